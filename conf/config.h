@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A loaded configuration: typed, checked, immutable, reference-counted. Knows nothing of YAML. What a key means stands in
+ * mpinetd.yaml(5) and in the key table (schema.c). Durations are microseconds, USEC_INFINITY for none. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "conf/diag.h"
+#include "conf/endpoint.h"
+#include "daemon/base/strtab.h"
+
+typedef enum Model {
+    MODEL_PER_CONNECTION,
+    MODEL_ON_DEMAND,
+    MODEL_POOL,
+    MODEL_FORWARD,
+    MODEL_TCPMUX,
+    _MODEL_MAX,
+} Model;
+DECLARE_STRTAB(model, Model);
+
+typedef enum Handoff {
+    HANDOFF_STDIO,
+    HANDOFF_LISTEN_FDS,
+    _HANDOFF_MAX,
+} Handoff;
+DECLARE_STRTAB(handoff, Handoff);
+
+typedef enum StderrTarget {
+    STDERR_LOG,
+    STDERR_SOCKET,
+    STDERR_DISCARD,
+    STDERR_INHERIT,
+    _STDERR_TARGET_MAX,
+} StderrTarget;
+DECLARE_STRTAB(stderr_target, StderrTarget);
+
+typedef enum WhenFull {
+    WHEN_FULL_WAIT,
+    WHEN_FULL_REFUSE,
+    _WHEN_FULL_MAX,
+} WhenFull;
+DECLARE_STRTAB(when_full, WhenFull);
+
+typedef enum RestartPolicy {
+    RESTART_NEVER,
+    RESTART_ON_FAILURE,
+    RESTART_ALWAYS,
+    _RESTART_POLICY_MAX,
+} RestartPolicy;
+DECLARE_STRTAB(restart_policy, RestartPolicy);
+
+typedef enum LogLevel {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+    _LOG_LEVEL_MAX,
+} LogLevel;
+DECLARE_STRTAB(log_level, LogLevel); /* "error", "warning", "info", "debug" */
+
+typedef enum LogFormat {
+    LOG_FORMAT_TEXT,
+    LOG_FORMAT_JSON,
+    _LOG_FORMAT_MAX,
+} LogFormat;
+DECLARE_STRTAB(log_format, LogFormat);
+
+typedef enum LogAddresses {
+    LOG_ADDRESSES_FULL,
+    LOG_ADDRESSES_PREFIX,
+    LOG_ADDRESSES_NONE,
+    _LOG_ADDRESSES_MAX,
+} LogAddresses;
+DECLARE_STRTAB(log_addresses, LogAddresses);
+
+typedef enum ShutdownChildren {
+    SHUTDOWN_END,
+    SHUTDOWN_LEAVE,
+    _SHUTDOWN_CHILDREN_MAX,
+} ShutdownChildren;
+DECLARE_STRTAB(shutdown_children, ShutdownChildren);
+
+/* So many in so long, `burst` at once; count 0 means no rate. */
+typedef struct Rate {
+    uint64_t count;
+    uint64_t per_usec;
+    uint64_t burst;
+} Rate;
+
+/* Where a thing of the config stands; `file` belongs to the Config. line 0: nowhere (built in, --try). */
+typedef struct ConfigPos {
+    const char *file;
+    unsigned line;
+    unsigned column;
+} ConfigPos;
+
+/* One endpoint with its options; -1 stands for "as the kernel has it" in numbers. */
+typedef struct ListenConfig {
+    Endpoint endpoint;
+    char *name; /* its LISTEN_FDNAMES entry */
+    ConfigPos pos;
+    int backlog; /* the kernel's somaxconn when not given */
+    char *device;
+    bool freebind, reuse_port, only_v6;
+    int nodelay; /* -1, 0, 1 */
+    bool keepalive;
+    int keepalive_idle_sec, keepalive_interval_sec, keepalive_count;
+    int defer_accept_sec;
+    int fast_open;
+    int64_t mark;
+    int receive_buffer, send_buffer;
+    mode_t mode; /* of a UNIX socket's node: 0666 */
+    uid_t user;  /* (uid_t)-1: leave it */
+    gid_t group;
+    bool remove_on_stop;
+} ListenConfig;
+
+/* One rlimit to set, soft and hard alike. */
+typedef struct RlimitConfig {
+    int resource; /* RLIMIT_… */
+    rlim_t value;
+} RlimitConfig;
+
+#define RLIMITS_MAX 8
+
+typedef struct ResourceConfig {
+    RlimitConfig rlimits[RLIMITS_MAX];
+    size_t n_rlimits;
+    bool has_nice, has_oom_score_adjust, has_io_priority, has_cpus;
+    int nice;
+    int oom_score_adjust;
+    int io_priority; /* as ioprio_set(2) takes it */
+    uint64_t cpus[16]; /* a mask of up to 1024 processors, as sched_setaffinity(2) takes it */
+} ResourceConfig;
+
+/* Identity and program, looked up in the user data base and the file system when the config is loaded, so that nothing is
+ * looked up at a connection. Filled by service_config_resolve(). */
+typedef struct Resolved {
+    bool ok;
+    char *program; /* absolute path */
+    uid_t uid;
+    gid_t gid;
+    bool change_ids; /* false when the process keeps the daemon's own identity */
+    gid_t *groups;
+    size_t n_groups;
+    char *user_name, *home, *shell; /* for USER, LOGNAME, HOME, SHELL */
+} Resolved;
+
+typedef struct ServiceConfig {
+    char *name;
+    ConfigPos pos;      /* of its name */
+    ConfigPos exec_pos; /* of its exec */
+    ConfigPos user_pos;
+    char *description; /* "" */
+    bool enabled;
+    Model model;
+    Handoff pass;
+    bool start_now; /* on-demand: `start: now` */
+    ListenConfig *listen;
+    size_t n_listen;
+    char **exec; /* argv as written */
+    char *argv0; /* NULL: exec[0] */
+    char *user;  /* as written; NULL: not given */
+    char *group;
+    char **supplementary_groups; /* NULL: not given */
+    mode_t umask;
+    char *working_directory; /* "/" */
+    char *root_directory;    /* NULL: none */
+    char **environment;      /* "NAME=VALUE" */
+    char **pass_environment; /* names, or globs */
+    unsigned instances;      /* limits.instances */
+    WhenFull when_full;
+    uint64_t timeout_lifetime_usec; /* USEC_INFINITY */
+    uint64_t timeout_stop_usec;
+    RestartPolicy restart_policy;
+    uint64_t restart_delay_usec, restart_max_delay_usec;
+    Rate restart_limit;
+    bool report;
+    StderrTarget stderr_target;
+    ResourceConfig resources;
+    bool no_new_privileges;
+
+    Resolved resolved;
+    Diag *problem; /* why it cannot run as things are (not-found, not-allowed), or NULL */
+} ServiceConfig;
+
+typedef struct Config {
+    unsigned refs;
+    char *path; /* of the file, as given */
+    char **files; /* every file read, path first */
+    char *control_socket; /* NULL: the default */
+    mode_t control_mode;
+    char *control_group; /* as written, or NULL */
+    gid_t control_gid;   /* (gid_t)-1: leave it */
+    uid_t *manage_uids;  /* control.manage, looked up at load; uid 0 and the daemon's own are implied */
+    size_t n_manage_uids;
+    gid_t *manage_gids;
+    size_t n_manage_gids;
+    LogLevel log_level;
+    LogFormat log_format;
+    LogAddresses log_addresses;
+    ShutdownChildren shutdown_children;
+    uint64_t shutdown_drain_usec;
+    ServiceConfig **services; /* in the order of their names */
+    size_t n_services;
+} Config;
+
+Config *config_ref(Config *c);
+Config *config_unref(Config *c); /* returns NULL */
+DEFINE_CLEANUP(Config *, config_unref);
+#define CLEANUP_CONFIG CLEANUP(config_unrefp)
+ServiceConfig *config_find(const Config *c, const char *name);
+
+/* Makes the config of `mpinetd --try`: one per-connection service "try" with these endpoints and this command, as the
+ * caller. Returns 0 with @ret, or -EINVAL with @diags. */
+struct LoadContext;
+int config_new_try(char *const *endpoints, char *const *command, const struct LoadContext *context, DiagList *diags,
+                   Config **ret);
+
+/* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can set), so that
+ * an open one serves for the other. Pure. */
+bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b);
+
+/* What differs between two versions of a service, for the plan of a reload: calls @emit with each key's path and its old
+ * and new value as text ("limits.instances", "50", "80"; "" for not given). Values of `environment` are not shown ("…").
+ * Pure. Returns the number of differences. */
+typedef void (*ConfigDiffEmit)(const char *key, const char *from, const char *to, void *userdata);
+size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit, void *userdata);
+/* The same for what stands outside of the services: control, log, shutdown. */
+size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit, void *userdata);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* An endpoint: an address written in the config, resolved to the one or two socket addresses it stands for.
+ * A plain value; parsing opens nothing, but a port's name is looked up in services(5). */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/addr.h"
+#include "daemon/base/strtab.h"
+
+typedef enum EndpointKind {
+    ENDPOINT_TCP,
+    ENDPOINT_UDP,
+    ENDPOINT_UNIX,
+    ENDPOINT_UNIX_DGRAM,
+    ENDPOINT_UNIX_SEQPACKET,
+    ENDPOINT_FIFO,
+    ENDPOINT_MQUEUE,
+    ENDPOINT_VSOCK,
+    ENDPOINT_SYSTEMD,
+    _ENDPOINT_KIND_MAX,
+} EndpointKind;
+
+/* "tcp", "udp", "unix", "unix-dgram", "unix-seqpacket", "fifo", "mqueue", "vsock", "systemd". */
+DECLARE_STRTAB(endpoint_kind, EndpointKind);
+
+/* A path of a UNIX socket is at most 107 bytes; fifo and mqueue names fit as well. */
+#define ENDPOINT_TEXT_MAX 256
+
+typedef struct Endpoint {
+    EndpointKind kind;
+    char text[ENDPOINT_TEXT_MAX]; /* as written, e.g. "tcp:[::1]:80" */
+    /* The path of unix, fifo; the name of mqueue and systemd: points into text. "@name" is abstract. NULL else. */
+    const char *path;
+    /* What to bind, one listener for each: "tcp:PORT" has the IPv4 wildcard, then the IPv6 one. 0 entries for
+     * systemd:, fifo and mqueue. */
+    Addr addrs[2];
+    size_t n_addrs;
+    bool both_families; /* "tcp:PORT" or "udp:PORT": without IPv6 in the kernel, IPv4 alone will do */
+} Endpoint;
+
+/* Parses @s (contract: "Endpoints"). Returns 0, or -EINVAL with a sentence of what is wrong in *@ret_why and what to
+ * write instead in *@ret_hint (either may be left NULL; both static strings). @ret is untouched on failure. */
+int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const char **ret_hint);
+
+/* Connections are accepted on it (stream, seqpacket), as against datagrams, fifo and mqueue. */
+bool endpoint_kind_is_stream(EndpointKind kind);
+bool endpoint_kind_is_inet(EndpointKind kind);
+bool endpoint_kind_is_unix(EndpointKind kind);
+/* SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET, or 0 for what is no socket of ours. */
+int endpoint_socket_type(EndpointKind kind);
+
+/* Whether both cannot be bound at once: same kind, same port (0 never), and same address or one of them the
+ * wildcard of that family; or the same path or abstract name in the name space of UNIX sockets. */
+bool endpoint_conflicts(const Endpoint *a, const Endpoint *b);

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What crosses the control socket, as plain values: requests as the daemon gets them, and what it answers. Strings are
+ * borrowed from whoever fills a struct; NULL stands for null. The wire's JSON is known to api-decode.c and api-encode.c
+ * alone, and the interface's methods to methods.c. No I/O here. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conf/diag.h"
+#include "daemon/base/strtab.h"
+#include "daemon/base/text.h"
+
+typedef enum ServiceState {
+    SERVICE_DISABLED,
+    SERVICE_LISTENING,
+    SERVICE_PAUSED,
+    SERVICE_ACTIVE,
+    SERVICE_FULL,
+    SERVICE_THROTTLED,
+    SERVICE_STARTING,
+    SERVICE_DRAINING,
+    SERVICE_BACKOFF,
+    SERVICE_FAILED,
+    SERVICE_STOPPED,
+    _SERVICE_STATE_MAX,
+} ServiceState;
+DECLARE_STRTAB(service_state, ServiceState);
+/* listening, active, full, throttled, starting, draining and backoff are running (contract, "Exit status"). */
+bool service_state_is_running(ServiceState state);
+
+/* Why a connection was not served. */
+typedef enum RefuseReason {
+    REFUSE_ACCESS,
+    REFUSE_HOURS,
+    REFUSE_LOAD,
+    REFUSE_RATE,
+    REFUSE_INSTANCES,
+    REFUSE_RATE_PER_SOURCE,
+    REFUSE_PER_SOURCE,
+    REFUSE_BANNED,
+    REFUSE_PROXY,
+    _REFUSE_REASON_MAX,
+} RefuseReason;
+DECLARE_STRTAB(refuse_reason, RefuseReason);
+
+/* How an instance ended; exclusive. */
+typedef enum ExitResult {
+    EXIT_OK,
+    EXIT_FAILED,
+    EXIT_SIGNALED,
+    EXIT_TIMEOUT,
+    EXIT_UNKNOWN,
+    _EXIT_RESULT_MAX,
+} ExitResult;
+DECLARE_STRTAB(exit_result, ExitResult);
+
+typedef struct ApiListener {
+    const char *endpoint; /* as written */
+    const char *type;     /* endpoint_kind_to_string() */
+    const char *address;  /* without port; NULL for what has none */
+    unsigned port;        /* 0: null */
+    const char *path;
+    bool adopted;
+    int64_t queued, backlog; /* -1: not known, shown as 0 */
+    const char *error;       /* why it is not open */
+} ApiListener;
+
+typedef struct ApiLastError {
+    uint64_t time_usec; /* since 1970; 0: there is none */
+    const char *step;
+    int error; /* errno; 0: null */
+    const char *message;
+    const char *file;
+    unsigned line; /* 0: null */
+} ApiLastError;
+
+typedef struct ApiWorkers {
+    bool present; /* false: null */
+    uint64_t idle, busy, starting;
+} ApiWorkers;
+
+typedef struct ApiService {
+    const char *name, *model;
+    ServiceState state;
+    uint64_t since_usec;
+    const char *const *listen; /* endpoints as written, NULL-terminated */
+    const ApiListener *listeners;
+    size_t n_listeners;
+    uint64_t active, queued, instances_limit;
+    ApiWorkers workers;
+    uint64_t accepted, refused[_REFUSE_REASON_MAX], gone, spawned, spawn_failed, exited[_EXIT_RESULT_MAX];
+    uint64_t restarts, requests, work_queued, report_errors;
+    const char *status;
+    ApiLastError last_error;
+} ApiService;
+
+typedef struct ApiDaemon {
+    pid_t pid;
+    const char *version, *state; /* "starting", "running", "stopping" */
+    uint64_t uptime_usec;
+    uint64_t generation;
+    const char *config;
+    struct {
+        bool ok;
+        const char *error;
+        uint64_t time_usec;
+    } last_reload;
+    uint64_t children, fds;
+} ApiDaemon;
+
+typedef struct ApiInstance {
+    const char *service;
+    uint64_t instance;
+    pid_t pid;
+    const char *peer;
+    const char *state; /* "starting", "running", "stopping" */
+    uint64_t since_usec, cpu_usec, memory;
+    uint64_t generation;
+    const char *status;
+    int64_t requests, active; /* -1: null, it has not said */
+} ApiInstance;
+
+/* An event: what goes to the log, to the rings and to Events. */
+typedef struct ApiEvent {
+    uint64_t time_usec; /* since 1970 */
+    const char *level;  /* log_level_to_string() */
+    const char *event;  /* "started", "ended", "refused", … */
+    const char *service;
+    uint64_t instance; /* 0: null */
+    pid_t pid;         /* 0: null */
+    const char *peer;
+    const char *reason;
+    const char *step;
+    int error;             /* errno; 0: null; its text is `error` on the wire */
+    int exit_code;         /* -1: null */
+    int signal;            /* 0: null; a name on the wire */
+    uint64_t duration_usec; /* UINT64_MAX: null */
+    const char *message;
+} ApiEvent;
+
+typedef struct ApiChange {
+    const char *service; /* NULL: of the daemon itself */
+    const char *action;  /* "add", "change", "remove" */
+    const char *key, *from, *to;
+} ApiChange;
+
+/* What Reload and CheckConfig answer. */
+typedef struct ApiReload {
+    bool ok;
+    uint64_t generation;
+    const DiagList *diagnostics;
+    bool hide_excerpts; /* for who may only look */
+    const ApiChange *changes;
+    size_t n_changes;
+} ApiReload;
+
+/* The long form of one service. Environment values stay out of it. */
+typedef struct ApiDescription {
+    const ApiService *service;
+    const char *description, *user, *group, *pass, *stderr_target;
+    const char *const *exec;
+    const char *file; /* where the service stands in the config */
+    unsigned line;
+    uint64_t instances_limit;
+    const char *when_full;
+    uint64_t timeout_lifetime_usec, timeout_stop_usec; /* UINT64_MAX: null */
+    const ApiInstance *instances;
+    size_t n_instances;
+    const ApiEvent *events;
+    size_t n_events;
+} ApiDescription;
+
+/* The methods of dev.mpinetd.Control and org.varlink.service. */
+typedef enum Method {
+    METHOD_GET_INFO,
+    METHOD_GET_INTERFACE_DESCRIPTION,
+    METHOD_PING,
+    METHOD_STATUS,
+    METHOD_DESCRIBE,
+    METHOD_INSTANCES,
+    METHOD_EVENTS,
+    METHOD_CHECK_CONFIG,
+    METHOD_START,
+    METHOD_STOP,
+    METHOD_RELOAD,
+    METHOD_SHUTDOWN,
+    _METHOD_MAX,
+} Method;
+
+/* Who may call a method. There is no default: every row of the table says it. */
+typedef enum MethodAccess {
+    METHOD_READS = 1, /* whoever can open the socket */
+    METHOD_CHANGES,   /* root, the daemon's own uid, control.manage */
+} MethodAccess;
+
+const char *method_name(Method m); /* "dev.mpinetd.Control.Ping" */
+MethodAccess method_access(Method m);
+
+/* One decoded request; owns its strings. */
+typedef struct ApiRequest {
+    Method method;
+    bool more, oneway;
+    char **services; /* Status: NULL means all; Start, Stop: at least one name or glob */
+    char *service;   /* Describe, Instances, Events: NULL means all */
+    int64_t last;    /* Events: how many of the past; -1: not given */
+    char *interface; /* GetInterfaceDescription */
+} ApiRequest;
+void api_request_done(ApiRequest *r);
+
+/* Errors of the interface, beside org.varlink.service's own. */
+typedef enum ApiError {
+    API_NO_SUCH_SERVICE, /* a: the name */
+    API_NO_SUCH_INSTANCE,
+    API_INVALID_CONFIG, /* with an ApiReload */
+    API_NOT_ALLOWED,    /* a: the method */
+    API_INVALID_STATE,  /* a: the service, b: why */
+    API_FAILED,         /* a: step, b: message, and errno */
+    API_METHOD_NOT_FOUND,
+    API_INTERFACE_NOT_FOUND,
+    API_INVALID_PARAMETER, /* a: its name */
+    API_EXPECTED_MORE,
+    _API_ERROR_MAX,
+} ApiError;
+
+/* Decodes one message (@n bytes of JSON, without its NUL). Returns 0 with @ret; 1 when the call is answered with an
+ * error, which is appended to @reply (nothing for a oneway call) and the connection goes on; -EBADMSG when the
+ * connection is to be closed (no JSON, unknown top-level key, duplicate key, deeper than 16, …). */
+int api_decode(const char *json, size_t n, ApiRequest *ret, Text *reply);
+
+/* Encoders append one whole message, NUL included, to @out. */
+void api_encode_empty(Text *out, bool continues);
+void api_encode_error(Text *out, ApiError error, const char *a, const char *b, int error_number);
+void api_encode_invalid_config(Text *out, const ApiReload *r);
+void api_encode_info(Text *out, const char *version);
+/* 0, or -ENOENT when there is no such interface (nothing is appended). */
+int api_encode_interface_description(Text *out, const char *interface);
+void api_encode_ping(Text *out, const char *version, pid_t pid);
+void api_encode_status(Text *out, const ApiDaemon *daemon, const ApiService *services, size_t n);
+void api_encode_description(Text *out, const ApiDescription *d);
+void api_encode_instances(Text *out, const ApiInstance *instances, size_t n, bool continues);
+void api_encode_events(Text *out, const ApiEvent *events, size_t n, bool continues);
+void api_encode_reload(Text *out, const ApiReload *r);
+/* Start, Stop: the names it was done for. With `more`, progress goes out before with continues. */
+void api_encode_done(Text *out, const char *const *services, const char *progress, bool continues);
+/* One event as one line of JSON for the log (`time` in RFC 3339, UTC, and no null fields), without a newline. */
+void api_event_to_json_line(Text *out, const ApiEvent *e);

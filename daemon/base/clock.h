@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The one place that reads a clock; everything else is told the time. Microseconds. */
+#include <stdint.h>
+#include <time.h>
+
+#define USEC_PER_SEC 1000000ULL
+#define USEC_PER_MSEC 1000ULL
+#define NSEC_PER_USEC 1000ULL
+#define USEC_INFINITY UINT64_MAX
+
+static inline uint64_t clock_usec(clockid_t id) {
+    struct timespec ts = {0};
+    (void)clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / NSEC_PER_USEC;
+}
+/* CLOCK_MONOTONIC: for every interval. */
+static inline uint64_t clock_monotonic_usec(void) {
+    return clock_usec(CLOCK_MONOTONIC);
+}
+/* CLOCK_REALTIME: for what people read. */
+static inline uint64_t clock_realtime_usec(void) {
+    return clock_usec(CLOCK_REALTIME);
+}

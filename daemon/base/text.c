@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/base/text.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <wchar.h>
+
+void text_done(Text *t) {
+    free(t->s);
+    *t = (Text){0};
+}
+
+void text_reset(Text *t) {
+    t->len = 0;
+    t->failed = false;
+    if (t->s)
+        t->s[0] = '\0';
+}
+
+static bool text_reserve(Text *t, size_t more) {
+    if (t->failed)
+        return false;
+    size_t need;
+    if (__builtin_add_overflow(t->len, more, &need) || __builtin_add_overflow(need, 1, &need)) {
+        t->failed = true;
+        return false;
+    }
+    if (need <= t->cap)
+        return true;
+    size_t cap = t->cap ? t->cap : 64;
+    while (cap < need) {
+        if (__builtin_mul_overflow(cap, 2, &cap)) {
+            t->failed = true;
+            return false;
+        }
+    }
+    char *s = realloc(t->s, cap);
+    if (!s) {
+        t->failed = true;
+        return false;
+    }
+    t->s = s;
+    t->cap = cap;
+    return true;
+}
+
+void text_add_n(Text *t, const char *s, size_t n) {
+    if (!text_reserve(t, n))
+        return;
+    if (n > 0)
+        memcpy(t->s + t->len, s, n);
+    t->len += n;
+    t->s[t->len] = '\0';
+}
+
+void text_add(Text *t, const char *s) {
+    text_add_n(t, s, strlen(s));
+}
+
+void text_addc(Text *t, char c) {
+    text_add_n(t, &c, 1);
+}
+
+void text_addf(Text *t, const char *format, ...) {
+    char small[256];
+    va_list ap;
+    va_start(ap, format);
+    int n = vsnprintf(small, sizeof(small), format, ap);
+    va_end(ap);
+    if (n < 0) {
+        t->failed = true;
+        return;
+    }
+    if ((size_t)n < sizeof(small)) {
+        text_add_n(t, small, (size_t)n);
+        return;
+    }
+    if (!text_reserve(t, (size_t)n))
+        return;
+    va_start(ap, format);
+    (void)vsnprintf(t->s + t->len, (size_t)n + 1, format, ap);
+    va_end(ap);
+    t->len += (size_t)n;
+}
+
+bool text_ok(const Text *t) {
+    return !t->failed;
+}
+
+char *text_take(Text *t) {
+    if (!t->failed && !t->s)
+        text_add_n(t, "", 0);
+    char *s = NULL;
+    if (!t->failed)
+        s = TAKE_PTR(t->s);
+    text_done(t);
+    return s;
+}
+
+static uint32_t utf8_lead(unsigned char c, size_t *ret_len) {
+    if (c < 0x80) {
+        *ret_len = 1;
+        return c;
+    }
+    if (c >= 0xc2 && c <= 0xdf) {
+        *ret_len = 2;
+        return c & 0x1f;
+    }
+    if (c >= 0xe0 && c <= 0xef) {
+        *ret_len = 3;
+        return c & 0x0f;
+    }
+    if (c >= 0xf0 && c <= 0xf4) {
+        *ret_len = 4;
+        return c & 0x07;
+    }
+    *ret_len = 0;
+    return 0;
+}
+
+size_t utf8_next(const char *s, size_t n, uint32_t *ret) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (n == 0)
+        return 0;
+    size_t len;
+    uint32_t cp = utf8_lead((unsigned char)s[0], &len);
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if ((c & 0xc0) != 0x80)
+            return 0;
+        cp = (cp << 6) | (c & 0x3f);
+    }
+    if (cp < least[len] || cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff))
+        return 0;
+    if (ret)
+        *ret = cp;
+    return len;
+}
+
+bool utf8_valid(const char *s, size_t n) {
+    while (n > 0) {
+        size_t len = utf8_next(s, n, NULL);
+        if (len == 0)
+            return false;
+        s += len;
+        n -= len;
+    }
+    return true;
+}
+
+size_t utf8_columns(const char *s) {
+    size_t n = strlen(s), columns = 0;
+    while (n > 0) {
+        uint32_t cp = 0;
+        size_t len = utf8_next(s, n, &cp);
+        if (len == 0) {
+            columns++;
+            len = 1;
+        } else if (cp < 0x80) {
+            columns++;
+        } else {
+            int w = wcwidth((wchar_t)cp);
+            /* Without a UTF-8 locale wcwidth knows nothing: one column is the best guess then. */
+            columns += w < 0 ? 1 : (size_t)w;
+        }
+        s += len;
+        n -= len;
+    }
+    return columns;
+}
+
+void text_add_escaped(Text *t, const char *s, size_t n) {
+    while (n > 0) {
+        uint32_t cp = 0;
+        size_t len = utf8_next(s, n, &cp);
+        if (len == 0) {
+            text_addf(t, "\\x%02x", (unsigned char)*s);
+            len = 1;
+        } else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0)) {
+            text_addf(t, "\\x%02x", (unsigned)cp);
+        } else {
+            text_add_n(t, s, len);
+        }
+        s += len;
+        n -= len;
+    }
+}
+
+void text_add_json(Text *t, const char *s, size_t n) {
+    text_addc(t, '"');
+    while (n > 0) {
+        uint32_t cp = 0;
+        size_t len = utf8_next(s, n, &cp);
+        if (len == 0) {
+            text_add(t, "\\ufffd");
+            len = 1;
+        } else if (cp == '"' || cp == '\\') {
+            text_addc(t, '\\');
+            text_addc(t, (char)cp);
+        } else if (cp == '\n') {
+            text_add(t, "\\n");
+        } else if (cp == '\t') {
+            text_add(t, "\\t");
+        } else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0)) {
+            text_addf(t, "\\u%04x", (unsigned)cp);
+        } else {
+            text_add_n(t, s, len);
+        }
+        s += len;
+        n -= len;
+    }
+    text_addc(t, '"');
+}
+
+void strv_free(char **v) {
+    if (!v)
+        return;
+    for (char **i = v; *i; i++)
+        free(*i);
+    free((void *)v);
+}
+
+size_t strv_length(char *const *v) {
+    size_t n = 0;
+    if (v)
+        while (v[n])
+            n++;
+    return n;
+}
+
+/* Slots that a vector of @n strings and its NULL has, here and in every function that makes one: the next power
+ * of two. So strv_push() knows without being told when the vector is full. */
+static size_t strv_capacity(size_t n) {
+    size_t cap = 2;
+    while (cap < n + 1)
+        cap *= 2;
+    return cap;
+}
+
+int strv_push(char ***v, char *s) {
+    if (!s)
+        return -ENOMEM;
+    size_t n = strv_length(*v);
+    if (!*v || n + 1 == strv_capacity(n)) {
+        char **bigger = (char **)realloc((void *)*v, strv_capacity(n + 1) * sizeof(char *));
+        if (!bigger) {
+            free(s);
+            return -ENOMEM;
+        }
+        *v = bigger;
+    }
+    (*v)[n] = s;
+    (*v)[n + 1] = NULL;
+    return 0;
+}
+
+char **strv_copy(char *const *v) {
+    CLEANUP_STRV char **copy = (char **)calloc(strv_capacity(strv_length(v)), sizeof(char *));
+    if (!copy)
+        return NULL;
+    for (size_t i = 0; v && v[i]; i++) {
+        copy[i] = strdup(v[i]);
+        if (!copy[i])
+            return NULL;
+    }
+    return TAKE_PTR(copy);
+}
+
+bool strv_equal(char *const *a, char *const *b) {
+    size_t n = strv_length(a);
+    if (n != strv_length(b))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!streq(a[i], b[i]))
+            return false;
+    return true;
+}
