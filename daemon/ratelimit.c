@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/ratelimit.h"
+
+#include "daemon/base/clock.h"
+
+bool ratelimit_pass(Ratelimit *r, uint64_t per_second, uint64_t burst, uint64_t now_usec) {
+    uint64_t cost = USEC_PER_SEC / per_second;
+    uint64_t full = cost * burst;
+    if (r->last_usec == 0) {
+        r->tokens_usec = full;
+    } else if (now_usec > r->last_usec) {
+        uint64_t rest = now_usec - r->last_usec;
+        r->tokens_usec = rest >= full - r->tokens_usec ? full : r->tokens_usec + rest;
+    }
+    r->last_usec = now_usec;
+    if (r->tokens_usec < cost) {
+        r->suppressed++;
+        return false;
+    }
+    r->tokens_usec -= cost;
+    return true;
+}
+
+uint64_t ratelimit_take_suppressed(Ratelimit *r, uint64_t now_usec) {
+    if (r->suppressed == 0 || now_usec - r->said_usec < USEC_PER_SEC)
+        return 0;
+    uint64_t n = r->suppressed;
+    r->suppressed = 0;
+    r->said_usec = now_usec;
+    return n;
+}
