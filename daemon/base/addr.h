@@ -22,9 +22,9 @@ typedef struct Addr {
 /* Room for any text these functions write, the NUL included. */
 #define ADDR_TEXT_MAX (sizeof(struct sockaddr_un) + 16)
 
-/* Parses a numeric address, "192.0.2.1", "2001:db8::1" or "fe80::1%eth0" (the scope a name of an interface or a
- * number), without brackets, into @ret with @port. Returns 0, -EINVAL if it is no address, or -ENODEV if there is
- * no such interface. */
+/* Parses a numeric address, "192.0.2.1", "2001:db8::1" or "fe80::1%eth0" (the scope a name of an interface or
+ * a number), without brackets, into @ret with @port. Returns 0, -EINVAL if it is no address, or -ENODEV if
+ * there is no such interface. */
 int addr_parse_ip(const char *s, uint16_t port, Addr *ret);
 /* The wildcard address of @family (AF_INET or AF_INET6). */
 void addr_any(int family, uint16_t port, Addr *ret);

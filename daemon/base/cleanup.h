@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* Scope-exit ownership: a variable declared with one of these attributes gives its object back when it goes
- * out of scope; TAKE_PTR and TAKE_FD hand the object over on the success path. A descriptor of -EBADF is none. */
+ * out of scope; TAKE_PTR and TAKE_FD hand the object over on the success path. A descriptor of -EBADF is
+ * none. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,27 +38,29 @@ static inline void fclosep(FILE **f) {
 #define CLEANUP_FCLOSE CLEANUP(fclosep)
 
 /* Defines name##p for use with CLEANUP(), calling @free_fn on a non-NULL pointer. */
-#define DEFINE_CLEANUP(type, free_fn)                                                                             \
-    static inline void free_fn##p(type *p) {                                                                      \
-        if (*p)                                                                                                   \
-            (void)free_fn(*p);                                                                                    \
-    }                                                                                                             \
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
+#define DEFINE_CLEANUP(type, free_fn)                                                                        \
+    static inline void free_fn##p(type *p) {                                                                 \
+        if (*p)                                                                                              \
+            (void)free_fn(*p);                                                                               \
+    }                                                                                                        \
     struct free_fn##_semicolon
+/* NOLINTEND(bugprone-macro-parentheses) */
 
-#define TAKE_PTR(p)                                                                                               \
-    __extension__({                                                                                               \
-        __typeof__(p) *take_ = &(p);                                                                              \
-        __typeof__(p) taken_ = *take_;                                                                            \
-        *take_ = NULL;                                                                                            \
-        taken_;                                                                                                   \
+#define TAKE_PTR(p)                                                                                          \
+    __extension__({                                                                                          \
+        __typeof__(p) *take_ = &(p);                                                                         \
+        __typeof__(p) taken_ = *take_;                                                                       \
+        *take_ = NULL;                                                                                       \
+        taken_;                                                                                              \
     })
 
-#define TAKE_FD(fd)                                                                                               \
-    __extension__({                                                                                               \
-        int *take_ = &(fd);                                                                                       \
-        int taken_ = *take_;                                                                                      \
-        *take_ = -EBADF;                                                                                          \
-        taken_;                                                                                                   \
+#define TAKE_FD(fd)                                                                                          \
+    __extension__({                                                                                          \
+        int *take_ = &(fd);                                                                                  \
+        int taken_ = *take_;                                                                                 \
+        *take_ = -EBADF;                                                                                     \
+        taken_;                                                                                              \
     })
 
 #define ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))

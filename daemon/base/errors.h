@@ -6,9 +6,9 @@
 
 /* accept(2), "Error handling": this connection is gone or the network had a hiccup; the listener is fine. */
 static inline bool errno_is_accept_transient(int e) {
-    return e == EAGAIN || e == EINTR || e == ECONNABORTED || e == EPROTO || e == ENETDOWN || e == ENOPROTOOPT ||
-           e == EHOSTDOWN || e == ENONET || e == EHOSTUNREACH || e == EOPNOTSUPP || e == ENETUNREACH ||
-           e == EPERM /* a firewall rule forbade this one */ || e == ETIMEDOUT;
+    return e == EAGAIN || e == EINTR || e == ECONNABORTED || e == EPROTO || e == ENETDOWN ||
+           e == ENOPROTOOPT || e == EHOSTDOWN || e == ENONET || e == EHOSTUNREACH || e == EOPNOTSUPP ||
+           e == ENETUNREACH || e == EPERM /* a firewall rule forbade this one */ || e == ETIMEDOUT;
 }
 /* Descriptors or memory ran out: it goes away by itself, and trying again at once only burns the CPU. */
 static inline bool errno_is_resource(int e) {

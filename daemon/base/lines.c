@@ -20,7 +20,8 @@ static void emit_partial(Lines *l, bool truncated, LinesEmit emit, void *userdat
     emit(line, n, truncated, userdata);
 }
 
-/* Adds to the unfinished line; emits it cut once it is full. Without memory the piece is lost, not the daemon. */
+/* Adds to the unfinished line; emits it cut once it is full. Without memory the piece is lost, not the
+ * daemon. */
 static void add_partial(Lines *l, const char *data, size_t n, LinesEmit emit, void *userdata) {
     if (n == 0 || l->skipping)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Lines out of a stream of bytes, each at most LINE_MAX_BYTES long. The buffer exists only while a line is unfinished, so
- * that a reader that is idle costs a few words. No I/O. */
+/* Lines out of a stream of bytes, each at most LINE_MAX_BYTES long. The buffer exists only while a line is
+ * unfinished, so that a reader that is idle costs a few words. No I/O. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,8 +13,8 @@ typedef struct Lines {
     bool skipping; /* in a line that was too long: what is left of it goes */
 } Lines;
 
-/* Called for each line, without its newline and NUL-terminated behind @n bytes (it may hold NULs itself). @truncated: the
- * line was longer and what follows is dropped. */
+/* Called for each line, without its newline and NUL-terminated behind @n bytes (it may hold NULs itself).
+ * @truncated: the line was longer and what follows is dropped. */
 typedef void (*LinesEmit)(const char *line, size_t n, bool truncated, void *userdata);
 
 void lines_done(Lines *l);

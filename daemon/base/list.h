@@ -28,14 +28,14 @@ static inline void list_remove(List *item) {
     list_init(item);
 }
 
-#define LIST_ENTRY(link, type, member)                                                                            \
-    ((type *)(void *)((char *)(link)-offsetof(type, member)))
+#define LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 /* The body may not remove @it from the list; LIST_FOREACH_SAFE's body may. */
-#define LIST_FOREACH(it, head, type, member)                                                                      \
-    for (type *it = LIST_ENTRY((head)->next, type, member); &(it)->member != (head);                              \
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type and a name being declared take no parentheses */
+#define LIST_FOREACH(it, head, type, member)                                                                 \
+    for (type *it = LIST_ENTRY((head)->next, type, member); &(it)->member != (head);                         \
          (it) = LIST_ENTRY((it)->member.next, type, member))
-#define LIST_FOREACH_SAFE(it, head, type, member)                                                                 \
-    for (type *it = LIST_ENTRY((head)->next, type, member),                                                       \
-              *it##_next = LIST_ENTRY((it)->member.next, type, member);                                           \
-         &(it)->member != (head);                                                                                 \
-         (it) = it##_next, it##_next = LIST_ENTRY((it)->member.next, type, member))
+#define LIST_FOREACH_SAFE(it, head, type, member)                                                            \
+    for (type *it = LIST_ENTRY((head)->next, type, member),                                                  \
+              *it##_next = LIST_ENTRY((it)->member.next, type, member);                                      \
+         &(it)->member != (head); (it) = it##_next, it##_next = LIST_ENTRY((it)->member.next, type, member))
+/* NOLINTEND(bugprone-macro-parentheses) */

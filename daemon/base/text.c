@@ -230,8 +230,8 @@ size_t strv_length(char *const *v) {
     return n;
 }
 
-/* Slots that a vector of @n strings and its NULL has, here and in every function that makes one: the next power
- * of two. So strv_push() knows without being told when the vector is full. */
+/* Slots that a vector of @n strings and its NULL has, here and in every function that makes one: the next
+ * power of two. So strv_push() knows without being told when the vector is full. */
 static size_t strv_capacity(size_t n) {
     size_t cap = 2;
     while (cap < n + 1)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Text: a growing string, escapes for what comes from outside, and small string predicates. Uses only libc. */
+/* Text: a growing string, escapes for what comes from outside, and small string predicates. Uses only libc.
+ */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +36,8 @@ void text_add_escaped(Text *t, const char *s, size_t n);
 void text_add_json(Text *t, const char *s, size_t n);
 
 /* Length in bytes of the valid UTF-8 sequence at @s (1 to 4), or 0 when what stands there is not valid.
- * RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. Stores the code point if @ret is given. */
+ * RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. Stores the code point if @ret is given.
+ */
 size_t utf8_next(const char *s, size_t n, uint32_t *ret);
 bool utf8_valid(const char *s, size_t n);
 /* Columns of a terminal that @s takes (wcwidth; 0 for combining, 2 for wide). */
