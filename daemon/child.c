@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/child.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/prctl.h>
+#include <sys/resource.h>
+
+#include "daemon/rawcall.h"
+
+static const char *const spawn_step_table[_STEP_MAX] = {
+    [STEP_LIMIT] = "limit",
+    [STEP_FORK] = "fork",
+    [STEP_FDS] = "fds",
+    [STEP_SESSION] = "session",
+    [STEP_RLIMITS] = "rlimits",
+    [STEP_PRIORITY] = "priority",
+    [STEP_CGROUP] = "cgroup",
+    [STEP_NAMESPACES] = "namespaces",
+    [STEP_ROOT_DIRECTORY] = "root_directory",
+    [STEP_WORKING_DIRECTORY] = "working_directory",
+    [STEP_GROUPS] = "groups",
+    [STEP_USER] = "user",
+    [STEP_SANDBOX] = "sandbox",
+    [STEP_EXEC] = "exec",
+};
+DEFINE_STRTAB(spawn_step, SpawnStep, spawn_step_table);
+
+static inline long call0(long nr) {
+    return rawcall(nr, 0, 0, 0, 0, 0);
+}
+static inline long call1(long nr, long a) {
+    return rawcall(nr, a, 0, 0, 0, 0);
+}
+static inline long call2(long nr, long a, long b) {
+    return rawcall(nr, a, b, 0, 0, 0);
+}
+static inline long call3(long nr, long a, long b, long c) {
+    return rawcall(nr, a, b, c, 0, 0);
+}
+
+/* dup2(2) does not exist everywhere; a move onto itself only loses close-on-exec. */
+static long move_fd(int source, int target) {
+    if (source == target)
+        return call3(SYS_fcntl, target, F_SETFD, 0);
+    return call3(SYS_dup3, source, target, 0);
+}
+
+/* Sources that a target would overwrite go above all targets first. */
+static long save_sources(ChildPlan *p) {
+    for (size_t i = 0; i < p->n_moves; i++) {
+        FdMove *move = &p->moves[i];
+        if (move->source >= p->first_closed || move->source == move->target)
+            continue;
+        long fd = call3(SYS_fcntl, move->source, F_DUPFD_CLOEXEC, p->first_closed);
+        if (fd < 0)
+            return fd;
+        for (size_t k = i + 1; k < p->n_moves; k++)
+            if (p->moves[k].source == move->source)
+                p->moves[k].source = (int)fd;
+        move->source = (int)fd;
+    }
+    return 0;
+}
+
+static long step_fds(ChildPlan *p) {
+    long r = save_sources(p);
+    for (size_t i = 0; i < p->n_moves && r >= 0; i++)
+        r = move_fd(p->moves[i].source, p->moves[i].target);
+    if (r < 0)
+        return r;
+    r = call3(SYS_close_range, p->first_closed, ~0U, 0);
+    /* Kernels before 5.9: all of ours are close-on-exec from birth. */
+    return r == -ENOSYS ? 0 : r;
+}
+
+/* A new session; and no signal blocked: their handling is at its default already, as the daemon sets it at its start. */
+static long step_session(ChildPlan *p) {
+    (void)p;
+    uint64_t none = 0;
+    long r = rawcall(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&none, 0, sizeof(none), 0);
+    if (r < 0)
+        return r;
+    r = call0(SYS_setsid);
+    return r < 0 ? r : 0;
+}
+
+static long set_rlimit(int resource, rlim_t soft, rlim_t hard) {
+    struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+    return rawcall(SYS_prlimit64, 0, resource, (long)&limit, 0, 0);
+}
+
+static long step_rlimits(ChildPlan *p) {
+    const ResourceConfig *res = p->resources;
+    if (p->restore_nofile) {
+        long r = set_rlimit(RLIMIT_NOFILE, p->restore_nofile->value, p->restore_nofile_hard);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < res->n_rlimits; i++) {
+        long r = set_rlimit(res->rlimits[i].resource, res->rlimits[i].value, res->rlimits[i].value);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static long write_oom_score(int value) {
+    char digits[12];
+    size_t at = sizeof(digits);
+    unsigned left = value < 0 ? (unsigned)-value : (unsigned)value;
+    do
+        digits[--at] = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0)
+        digits[--at] = '-';
+    long fd = rawcall(SYS_openat, AT_FDCWD, (long)"/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0, 0);
+    if (fd < 0)
+        return fd;
+    long r = call3(SYS_write, fd, (long)(digits + at), (long)(sizeof(digits) - at));
+    (void)call1(SYS_close, fd);
+    return r < 0 ? r : 0;
+}
+
+static long step_priority(ChildPlan *p) {
+    const ResourceConfig *res = p->resources;
+    long r = 0;
+    if (res->has_nice)
+        r = call3(SYS_setpriority, PRIO_PROCESS, 0, res->nice);
+    if (r >= 0 && res->has_io_priority)
+        r = call3(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, res->io_priority);
+    if (r >= 0 && res->has_cpus)
+        r = call3(SYS_sched_setaffinity, 0, sizeof(res->cpus), (long)res->cpus);
+    if (r >= 0 && res->has_oom_score_adjust)
+        r = write_oom_score(res->oom_score_adjust);
+    return r;
+}
+
+static long step_root_directory(ChildPlan *p) {
+    if (!p->root_directory)
+        return 0;
+    long r = call1(SYS_chroot, (long)p->root_directory);
+    /* Nothing may stay open outside: the working directory follows below, from the new root. */
+    return r < 0 ? r : call1(SYS_chdir, (long)"/");
+}
+
+static long step_working_directory(ChildPlan *p) {
+    if (p->set_umask)
+        (void)call1(SYS_umask, p->umask);
+    return p->working_directory ? call1(SYS_chdir, (long)p->working_directory) : 0;
+}
+
+static long step_groups(ChildPlan *p) {
+    if (!p->change_ids)
+        return 0;
+    long r = call2(SYS_setgroups, (long)p->n_groups, (long)p->groups);
+    return r < 0 ? r : call3(SYS_setresgid, p->gid, p->gid, p->gid);
+}
+
+static long step_user(ChildPlan *p) {
+    return p->change_ids ? call3(SYS_setresuid, p->uid, p->uid, p->uid) : 0;
+}
+
+static long step_sandbox(ChildPlan *p) {
+    return p->no_new_privileges ? rawcall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
+}
+
+static long step_exec(ChildPlan *p) {
+    if (p->listen_pid) {
+        unsigned left = (unsigned)call0(SYS_getpid);
+        char digits[11];
+        size_t at = sizeof(digits), n = 0;
+        do
+            digits[--at] = (char)('0' + left % 10);
+        while (left /= 10);
+        while (at < sizeof(digits))
+            p->listen_pid[n++] = digits[at++];
+        p->listen_pid[n] = '\0';
+    }
+    return call3(SYS_execve, (long)p->program, (long)p->argv, (long)p->envp);
+}
+
+static const struct {
+    SpawnStep step;
+    long (*take)(ChildPlan *p);
+} steps[] = {
+    {STEP_FDS, step_fds},
+    {STEP_SESSION, step_session},
+    {STEP_RLIMITS, step_rlimits},
+    {STEP_PRIORITY, step_priority},
+    {STEP_ROOT_DIRECTORY, step_root_directory},
+    {STEP_WORKING_DIRECTORY, step_working_directory},
+    {STEP_GROUPS, step_groups},
+    {STEP_USER, step_user},
+    {STEP_SANDBOX, step_sandbox},
+    {STEP_EXEC, step_exec},
+};
+
+int child_main(void *plan) {
+    ChildPlan *p = plan;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        p->step = steps[i].step;
+        long r = steps[i].take(p);
+        if (r < 0) {
+            p->error = (int)-r;
+            break;
+        }
+    }
+    for (;;)
+        (void)call1(SYS_exit_group, 127);
+}

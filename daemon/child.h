@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The child between fork and exec: one fixed list of steps over data that was worked out before. It runs in memory shared with
+ * the daemon (clone(2), CLONE_VM) until exec, so it calls nothing of libc, touches no errno and takes no lock: system
+ * calls only, made in assembly. How far it got stands in its plan. */
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conf/config.h"
+#include "daemon/base/strtab.h"
+
+/* In the order in which they are taken. `limit`, `cgroup` and `namespaces` are steps of the contract that no built part
+ * takes yet. */
+typedef enum SpawnStep {
+    STEP_LIMIT, /* fork itself: a limit of processes or memory */
+    STEP_FORK,
+    STEP_FDS,
+    STEP_SESSION,
+    STEP_RLIMITS,
+    STEP_PRIORITY,
+    STEP_CGROUP,
+    STEP_NAMESPACES,
+    STEP_ROOT_DIRECTORY,
+    STEP_WORKING_DIRECTORY,
+    STEP_GROUPS,
+    STEP_USER,
+    STEP_SANDBOX,
+    STEP_EXEC,
+    _STEP_MAX,
+} SpawnStep;
+DECLARE_STRTAB(spawn_step, SpawnStep);
+
+/* One descriptor of the child: @source of the daemon becomes @target. */
+typedef struct FdMove {
+    int source;
+    int target;
+} FdMove;
+
+/* 0 to 2, LISTEN_FDS' and the status pipe. */
+#define CHILD_FDS_MAX 64
+
+typedef struct ChildPlan {
+    /* What is the same for each process of a service. */
+    const char *program;
+    char *const *argv;
+    char **envp;
+    char *listen_pid; /* where in envp the digits of LISTEN_PID go, room for 11 bytes; NULL: none */
+    const char *root_directory, *working_directory; /* NULL: stay */
+    bool change_ids;
+    uid_t uid;
+    gid_t gid;
+    const gid_t *groups;
+    size_t n_groups;
+    bool set_umask;
+    mode_t umask;
+    const ResourceConfig *resources;
+    const RlimitConfig *restore_nofile; /* the daemon's own original limit, or NULL when it never changed it */
+    rlim_t restore_nofile_hard;
+    bool no_new_privileges;
+    /* What is of this process. Moves are done in order; `saved` says which sources were first to be brought above all
+     * targets because a target would overwrite them. */
+    FdMove moves[CHILD_FDS_MAX];
+    size_t n_moves;
+    int first_closed; /* every descriptor from here on is closed */
+    /* Written by the child. */
+    volatile SpawnStep step;
+    volatile int error; /* errno of `step`, or 0 */
+} ChildPlan;
+
+/* The function for clone(2): takes the steps on the ChildPlan @plan and execs, or ends the child with its step and errno in
+ * the plan. Never returns. */
+int child_main(void *plan);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/peer.h"
+
+#include <string.h>
+
+Peer peer_from_addr(const Addr *address) {
+    Addr a = *address;
+    addr_unmap(&a);
+    if (a.sa.sa_family == AF_INET)
+        return (Peer){.kind = PEER_INET, .in = a.in.sin_addr, .port = addr_port(&a)};
+    if (a.sa.sa_family == AF_INET6)
+        return (Peer){
+            .kind = PEER_INET6, .in6 = a.in6.sin6_addr, .scope = a.in6.sin6_scope_id, .port = addr_port(&a)};
+    return (Peer){.kind = PEER_NONE};
+}
+
+Peer peer_from_uid(uid_t uid) {
+    return (Peer){.kind = PEER_UNIX, .uid = uid};
+}
+
+static void peer_to_addr(const Peer *p, Addr *a) {
+    *a = (Addr){0};
+    if (p->kind == PEER_INET) {
+        a->in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = p->in, .sin_port = htons(p->port)};
+        a->len = sizeof(a->in);
+    } else {
+        a->in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+                                       .sin6_addr = p->in6,
+                                       .sin6_port = htons(p->port),
+                                       .sin6_scope_id = p->scope};
+        a->len = sizeof(a->in6);
+    }
+}
+
+static const char *format_prefix(Addr *a, char *buf) {
+    char host[ADDR_TEXT_MAX];
+    const char *bits = "/24";
+    if (a->sa.sa_family == AF_INET) {
+        a->in.sin_addr.s_addr &= htonl(0xffffff00);
+    } else {
+        memset(&a->in6.sin6_addr.s6_addr[6], 0, 10);
+        a->in6.sin6_scope_id = 0;
+        bits = "/48";
+    }
+    (void)snprintf(buf, PEER_TEXT_MAX, "%.60s%s", addr_format_host(a, host), bits);
+    return buf;
+}
+
+const char *peer_format(const Peer *p, LogAddresses how, char buf[static PEER_TEXT_MAX]) {
+    if (p->kind == PEER_NONE || how == LOG_ADDRESSES_NONE)
+        return NULL;
+    if (p->kind == PEER_UNIX) {
+        (void)snprintf(buf, PEER_TEXT_MAX, "uid:%u", p->uid);
+        return buf;
+    }
+    Addr a;
+    peer_to_addr(p, &a);
+    if (how == LOG_ADDRESSES_PREFIX)
+        return format_prefix(&a, buf);
+    char text[ADDR_TEXT_MAX];
+    (void)snprintf(buf, PEER_TEXT_MAX, "%.79s", addr_format(&a, text));
+    return buf;
+}

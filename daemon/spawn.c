@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/spawn.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+
+/* The deepest chain of child_main() takes a few hundred bytes; the kernel's frame of a signal never lies here. */
+#define STACK_SIZE ((size_t)16384)
+#define GUARD_SIZE ((size_t)4096)
+
+struct Spawner {
+    char *stack; /* the guard first */
+};
+
+int spawner_new(Spawner **ret) {
+    CLEANUP(spawner_freep) Spawner *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    void *p = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (p == MAP_FAILED)
+        return -ENOMEM;
+    s->stack = p;
+    if (mprotect(p, GUARD_SIZE, PROT_NONE) < 0)
+        return -errno;
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+Spawner *spawner_free(Spawner *s) {
+    if (s && s->stack)
+        (void)munmap(s->stack, GUARD_SIZE + STACK_SIZE);
+    free(s);
+    return NULL;
+}
+
+int child_plan_move_fd(ChildPlan *plan, int source, int target) {
+    if (plan->n_moves == CHILD_FDS_MAX)
+        return -E2BIG;
+    plan->moves[plan->n_moves++] = (FdMove){.source = source, .target = target};
+    if (target >= plan->first_closed)
+        plan->first_closed = target + 1;
+    return 0;
+}
+
+int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid) {
+    plan->step = STEP_FORK;
+    plan->error = 0;
+    *ret_pid = 0;
+    pid_t pid = clone(child_main, s->stack + GUARD_SIZE + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
+    if (pid < 0) {
+        int e = errno;
+        /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine. */
+        plan->step = e == EAGAIN || e == ENOSPC ? STEP_LIMIT : STEP_FORK;
+        plan->error = e;
+        return -e;
+    }
+    *ret_pid = pid;
+    if (plan->error)
+        return -plan->error;
+    /* Ended without a word before it came to exec: killed from outside. */
+    if (plan->step != STEP_EXEC) {
+        plan->error = ESRCH;
+        return -ESRCH;
+    }
+    return 0;
+}
