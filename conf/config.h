@@ -96,7 +96,16 @@ typedef struct ConfigPos {
     const char *file;
     unsigned line;
     unsigned column;
+    unsigned end_column; /* one past its last character */
 } ConfigPos;
+
+/* Where a key of a service got its value; `key` is its row in the key table (schema_key()). */
+typedef struct ConfigOrigin {
+    ConfigPos pos;
+    uint16_t key;
+    bool from_defaults;
+    bool ignored; /* a key of `defaults` that does not fit the service's model */
+} ConfigOrigin;
 
 /* One endpoint with its options; -1 stands for "as the kernel has it" in numbers. */
 typedef struct ListenConfig {
@@ -114,7 +123,8 @@ typedef struct ListenConfig {
     int64_t mark;
     int receive_buffer, send_buffer;
     mode_t mode; /* of a UNIX socket's node: 0666 */
-    uid_t user;  /* (uid_t)-1: leave it */
+    char *user_name, *group_name; /* of the node, as written; NULL: not given */
+    uid_t user;                   /* looked up; (uid_t)-1: leave it */
     gid_t group;
     bool remove_on_stop;
 } ListenConfig;
@@ -183,6 +193,9 @@ typedef struct ServiceConfig {
     StderrTarget stderr_target;
     ResourceConfig resources;
     bool no_new_privileges;
+
+    ConfigOrigin *origins; /* of the keys that were given, in the order of the key table */
+    size_t n_origins;
 
     Resolved resolved;
     Diag *problem; /* why it cannot run as things are (not-found, not-allowed), or NULL */

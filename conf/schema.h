@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The key table: every key that a config may have, what it takes and where it goes. The decoder, its messages, `explain`,
+ * the JSON Schema and the key part of mpinetd.yaml(5) are all made from it, so that they cannot differ. Pure. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/config.h"
+#include "daemon/base/text.h"
+
+/* Which mapping a key stands in: the file itself, a service (or `defaults`), the long form of an endpoint. */
+typedef enum KeyScope {
+    KEY_SCOPE_FILE,
+    KEY_SCOPE_SERVICE,
+    KEY_SCOPE_LISTEN,
+    _KEY_SCOPE_MAX,
+} KeyScope;
+
+typedef enum KeyType {
+    KEY_SECTION,   /* keys of its own */
+    KEY_EXTENSION, /* x-*: anything */
+    KEY_DEFAULTS,
+    KEY_SERVICES,
+    KEY_LISTEN,
+    KEY_ENDPOINT,
+    KEY_BOOL,
+    KEY_WORD,
+    KEY_INTEGER,
+    KEY_NUMBER,
+    KEY_DURATION,
+    KEY_SIZE,
+    KEY_RATE,
+    KEY_MODE,
+    KEY_TEXT,
+    KEY_PATH,
+    KEY_FDNAME,
+    KEY_USER,
+    KEY_GROUP,
+    KEY_LIST,
+    KEY_COMMAND,
+    KEY_ENVIRONMENT,
+    KEY_RLIMIT_COUNT,
+    KEY_RLIMIT_SIZE,
+    KEY_RLIMIT_TIME,
+    KEY_IO_PRIORITY,
+    KEY_CPUS,
+    _KEY_TYPE_MAX,
+} KeyType;
+
+typedef enum KeyFlag {
+    KEY_LATER = 1 << 0,       /* known, but its part is not in this version */
+    KEY_REQUIRED = 1 << 1,    /* its mapping must have it */
+    KEY_NO_DEFAULTS = 1 << 2, /* cannot stand in `defaults` */
+    KEY_OR_NONE = 1 << 3,     /* a duration that may also be `none` */
+    KEY_SECRET = 1 << 4,      /* its value is not for everybody's eyes */
+    KEY_IDENTITY = 1 << 5,    /* shapes no running service: left out of a reload's differences */
+} KeyFlag;
+
+typedef struct Key {
+    const char *path; /* within its scope: "limits.instances" */
+    KeyScope scope;
+    KeyType type;
+    unsigned flags;
+    unsigned models;   /* bits 1 << MODEL_x that it fits; 0: all of them */
+    unsigned kinds;    /* of a listen option: bits 1 << ENDPOINT_x; 0: all */
+    int64_t min, max;  /* integers as they are, durations in microseconds, sizes in bytes; both 0: the type's own */
+    const char *words; /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
+    int resource;      /* of a KEY_RLIMIT_x: RLIMIT_x */
+    size_t offset;     /* of its field in Config, ServiceConfig or ListenConfig, as the scope says */
+    size_t size;       /* of that field; 0: it has none */
+    size_t has;        /* offset of the bool that says that it was given; 0: there is none */
+    const char *standard;      /* the default as it would be written; NULL: none */
+    const char *standard_note; /* the default in words, where it is not one value */
+    const char *help;          /* one line */
+    const char *more;          /* more sentences, or NULL */
+    const char *example;       /* YAML */
+} Key;
+
+/* The table: sections stand before their keys. */
+size_t schema_n_keys(void);
+const Key *schema_key(size_t i);
+size_t schema_index(const Key *key);
+
+/* The key at @path in @scope, or NULL. */
+const Key *schema_find(KeyScope scope, const char *path);
+/* The key right below section @parent (NULL: at the top of @scope) that is named @name, or NULL. Any key of the file
+ * that begins with "x-" is the extension key. */
+const Key *schema_child(KeyScope scope, const Key *parent, const char *name);
+/* The next key right below @parent in @scope; start with *@at = 0. NULL at the end. */
+const Key *schema_next_child(KeyScope scope, const Key *parent, size_t *at);
+/* The last part of its path. */
+const char *schema_leaf(const Key *key);
+
+/* Whether it may be set for a service of @model. */
+bool schema_fits_model(const Key *key, Model model);
+bool schema_fits_endpoint(const Key *key, EndpointKind kind);
+/* "per-connection and on-demand", for messages. */
+void schema_models_format(unsigned models, Text *out);
+void schema_kinds_format(unsigned kinds, Text *out);
+
+/* "a duration such as 10s", for messages and help. */
+const char *schema_type_describe(KeyType type);
+/* "duration". */
+const char *schema_type_name(KeyType type);
+/* "1 to 100", in the units of the type; nothing where it has no bounds. */
+void schema_range_format(const Key *key, Text *out);
+
+/* The words of a KEY_WORD: the index of the @n bytes at @s, or -EINVAL; @ret_later if it comes later. */
+int schema_word_find(const Key *key, const char *s, bool *ret_later);
+/* Word number @i without its mark, into @buf; NULL past the end. */
+const char *schema_word(const Key *key, size_t i, char buf[static 32], bool *ret_later);
