@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What crosses the control socket, as plain values: requests as the daemon gets them, and what it answers. Strings are
- * borrowed from whoever fills a struct; NULL stands for null. The wire's JSON is known to api-decode.c and api-encode.c
- * alone, and the interface's methods to methods.c. No I/O here. */
+/* What crosses the control socket, as plain values: requests as the daemon gets them, and what it answers.
+ * Strings are borrowed from whoever fills a struct; NULL stands for null. The wire's JSON is known to
+ * api-decode.c and api-encode.c alone, and the interface's methods to methods.c. No I/O here. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +27,8 @@ typedef enum ServiceState {
     _SERVICE_STATE_MAX,
 } ServiceState;
 DECLARE_STRTAB(service_state, ServiceState);
-/* listening, active, full, throttled, starting, draining and backoff are running (contract, "Exit status"). */
+/* listening, active, full, throttled, starting, draining and backoff are running (contract, "Exit status").
+ */
 bool service_state_is_running(ServiceState state);
 
 /* Why a connection was not served. */
@@ -133,9 +134,9 @@ typedef struct ApiEvent {
     const char *peer;
     const char *reason;
     const char *step;
-    int error;             /* errno; 0: null; its text is `error` on the wire */
-    int exit_code;         /* -1: null */
-    int signal;            /* 0: null; a name on the wire */
+    int error;              /* errno; 0: null; its text is `error` on the wire */
+    int exit_code;          /* -1: null */
+    int signal;             /* 0: null; a name on the wire */
     uint64_t duration_usec; /* UINT64_MAX: null */
     const char *message;
 } ApiEvent;
@@ -171,6 +172,12 @@ typedef struct ApiDescription {
     const ApiEvent *events;
     size_t n_events;
 } ApiDescription;
+
+/* "SIGKILL", "SIGRTMIN+3"; a number for what is no signal. Returns @buf. */
+#define API_SIGNAL_NAME_MAX 24
+const char *api_signal_name(int signal, char buf[static API_SIGNAL_NAME_MAX]);
+/* strerror(3) whatever the locale. Static. */
+const char *api_errno_text(int e);
 
 /* The methods of dev.mpinetd.Control and org.varlink.service. */
 typedef enum Method {
@@ -224,9 +231,9 @@ typedef enum ApiError {
     _API_ERROR_MAX,
 } ApiError;
 
-/* Decodes one message (@n bytes of JSON, without its NUL). Returns 0 with @ret; 1 when the call is answered with an
- * error, which is appended to @reply (nothing for a oneway call) and the connection goes on; -EBADMSG when the
- * connection is to be closed (no JSON, unknown top-level key, duplicate key, deeper than 16, …). */
+/* Decodes one message (@n bytes of JSON, without its NUL). Returns 0 with @ret; 1 when the call is answered
+ * with an error, which is appended to @reply (nothing for a oneway call) and the connection goes on; -EBADMSG
+ * when the connection is to be closed (no JSON, unknown top-level key, duplicate key, deeper than 16, …). */
 int api_decode(const char *json, size_t n, ApiRequest *ret, Text *reply);
 
 /* Encoders append one whole message, NUL included, to @out. */
@@ -244,5 +251,12 @@ void api_encode_events(Text *out, const ApiEvent *events, size_t n, bool continu
 void api_encode_reload(Text *out, const ApiReload *r);
 /* Start, Stop: the names it was done for. With `more`, progress goes out before with continues. */
 void api_encode_done(Text *out, const char *const *services, const char *progress, bool continues);
-/* One event as one line of JSON for the log (`time` in RFC 3339, UTC, and no null fields), without a newline. */
+/* What an event says to people, on one line and escaped: its message, or where it has none, its facts:
+ * "ended: exit 0 after 4.1 s", "refused: per_source". It is the `what` of a line `time service[pid] peer
+ * what`. */
+void api_event_what(Text *out, const ApiEvent *e);
+/* "0.4 ms", "12 ms", "4.1 s", "3m 20s", "2h 5m", "3d 4h". */
+void api_add_duration(Text *out, uint64_t usec);
+/* One event as one line of JSON for the log (`time` in RFC 3339, UTC, and no null fields), without a newline.
+ */
 void api_event_to_json_line(Text *out, const ApiEvent *e);

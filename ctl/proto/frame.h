@@ -15,11 +15,12 @@ typedef struct Frame {
 
 void frame_init(Frame *f, size_t max);
 void frame_done(Frame *f);
-/* Room to read into: *ret points at *ret_n free bytes (at least 1). 0 or -ENOMEM. After reading, frame_advance(). */
+/* Room to read into: *ret points at *ret_n free bytes (at least 1). 0 or -ENOMEM. After reading,
+ * frame_advance(). */
 int frame_space(Frame *f, char **ret, size_t *ret_n);
 void frame_advance(Frame *f, size_t n);
-/* The next whole message: 1 with *ret (without the NUL, valid until the next frame_space()), 0 when more bytes are needed,
- * -EMSGSIZE when the message being read is longer than the limit. */
+/* The next whole message: 1 with *ret (without the NUL, valid until the next frame_space()), 0 when more
+ * bytes are needed, -EMSGSIZE when the message being read is longer than the limit. */
 int frame_next(Frame *f, const char **ret, size_t *ret_n);
 /* Bytes of a message that has begun and not ended. */
 size_t frame_pending(const Frame *f);

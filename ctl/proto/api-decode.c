@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* From a call's JSON to an ApiRequest. Bytes come from anyone who can open the socket. */
+#include <string.h>
+
+#include "ctl/proto/methods.h"
+
+typedef struct Call {
+    const char *method;
+    json_t *parameters; /* borrowed; NULL stands for {} */
+    bool oneway, more, upgrade;
+} Call;
+
+void api_request_done(ApiRequest *r) {
+    strv_free(r->services);
+    free(r->service);
+    free(r->interface);
+    *r = (ApiRequest){.last = -1};
+}
+
+/* Jansson's own bound on depth (2048) is fixed when it is built, and its recursion is on our stack: so count
+ * first. What is no JSON at all may pass; it is refused later. */
+static bool is_too_deep(const char *json, size_t n) {
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = json[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > REQUEST_DEPTH_MAX)
+                return true;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return false;
+}
+
+/* The call object itself: nothing but the specification's keys (varlink.org, "Call"). */
+static int decode_call(json_t *root, Call *ret) {
+    Call call = {0};
+    const char *key;
+    json_t *value;
+    if (!json_is_object(root))
+        return -EBADMSG;
+    json_object_foreach(root, key, value) {
+        bool *flag = streq(key, "oneway")    ? &call.oneway
+                     : streq(key, "more")    ? &call.more
+                     : streq(key, "upgrade") ? &call.upgrade
+                                             : NULL;
+        if (flag && json_is_boolean(value))
+            *flag = json_is_true(value);
+        else if (streq(key, "method") && json_is_string(value))
+            call.method = json_string_value(value);
+        else if (streq(key, "parameters") && json_is_object(value))
+            call.parameters = value;
+        else if (!streq(key, "parameters") || !json_is_null(value))
+            return -EBADMSG;
+    }
+    /* No method of ours becomes another protocol. */
+    if (!call.method || (call.more && call.oneway) || call.upgrade)
+        return -EBADMSG;
+    *ret = call;
+    return 0;
+}
+
+/* The name of the first parameter that is unknown, of the wrong type or missing; NULL when all is well. */
+static const char *find_invalid_parameter(const ApiField *fields, json_t *parameters) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(parameters, key, value) {
+        const ApiField *f = fields;
+        while (f->name && !streq(f->name, key))
+            f++;
+        if (!f->name || !api_value_is(f->type, value, false))
+            return key;
+    }
+    for (const ApiField *f = fields; f->name; f++)
+        if (f->type[0] != '?' && !json_object_get(parameters, f->name))
+            return f->name;
+    return NULL;
+}
+
+static int copy_strings(const json_t *array, char ***ret) {
+    CLEANUP_STRV char **v = (char **)calloc(2, sizeof(char *));
+    if (!v)
+        return -ENOMEM;
+    size_t n = json_array_size(array);
+    for (size_t i = 0; i < n; i++) {
+        int r = strv_push(&v, strdup(json_string_value(json_array_get(array, i))));
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(v);
+    return 0;
+}
+
+/* Puts one checked value where its row says. */
+static int store(const ApiField *f, const json_t *value, ApiRequest *request) {
+    char *place = (char *)request + f->offset;
+    if (json_is_integer(value)) {
+        int64_t number = json_integer_value(value);
+        memcpy(place, &number, sizeof(number));
+        return 0;
+    }
+    if (json_is_string(value)) {
+        char *s = strdup(json_string_value(value));
+        if (!s)
+            return -ENOMEM;
+        memcpy(place, (void *)&s, sizeof(s));
+        return 0;
+    }
+    if (json_is_array(value)) {
+        char **v = NULL;
+        int r = copy_strings(value, &v);
+        if (r < 0)
+            return r;
+        memcpy(place, (void *)&v, sizeof(v));
+    }
+    return 0;
+}
+
+/* What the types cannot say. */
+static const char *find_out_of_range(const ApiRequest *r, const json_t *parameters) {
+    if (json_is_integer(json_object_get(parameters, "last")) && r->last < 0)
+        return "last";
+    if ((r->method == METHOD_START || r->method == METHOD_STOP) && strv_length(r->services) == 0)
+        return "services";
+    return NULL;
+}
+
+static int decode_parameters(const ApiMethod *method, json_t *parameters, ApiRequest *request,
+                             const char **ret_bad) {
+    const char *bad = find_invalid_parameter(method->in, parameters);
+    for (const ApiField *f = method->in; !bad && f->name; f++) {
+        int r = store(f, json_object_get(parameters, f->name), request);
+        if (r < 0)
+            return r;
+    }
+    *ret_bad = bad ? bad : find_out_of_range(request, parameters);
+    return 0;
+}
+
+static int answer(const Call *call, ApiError error, const char *what, Text *reply) {
+    if (!call->oneway)
+        api_encode_error(reply, error, what, NULL, 0);
+    return 1;
+}
+
+static int decode_root(json_t *root, ApiRequest *ret, Text *reply) {
+    Call call;
+    int r = decode_call(root, &call);
+    if (r < 0)
+        return r;
+    int m = api_method_find(call.method);
+    if (m < 0)
+        return answer(&call, API_METHOD_NOT_FOUND, call.method, reply);
+    ApiRequest request = {.method = (Method)m, .more = call.more, .oneway = call.oneway, .last = -1};
+    const char *bad = NULL;
+    r = decode_parameters(api_method((Method)m), call.parameters, &request, &bad);
+    if (r < 0 || bad) {
+        api_request_done(&request);
+        return r < 0 ? -EBADMSG : answer(&call, API_INVALID_PARAMETER, bad, reply);
+    }
+    *ret = request;
+    return 0;
+}
+
+int api_decode(const char *json, size_t n, ApiRequest *ret, Text *reply) {
+    if (is_too_deep(json, n))
+        return -EBADMSG;
+    /* Duplicate keys are refused, and so, by default, are NUL in strings and anything behind the object. */
+    json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
+    if (!root)
+        return -EBADMSG;
+    int r = decode_root(root, ret, reply);
+    json_decref(root);
+    return r;
+}

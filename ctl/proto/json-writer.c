@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/proto/json-writer.h"
+
+#include <string.h>
+
+static void json_begin(JsonWriter *w, const char *key) {
+    if (w->comma)
+        text_addc(w->out, ',');
+    w->comma = true;
+    if (!key)
+        return;
+    text_add_n(w->out, "\"", 1);
+    text_add(w->out, key);
+    text_add_n(w->out, "\":", 2);
+}
+
+void json_open_object(JsonWriter *w, const char *key) {
+    json_begin(w, key);
+    text_addc(w->out, '{');
+    w->comma = false;
+}
+
+void json_close_object(JsonWriter *w) {
+    text_addc(w->out, '}');
+    w->comma = true;
+}
+
+void json_open_array(JsonWriter *w, const char *key) {
+    json_begin(w, key);
+    text_addc(w->out, '[');
+    w->comma = false;
+}
+
+void json_close_array(JsonWriter *w) {
+    text_addc(w->out, ']');
+    w->comma = true;
+}
+
+void json_add_string(JsonWriter *w, const char *key, const char *s) {
+    json_begin(w, key);
+    if (s)
+        text_add_json(w->out, s, strlen(s));
+    else
+        text_add(w->out, "null");
+}
+
+void json_add_bool(JsonWriter *w, const char *key, bool b) {
+    json_begin(w, key);
+    text_add(w->out, b ? "true" : "false");
+}
+
+void json_add_null(JsonWriter *w, const char *key) {
+    json_begin(w, key);
+    text_add(w->out, "null");
+}
+
+void json_add_int(JsonWriter *w, const char *key, int64_t n) {
+    if (n >= 0) {
+        json_add_uint(w, key, (uint64_t)n);
+        return;
+    }
+    json_begin(w, key);
+    text_addf(w->out, "%lld", (long long)n);
+}
+
+void json_add_uint(JsonWriter *w, const char *key, uint64_t n) {
+    /* By hand: a status has some sixty numbers a service, and printf would be most of its cost. */
+    char digits[24];
+    size_t i = sizeof(digits);
+    if (n > INT64_MAX)
+        n = INT64_MAX;
+    do {
+        digits[--i] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    json_begin(w, key);
+    text_add_n(w->out, digits + i, sizeof(digits) - i);
+}
+
+void json_add_uint_or_null(JsonWriter *w, const char *key, uint64_t n, uint64_t none) {
+    if (n == none)
+        json_add_null(w, key);
+    else
+        json_add_uint(w, key, n);
+}
