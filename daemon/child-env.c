@@ -61,17 +61,17 @@ static int base_setf(char ***base, const char *name, const char *value) {
     return base_set(base, s);
 }
 
-static const char *environ_get(char *const *environ, const char *name) {
+static const char *env_get(char *const *env, const char *name) {
     size_t n = strlen(name);
-    for (char *const *i = environ; i && *i; i++)
+    for (char *const *i = env; i && *i; i++)
         if (strncmp(*i, name, n) == 0 && (*i)[n] == '=')
             return *i + n + 1;
     return NULL;
 }
 
 /* Copies what the globs of pass_environment match. */
-static int base_pass(char ***base, char *const *patterns, char *const *environ) {
-    for (char *const *i = environ; i && *i; i++) {
+static int base_pass(char ***base, char *const *patterns, char *const *env) {
+    for (char *const *i = env; i && *i; i++) {
         char *name CLEANUP_FREE = strndup(*i, name_length(*i));
         if (!name)
             return -ENOMEM;
@@ -87,9 +87,9 @@ static int base_pass(char ***base, char *const *patterns, char *const *environ) 
     return 0;
 }
 
-int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *environ) {
+int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *env) {
     const Resolved *id = &service->resolved;
-    const char *lang = environ_get(environ, "LANG");
+    const char *lang = env_get(env, "LANG");
     CLEANUP_STRV char **base = NULL;
     int r = base_setf(&base, "PATH", DEFAULT_PATH);
     if (r >= 0)
@@ -103,7 +103,7 @@ int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *envir
     if (r >= 0)
         r = base_setf(&base, "SHELL", id->shell);
     if (r >= 0)
-        r = base_pass(&base, service->pass_environment, environ);
+        r = base_pass(&base, service->pass_environment, env);
     if (r >= 0)
         r = base_setf(&base, "MP_SERVICE", service->name);
     uint32_t overridden = 0;
@@ -115,33 +115,44 @@ int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *envir
     }
     if (r < 0)
         return r;
-    size_t n = strv_length(base);
-    char **envp = (char **)calloc(n + _ENV_VARIABLE_MAX + 1, sizeof(char *));
-    if (!envp)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        envp[i] = base[i];
-    *e = (ChildEnv){.base = TAKE_PTR(base), .n_base = n, .envp = envp, .n = n, .overridden = overridden};
+    *e = (ChildEnv){.n_base = strv_length(base), .overridden = overridden};
+    e->base = TAKE_PTR(base);
     return 0;
 }
 
 void child_env_done(ChildEnv *e) {
     strv_free(e->base);
-    free((void *)e->envp);
-    e->base = e->envp = NULL;
+    *e = (ChildEnv){0};
 }
 
-void child_env_begin(ChildEnv *e) {
-    e->n = e->n_base;
-    e->used = 0;
-    e->listen_pid = NULL;
+void env_builder_done(EnvBuilder *b) {
+    free((void *)b->envp);
+    b->envp = NULL;
+    b->capacity = 0;
 }
 
-int child_env_set(ChildEnv *e, EnvVariable v, const char *format, ...) {
-    if (e->overridden & (1U << v))
+int env_builder_begin(EnvBuilder *b, const ChildEnv *e) {
+    size_t need = e->n_base + _ENV_VARIABLE_MAX + 1;
+    if (need > b->capacity) {
+        char **envp = (char **)realloc((void *)b->envp, need * sizeof(char *));
+        if (!envp)
+            return -ENOMEM;
+        b->envp = envp;
+        b->capacity = need;
+    }
+    memcpy((void *)b->envp, (const void *)e->base, e->n_base * sizeof(char *));
+    b->of = e;
+    b->n = e->n_base;
+    b->used = 0;
+    b->listen_pid = NULL;
+    return 0;
+}
+
+int env_builder_set(EnvBuilder *b, EnvVariable v, const char *format, ...) {
+    if (b->of->overridden & (1U << v))
         return 0;
-    size_t room = sizeof(e->bytes) - e->used;
-    char *at = e->bytes + e->used;
+    size_t room = sizeof(b->bytes) - b->used;
+    char *at = b->bytes + b->used;
     size_t name = strlen(variable_names[v]);
     if (name + 1 >= room)
         return -E2BIG;
@@ -153,71 +164,71 @@ int child_env_set(ChildEnv *e, EnvVariable v, const char *format, ...) {
     va_end(ap);
     if (n < 0 || (size_t)n >= room - name - 1)
         return -E2BIG;
-    e->used += name + 1 + (size_t)n + 1;
-    e->envp[e->n++] = at;
+    b->used += name + 1 + (size_t)n + 1;
+    b->envp[b->n++] = at;
     return 0;
 }
 
-int child_env_set_listen(ChildEnv *e, size_t n_fds, const char *names) {
+int env_builder_set_listen(EnvBuilder *b, size_t n_fds, const char *names) {
     /* Ten digits and their NUL: the child writes over them. */
-    size_t before = e->used;
-    int r = child_env_set(e, ENV_LISTEN_PID, "%010d", 0);
-    if (r >= 0 && e->used != before)
-        e->listen_pid = e->bytes + before + strlen("LISTEN_PID=");
+    size_t before = b->used;
+    int r = env_builder_set(b, ENV_LISTEN_PID, "%010d", 0);
+    if (r >= 0 && b->used != before)
+        b->listen_pid = b->bytes + before + strlen("LISTEN_PID=");
     if (r >= 0)
-        r = child_env_set(e, ENV_LISTEN_FDS, "%zu", n_fds);
+        r = env_builder_set(b, ENV_LISTEN_FDS, "%zu", n_fds);
     if (r >= 0)
-        r = child_env_set(e, ENV_LISTEN_FDNAMES, "%s", names);
+        r = env_builder_set(b, ENV_LISTEN_FDNAMES, "%s", names);
     return r;
 }
 
-static int set_inet(ChildEnv *e, const Addr *peer, const Addr *local) {
+static int set_inet(EnvBuilder *b, const Addr *peer, const Addr *local) {
     char text[ADDR_TEXT_MAX];
     Addr from = *peer, to = *local;
     addr_unmap(&from);
     addr_unmap(&to);
     const char *remote = addr_format_host(&from, text);
-    int r = child_env_set(e, ENV_PROTO, "%s", from.sa.sa_family == AF_INET6 ? "TCP6" : "TCP");
+    int r = env_builder_set(b, ENV_PROTO, "%s", from.sa.sa_family == AF_INET6 ? "TCP6" : "TCP");
     if (r >= 0)
-        r = child_env_set(e, ENV_TCPREMOTEIP, "%s", remote);
+        r = env_builder_set(b, ENV_TCPREMOTEIP, "%s", remote);
     if (r >= 0)
-        r = child_env_set(e, ENV_REMOTE_ADDR, "%s", remote);
+        r = env_builder_set(b, ENV_REMOTE_ADDR, "%s", remote);
     if (r >= 0)
-        r = child_env_set(e, ENV_TCPREMOTEPORT, "%u", addr_port(&from));
+        r = env_builder_set(b, ENV_TCPREMOTEPORT, "%u", addr_port(&from));
     if (r >= 0)
-        r = child_env_set(e, ENV_REMOTE_PORT, "%u", addr_port(&from));
+        r = env_builder_set(b, ENV_REMOTE_PORT, "%u", addr_port(&from));
     if (r >= 0)
-        r = child_env_set(e, ENV_TCPLOCALIP, "%s", addr_format_host(&to, text));
+        r = env_builder_set(b, ENV_TCPLOCALIP, "%s", addr_format_host(&to, text));
     if (r >= 0)
-        r = child_env_set(e, ENV_TCPLOCALPORT, "%u", addr_port(&to));
+        r = env_builder_set(b, ENV_TCPLOCALPORT, "%u", addr_port(&to));
     return r;
 }
 
-static int set_unix(ChildEnv *e, const Addr *peer, const Addr *local, const struct ucred *credentials) {
+static int set_unix(EnvBuilder *b, const Addr *peer, const Addr *local, const struct ucred *credentials) {
     char text[ADDR_TEXT_MAX];
-    int r = child_env_set(e, ENV_PROTO, "UNIX");
+    int r = env_builder_set(b, ENV_PROTO, "UNIX");
     if (r >= 0 && credentials) {
-        r = child_env_set(e, ENV_UNIXREMOTEEUID, "%u", credentials->uid);
+        r = env_builder_set(b, ENV_UNIXREMOTEEUID, "%u", credentials->uid);
         if (r >= 0)
-            r = child_env_set(e, ENV_UNIXREMOTEEGID, "%u", credentials->gid);
+            r = env_builder_set(b, ENV_UNIXREMOTEEGID, "%u", credentials->gid);
         if (r >= 0)
-            r = child_env_set(e, ENV_UNIXREMOTEPID, "%d", (int)credentials->pid);
+            r = env_builder_set(b, ENV_UNIXREMOTEPID, "%d", (int)credentials->pid);
     }
     if (r >= 0 && *addr_format(local, text))
-        r = child_env_set(e, ENV_UNIXLOCALPATH, "%s", text);
+        r = env_builder_set(b, ENV_UNIXLOCALPATH, "%s", text);
     /* systemd.exec(5): of a UNIX peer its path or @name, unset when it has none. */
     if (r >= 0 && *addr_format(peer, text))
-        r = child_env_set(e, ENV_REMOTE_ADDR, "%s", text);
+        r = env_builder_set(b, ENV_REMOTE_ADDR, "%s", text);
     return r;
 }
 
-int child_env_set_connection(ChildEnv *e, const Addr *peer, const Addr *local, const struct ucred *credentials) {
+int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local, const struct ucred *credentials) {
     if (peer->sa.sa_family == AF_UNIX)
-        return set_unix(e, peer, local, credentials);
-    return set_inet(e, peer, local);
+        return set_unix(b, peer, local, credentials);
+    return set_inet(b, peer, local);
 }
 
-char **child_env_finish(ChildEnv *e) {
-    e->envp[e->n] = NULL;
-    return e->envp;
+char **env_builder_finish(EnvBuilder *b) {
+    b->envp[b->n] = NULL;
+    return b->envp;
 }

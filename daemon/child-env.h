@@ -30,32 +30,39 @@ typedef enum EnvVariable {
     _ENV_VARIABLE_MAX,
 } EnvVariable;
 
-#define CHILD_ENV_BYTES 4096
+#define CHILD_ENV_BYTES 16384
 
+/* The base; one for each service. */
 typedef struct ChildEnv {
-    char **base; /* owned: strings of the base */
+    char **base; /* owned */
     size_t n_base;
-    char **envp; /* owned: n_base borrowed pointers, room for every variable and NULL */
-    size_t n;
     uint32_t overridden; /* bit of each EnvVariable that `environment` sets */
-    char *listen_pid;    /* into `bytes`: the digits of LISTEN_PID, room for 11 bytes, or NULL */
-    size_t used;
-    char bytes[CHILD_ENV_BYTES];
 } ChildEnv;
 
 /* Builds the base for @service: PATH, LANG, HOME and the like of its user, MP_SERVICE, what pass_environment takes from
- * @environ, and `environment`. 0 or -ENOMEM. */
-int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *environ);
+ * the daemon's own environment @env, and `environment`. 0 or -ENOMEM. */
+int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *env);
 void child_env_done(ChildEnv *e);
 
-/* Starts the environment of one process: only the base. */
-void child_env_begin(ChildEnv *e);
+/* The whole environment of one process. One is enough for all services, used one after the other. Starts as {0}. */
+typedef struct EnvBuilder {
+    const ChildEnv *of;
+    char **envp; /* owned; its strings are the base's and those in `bytes` */
+    size_t n, capacity;
+    char *listen_pid; /* into `bytes`: the digits of LISTEN_PID, room for 11 bytes, or NULL */
+    size_t used;
+    char bytes[CHILD_ENV_BYTES];
+} EnvBuilder;
+
+void env_builder_done(EnvBuilder *b);
+/* Starts with the base @e alone. 0 or -ENOMEM. */
+int env_builder_begin(EnvBuilder *b, const ChildEnv *e);
 /* Sets one variable; nothing when `environment` has it. -E2BIG when it does not fit. */
-int child_env_set(ChildEnv *e, EnvVariable v, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int env_builder_set(EnvBuilder *b, EnvVariable v, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* LISTEN_PID with room for the child to write its own pid, LISTEN_FDS and LISTEN_FDNAMES. */
-int child_env_set_listen(ChildEnv *e, size_t n_fds, const char *names);
+int env_builder_set_listen(EnvBuilder *b, size_t n_fds, const char *names);
 /* UCSPI's and systemd's variables of a TCP or UNIX connection (@credentials for the latter). */
 struct ucred;
-int child_env_set_connection(ChildEnv *e, const Addr *peer, const Addr *local, const struct ucred *credentials);
-/* NULL-terminated; valid until the next call with @e. */
-char **child_env_finish(ChildEnv *e);
+int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local, const struct ucred *credentials);
+/* NULL-terminated; valid until the next call with @b. */
+char **env_builder_finish(EnvBuilder *b);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/bind.h"
+
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+static int set_int(int fd, int level, int option, int value, const char *step, const char **ret_step) {
+    if (setsockopt(fd, level, option, &value, sizeof(value)) == 0)
+        return 0;
+    *ret_step = step;
+    return -errno;
+}
+
+int bind_set_options(int fd, const ListenConfig *c, const char **ret_step) {
+    int r = 0;
+    if (c->nodelay >= 0)
+        r = set_int(fd, IPPROTO_TCP, TCP_NODELAY, c->nodelay, "nodelay", ret_step);
+    if (r >= 0 && c->keepalive)
+        r = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "keepalive", ret_step);
+    if (r >= 0 && c->keepalive && c->keepalive_idle_sec > 0)
+        r = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, c->keepalive_idle_sec, "keepalive", ret_step);
+    if (r >= 0 && c->keepalive && c->keepalive_interval_sec > 0)
+        r = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, c->keepalive_interval_sec, "keepalive", ret_step);
+    if (r >= 0 && c->keepalive && c->keepalive_count > 0)
+        r = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, c->keepalive_count, "keepalive", ret_step);
+    if (r >= 0 && c->defer_accept_sec > 0)
+        r = set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, c->defer_accept_sec, "defer_accept", ret_step);
+    if (r >= 0 && c->fast_open > 0)
+        r = set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, c->fast_open, "fast_open", ret_step);
+    if (r >= 0 && c->mark >= 0)
+        r = set_int(fd, SOL_SOCKET, SO_MARK, (int)c->mark, "mark", ret_step);
+    if (r >= 0 && c->receive_buffer > 0)
+        r = set_int(fd, SOL_SOCKET, SO_RCVBUF, c->receive_buffer, "receive_buffer", ret_step);
+    if (r >= 0 && c->send_buffer > 0)
+        r = set_int(fd, SOL_SOCKET, SO_SNDBUF, c->send_buffer, "send_buffer", ret_step);
+    return r;
+}
+
+/* What has to stand before bind(2). */
+static int set_bind_options(int fd, const ListenConfig *c, int family, int type, const char **ret_step) {
+    int r = 0;
+    /* Without it a restart would wait for old connections to time out. Never for UDP, where it would let another
+     * process bind the same port and take what is ours: socket(7). */
+    if (family != AF_UNIX && type == SOCK_STREAM)
+        r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1, "socket", ret_step);
+    if (r >= 0 && c->reuse_port)
+        r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1, "reuse_port", ret_step);
+    if (r >= 0 && family == AF_INET6)
+        r = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, c->endpoint.both_families || c->only_v6, "only_v6", ret_step);
+    if (r >= 0 && c->freebind)
+        r = family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1, "freebind", ret_step)
+                               : set_int(fd, IPPROTO_IP, IP_FREEBIND, 1, "freebind", ret_step);
+    if (r >= 0 && c->device &&
+        setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, c->device, (socklen_t)strlen(c->device) + 1) < 0) {
+        *ret_step = "device";
+        r = -errno;
+    }
+    return r;
+}
+
+int bind_probe_node(const Addr *addr, int type) {
+    struct stat st;
+    if (lstat(addr->un.sun_path, &st) < 0)
+        return -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -EEXIST;
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    /* Only a refused connection proves that nobody is there; a full queue or a wrong type is somebody. */
+    if (connect(fd, &addr->sa, addr->len) < 0) {
+        if (errno == ECONNREFUSED)
+            return 0;
+        if (errno == ENOENT)
+            return -ENOENT;
+    }
+    return 1;
+}
+
+static int make_way_for_node(const Addr *addr, int type) {
+    int r = bind_probe_node(addr, type);
+    if (r == 1)
+        return -EADDRINUSE;
+    if (r == 0)
+        return unlink(addr->un.sun_path) < 0 && errno != ENOENT ? -errno : 0;
+    return r == -ENOENT ? 0 : r;
+}
+
+static int bind_unix(int fd, const ListenConfig *c, const Addr *addr, int type, BoundSocket *ret) {
+    bool abstract = addr->un.sun_path[0] == '\0';
+    int r = abstract ? 0 : make_way_for_node(addr, type);
+    if (r < 0)
+        return r;
+    /* The node has its mode from the first moment on. */
+    mode_t saved = umask(0777 & ~c->mode);
+    r = bind(fd, &addr->sa, addr->len) < 0 ? -errno : 0;
+    (void)umask(saved);
+    if (r < 0 || abstract)
+        return r;
+    struct stat st;
+    if (lstat(addr->un.sun_path, &st) < 0)
+        return -errno;
+    ret->dev = st.st_dev;
+    ret->ino = st.st_ino;
+    if ((c->user != (uid_t)-1 || c->group != (gid_t)-1) && lchown(addr->un.sun_path, c->user, c->group) < 0) {
+        r = -errno;
+        bind_remove_node(addr->un.sun_path, st.st_dev, st.st_ino);
+    }
+    return r;
+}
+
+void bind_remove_node(const char *path, dev_t dev, ino_t ino) {
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == dev && st.st_ino == ino)
+        (void)unlink(path);
+}
+
+int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step) {
+    Addr addr = c->endpoint.addrs[i];
+    int type = endpoint_socket_type(c->endpoint.kind), family = addr.sa.sa_family;
+    if (port != 0)
+        addr_set_port(&addr, port);
+    *ret_step = "socket";
+    /* A listener that is never accepted on by the daemon goes to processes that expect it to block; the others are made
+     * non-blocking when they are armed. */
+    CLEANUP_CLOSE int fd = socket(family, type | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    BoundSocket bound = {.fd = -EBADF, .addr = addr};
+    int r = set_bind_options(fd, c, family, type, ret_step);
+    if (r >= 0)
+        r = bind_set_options(fd, c, ret_step);
+    if (r < 0)
+        return r;
+    *ret_step = "bind";
+    if (family == AF_UNIX)
+        r = bind_unix(fd, c, &addr, type, &bound);
+    else
+        r = bind(fd, &addr.sa, addr.len) < 0 ? -errno : 0;
+    if (r < 0)
+        return r;
+    *ret_step = "listen";
+    if (type != SOCK_DGRAM && listen(fd, c->backlog > 0 ? c->backlog : INT_MAX) < 0) {
+        r = -errno;
+        if (bound.ino)
+            bind_remove_node(addr.un.sun_path, bound.dev, bound.ino);
+        return r;
+    }
+    bound.addr.len = sizeof(bound.addr.storage);
+    if (getsockname(fd, &bound.addr.sa, &bound.addr.len) < 0)
+        bound.addr = addr;
+    bound.fd = TAKE_FD(fd);
+    *ret = bound;
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/eventlog.h"
+
+#include <stdarg.h>
+
+#include "daemon/base/clock.h"
+
+void eventlog_init(EventLog *l, Logger *logger) {
+    *l = (EventLog){.logger = logger};
+    event_ring_init(&l->ring, EVENTS_KEPT);
+}
+
+void eventlog_done(EventLog *l) {
+    event_ring_done(&l->ring);
+}
+
+ApiEvent eventlog_event(LogLevel level, const char *event) {
+    return (ApiEvent){
+        .time_usec = clock_realtime_usec(),
+        .level = log_level_to_string(level),
+        .event = event,
+        .exit_code = -1,
+        .duration_usec = USEC_INFINITY,
+    };
+}
+
+void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own) {
+    int level = log_level_from_string(e->level);
+    logger_event(l->logger, level < 0 ? LOG_LEVEL_INFO : (LogLevel)level, e);
+    /* What is told at debug level is for the log alone. */
+    if (level == LOG_LEVEL_DEBUG)
+        return;
+    Event *copy = event_new(e);
+    if (copy) {
+        event_ring_push(&l->ring, copy);
+        if (own)
+            event_ring_push(own, copy);
+        event_unref(copy);
+    }
+    if (l->follower)
+        l->follower(e, l->userdata);
+}
+
+void eventlog_say(EventLog *l, LogLevel level, const char *event, const char *format, ...) {
+    char *message CLEANUP_FREE = NULL;
+    va_list ap;
+    va_start(ap, format);
+    if (vasprintf(&message, format, ap) < 0)
+        message = NULL;
+    va_end(ap);
+    ApiEvent e = eventlog_event(level, event);
+    e.message = message;
+    eventlog_emit(l, &e, NULL);
+}

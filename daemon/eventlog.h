@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Where every event goes: the log, the ring of the newest ones, and whoever follows. */
+#include "daemon/event.h"
+#include "daemon/logger.h"
+#include "daemon/ratelimit.h"
+
+/* Events kept of all services, and of each one. */
+#define EVENTS_KEPT 1024
+#define EVENTS_KEPT_SERVICE 64
+
+typedef void (*EventFollower)(const ApiEvent *e, void *userdata);
+
+typedef struct EventLog {
+    Logger *logger;
+    EventRing ring;
+    EventFollower follower;
+    void *userdata;
+} EventLog;
+
+void eventlog_init(EventLog *l, Logger *logger);
+void eventlog_done(EventLog *l);
+
+/* An event with nothing set but its time (now), level and word. */
+ApiEvent eventlog_event(LogLevel level, const char *event);
+/* Takes @e to the log, the ring, @own (the ring of its service, or NULL) and the follower. */
+void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own);
+/* One of the daemon's own, with a message. */
+void eventlog_say(EventLog *l, LogLevel level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/pipe-reader.h"
+
+#include <fcntl.h>
+
+#include "daemon/base/cleanup.h"
+
+/* A turn of the loop takes at most this much from one pipe. */
+#define READ_BYTES 8192
+/* The last words of a process: a pipe holds 64 KiB. */
+#define DRAIN_READS 16
+
+struct PipeReader {
+    int fd;
+    bool ended;
+    bool dispatching; /* freed by a callback meanwhile: the dispatcher frees */
+    bool dead;
+    sd_event_source *source;
+    Lines lines;
+    LinesEmit emit;
+    PipeReaderEnd end;
+    void *userdata;
+};
+
+static void destroy(PipeReader *r) {
+    sd_event_source_disable_unref(r->source);
+    r->fd = fd_close(r->fd);
+    lines_done(&r->lines);
+    free(r);
+}
+
+PipeReader *pipe_reader_free(PipeReader *r) {
+    if (!r)
+        return NULL;
+    r->dead = true;
+    if (!r->dispatching)
+        destroy(r);
+    return NULL;
+}
+
+/* One read: the number of bytes, 0 when nothing is there now, -1 at the end. */
+static ssize_t read_once(PipeReader *r) {
+    char buf[READ_BYTES + 1];
+    ssize_t n = read(r->fd, buf, READ_BYTES);
+    if (n > 0) {
+        lines_feed(&r->lines, buf, (size_t)n, r->emit, r->userdata);
+        return n;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    lines_finish(&r->lines, r->emit, r->userdata);
+    r->ended = true;
+    return -1;
+}
+
+static void read_some(PipeReader *r, unsigned reads) {
+    r->dispatching = true;
+    for (unsigned i = 0; i < reads && !r->ended && !r->dead; i++)
+        if (read_once(r) <= 0)
+            break;
+    if (r->ended && !r->dead) {
+        r->source = sd_event_source_disable_unref(r->source);
+        r->end(r, r->userdata);
+    }
+    r->dispatching = false;
+    if (r->dead)
+        destroy(r);
+}
+
+static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+    (void)s;
+    (void)fd;
+    (void)revents;
+    read_some(userdata, 1);
+    return 0;
+}
+
+void pipe_reader_drain(PipeReader *r) {
+    if (r && !r->ended)
+        read_some(r, DRAIN_READS);
+}
+
+void pipe_reader_set_userdata(PipeReader *r, void *userdata) {
+    r->userdata = userdata;
+}
+
+int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata, PipeReader **ret) {
+    CLEANUP_CLOSE int owned = fd;
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        return -errno;
+    PipeReader *r = calloc(1, sizeof(*r));
+    if (!r)
+        return -ENOMEM;
+    *r = (PipeReader){.fd = fd, .emit = emit, .end = end, .userdata = userdata};
+    int e = sd_event_add_io(loop, &r->source, fd, EPOLLIN, on_readable, r);
+    if (e < 0) {
+        free(r);
+        return e;
+    }
+    (void)TAKE_FD(owned);
+    *ret = r;
+    return 0;
+}
