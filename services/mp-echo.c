@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* RFC 862: what comes is sent back. */
+#include "services/serve.h"
+
+static ssize_t reply(unsigned char *data, size_t n, size_t size, uint64_t number) {
+    (void)data;
+    (void)size;
+    (void)number;
+    return (ssize_t)n;
+}
+
+static const Protocol echo = {
+    .name = "mp-echo",
+    .about = "sends back whatever it is sent (RFC 862)",
+    .stream = {.echo = true},
+    .reply = reply,
+};
+
+int main(int argc, char **argv) {
+    return serve_main(&echo, argc, argv);
+}
