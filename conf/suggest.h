@@ -3,8 +3,8 @@
 /* "Did you mean": the nearest of the words that would have been right. Pure. */
 #include <stddef.h>
 
-/* The edits (insert, delete, replace, swap two neighbours) that turn @a into @b, upper and lower case being one; SIZE_MAX
- * when either is longer than 64 bytes. */
+/* The edits (insert, delete, replace, swap two neighbours) that turn @a into @b, upper and lower case being
+ * one; SIZE_MAX when either is longer than 64 bytes. */
 size_t suggest_distance(const char *a, const char *b);
 
 /* Words may be offered one by one: start with {.word = what was written}, read `best`. */

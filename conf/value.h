@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Values as text, and back: durations, sizes, rates and the like as people write them in a config. Pure; every decoder
- * reads all of @s, never guesses and never rounds. They return 0; or -EINVAL when @s is no such value and -ERANGE when it
- * is one out of bounds, with the reason in @error (may be NULL) and *@ret untouched. Formatters append text that decodes
- * to the same value. */
+/* Values as text, and back: durations, sizes, rates and the like as people write them in a config. Pure;
+ * every decoder reads all of @s, never guesses and never rounds. They return 0; or -EINVAL when @s is no such
+ * value and -ERANGE when it is one out of bounds, with the reason in @error (may be NULL) and *@ret
+ * untouched. Formatters append text that decodes to the same value. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,8 +12,8 @@
 #include "conf/config.h"
 #include "daemon/base/text.h"
 
-/* What is wrong, as a message without the key ("'5M' is not a duration"), and what to write instead ("for 5 minutes write
- * 5m", or ""). Already escaped for showing. */
+/* What is wrong, as a message without the key ("'5M' is not a duration"), and what to write instead ("for 5
+ * minutes write 5m", or ""). Already escaped for showing. */
 typedef struct ValueError {
     char why[192];
     char hint[192];
@@ -29,13 +29,16 @@ int value_number(const char *s, uint64_t max, uint64_t *ret_millionths, ValueErr
 /* Octal: "0660", "660", "0o660", up to @max (07777, 0777). */
 int value_mode(const char *s, mode_t max, mode_t *ret, ValueError *error);
 
-/* Microseconds. "500ms", "1m30s", "2 min", a bare number is seconds. "infinity" gives USEC_INFINITY if @infinity, whatever
- * the bounds; what takes other words for it ("none") looks for them first. */
+/* Microseconds. "500ms", "1m30s", "2 min", a bare number is seconds. "infinity" gives USEC_INFINITY if
+ * @infinity, whatever the bounds; what takes other words for it ("none") looks for them first. */
 int value_duration(const char *s, uint64_t min_usec, uint64_t max_usec, bool infinity, uint64_t *ret_usec,
                    ValueError *error);
 /* Bytes: "4096", "64K", "64KiB", up to T. */
 int value_size(const char *s, uint64_t min, uint64_t max, uint64_t *ret, ValueError *error);
-/* "50/s", "100/m", "10/10s", "50/s burst 100"; without a burst it is the count. The count is 1 at least. */
+#define VALUE_RATE_COUNT_MAX 1000000000U
+#define VALUE_RATE_PERIOD_MIN 1000U                              /* 1ms */
+#define VALUE_RATE_PERIOD_MAX ((uint64_t)366 * 86400 * 1000000U) /* 366d */
+/* "50/s", "100/m", "10/10s", "50/s burst 100"; without a burst it is the count. The counts are 1 at least. */
 int value_rate(const char *s, Rate *ret, ValueError *error);
 
 /* "TERM", "SIGTERM", "sigterm", "15", "RTMIN+3": 1 to SIGRTMAX. */
@@ -47,9 +50,9 @@ int value_io_priority(const char *s, int *ret, ValueError *error);
 int value_cpus(const char *s, uint64_t ret[static VALUE_CPUS_MAX / 64], ValueError *error);
 
 #define VALUE_WORDS_MAX 4096
-/* Splits @s into words as a shell would: blanks separate, '…' holds anything, in "…" a backslash quotes " \ $ ` and a
- * newline, elsewhere any character. Nothing else means anything. The caller frees with strv_free(). No words, or an empty
- * first one, are an error. Also -ENOMEM. */
+/* Splits @s into words as a shell would: blanks separate, '…' holds anything, in "…" a backslash quotes " \ $
+ * ` and a newline, elsewhere any character. Nothing else means anything. The caller frees with strv_free().
+ * No words, or an empty first one, are an error. Also -ENOMEM. */
 int value_words(const char *s, char ***ret, ValueError *error);
 
 void value_duration_format(uint64_t usec, Text *out); /* "1m30s", "0s", "infinity" */
