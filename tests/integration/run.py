@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the integration tests: several test classes at once, each in a process of its own, one line for each test.
+
+A process that hangs is ended with all that it started, and what it had not run counts as failed."""
+import argparse
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import unittest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Recorder(unittest.TestResult):
+    """Writes one JSON object for each test to a file, at once: a process that dies keeps what it had found out."""
+
+    def __init__(self, out):
+        super().__init__()
+        self.out = out
+        self.started = 0.0
+        self.outcome = None
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.started = time.monotonic()
+        self.outcome = ("ok", "")
+        print(json.dumps({"start": test.id()}), file=self.out, flush=True)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.record(test.id(), *self.outcome)
+
+    def record(self, name, status, text):
+        print(json.dumps({"test": name, "status": status, "text": text,
+                          "seconds": round(time.monotonic() - self.started, 2)}), file=self.out, flush=True)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        if isinstance(test, unittest.TestCase):
+            self.outcome = ("skipped", reason)
+        else:
+            self.record(str(test), "skipped", reason)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        text = "".join(traceback.format_exception(*err))
+        if isinstance(test, unittest.TestCase):
+            self.outcome = ("failed", self.outcome[1] + text)
+        else:  # setUpClass and the like
+            self.started = time.monotonic()
+            self.record(str(test), "failed", text)
+
+    def addFailure(self, test, err):
+        self.addError(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        if err is not None:
+            text = "".join(traceback.format_exception(*err))
+            self.outcome = ("failed", f"{self.outcome[1]}{subtest}\n{text}")
+
+
+def worker(names, path):
+    """The process of one test class."""
+    # Orphans of a daemon that was killed come to this process, and are found when it ends.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    sys.path.insert(0, HERE)
+    with open(path, "w", encoding="utf-8") as out:
+        unittest.defaultTestLoader.loadTestsFromNames(names).run(Recorder(out))
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="utf-8") as left:
+        for child in left.read().split():
+            kill_tree(int(child))
+
+
+def classes(patterns):
+    """{class: [test, ...]} of the tests that a pattern is part of."""
+    sys.path.insert(0, HERE)
+    found = {}
+
+    def walk(suite):
+        for item in suite:
+            if isinstance(item, unittest.TestSuite):
+                walk(item)
+            elif not patterns or any(p in item.id() for p in patterns):
+                found.setdefault(item.id().rsplit(".", 1)[0], []).append(item.id())
+    walk(unittest.defaultTestLoader.discover(HERE, "test_*.py"))
+    return found
+
+
+def weight(name):
+    """The long ones first, so that none of them runs alone at the end."""
+    module, _, cls = name.partition(".")
+    return -getattr(getattr(sys.modules.get(module), cls, None), "weight", 1)
+
+
+def kill_tree(pid):
+    """Ends what the worker started: as their subreaper it is an ancestor of all."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
+                    parents[int(entry)] = int(stat.read().rsplit(")", 1)[1].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    doomed = {pid}
+    while True:
+        more = {child for child, parent in parents.items() if parent in doomed} - doomed
+        if not more:
+            break
+        doomed |= more
+    for child in doomed:
+        try:
+            os.kill(child, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+class Job:
+    def __init__(self, name, tests, timeout):
+        self.name, self.tests = name, tests
+        handle, self.path = tempfile.mkstemp(prefix="mpt-result-")
+        os.close(handle)
+        self.deadline = time.monotonic() + timeout
+        self.process = subprocess.Popen([sys.executable, os.path.realpath(__file__), "--worker", self.path, *tests],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True, errors="replace")
+
+    def finished(self):
+        if self.process.poll() is not None:
+            return True
+        if time.monotonic() > self.deadline:
+            kill_tree(self.process.pid)
+            self.process.wait()
+            return True
+        return False
+
+    def results(self):
+        said, running = {}, None
+        with open(self.path, encoding="utf-8") as lines:
+            for line in lines:
+                entry = json.loads(line)
+                if "start" in entry:
+                    running = entry["start"]
+                else:
+                    said[entry["test"]] = entry
+                    running = None
+        os.unlink(self.path)
+        noise = self.process.stdout.read()
+        self.process.stdout.close()
+        class_failed = any(name not in self.tests for name in said)
+        for test in self.tests:
+            if test not in said and not (class_failed and running is None):
+                why = "did not end in time" if test == running else "was not run: its process ended early"
+                said[test] = {"test": test, "status": "failed", "text": f"{why}\n{noise}", "seconds": 0}
+        return said.values()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default="build", help="the build folder to test")
+    parser.add_argument("--name", default="", help="how to call it in the output")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=400, help="for one test class, in seconds")
+    parser.add_argument("--tally", help='file for "PASSED FAILED SKIPPED"')
+    parser.add_argument("patterns", nargs="*", help="parts of names of tests")
+    options = parser.parse_args()
+
+    os.environ["BUILD_DIR"] = os.path.realpath(options.build)
+    with open(os.path.join(options.build, "meson-info", "intro-buildoptions.json"), encoding="utf-8") as file:
+        sanitize = next((o["value"] for o in json.load(file) if o["name"] == "b_sanitize"), "none")
+    os.environ["MP_TEST_SANITIZED"] = "0" if sanitize == "none" else "1"
+    todo = sorted(classes(options.patterns).items(), key=lambda item: (weight(item[0]), item[0]))
+    totals = {"ok": 0, "failed": 0, "skipped": 0}
+    running = []
+    start = time.monotonic()
+    while todo or running:
+        while todo and len(running) < options.jobs:
+            running.append(Job(*todo.pop(0), options.timeout))
+        for job in [job for job in running if job.finished()]:
+            running.remove(job)
+            for result in job.results():
+                totals[result["status"]] += 1
+                mark = {"ok": "ok   ", "failed": "FAIL ", "skipped": "skip "}[result["status"]]
+                reason = f": {result['text']}" if result["status"] == "skipped" else ""
+                print(f"{mark} {result['test']} ({result['seconds']} s){reason}", flush=True)
+                if result["status"] == "failed":
+                    print("      " + result["text"].strip().replace("\n", "\n      "), flush=True)
+        time.sleep(0.02)
+    print(f"      {options.name} integration tests: {time.monotonic() - start:.0f} s", flush=True)
+    if options.tally:
+        with open(options.tally, "w", encoding="utf-8") as file:
+            print(totals["ok"], totals["failed"], totals["skipped"], file=file)
+    return 1 if totals["failed"] else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2 and sys.argv[1] == "--worker":
+        worker(sys.argv[3:], sys.argv[2])
+    else:
+        sys.exit(main())
