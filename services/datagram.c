@@ -71,6 +71,11 @@ DatagramCount datagram_count(const Datagram *d) {
 static void use_pktinfo4(struct cmsghdr *c, struct sockaddr_storage *local, bool *ret_many) {
     struct in_pktinfo info;
     memcpy(&info, CMSG_DATA(c), sizeof(info));
+    /* Of a datagram that came before the option was set, as the first one of an on-demand service, the kernel
+     * knows only where it was sent to. To answer from there then fails for an address that is not ours alone.
+     */
+    if (info.ipi_spec_dst.s_addr == htonl(INADDR_ANY))
+        info.ipi_spec_dst = info.ipi_addr;
     /* They differ for broadcast and multicast: asked of many at once. */
     *ret_many = info.ipi_spec_dst.s_addr != info.ipi_addr.s_addr;
     struct sockaddr_in *in = (struct sockaddr_in *)local;
