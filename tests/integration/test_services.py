@@ -283,7 +283,7 @@ class PerConnection(Base):
 
     def test_shared_flags_stay(self):
         """A service must not make a shell's pipes or terminal non-blocking."""
-            client, server = self.tcp_pair()
+        client, server = self.tcp_pair()
         process = Process(self, "mp-echo", stdin=server.fileno(), stdout=server.fileno())
         client.sendall(b"x")
         self.assertEqual(client.recv(10), b"x")
@@ -642,7 +642,7 @@ class Listeners(Base):
 
     def test_full_status_pipe(self):
         """Nobody reads the reports: the service serves on."""
-            server = self.udp()
+        server = self.udp()
         read_end, write_end = os.pipe()
         self.addCleanup(os.close, read_end)
         fcntl.fcntl(write_end, fcntl.F_SETFL, os.O_NONBLOCK)
