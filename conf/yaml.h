@@ -24,6 +24,7 @@ typedef struct YamlPair {
 
 struct YamlNode {
     YamlKind kind;
+    bool faulty;      /* what is wrong with it was told: yaml_diag() says no more of it */
     bool quoted;      /* scalar: in ' or ", or a block scalar */
     const char *text; /* scalar, NUL-terminated, no NUL within; after expansion of ${…} when that was asked for */
     DiagPos pos;      /* scalar: its text; collections: their first character */
