@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/client.h"
+
+#include <sys/socket.h>
+
+#include "daemon/base/clock.h"
+
+static int read_credentials(Client *c) {
+    struct ucred credentials;
+    socklen_t n = sizeof(credentials);
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n) < 0)
+        return -errno;
+    c->uid = credentials.uid;
+    c->gid = credentials.gid;
+    n = 64 * sizeof(gid_t);
+    for (int tries = 0; tries < 2; tries++) {
+        gid_t *groups = realloc(c->groups, n);
+        if (!groups)
+            return -ENOMEM;
+        c->groups = groups;
+        if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n) == 0) {
+            c->n_groups = n / sizeof(gid_t);
+            return 0;
+        }
+        /* socket(7), SO_PEERGROUPS: ERANGE, and the length that it takes. */
+        if (errno != ERANGE)
+            return errno == ENOPROTOOPT ? 0 : -errno;
+    }
+    return 0;
+}
+
+static void fail(Client *c) {
+    c->failed = true;
+    c->source = sd_event_source_disable_unref(c->source);
+    c->deadline = sd_event_source_disable_unref(c->deadline);
+    if (!c->busy)
+        c->handler->gone(c, c->handler->userdata);
+}
+
+static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
+    (void)s;
+    (void)usec;
+    fail(userdata);
+    return 0;
+}
+
+/* A request that has begun must end in time. */
+static void watch_request(Client *c) {
+    if (frame_pending(&c->in) == 0) {
+        c->deadline = sd_event_source_disable_unref(c->deadline);
+        return;
+    }
+    if (!c->deadline && sd_event_add_time_relative(c->loop, &c->deadline, CLOCK_MONOTONIC, CLIENT_REQUEST_TIME_USEC,
+                                                   USEC_PER_SEC, on_deadline, c) < 0)
+        c->failed = true;
+}
+
+size_t client_unsent(const Client *c) {
+    return c->out.len - c->sent;
+}
+
+bool client_is_waiting(const Client *c) {
+    return c->wait != WAIT_NOTHING || c->following || c->listing;
+}
+
+static bool takes_requests(const Client *c) {
+    return !c->failed && !client_is_waiting(c) && client_unsent(c) < CLIENT_OUTPUT_PAUSE;
+}
+
+static void handle_messages(Client *c) {
+    while (takes_requests(c)) {
+        const char *json = NULL;
+        size_t n = 0;
+        int r = frame_next(&c->in, &json, &n);
+        if (r == 0)
+            break;
+        if (r > 0)
+            r = c->handler->message(c, json, n, c->handler->userdata);
+        if (r < 0)
+            c->failed = true;
+    }
+}
+
+static bool send_some(Client *c) {
+    while (client_unsent(c) > 0) {
+        ssize_t n = send(c->fd, c->out.s + c->sent, client_unsent(c), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN;
+        c->sent += (size_t)n;
+    }
+    c->sent = 0;
+    if (c->out.cap > CLIENT_OUTPUT_PAUSE)
+        text_done(&c->out);
+    else
+        text_reset(&c->out);
+    return true;
+}
+
+static void set_events(Client *c) {
+    uint32_t events = c->ended ? 0 : EPOLLRDHUP;
+    if (takes_requests(c) && !c->ended)
+        events |= EPOLLIN;
+    if (client_unsent(c) > 0 || c->listing)
+        events |= EPOLLOUT;
+    (void)sd_event_source_set_io_events(c->source, events);
+}
+
+void client_flush(Client *c) {
+    if (c->failed)
+        return;
+    if (!text_ok(&c->out) || !send_some(c)) {
+        fail(c);
+        return;
+    }
+    bool slow = c->following && client_unsent(c) > CLIENT_FOLLOW_MAX;
+    bool done = c->ended && client_unsent(c) == 0 && !c->listing;
+    if (slow || done)
+        fail(c);
+    else
+        set_events(c);
+}
+
+/* Reads what there is, up to a bound; the end of the stream, or an error, is the client's end. */
+static void read_some(Client *c) {
+    char *at = NULL;
+    size_t room = 0;
+    if (frame_space(&c->in, &at, &room) < 0) {
+        c->failed = true;
+        return;
+    }
+    /* No room for ancillary data: descriptors that somebody smuggles along are dropped by the kernel. */
+    ssize_t n = recv(c->fd, at, room, MSG_DONTWAIT);
+    if (n > 0)
+        frame_advance(&c->in, (size_t)n);
+    else if (n == 0)
+        c->ended = true;
+    else if (errno != EAGAIN && errno != EINTR)
+        c->failed = true;
+}
+
+static void finish_turn(Client *c) {
+    c->busy = false;
+    watch_request(c);
+    if (c->failed)
+        fail(c);
+    else
+        client_flush(c);
+}
+
+static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+    Client *c = userdata;
+    (void)s;
+    (void)fd;
+    c->busy = true;
+    if (revents & EPOLLIN)
+        read_some(c);
+    else if (revents & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+        c->failed = true; /* while it waits for us: nobody is left to answer */
+    if (!c->failed && (revents & EPOLLOUT)) {
+        if (!send_some(c))
+            c->failed = true;
+        else if (c->listing)
+            c->handler->writable(c, c->handler->userdata);
+    }
+    handle_messages(c);
+    finish_turn(c);
+    return 0;
+}
+
+void client_go_on(Client *c) {
+    if (c->failed)
+        return;
+    bool outer = c->busy;
+    c->busy = true;
+    handle_messages(c);
+    if (!outer)
+        finish_turn(c);
+}
+
+Text *client_out(Client *c) {
+    return &c->out;
+}
+
+int client_new(sd_event *loop, int fd, const ClientHandler *handler, Client **ret) {
+    Client *c = calloc(1, sizeof(*c));
+    if (!c) {
+        (void)close(fd);
+        return -ENOMEM;
+    }
+    *c = (Client){.fd = fd, .loop = loop, .handler = handler};
+    list_init(&c->link);
+    frame_init(&c->in, CLIENT_REQUEST_MAX);
+    int r = read_credentials(c);
+    if (r >= 0)
+        r = sd_event_add_io(loop, &c->source, fd, EPOLLIN | EPOLLRDHUP, on_io, c);
+    if (r < 0) {
+        client_free(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+Client *client_free(Client *c) {
+    if (!c)
+        return NULL;
+    list_remove(&c->link);
+    sd_event_source_disable_unref(c->source);
+    sd_event_source_disable_unref(c->deadline);
+    frame_done(&c->in);
+    text_done(&c->out);
+    strv_free(c->services);
+    free(c->follow);
+    free(c->list_only);
+    free(c->list_service);
+    free(c->groups);
+    (void)fd_close(c->fd);
+    free(c);
+    return NULL;
+}
+
+bool client_may_change(const Client *c, const Config *config) {
+    /* 65534 stands for every user that the kernel could not name: it is nobody. */
+    if (c->uid == (uid_t)-1 || c->uid == 65534)
+        return c->uid == geteuid();
+    if (c->uid == 0 || c->uid == geteuid())
+        return true;
+    for (size_t i = 0; i < config->n_manage_uids; i++)
+        if (config->manage_uids[i] == c->uid)
+            return true;
+    for (size_t i = 0; i < config->n_manage_gids; i++) {
+        if (config->manage_gids[i] == c->gid)
+            return true;
+        for (size_t k = 0; k < c->n_groups; k++)
+            if (config->manage_gids[i] == c->groups[k])
+                return true;
+    }
+    return false;
+}

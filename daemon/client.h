@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A client of the control socket: its credentials, the bytes to and from it, and what it waits for. Everything that it can make us
+ * keep is bounded; one that does not keep to the rules loses its connection, and nothing else happens. */
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "ctl/proto/api.h"
+#include "ctl/proto/frame.h"
+#include "daemon/base/list.h"
+#include "daemon/manager.h"
+
+/* A request's longest; how much may wait to be read by a client before it takes no more requests; and before it is let go. */
+#define CLIENT_REQUEST_MAX ((size_t)64 << 10)
+#define CLIENT_OUTPUT_PAUSE ((size_t)256 << 10)
+#define CLIENT_FOLLOW_MAX ((size_t)1 << 20)
+#define CLIENT_REQUEST_TIME_USEC (30 * 1000000ULL)
+
+typedef enum ClientWait {
+    WAIT_NOTHING,
+    WAIT_STARTED,  /* until the services run */
+    WAIT_STOPPED,  /* until they are stopped */
+    WAIT_SHUTDOWN, /* until the daemon ends */
+} ClientWait;
+
+typedef struct Client Client;
+
+typedef struct ClientHandler {
+    /* One whole message; the answer goes to client_out() or comes later. -EBADMSG closes. */
+    int (*message)(Client *c, const char *json, size_t n, void *userdata);
+    /* More room for what is sent in parts. */
+    void (*writable)(Client *c, void *userdata);
+    /* It is gone, or to go: the owner frees it. */
+    void (*gone)(Client *c, void *userdata);
+    void *userdata;
+} ClientHandler;
+
+struct Client {
+    List link;
+    int fd;
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups;
+    size_t n_groups;
+    sd_event *loop;
+    sd_event_source *source, *deadline;
+    const ClientHandler *handler;
+    Frame in;
+    Text out;
+    size_t sent; /* of out */
+    bool failed; /* to be freed at the next chance */
+    bool busy;   /* a handler of its own runs */
+    bool ended;  /* it sends no more; what it has asked for is still answered */
+    /* The call being answered. */
+    ClientWait wait;
+    bool more;
+    char **services;
+    bool following;      /* Events with more */
+    char *follow;        /* of this service, or NULL: all */
+    bool listing;        /* Instances in parts */
+    char *list_only;     /* of this service, or NULL: all */
+    char *list_service;  /* where it goes on */
+    uint64_t list_after; /* behind this number */
+};
+
+/* Takes @fd over in any case. 0 or a negative errno. */
+int client_new(sd_event *loop, int fd, const ClientHandler *handler, Client **ret);
+Client *client_free(Client *c); /* returns NULL */
+/* What is to be sent: append, then client_flush(). */
+Text *client_out(Client *c);
+void client_flush(Client *c);
+size_t client_unsent(const Client *c);
+/* A call is open that has not been answered: no further one is taken. */
+bool client_is_waiting(const Client *c);
+/* The open call was answered: takes up the next ones. */
+void client_go_on(Client *c);
+/* Root, the daemon's own user, or named in control.manage. */
+bool client_may_change(const Client *c, const Config *config);

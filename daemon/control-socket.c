@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/control-socket.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "daemon/bind.h"
+
+static char *parent_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+/* Whoever can write to the folder could put another socket in place of ours. */
+static int check_folder(const char *folder) {
+    struct stat st;
+    if (stat(folder, &st) < 0)
+        return -errno;
+    if (!S_ISDIR(st.st_mode))
+        return -ENOTDIR;
+    if (st.st_uid != 0 && st.st_uid != geteuid())
+        return -EPERM;
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+        return -EPERM;
+    return 0;
+}
+
+static int take_folder(const char *path, const char **ret_step) {
+    char *folder CLEANUP_FREE = parent_of(path);
+    if (!folder)
+        return -ENOMEM;
+    *ret_step = "folder of the control socket";
+    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    return check_folder(folder);
+}
+
+static int take_lock(ControlSocket *s, const char **ret_step) {
+    char *lock CLEANUP_FREE = NULL;
+    *ret_step = "lock of the control socket";
+    if (asprintf(&lock, "%s.lock", s->path) < 0)
+        return -ENOMEM;
+    s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+    if (s->lock_fd < 0)
+        return -errno;
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+    return 0;
+}
+
+int control_socket_take(ControlSocket *s, const char *path, const char **ret_step) {
+    *s = (ControlSocket){.path = strdup(path), .lock_fd = -EBADF, .fd = -EBADF};
+    Addr addr;
+    *ret_step = "control socket";
+    if (!s->path)
+        return -ENOMEM;
+    int r = addr_set_unix(path, &addr);
+    if (r >= 0)
+        r = take_folder(path, ret_step);
+    if (r >= 0)
+        r = take_lock(s, ret_step);
+    if (r < 0)
+        return r;
+    *ret_step = "control socket";
+    r = bind_probe_node(&addr, SOCK_STREAM);
+    if (r == 1)
+        return -EADDRINUSE;
+    if (r == 0 && unlink(path) < 0)
+        return -errno;
+    return r == -ENOENT ? 0 : r;
+}
+
+int control_socket_listen(ControlSocket *s, mode_t mode, gid_t gid, const char **ret_step) {
+    Addr addr;
+    struct stat st;
+    *ret_step = "control socket";
+    int r = addr_set_unix(s->path, &addr);
+    if (r < 0)
+        return r;
+    s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (s->fd < 0)
+        return -errno;
+    /* The group comes after the node: until then nobody but its owner gets in. */
+    mode_t saved = umask(0777 & ~(gid == (gid_t)-1 ? mode : (mode & 0700)));
+    r = bind(s->fd, &addr.sa, addr.len) < 0 ? -errno : 0;
+    (void)umask(saved);
+    if (r < 0)
+        return r;
+    if (lstat(s->path, &st) < 0)
+        return -errno;
+    s->dev = st.st_dev;
+    s->ino = st.st_ino;
+    if (gid != (gid_t)-1) {
+        if (lchown(s->path, (uid_t)-1, gid) < 0) {
+            *ret_step = "control.group";
+            return -errno;
+        }
+        if (chmod(s->path, mode) < 0)
+            return -errno;
+    }
+    return listen(s->fd, SOMAXCONN) < 0 ? -errno : 0;
+}
+
+void control_socket_done(ControlSocket *s) {
+    s->fd = fd_close(s->fd);
+    if (s->ino != 0)
+        bind_remove_node(s->path, s->dev, s->ino);
+    s->ino = 0;
+    /* The lock file stays: removing it would let two daemons hold two different ones. */
+    s->lock_fd = fd_close(s->lock_fd);
+    free(s->path);
+    s->path = NULL;
+}
+
+int control_socket_refresh(const ControlSocket *s, mode_t mode, gid_t gid) {
+    struct stat st;
+    if (lstat(s->path, &st) < 0)
+        return -errno;
+    if (st.st_dev != s->dev || st.st_ino != s->ino)
+        return -ESTALE;
+    if (gid != (gid_t)-1 && st.st_gid != gid && lchown(s->path, (uid_t)-1, gid) < 0)
+        return -errno;
+    return (st.st_mode & 07777) != mode && chmod(s->path, mode) < 0 ? -errno : 0;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/control.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "daemon/control-calls.h"
+#include "daemon/control-socket.h"
+
+/* Connections at once: of one user, of all who may only look, and of all; the difference is kept free for those who may
+ * change things. */
+#define CLIENTS_PER_UID 64
+#define CLIENTS_LOOKING 192
+#define CLIENTS_MAX 256
+
+struct Control {
+    Calls calls;
+    sd_event *loop;
+    EventLog *log;
+    ControlSocket socket;
+    sd_event_source *source;
+    sd_event_source *state_changed; /* looks at who waits, in a turn of its own */
+    List clients;
+    size_t n_clients;
+    ClientHandler handler;
+};
+
+int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Control **ret, const char **ret_step) {
+    Control *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    *c = (Control){.calls = {.manager = m, .log = log}, .loop = loop, .log = log};
+    list_init(&c->clients);
+    int r = control_socket_take(&c->socket, path, ret_step);
+    if (r < 0) {
+        control_free(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+Control *control_free(Control *c) {
+    if (!c)
+        return NULL;
+    LIST_FOREACH_SAFE(client, &c->clients, Client, link)
+        client_free(client);
+    sd_event_source_disable_unref(c->source);
+    sd_event_source_disable_unref(c->state_changed);
+    control_socket_done(&c->socket);
+    free(c);
+    return NULL;
+}
+
+const char *control_path(const Control *c) {
+    return c->socket.path;
+}
+
+static int on_message(Client *client, const char *json, size_t n, void *userdata) {
+    Control *c = userdata;
+    return calls_handle(&c->calls, client, json, n);
+}
+
+static void on_writable(Client *client, void *userdata) {
+    Control *c = userdata;
+    calls_list_more(&c->calls, client);
+}
+
+static void on_gone(Client *client, void *userdata) {
+    Control *c = userdata;
+    c->n_clients--;
+    client_free(client);
+}
+
+/* Whether there is a place for one more of this user. */
+static bool has_place(const Control *c, const Client *new_client) {
+    size_t of_uid = 0;
+    bool manages = client_may_change(new_client, manager_config(c->calls.manager));
+    LIST_FOREACH(other, &c->clients, Client, link)
+        of_uid += other->uid == new_client->uid;
+    return of_uid < CLIENTS_PER_UID && c->n_clients < (manages ? CLIENTS_MAX : CLIENTS_LOOKING);
+}
+
+static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+    Control *c = userdata;
+    (void)s;
+    (void)revents;
+    int client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (client_fd < 0)
+        return 0;
+    Client *client = NULL;
+    if (client_new(c->loop, client_fd, &c->handler, &client) < 0)
+        return 0;
+    if (!has_place(c, client)) {
+        eventlog_say(c->log, LOG_LEVEL_DEBUG, "control", "too many control clients of uid %u: one turned away",
+                     client->uid);
+        client_free(client);
+        return 0;
+    }
+    list_append(&c->clients, &client->link);
+    c->n_clients++;
+    return 0;
+}
+
+int control_open(Control *c, const Config *config, const char **ret_step) {
+    c->handler = (ClientHandler){.message = on_message, .writable = on_writable, .gone = on_gone, .userdata = c};
+    int r = control_socket_listen(&c->socket, config->control_mode, config->control_gid, ret_step);
+    if (r < 0)
+        return r;
+    r = sd_event_add_defer(c->loop, &c->state_changed, on_state_changed, c);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(c->state_changed, SD_EVENT_OFF);
+    if (r < 0)
+        return r;
+    return sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
+}
+
+void control_refresh(Control *c, const Config *config) {
+    int r = control_socket_refresh(&c->socket, config->control_mode, config->control_gid);
+    if (r < 0)
+        eventlog_say(c->log, LOG_LEVEL_ERROR, "control", "the control socket's mode and group could not be changed: %s",
+                     strerror(-r));
+}
+
+static int on_state_changed(sd_event_source *s, void *userdata) {
+    Control *c = userdata;
+    (void)s;
+    LIST_FOREACH_SAFE(client, &c->clients, Client, link)
+        if (client->wait == WAIT_STARTED || client->wait == WAIT_STOPPED)
+            calls_check_wait(&c->calls, client);
+    return 0;
+}
+
+void control_on_state(Control *c) {
+    if (c->state_changed)
+        (void)sd_event_source_set_enabled(c->state_changed, SD_EVENT_ONESHOT);
+}
+
+void control_on_event(Control *c, const ApiEvent *e) {
+    LIST_FOREACH_SAFE(client, &c->clients, Client, link)
+        if (client->following && !client->failed)
+            calls_send_event(&c->calls, client, e);
+}
+
+void control_say_goodbye(Control *c) {
+    LIST_FOREACH_SAFE(client, &c->clients, Client, link) {
+        if (client->wait != WAIT_SHUTDOWN)
+            continue;
+        api_encode_empty(client_out(client), false);
+        client_flush(client);
+    }
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/inherit.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/base/text.h"
+
+/* Whether the path of the UNIX socket @addr leads to it: connecting cannot tell whose it is, but the kernel's table of
+ * sockets and the node's existence are what sd_is_socket_unix(3) has to go by as well. */
+static bool path_is_there(const Addr *addr) {
+    struct stat st;
+    if (addr->un.sun_path[0] == '\0')
+        return true;
+    return lstat(addr->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static int examine(PassedSocket *p) {
+    socklen_t n = sizeof(p->type);
+    if (getsockopt(p->fd, SOL_SOCKET, SO_TYPE, &p->type, &n) < 0)
+        return -errno;
+    int listening = 0;
+    n = sizeof(listening);
+    if (getsockopt(p->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0)
+        return -errno;
+    p->listening = listening != 0;
+    p->addr.len = sizeof(p->addr.storage);
+    if (getsockname(p->fd, &p->addr.sa, &p->addr.len) < 0)
+        return -errno;
+    return p->type != SOCK_DGRAM && !p->listening ? -EINVAL : 0;
+}
+
+int inherited_init(Inherited *in, EventLog *log) {
+    CLEANUP_STRV char **names = NULL;
+    *in = (Inherited){0};
+    int n = sd_listen_fds_with_names(1, &names);
+    if (n <= 0)
+        return n;
+    in->sockets = calloc((size_t)n, sizeof(PassedSocket));
+    if (!in->sockets)
+        return -ENOMEM;
+    for (int i = 0; i < n; i++) {
+        PassedSocket p = {.fd = SD_LISTEN_FDS_START + i};
+        int r = examine(&p);
+        if (r < 0) {
+            eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
+                         "descriptor %d ('%s') was passed in, but is no socket to listen on: closed", p.fd, names[i]);
+            (void)close(p.fd);
+            continue;
+        }
+        p.name = strdup(names[i]);
+        if (!p.name)
+            return -ENOMEM;
+        in->sockets[in->n++] = p;
+    }
+    return 0;
+}
+
+bool inherited_matches(const PassedSocket *socket, const ListenConfig *config, size_t index, bool by_name) {
+    const Addr *wanted = &config->endpoint.addrs[index];
+    if (socket->fd < 0 || socket->type != endpoint_socket_type(config->endpoint.kind) ||
+        socket->addr.sa.sa_family != wanted->sa.sa_family)
+        return false;
+    if (by_name)
+        return streq(socket->name, config->name);
+    return addr_equal(&socket->addr, wanted) && (wanted->sa.sa_family != AF_UNIX || path_is_there(wanted));
+}
+
+bool inherited_adopt(Inherited *in, Listener *l) {
+    for (int by_name = 0; by_name <= 1; by_name++) {
+        for (size_t i = 0; i < in->n; i++) {
+            PassedSocket *p = &in->sockets[i];
+            if (!inherited_matches(p, l->config, l->index, by_name))
+                continue;
+            listener_adopt(l, TAKE_FD(p->fd), &p->addr);
+            return true;
+        }
+    }
+    return false;
+}
+
+void inherited_done(Inherited *in, EventLog *log) {
+    for (size_t i = 0; i < in->n; i++) {
+        PassedSocket *p = &in->sockets[i];
+        char text[ADDR_TEXT_MAX];
+        if (p->fd >= 0) {
+            eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
+                         "socket '%s' (%s) was passed in, but no service listens there: closed", p->name,
+                         addr_format(&p->addr, text));
+            (void)close(p->fd);
+        }
+        free(p->name);
+    }
+    free(in->sockets);
+    *in = (Inherited){0};
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/instance.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/runtime.h"
+#include "daemon/service.h"
+
+static size_t bucket_of(const InstanceTable *t, pid_t pid) {
+    return (size_t)pid & (t->n_buckets - 1);
+}
+
+static int grow_table(InstanceTable *t) {
+    size_t n = t->n_buckets ? t->n_buckets * 2 : 64;
+    Instance **buckets = (Instance **)calloc(n, sizeof(Instance *));
+    if (!buckets)
+        return -ENOMEM;
+    InstanceTable bigger = {.buckets = buckets, .n_buckets = n, .n = t->n};
+    for (size_t b = 0; b < t->n_buckets; b++) {
+        for (Instance *i = t->buckets[b], *next; i; i = next) {
+            next = i->next_in_table;
+            size_t to = bucket_of(&bigger, i->pid);
+            i->next_in_table = buckets[to];
+            buckets[to] = i;
+        }
+    }
+    free((void *)t->buckets);
+    *t = bigger;
+    return 0;
+}
+
+int instance_table_add(InstanceTable *t, Instance *i) {
+    /* A table that could not grow is slower, not full. */
+    if (t->n >= t->n_buckets && grow_table(t) < 0 && t->n_buckets == 0)
+        return -ENOMEM;
+    size_t b = bucket_of(t, i->pid);
+    i->next_in_table = t->buckets[b];
+    t->buckets[b] = i;
+    t->n++;
+    return 0;
+}
+
+Instance *instance_table_find(const InstanceTable *t, pid_t pid) {
+    if (t->n_buckets == 0)
+        return NULL;
+    Instance *i = t->buckets[bucket_of(t, pid)];
+    while (i && i->pid != pid)
+        i = i->next_in_table;
+    return i;
+}
+
+void instance_table_remove(InstanceTable *t, Instance *i) {
+    if (t->n_buckets == 0)
+        return;
+    for (Instance **at = &t->buckets[bucket_of(t, i->pid)]; *at; at = &(*at)->next_in_table) {
+        if (*at == i) {
+            *at = i->next_in_table;
+            t->n--;
+            return;
+        }
+    }
+}
+
+void instance_table_done(InstanceTable *t) {
+    free((void *)t->buckets);
+    *t = (InstanceTable){0};
+}
+
+Instance *instance_new(Runtime *rt, Service *service, const Peer *peer) {
+    Instance *i = calloc(1, sizeof(*i));
+    if (!i)
+        return NULL;
+    *i = (Instance){
+        .rt = rt,
+        .service = service,
+        .number = ++rt->next_instance,
+        .generation = service->generation,
+        .peer = *peer,
+        .started_usec = clock_monotonic_usec(),
+        .started_realtime_usec = clock_realtime_usec(),
+    };
+    list_init(&i->link);
+    return i;
+}
+
+Instance *instance_free(Instance *i) {
+    if (!i)
+        return NULL;
+    list_remove(&i->link);
+    i->timer = sd_event_source_disable_unref(i->timer);
+    i->stderr_pipe = pipe_reader_free(i->stderr_pipe);
+    i->status_pipe = pipe_reader_free(i->status_pipe);
+    if (i->report) {
+        report_done(i->report);
+        free(i->report);
+    }
+    free(i);
+    return NULL;
+}
+
+void instance_bury(Instance *i, List *ghosts) {
+    list_remove(&i->link);
+    i->timer = sd_event_source_disable_unref(i->timer);
+    i->status_pipe = pipe_reader_free(i->status_pipe);
+    i->slot = NULL;
+    i->state = INSTANCE_GHOST;
+    if (i->stderr_pipe)
+        list_append(ghosts, &i->link);
+    else
+        instance_free(i);
+}
+
+ExitResult exit_classify(int status, bool asked, bool timed_out) {
+    if (asked)
+        return EXIT_OK;
+    if (timed_out)
+        return EXIT_TIMEOUT;
+    if (WIFSIGNALED(status))
+        return EXIT_SIGNALED;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+ApiEvent instance_event(const Instance *i, LogLevel level, const char *event, char peer_buf[static PEER_TEXT_MAX]) {
+    ApiEvent e = eventlog_event(level, event);
+    e.service = i->service->name;
+    e.instance = i->number;
+    e.pid = i->pid;
+    e.peer = peer_format(&i->peer, i->rt->log_addresses, peer_buf);
+    return e;
+}
+
+static void on_stderr_line(const char *line, size_t n, bool truncated, void *userdata) {
+    Instance *i = userdata;
+    char peer[PEER_TEXT_MAX];
+    Text text CLEANUP_TEXT = {0};
+    text_add_escaped(&text, line, n);
+    if (truncated)
+        text_add(&text, "…");
+    ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "stderr", peer);
+    e.message = text.s ? text.s : "";
+    eventlog_emit(&i->rt->events, &e, &i->service->ring);
+}
+
+static void on_stderr_end(PipeReader *r, void *userdata) {
+    Instance *i = userdata;
+    i->stderr_pipe = pipe_reader_free(r);
+    if (i->state == INSTANCE_GHOST)
+        instance_free(i);
+}
+
+static void on_status_line(const char *line, size_t n, bool truncated, void *userdata) {
+    Instance *i = userdata;
+    if (truncated)
+        n = 0; /* too long is malformed, whatever it began with */
+    service_on_report(i->service, i, line, n);
+}
+
+static void on_status_end(PipeReader *r, void *userdata) {
+    Instance *i = userdata;
+    i->status_pipe = pipe_reader_free(r);
+}
+
+int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
+    CLEANUP_CLOSE int status = status_fd;
+    int r = 0;
+    if (stderr_fd >= 0)
+        r = pipe_reader_new(i->rt->loop, stderr_fd, on_stderr_line, on_stderr_end, i, &i->stderr_pipe);
+    if (r < 0 || status_fd < 0)
+        return r;
+    i->report = malloc(sizeof(*i->report));
+    if (!i->report)
+        return -ENOMEM;
+    report_init(i->report);
+    return pipe_reader_new(i->rt->loop, TAKE_FD(status), on_status_line, on_status_end, i, &i->status_pipe);
+}
+
+void instance_drain_pipes(Instance *i) {
+    pipe_reader_drain(i->status_pipe);
+    pipe_reader_drain(i->stderr_pipe);
+}
+
+/* A signal to a process that is not reaped yet can hit nobody else: its pid is not given to another. */
+static void send_signal(const Instance *i, pid_t target, int signal) {
+    if (i->pid > 1 && i->state != INSTANCE_GHOST)
+        (void)kill(target, signal);
+}
+
+void instance_kill(Instance *i) {
+    i->killed = true;
+    /* It leads its own session, and so its own process group, unless it died before setsid(2). */
+    send_signal(i, -i->pid, SIGKILL);
+    send_signal(i, i->pid, SIGKILL);
+}
+
+static int on_kill_time(sd_event_source *s, uint64_t usec, void *userdata) {
+    (void)s;
+    (void)usec;
+    Instance *i = userdata;
+    i->timer = sd_event_source_disable_unref(i->timer);
+    instance_kill(i);
+    return 0;
+}
+
+static int set_timer(Instance *i, uint64_t at_usec, sd_event_time_handler_t handler) {
+    i->timer = sd_event_source_disable_unref(i->timer);
+    return sd_event_add_time(i->rt->loop, &i->timer, CLOCK_MONOTONIC, at_usec, 10 * USEC_PER_MSEC, handler, i);
+}
+
+void instance_stop(Instance *i, uint64_t stop_usec) {
+    if (i->state != INSTANCE_RUNNING)
+        return;
+    i->state = INSTANCE_STOPPING;
+    send_signal(i, i->pid, SIGTERM);
+    /* A stopped process would take no TERM before it is continued. */
+    send_signal(i, i->pid, SIGCONT);
+    if (stop_usec != USEC_INFINITY && set_timer(i, clock_monotonic_usec() + stop_usec, on_kill_time) < 0)
+        instance_kill(i);
+}
+
+static int on_lifetime_over(sd_event_source *s, uint64_t usec, void *userdata) {
+    (void)s;
+    (void)usec;
+    Instance *i = userdata;
+    i->timed_out = true;
+    instance_stop(i, i->service->config->timeout_stop_usec);
+    return 0;
+}
+
+int instance_limit_lifetime(Instance *i, uint64_t lifetime_usec) {
+    if (lifetime_usec == USEC_INFINITY)
+        return 0;
+    return set_timer(i, i->started_usec + lifetime_usec, on_lifetime_over);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* An instance: one process of a service, from its start to its death, with the pipes that the daemon reads of it. A slot is held
+ * until the process is reaped; the pipes may live longer, when others hold them. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <systemd/sd-event.h>
+
+#include "ctl/proto/api.h"
+#include "daemon/base/list.h"
+#include "daemon/peer.h"
+#include "daemon/pipe-reader.h"
+#include "daemon/report.h"
+
+struct Service;
+struct Slot;
+struct Runtime;
+
+typedef enum InstanceState {
+    INSTANCE_RUNNING,
+    INSTANCE_STOPPING,     /* told to end */
+    INSTANCE_SPAWN_FAILED, /* never came to exec; waits to be reaped */
+    INSTANCE_GHOST,        /* reaped; somebody else still writes to its stderr pipe */
+} InstanceState;
+
+typedef struct Instance {
+    struct Runtime *rt;
+    List link; /* in its service, among the instances or the ghosts */
+    struct Instance *next_in_table;
+    struct Service *service;
+    struct Slot *slot; /* on-demand: the one it serves; NULL once a reload has taken that away */
+    uint64_t number, generation;
+    pid_t pid;
+    InstanceState state;
+    bool timed_out; /* one of `timeouts` ended it */
+    bool asked;     /* stop, reload or shutdown ended it */
+    bool killed;    /* KILL was sent */
+    bool told_ready;
+    Peer peer;
+    uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */
+    sd_event_source *timer;                       /* lifetime, then the time until KILL */
+    PipeReader *stderr_pipe, *status_pipe;
+    Report *report; /* with a status pipe only */
+} Instance;
+
+/* All instances by pid. Starts as {0}. */
+typedef struct InstanceTable {
+    Instance **buckets;
+    size_t n_buckets, n;
+} InstanceTable;
+
+int instance_table_add(InstanceTable *t, Instance *i); /* 0 or -ENOMEM */
+Instance *instance_table_find(const InstanceTable *t, pid_t pid);
+void instance_table_remove(InstanceTable *t, Instance *i);
+void instance_table_done(InstanceTable *t);
+
+/* A new one with a number of its own; not in the table or a service yet. NULL when memory runs out. */
+Instance *instance_new(struct Runtime *rt, struct Service *service, const Peer *peer);
+/* Frees it, closing its pipes. Returns NULL. */
+Instance *instance_free(Instance *i);
+/* After it was reaped: frees it, unless others hold its stderr pipe; then it stays, among @ghosts, until they let go. */
+void instance_bury(Instance *i, List *ghosts);
+
+/* Begins to read @stderr_fd and @status_fd (negative: there is none), both taken over. 0 or a negative errno. */
+int instance_read_pipes(Instance *i, int stderr_fd, int status_fd);
+/* Reads what its pipes hold now. */
+void instance_drain_pipes(Instance *i);
+
+/* Ends it: TERM to the process, KILL to its process group @stop_usec later. Again: nothing. */
+void instance_stop(Instance *i, uint64_t stop_usec);
+/* KILL to its process group, now. */
+void instance_kill(Instance *i);
+/* Ends it, with result `timeout`, after @lifetime_usec from its start. */
+int instance_limit_lifetime(Instance *i, uint64_t lifetime_usec);
+
+/* How it ended, from wait(2)'s @status and what was asked of it. Pure. */
+ExitResult exit_classify(int status, bool asked, bool timed_out);
+/* Its own event, with service, numbers and peer filled in; @peer_buf must live as long as the event. */
+ApiEvent instance_event(const Instance *i, LogLevel level, const char *event, char peer_buf[static PEER_TEXT_MAX]);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/launch.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "daemon/base/text.h"
+
+#define LISTEN_FDS_START 3
+
+/* The ends of the pipes that one process writes to. */
+typedef struct Pipes {
+    int stderr_read, stderr_write, status_read, status_write;
+} Pipes;
+
+static void pipes_done(Pipes *p) {
+    p->stderr_read = fd_close(p->stderr_read);
+    p->stderr_write = fd_close(p->stderr_write);
+    p->status_read = fd_close(p->status_read);
+    p->status_write = fd_close(p->status_write);
+}
+
+static int open_pipe(int *ret_read, int *ret_write) {
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    *ret_read = fds[0];
+    *ret_write = fds[1];
+    return 0;
+}
+
+static int open_pipes(const ServiceConfig *c, Pipes *p) {
+    int r = 0;
+    if (c->stderr_target == STDERR_LOG)
+        r = open_pipe(&p->stderr_read, &p->stderr_write);
+    if (r >= 0 && c->report)
+        r = open_pipe(&p->status_read, &p->status_write);
+    return r;
+}
+
+/* Where descriptor 2 goes, and 1 where the handoff does not use it. */
+static int output_fd(const Runtime *rt, const ServiceConfig *c, const Pipes *pipes, int socket) {
+    switch (c->stderr_target) {
+    case STDERR_LOG:
+        return pipes->stderr_write;
+    case STDERR_SOCKET:
+        return socket;
+    case STDERR_DISCARD:
+        return rt->null_fd;
+    case STDERR_INHERIT:
+        return STDERR_FILENO;
+    case _STDERR_TARGET_MAX:
+        break;
+    }
+    return rt->null_fd;
+}
+
+/* With the first process of a generation: an idle service costs nothing of it. */
+static int prepare_service(Service *s) {
+    char **argv = strv_copy(s->config->exec);
+    if (!argv)
+        return -ENOMEM;
+    if (s->config->argv0) {
+        char *argv0 = strdup(s->config->argv0);
+        if (!argv0) {
+            strv_free(argv);
+            return -ENOMEM;
+        }
+        free(argv[0]);
+        argv[0] = argv0;
+    }
+    int r = child_env_init(&s->env, s->config, s->rt->environ);
+    if (r < 0) {
+        strv_free(argv);
+        return r;
+    }
+    s->argv = argv;
+    return 0;
+}
+
+/* What is the same for each process of the service. */
+static int prepare_plan(Service *s, ChildPlan *plan) {
+    const ServiceConfig *c = s->config;
+    Runtime *rt = s->rt;
+    if (!s->argv) {
+        int r = prepare_service(s);
+        if (r < 0)
+            return r;
+    }
+    plan->program = c->resolved.program;
+    plan->argv = s->argv;
+    plan->root_directory = c->root_directory;
+    plan->working_directory = c->working_directory;
+    plan->change_ids = c->resolved.change_ids;
+    plan->uid = c->resolved.uid;
+    plan->gid = c->resolved.gid;
+    plan->groups = c->resolved.groups;
+    plan->n_groups = c->resolved.n_groups;
+    plan->set_umask = c->umask != rt->umask;
+    plan->umask = c->umask;
+    plan->resources = &c->resources;
+    plan->restore_nofile = rt->nofile_raised ? &rt->nofile : NULL;
+    plan->restore_nofile_hard = rt->nofile_hard;
+    plan->no_new_privileges = c->no_new_privileges;
+    plan->n_moves = 0;
+    plan->first_closed = 0;
+    return env_builder_begin(&rt->env, &s->env);
+}
+
+static int set_common(Runtime *rt, ChildPlan *plan, const Instance *i, const Pipes *pipes) {
+    int r = env_builder_set(&rt->env, ENV_MP_INSTANCE, "%llu", (unsigned long long)i->number);
+    if (r < 0 || pipes->status_write < 0)
+        return r;
+    int target = plan->first_closed > LISTEN_FDS_START ? plan->first_closed : LISTEN_FDS_START;
+    r = child_plan_move_fd(plan, pipes->status_write, target);
+    return r < 0 ? r : env_builder_set(&rt->env, ENV_MP_STATUS_FD, "%d", target);
+}
+
+static int move_three(ChildPlan *plan, int in, int out, int err) {
+    int r = child_plan_move_fd(plan, in, 0);
+    if (r >= 0)
+        r = child_plan_move_fd(plan, out, 1);
+    return r < 0 ? r : child_plan_move_fd(plan, err, 2);
+}
+
+/* The connection on 0 and 1, or on 3. */
+static int plan_connection(Service *s, ChildPlan *plan, const Connection *c, const Pipes *pipes) {
+    Runtime *rt = s->rt;
+    int output = output_fd(rt, s->config, pipes, c->fd), r;
+    if (s->config->pass == HANDOFF_STDIO) {
+        r = move_three(plan, c->fd, c->fd, output);
+    } else {
+        r = move_three(plan, rt->null_fd, output, output);
+        if (r >= 0)
+            r = child_plan_move_fd(plan, c->fd, LISTEN_FDS_START);
+        if (r >= 0)
+            r = env_builder_set_listen(&rt->env, 1, "connection");
+    }
+    if (r < 0)
+        return r;
+    struct ucred credentials = {.pid = c->pid, .uid = c->uid, .gid = c->gid};
+    return env_builder_set_connection(&rt->env, &c->remote, &c->local, c->has_credentials ? &credentials : NULL);
+}
+
+static int plan_listen_fds(Service *s, const Slot *slot, ChildPlan *plan) {
+    Text names CLEANUP_TEXT = {0};
+    int n = 0;
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        const Listener *l = s->listeners[i];
+        if (l->slot != slot->index || !listener_is_open(l))
+            continue;
+        if (n > 0)
+            text_addc(&names, ':');
+        text_add(&names, l->config->name);
+        int r = child_plan_move_fd(plan, l->fd, LISTEN_FDS_START + n++);
+        if (r < 0)
+            return r;
+    }
+    return text_ok(&names) ? env_builder_set_listen(&s->rt->env, (size_t)n, names.s ? names.s : "") : -ENOMEM;
+}
+
+/* The listener itself on 0 and 1, or all of the slot from 3 on. */
+static int plan_slot(Service *s, const Slot *slot, ChildPlan *plan, const Pipes *pipes) {
+    const Listener *first = NULL;
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        Listener *l = s->listeners[i];
+        if (l->slot != slot->index || !listener_is_open(l))
+            continue;
+        if (!first)
+            first = l;
+        int r = listener_set_blocking(l, true);
+        if (r < 0)
+            return r;
+    }
+    if (!first)
+        return -EBADF;
+    int output = output_fd(s->rt, s->config, pipes, first->fd);
+    if (s->config->pass == HANDOFF_STDIO)
+        return move_three(plan, first->fd, first->fd, output);
+    int r = move_three(plan, s->rt->null_fd, output, output);
+    return r < 0 ? r : plan_listen_fds(s, slot, plan);
+}
+
+static void tell_failure(Service *s, Instance *i, SpawnStep step, int error) {
+    char peer[PEER_TEXT_MAX], message[192];
+    const char *name = spawn_step_to_string(step);
+    s->counters.spawn_failed++;
+    (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
+                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)" : "");
+    ApiEvent e = instance_event(i, LOG_LEVEL_ERROR, "spawn_failed", peer);
+    e.step = name;
+    e.error = error;
+    e.message = message;
+    service_emit_limited(s, LIMITED_SPAWN_FAILED, &e);
+    const ConfigPos *pos = step == STEP_EXEC                          ? &s->config->exec_pos
+                           : step == STEP_USER || step == STEP_GROUPS ? &s->config->user_pos
+                                                                      : &s->config->pos;
+    service_set_error(s, name, error, NULL, pos);
+}
+
+static void tell_start(Instance *i) {
+    char peer[PEER_TEXT_MAX];
+    i->service->counters.spawned++;
+    ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
+    e.message = "started";
+    service_emit(i->service, &e);
+}
+
+/* Carries the plan out. A child that failed before exec is still a child: it stays in the table, without a place in the
+ * service, until it is reaped. */
+static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
+    Runtime *rt = s->rt;
+    plan->envp = env_builder_finish(&rt->env);
+    plan->listen_pid = rt->env.listen_pid;
+    int r = spawner_start(rt->spawner, plan, &i->pid);
+    if (i->pid > 0 && instance_table_add(&rt->instances, i) < 0 && r >= 0) {
+        /* Without memory for its entry nobody could ever wait for it. */
+        instance_kill(i);
+        r = -ENOMEM;
+        plan->step = STEP_FORK;
+    }
+    if (r < 0) {
+        tell_failure(s, i, plan->step, -r);
+        if (i->pid <= 0)
+            return instance_free(i);
+        i->state = INSTANCE_SPAWN_FAILED;
+        list_append(&s->ghosts, &i->link);
+        return NULL;
+    }
+    list_append(&s->instances, &i->link);
+    s->n_instances++;
+    tell_start(i);
+    r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
+    if (r < 0)
+        service_set_error(s, "fds", -r, NULL, &s->config->pos);
+    return i;
+}
+
+/* One of @connection and @slot is given. */
+static Instance *launch(Service *s, const Peer *peer, const Connection *connection, Slot *slot) {
+    Instance *i = instance_new(s->rt, s, peer);
+    Pipes pipes CLEANUP(pipes_done) = {-EBADF, -EBADF, -EBADF, -EBADF};
+    ChildPlan plan = {0};
+    if (!i) {
+        s->counters.spawn_failed++;
+        return NULL;
+    }
+    int r = open_pipes(s->config, &pipes);
+    if (r >= 0)
+        r = prepare_plan(s, &plan);
+    if (r >= 0)
+        r = connection ? plan_connection(s, &plan, connection, &pipes) : plan_slot(s, slot, &plan, &pipes);
+    if (r >= 0)
+        r = set_common(s->rt, &plan, i, &pipes);
+    if (r < 0) {
+        tell_failure(s, i, STEP_FDS, -r);
+        return instance_free(i);
+    }
+    i = start(s, i, &plan, &pipes);
+    if (!i)
+        return NULL;
+    i->slot = slot;
+    if (instance_limit_lifetime(i, s->config->timeout_lifetime_usec) < 0)
+        instance_stop(i, s->config->timeout_stop_usec);
+    return i;
+}
+
+Instance *launch_for_connection(Service *s, const Connection *connection) {
+    return launch(s, &connection->peer, connection, NULL);
+}
+
+Instance *launch_for_slot(Service *s, Slot *slot) {
+    Peer nobody = {.kind = PEER_NONE};
+    return launch(s, &nobody, NULL, slot);
+}

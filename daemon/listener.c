@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/listener.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "daemon/backoff.h"
+#include "daemon/base/clock.h"
+#include "daemon/bind.h"
+
+#define PAUSE_MIN_USEC (10 * USEC_PER_MSEC)
+#define PAUSE_MAX_USEC USEC_PER_SEC
+
+Listener *listener_new(struct Service *service, sd_event *loop, const ListenConfig *config, size_t index) {
+    Listener *l = calloc(1, sizeof(*l));
+    if (!l)
+        return NULL;
+    *l = (Listener){.service = service, .loop = loop, .config = config, .index = index, .fd = -EBADF, .budget = 1};
+    if (index < config->endpoint.n_addrs)
+        l->addr = config->endpoint.addrs[index];
+    return l;
+}
+
+void listener_close(Listener *l, bool remove_node) {
+    listener_disarm(l);
+    l->pause_timer = sd_event_source_disable_unref(l->pause_timer);
+    l->fd = fd_close(l->fd);
+    if (remove_node && l->ino != 0 && l->config->remove_on_stop)
+        bind_remove_node(l->config->endpoint.path, l->dev, l->ino);
+    l->ino = 0;
+}
+
+Listener *listener_free(Listener *l, bool remove_node) {
+    if (!l)
+        return NULL;
+    listener_close(l, remove_node);
+    free(l);
+    return NULL;
+}
+
+bool listener_is_open(const Listener *l) {
+    return l->fd >= 0;
+}
+
+int listener_open(Listener *l, uint16_t port) {
+    BoundSocket bound;
+    const char *step = NULL;
+    int r = bind_socket(l->config, l->index, port, &bound, &step);
+    l->error = r < 0 ? -r : 0;
+    l->error_step = step;
+    if (r < 0)
+        return r;
+    l->fd = bound.fd;
+    l->addr = bound.addr;
+    l->dev = bound.dev;
+    l->ino = bound.ino;
+    l->adopted = false;
+    return 0;
+}
+
+void listener_adopt(Listener *l, int fd, const Addr *addr) {
+    l->fd = fd;
+    l->addr = *addr;
+    l->adopted = true;
+    l->error = 0;
+    l->ino = 0; /* the node belongs to who passed the socket */
+}
+
+/* A process may have called shutdown(2) on the socket that it shares with us: the kernel then reports a hang-up for ever, and
+ * only listen(2) brings it back. */
+static void revive(Listener *l) {
+    (void)listen(l->fd, l->config->backlog > 0 ? l->config->backlog : INT_MAX);
+    listener_pause(l);
+}
+
+static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+    Listener *l = userdata;
+    (void)s;
+    (void)fd;
+    if ((revents & (EPOLLHUP | EPOLLERR)) && !(revents & EPOLLIN)) {
+        revive(l);
+        return 0;
+    }
+    l->wake(l);
+    return 0;
+}
+
+int listener_arm(Listener *l, ListenerWake wake) {
+    l->wake = wake;
+    l->armed = true;
+    if (l->pause_timer)
+        return 0;
+    if (l->source)
+        return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
+    return sd_event_add_io(l->loop, &l->source, l->fd, EPOLLIN, on_io, l);
+}
+
+void listener_disarm(Listener *l) {
+    l->armed = false;
+    /* Taken out of epoll, before any close: a copy of the socket in a child would keep firing there. */
+    l->source = sd_event_source_disable_unref(l->source);
+}
+
+static int on_pause_over(sd_event_source *s, uint64_t usec, void *userdata) {
+    Listener *l = userdata;
+    (void)s;
+    (void)usec;
+    l->pause_timer = sd_event_source_disable_unref(l->pause_timer);
+    if (l->armed)
+        (void)listener_arm(l, l->wake);
+    return 0;
+}
+
+void listener_pause(Listener *l) {
+    uint64_t delay = backoff_retry_delay(&l->pause_level, PAUSE_MIN_USEC, PAUSE_MAX_USEC);
+    if (l->pause_timer)
+        return;
+    if (sd_event_add_time_relative(l->loop, &l->pause_timer, CLOCK_MONOTONIC, delay, USEC_PER_MSEC, on_pause_over, l) < 0)
+        return;
+    l->source = sd_event_source_disable_unref(l->source);
+}
+
+void listener_relax(Listener *l) {
+    l->pause_level = 0;
+}
+
+int listener_set_blocking(Listener *l, bool blocking) {
+    int flags = fcntl(l->fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    int wanted = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+    if (wanted != flags && fcntl(l->fd, F_SETFL, wanted) < 0)
+        return -errno;
+    return 0;
+}
+
+void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog) {
+    *ret_queued = *ret_backlog = -1;
+    if (l->fd < 0 || l->config->endpoint.kind != ENDPOINT_TCP)
+        return;
+    struct tcp_info info;
+    socklen_t n = sizeof(info);
+    /* Of a listener, tcpi_unacked is the length of its queue and tcpi_sacked the limit: tcp_get_info() in the kernel. */
+    if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0) {
+        *ret_queued = info.tcpi_unacked;
+        *ret_backlog = info.tcpi_sacked;
+    }
+}
+
+const char *listener_error_text(const Listener *l, char *buf, size_t size) {
+    buf[0] = '\0';
+    if (l->error)
+        (void)snprintf(buf, size, "%s: %s", l->error_step ? l->error_step : "open", strerror(l->error));
+    return buf;
+}

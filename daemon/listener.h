@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A listener: the open socket of one address of an endpoint. It opens, is polled while it is armed, tells its service when
+ * something waits, and closes. */
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "conf/config.h"
+#include "ctl/proto/api.h"
+
+struct Service;
+
+typedef struct Listener Listener;
+typedef void (*ListenerWake)(Listener *l);
+
+struct Listener {
+    struct Service *service;
+    sd_event *loop;
+    const ListenConfig *config; /* of the service's config */
+    size_t index;               /* which of the endpoint's addresses */
+    size_t slot;                /* on-demand: which slot it wakes */
+    int fd;
+    Addr addr;
+    bool adopted;
+    bool armed;
+    bool dispensable; /* one of a pair of families that this kernel does not have: not missed */
+    dev_t dev;        /* of a UNIX node that is ours to remove */
+    ino_t ino;
+    sd_event_source *source;
+    sd_event_source *pause_timer; /* not polled for a while, whatever armed says */
+    unsigned pause_level;
+    unsigned budget; /* how many connections the next wake-up may take */
+    int error;       /* errno of the last try to open it, or 0 */
+    const char *error_step;
+    ListenerWake wake;
+};
+
+/* A closed one. NULL when memory runs out. */
+Listener *listener_new(struct Service *service, sd_event *loop, const ListenConfig *config, size_t index);
+/* Closes; removes a UNIX node that is ours when @remove_node. Returns NULL. */
+Listener *listener_free(Listener *l, bool remove_node);
+
+/* Opens it, on @port if not 0. 0 or a negative errno, which it also remembers. */
+int listener_open(Listener *l, uint16_t port);
+/* Takes over @fd, which was passed in; @l is then adopted. */
+void listener_adopt(Listener *l, int fd, const Addr *addr);
+/* Closes its socket; it may be opened again. */
+void listener_close(Listener *l, bool remove_node);
+bool listener_is_open(const Listener *l);
+
+/* Starts or stops polling; @wake is called when something waits. 0 or a negative errno. */
+int listener_arm(Listener *l, ListenerWake wake);
+void listener_disarm(Listener *l);
+/* Does not poll for a while that doubles from 10 ms to 1 s: descriptors or memory ran out. */
+void listener_pause(Listener *l);
+/* Something was accepted: the next pause is short again. */
+void listener_relax(Listener *l);
+
+/* The process that had it may have changed the flags that we share with it: sets it blocking or not. */
+int listener_set_blocking(Listener *l, bool blocking);
+/* Its queue as the kernel tells it; -1 for what it does not tell. */
+void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog);
+/* "bind: Address already in use", for people; "" when it is open. Returns @buf. */
+const char *listener_error_text(const Listener *l, char *buf, size_t size);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* mpinetd: the command line, the surroundings in which the daemon runs, and its exit status. */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+#include "daemon/manager.h"
+
+/* Descriptors 0 to 2 are always something: the first socket must not end up as somebody's stderr. */
+static int fill_standard_fds(void) {
+    for (;;) {
+        int fd = open("/dev/null", O_RDWR);
+        if (fd < 0)
+            return -errno;
+        if (fd > STDERR_FILENO) {
+            (void)close(fd);
+            return 0;
+        }
+    }
+}
+
+/* Every signal at its default, whatever we were started with: our children inherit what is ignored. Those that the loop reads are
+ * blocked, and SIGPIPE and SIGXFSZ with them, as writing must never kill us; children unblock all. */
+static void set_up_signals(void) {
+    for (int s = 1; s < NSIG; s++)
+        (void)signal(s, SIG_DFL);
+    sigset_t set;
+    (void)sigemptyset(&set);
+    static const int blocked[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGPIPE, SIGXFSZ};
+    for (size_t i = 0; i < ELEMENTS(blocked); i++)
+        (void)sigaddset(&set, blocked[i]);
+    (void)sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+static void print_diags(const DiagList *diags, const char *tail) {
+    Text text CLEANUP_TEXT = {0};
+    diag_list_format(diags, tail, &text);
+    if (text.s)
+        (void)fputs(text.s, stderr);
+}
+
+/* The config: of --try, of -c, or of the usual place. */
+static int load(const Options *o, const LoadContext *context, DiagList *diags, Config **ret) {
+    if (o->attempt)
+        return config_new_try(o->endpoints, o->command, context, diags, ret);
+    char *path CLEANUP_FREE = o->config ? strdup(o->config) : config_default_path(context->euid, context->environ);
+    return path ? config_load(path, context, diags, ret) : -ENOMEM;
+}
+
+static int check(const Options *o, LoadContext *context) {
+    DiagList diags CLEANUP_DIAGS = {0};
+    Config *config CLEANUP_CONFIG = NULL;
+    context->tolerate_missing = false;
+    int r = load(o, context, &diags, &config);
+    print_diags(&diags, NULL);
+    if (r < 0)
+        return EXIT_FAILURE;
+    (void)printf("%s: good, %zu services (judged as uid %u, with this environment)\n", config->path,
+                 config->n_services, context->euid);
+    return EXIT_SUCCESS;
+}
+
+static int run(const Options *o, LoadContext *context) {
+    DiagList diags CLEANUP_DIAGS = {0};
+    Config *config CLEANUP_CONFIG = NULL;
+    Logger *logger CLEANUP(logger_freep) = NULL;
+    Manager *manager CLEANUP(manager_freep) = NULL;
+    int r = load(o, context, &diags, &config);
+    print_diags(&diags, NULL);
+    if (r < 0)
+        return EXIT_FAILURE;
+    r = logger_new(o->target, &logger);
+    if (r >= 0)
+        r = manager_new(o, TAKE_PTR(config), context, logger, &manager);
+    return r < 0 ? EXIT_FAILURE : manager_run(manager);
+}
+
+int main(int argc, char **argv) {
+    Options options CLEANUP(options_done) = {0};
+    if (fill_standard_fds() < 0)
+        return EXIT_FAILURE;
+    int status = options_parse(&options, argc, argv);
+    if (status != OPTIONS_GO_ON)
+        return status;
+    LoadContext context = {
+        .euid = geteuid(),
+        .libexecdir = config_libexecdir(environ),
+        .environ = environ,
+        .tolerate_missing = true,
+    };
+    if (options.check)
+        return check(&options, &context);
+    set_up_signals();
+    return run(&options, &context);
+}

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/manager.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+
+#include "build-config.h"
+#include "daemon/base/clock.h"
+#include "daemon/control.h"
+#include "daemon/inherit.h"
+#include "daemon/status.h"
+
+typedef enum ManagerState {
+    MANAGER_STARTING,
+    MANAGER_RUNNING,
+    MANAGER_STOPPING,
+} ManagerState;
+
+struct Manager {
+    Runtime rt;
+    const Options *options;
+    LoadContext load;
+    Config *config;
+    uint64_t generation;
+    ServiceSet services;
+    Control *control;
+    ManagerState state;
+    uint64_t started_usec;
+    struct {
+        bool ok;
+        char *error;
+        uint64_t time_usec;
+    } last_reload;
+    uint64_t strangers; /* children reaped that were not ours */
+    sd_event_source *drain_timer, *suppressed_timer;
+    sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
+    int exit_status;
+};
+
+static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
+
+const ServiceSet *manager_services(const Manager *m) {
+    return &m->services;
+}
+
+const Config *manager_config(const Manager *m) {
+    return m->config;
+}
+
+EventRing *manager_events(Manager *m) {
+    return &m->rt.events.ring;
+}
+
+uint64_t manager_generation(const Manager *m) {
+    return m->generation;
+}
+
+void manager_describe(const Manager *m, ApiDaemon *ret) {
+    static const char *const states[] = {
+        [MANAGER_STARTING] = "starting",
+        [MANAGER_RUNNING] = "running",
+        [MANAGER_STOPPING] = "stopping",
+    };
+    *ret = (ApiDaemon){
+        .pid = getpid(),
+        .version = MP_VERSION,
+        .state = states[m->state],
+        .uptime_usec = clock_monotonic_usec() - m->started_usec,
+        .generation = m->generation,
+        .config = m->config->path,
+        .last_reload = {.ok = m->last_reload.ok,
+                        .error = m->last_reload.error,
+                        .time_usec = m->last_reload.time_usec},
+        .children = m->rt.instances.n,
+        .fds = count_open_fds(),
+    };
+}
+
+/* Loading */
+
+static void apply_log_config(Manager *m) {
+    Logger *logger = m->rt.events.logger;
+    logger_set_level(logger, m->options->has_level ? m->options->level : m->config->log_level);
+    logger_set_format(logger, m->options->has_format ? m->options->format : m->config->log_format);
+    m->rt.log_addresses = m->config->log_addresses;
+}
+
+static void remember_reload(Manager *m, bool ok, const DiagList *diags) {
+    Text error CLEANUP_TEXT = {0};
+    for (size_t i = 0; !ok && i < diags->n && error.len == 0; i++)
+        if (diags->items[i].severity == DIAG_ERROR)
+            diag_format_line(&diags->items[i], &error);
+    free(m->last_reload.error);
+    m->last_reload.ok = ok;
+    m->last_reload.error = ok ? NULL : strdup(error.s ? error.s : "out of memory");
+    m->last_reload.time_usec = clock_realtime_usec();
+}
+
+static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Changes *changes) {
+    EventLog *log = &m->rt.events;
+    if (ok) {
+        eventlog_say(log, LOG_LEVEL_INFO, "reloaded", "generation %llu is in force, with %zu changes",
+                     (unsigned long long)m->generation, changes->n);
+        return;
+    }
+    for (size_t i = 0; i < diags->n && i < 20; i++) {
+        Text line CLEANUP_TEXT = {0};
+        if (diags->items[i].severity != DIAG_ERROR)
+            continue;
+        diag_format_line(&diags->items[i], &line);
+        eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%s", line.s ? line.s : "");
+    }
+    eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%zu errors; generation %llu stays in force", diags->n_errors,
+                 (unsigned long long)m->generation);
+}
+
+int manager_check(Manager *m, DiagList *diags, Changes *changes) {
+    Config *next CLEANUP_CONFIG = NULL;
+    LoadContext strict = m->load;
+    strict.tolerate_missing = false;
+    strict.absolute_names = true;
+    int r = config_load(m->config->path, &strict, diags, &next);
+    return r < 0 ? r : changes_between(m->config, next, changes);
+}
+
+static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
+    Config *next CLEANUP_CONFIG = NULL;
+    LoadContext strict = m->load;
+    strict.tolerate_missing = false;
+    strict.absolute_names = true;
+    int r = config_load(m->config->path, &strict, diags, &next);
+    if (r >= 0)
+        r = changes_between(m->config, next, changes);
+    if (r >= 0)
+        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags);
+    if (r < 0)
+        return r;
+    m->generation++;
+    config_unref(m->config);
+    m->config = TAKE_PTR(next);
+    apply_log_config(m);
+    control_refresh(m->control, m->config);
+    return 0;
+}
+
+static void notify_status(const Manager *m) {
+    size_t failed = 0;
+    for (size_t i = 0; i < m->services.n; i++)
+        failed += m->services.items[i]->state == SERVICE_FAILED;
+    (void)sd_notifyf(0, "STATUS=generation %llu, %zu services, %zu failed, %zu processes",
+                     (unsigned long long)m->generation, m->services.n, failed, m->rt.instances.n);
+}
+
+int manager_reload(Manager *m, DiagList *diags, Changes *changes) {
+    if (m->state != MANAGER_RUNNING)
+        return -ESHUTDOWN;
+    /* systemd.service(5), Type=notify-reload: the time lets the manager tell this reload from an earlier one. */
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_monotonic_usec());
+    int r = load_and_apply(m, diags, changes);
+    remember_reload(m, r >= 0, diags);
+    tell_reload(m, r >= 0, diags, changes);
+    (void)sd_notify(0, "READY=1");
+    notify_status(m);
+    return r;
+}
+
+/* Stopping */
+
+static void finish_if_empty(Manager *m) {
+    if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0)
+        return;
+    control_say_goodbye(m->control);
+    (void)sd_event_exit(m->rt.loop, m->exit_status);
+}
+
+static int on_drain_over(sd_event_source *s, uint64_t usec, void *userdata) {
+    Manager *m = userdata;
+    (void)s;
+    (void)usec;
+    for (size_t i = 0; i < m->services.n; i++)
+        service_stop_instances(m->services.items[i], false);
+    return 0;
+}
+
+static size_t count_connections(const Manager *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->services.n; i++)
+        if (m->services.items[i]->config->model == MODEL_PER_CONNECTION)
+            n += m->services.items[i]->n_instances;
+    return n;
+}
+
+void manager_stop(Manager *m, ShutdownChildren children) {
+    if (m->state == MANAGER_STOPPING)
+        return;
+    m->state = MANAGER_STOPPING;
+    m->rt.stopping = true;
+    size_t connections = count_connections(m);
+    (void)sd_notify(0, "STOPPING=1\nSTATUS=stopping");
+    if (children == SHUTDOWN_LEAVE)
+        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; %zu processes are left running",
+                     m->rt.instances.n);
+    else
+        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping",
+                     "stopping; %zu connections are live and have %llu s to end%s", connections,
+                     (unsigned long long)(m->config->shutdown_drain_usec / USEC_PER_SEC),
+                     connections > 0 ? " (once more to kill them)" : "");
+    for (size_t i = 0; i < m->services.n; i++) {
+        Service *s = m->services.items[i];
+        /* Whose process goes on keeps its node: others still reach it there. */
+        service_close_listeners(s, children == SHUTDOWN_LEAVE && s->n_instances > 0 && s->n_slots > 0);
+        if (children == SHUTDOWN_END)
+            service_stop_instances(s, true);
+        service_update(s, "shutdown");
+    }
+    if (children == SHUTDOWN_LEAVE) {
+        control_say_goodbye(m->control);
+        (void)sd_event_exit(m->rt.loop, m->exit_status);
+        return;
+    }
+    if (m->config->shutdown_drain_usec != USEC_INFINITY &&
+        sd_event_add_time_relative(m->rt.loop, &m->drain_timer, CLOCK_MONOTONIC, m->config->shutdown_drain_usec,
+                                   10 * USEC_PER_MSEC, on_drain_over, m) < 0)
+        (void)on_drain_over(NULL, 0, m);
+    finish_if_empty(m);
+}
+
+static void kill_all(Manager *m) {
+    m->exit_status = EXIT_FAILURE;
+    eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "stopping", "told twice to stop: %zu processes are killed",
+                 m->rt.instances.n);
+    for (size_t i = 0; i < m->services.n; i++)
+        service_kill_instances(m->services.items[i]);
+    finish_if_empty(m);
+}
+
+/* Signals */
+
+static void reap(Manager *m) {
+    for (;;) {
+        int status = 0;
+        struct rusage usage;
+        pid_t pid = wait4(-1, &status, WNOHANG, &usage);
+        if (pid <= 0)
+            return;
+        Instance *i = instance_table_find(&m->rt.instances, pid);
+        if (!i) {
+            m->strangers++; /* as PID 1: somebody's orphan */
+            continue;
+        }
+        Service *s = i->service;
+        service_on_instance_end(s, i, status, &usage);
+        if (s->removed && s->n_instances == 0)
+            (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
+    }
+}
+
+static int on_sweep(sd_event_source *s, void *userdata) {
+    Manager *m = userdata;
+    (void)s;
+    reload_sweep(&m->services);
+    return 0;
+}
+
+static void tell_summary(Manager *m) {
+    ApiDaemon d;
+    manager_describe(m, &d);
+    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
+                 "generation %llu, %zu services, %llu processes, %llu descriptors", (unsigned long long)d.generation,
+                 m->services.n, (unsigned long long)d.children, (unsigned long long)d.fds);
+    for (size_t i = 0; i < m->services.n; i++) {
+        const Service *s = m->services.items[i];
+        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
+                     "%s: %s, %llu running, %llu accepted, %llu started, %llu not started", s->name,
+                     service_state_to_string(s->state), (unsigned long long)s->n_instances,
+                     (unsigned long long)s->counters.accepted, (unsigned long long)s->counters.spawned,
+                     (unsigned long long)s->counters.spawn_failed);
+    }
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+    Manager *m = userdata;
+    (void)source;
+    DiagList diags CLEANUP_DIAGS = {0};
+    Changes changes CLEANUP(changes_done) = {0};
+    switch (si->ssi_signo) {
+    case SIGCHLD:
+        reap(m);
+        finish_if_empty(m);
+        break;
+    case SIGTERM:
+    case SIGINT:
+        if (m->state == MANAGER_STOPPING)
+            kill_all(m);
+        else
+            manager_stop(m, m->config->shutdown_children);
+        break;
+    case SIGQUIT:
+        manager_stop(m, SHUTDOWN_LEAVE);
+        break;
+    case SIGHUP:
+        (void)manager_reload(m, &diags, &changes);
+        break;
+    case SIGUSR1:
+        tell_summary(m);
+        break;
+    case SIGUSR2:
+        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "upgrade", "upgrading in place is not in this version");
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int add_signals(Manager *m) {
+    for (size_t i = 0; i < ELEMENTS(signals_used); i++) {
+        sd_event_source *source = NULL;
+        int r = sd_event_add_signal(m->rt.loop, &source, signals_used[i], on_signal, m);
+        if (r < 0)
+            return r;
+        (void)sd_event_source_set_priority(source, signals_used[i] == SIGCHLD ? PRIORITY_REAP
+                                                                              : SD_EVENT_PRIORITY_NORMAL);
+        (void)sd_event_source_set_floating(source, true);
+        sd_event_source_unref(source);
+    }
+    return 0;
+}
+
+/* Lines left out of the log are told once a second, as long as there are some. */
+
+static int on_suppressed_time(sd_event_source *source, uint64_t usec, void *userdata) {
+    Manager *m = userdata;
+    bool more = false;
+    (void)source;
+    (void)usec;
+    m->suppressed_timer = sd_event_source_disable_unref(m->suppressed_timer);
+    for (size_t i = 0; i < m->services.n; i++)
+        more |= service_tell_suppressed(m->services.items[i], clock_monotonic_usec());
+    if (more)
+        m->rt.on_suppressed(m);
+    return 0;
+}
+
+static void on_suppressed(void *userdata) {
+    Manager *m = userdata;
+    if (!m->suppressed_timer)
+        (void)sd_event_add_time_relative(m->rt.loop, &m->suppressed_timer, CLOCK_MONOTONIC, USEC_PER_SEC,
+                                         USEC_PER_SEC / 10, on_suppressed_time, m);
+}
+
+static void on_state(Service *s, void *userdata) {
+    Manager *m = userdata;
+    (void)s;
+    if (m->control)
+        control_on_state(m->control);
+}
+
+static void on_event(const ApiEvent *e, void *userdata) {
+    Manager *m = userdata;
+    if (m->control)
+        control_on_event(m->control, e);
+}
+
+/* Starting */
+
+/* Room for a pipe to each process; what they get is what we were started with. */
+static void raise_descriptor_limit(Runtime *rt) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    rt->nofile = (RlimitConfig){.resource = RLIMIT_NOFILE, .value = limit.rlim_cur};
+    rt->nofile_hard = limit.rlim_max;
+    if (limit.rlim_cur >= limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    rt->nofile_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static int init_runtime(Manager *m, Logger *logger) {
+    Runtime *rt = &m->rt;
+    eventlog_init(&rt->events, logger);
+    rt->events.follower = on_event;
+    rt->events.userdata = m;
+    rt->environ = m->load.environ;
+    rt->load = &m->load;
+    rt->on_state = on_state;
+    rt->on_state_userdata = m;
+    rt->on_suppressed = on_suppressed;
+    rt->on_suppressed_userdata = m;
+    rt->umask = 022;
+    (void)umask(rt->umask);
+    raise_descriptor_limit(rt);
+    rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (rt->null_fd < 0)
+        return -errno;
+    int r = spawner_new(&rt->spawner);
+    if (r >= 0)
+        r = sd_event_new(&rt->loop);
+    if (r >= 0)
+        r = sd_event_add_defer(rt->loop, &m->sweep, on_sweep, m);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(m->sweep, SD_EVENT_OFF);
+    return r < 0 ? r : add_signals(m);
+}
+
+/* The control socket is taken before anything is bound, so that a second daemon disturbs nothing of the first. */
+static int take_control(Manager *m) {
+    const char *path = m->options->socket ? m->options->socket : m->config->control_socket, *step = NULL;
+    char *standard CLEANUP_FREE = path ? NULL : config_default_socket(geteuid(), m->load.environ);
+    EventLog *log = &m->rt.events;
+    if (!path)
+        path = standard;
+    if (!path) {
+        eventlog_say(log, LOG_LEVEL_ERROR, "error",
+                     "no place for the control socket: XDG_RUNTIME_DIR is not set. Set it, or name a path with "
+                     "'-s PATH' or 'control: {socket: PATH}'");
+        return -ENOENT;
+    }
+    int r = control_new(m, m->rt.loop, log, path, &m->control, &step);
+    if (r == -EADDRINUSE)
+        eventlog_say(log, LOG_LEVEL_ERROR, "error",
+                     "already running: another mpinetd has the control socket %s. Stop it, or name another path "
+                     "with -s",
+                     path);
+    else if (r < 0)
+        eventlog_say(log, LOG_LEVEL_ERROR, "error", "%s %s: %s%s", step, path, strerror(-r),
+                     r == -EPERM ? " (its folder must be yours or root's, and not writable by others)" : "");
+    return r;
+}
+
+static int make_services(Manager *m) {
+    Config *c = m->config;
+    m->services.items = (Service **)calloc(c->n_services + 1, sizeof(Service *));
+    if (!m->services.items)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->n_services; i++) {
+        Service *s = service_new(&m->rt, c, c->services[i], m->generation);
+        if (!s)
+            return -ENOMEM;
+        m->services.items[m->services.n++] = s;
+    }
+    return 0;
+}
+
+int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger, Manager **ret) {
+    CLEANUP(manager_freep) Manager *m = calloc(1, sizeof(*m));
+    if (!m) {
+        config_unref(config);
+        return -ENOMEM;
+    }
+    m->options = options;
+    m->config = config;
+    m->load = *load;
+    m->generation = 1;
+    m->started_usec = clock_monotonic_usec();
+    m->last_reload.ok = true;
+    m->last_reload.time_usec = clock_realtime_usec();
+    m->rt.null_fd = -EBADF;
+    int r = init_runtime(m, logger);
+    if (r < 0) {
+        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "cannot start: %s", strerror(-r));
+        return r;
+    }
+    apply_log_config(m);
+    r = take_control(m);
+    if (r >= 0)
+        r = make_services(m);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(m);
+    return 0;
+}
+
+Manager *manager_free(Manager *m) {
+    if (!m)
+        return NULL;
+    m->rt.events.follower = NULL;
+    m->rt.on_state = NULL;
+    for (size_t i = 0; i < m->services.n; i++)
+        service_free(m->services.items[i]);
+    free((void *)m->services.items);
+    m->control = control_free(m->control);
+    sd_event_source_disable_unref(m->drain_timer);
+    sd_event_source_disable_unref(m->suppressed_timer);
+    sd_event_source_disable_unref(m->sweep);
+    sd_event_unref(m->rt.loop);
+    spawner_free(m->rt.spawner);
+    env_builder_done(&m->rt.env);
+    instance_table_done(&m->rt.instances);
+    eventlog_done(&m->rt.events);
+    (void)fd_close(m->rt.null_fd);
+    free(m->last_reload.error);
+    config_unref(m->config);
+    free(m);
+    return NULL;
+}
+
+static void adopt_sockets(Manager *m) {
+    Inherited in;
+    int r = inherited_init(&in, &m->rt.events);
+    if (r < 0)
+        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "inherit", "the sockets passed in cannot be used: %s",
+                     strerror(-r));
+    for (size_t i = 0; i < m->services.n; i++)
+        service_adopt(m->services.items[i], &in);
+    inherited_done(&in, &m->rt.events);
+}
+
+static void open_services(Manager *m) {
+    adopt_sockets(m);
+    for (size_t i = 0; i < m->services.n; i++)
+        (void)service_open(m->services.items[i]);
+    for (size_t i = 0; i < m->services.n; i++) {
+        service_update(m->services.items[i], "start");
+        service_start_now(m->services.items[i]);
+    }
+}
+
+static int serve(Manager *m) {
+    Logger *logger = m->rt.events.logger;
+    while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
+        logger_flush(logger);
+        int r = sd_event_run(m->rt.loop, UINT64_MAX);
+        if (r < 0) {
+            eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-r));
+            return EXIT_FAILURE;
+        }
+    }
+    logger_flush(logger);
+    return m->exit_status;
+}
+
+int manager_run(Manager *m) {
+    const char *step = NULL;
+    open_services(m);
+    int r = control_open(m->control, m->config, &step);
+    if (r < 0) {
+        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "%s %s: %s", step, control_path(m->control), strerror(-r));
+        return EXIT_FAILURE;
+    }
+    m->state = MANAGER_RUNNING;
+    (void)sd_event_set_watchdog(m->rt.loop, true);
+    (void)sd_notify(0, "READY=1");
+    notify_status(m);
+    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running", "%s %s is running with %zu services; control socket %s",
+                 "mpinetd", MP_VERSION, m->services.n, control_path(m->control));
+    int status = serve(m);
+    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopped", "stopped");
+    return status;
+}

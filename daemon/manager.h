@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The manager owns everything: the loop, the config, the services, the control socket. It starts, reloads, stops. */
+#include <stdbool.h>
+
+#include "conf/load.h"
+#include "daemon/options.h"
+#include "daemon/reload.h"
+
+typedef struct Manager Manager;
+
+/* @config (a reference is taken over in any case) as generation 1; @load is used for reloads and must outlive the manager.
+ * 0 or a negative errno, told to the log. */
+int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger, Manager **ret);
+Manager *manager_free(Manager *m); /* returns NULL */
+DEFINE_CLEANUP(Manager *, manager_free);
+
+/* Opens the listeners, then the control socket, tells the service manager, and serves until told to end. Returns the exit status
+ * of the daemon. */
+int manager_run(Manager *m);
+
+/* For the control plane. */
+const ServiceSet *manager_services(const Manager *m);
+const Config *manager_config(const Manager *m);
+void manager_describe(const Manager *m, ApiDaemon *ret);
+EventRing *manager_events(Manager *m);
+/* Loads the config again and applies it. Returns 0 or a negative errno; @diags and @changes tell. */
+int manager_reload(Manager *m, DiagList *diags, Changes *changes);
+/* What a reload would do; nothing changes. */
+int manager_check(Manager *m, DiagList *diags, Changes *changes);
+uint64_t manager_generation(const Manager *m);
+/* Begins to stop: see shutdown in mpinetd.yaml(5). */
+void manager_stop(Manager *m, ShutdownChildren children);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A reload: what changes between two configs (pure), and making it so, all or nothing. */
+#include "daemon/service.h"
+
+/* Changes as the control socket tells them, owning their strings. */
+typedef struct Changes {
+    ApiChange *items;
+    size_t n, capacity;
+} Changes;
+
+/* Appends what differs from @from to @to, in the order of the services' names. Pure. 0 or -ENOMEM. */
+int changes_between(const Config *from, const Config *to, Changes *ret);
+void changes_done(Changes *c);
+
+/* The services at run time, in the order of their names. */
+typedef struct ServiceSet {
+    Service **items;
+    size_t n;
+} ServiceSet;
+Service *service_set_find(const ServiceSet *set, const char *name);
+
+/* Makes @set what @to says, as generation @generation: first opens every new listener; if one cannot be opened, closes the new
+ * ones again, says so in @diags and returns -EINVAL with nothing changed. Then changes over. -ENOMEM also leaves all as it
+ * was. Services that are gone stay in the set, marked removed, as long as they have instances. */
+int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags);
+/* Takes services out of the set that are removed and have no instances left. */
+void reload_sweep(ServiceSet *set);

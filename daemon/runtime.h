@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What the daemon's modules share while it runs: the loop, the way to spawn, the table of processes, the log. Made once by the
+ * manager and passed down; it decides nothing. */
+#include <sys/resource.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/child-env.h"
+#include "daemon/eventlog.h"
+#include "daemon/instance.h"
+#include "daemon/spawn.h"
+
+/* Whoever waits for a state of a service (the control plane) is told of each change. */
+struct Service;
+typedef void (*StateFollower)(struct Service *service, void *userdata);
+
+typedef struct Runtime {
+    sd_event *loop;
+    EventLog events;
+    Spawner *spawner;
+    EnvBuilder env;
+    InstanceTable instances;
+    uint64_t next_instance;
+    int null_fd; /* /dev/null, for reading and writing */
+    LogAddresses log_addresses;
+    char *const *environ;     /* the daemon's own */
+    RlimitConfig nofile;      /* the limit of descriptors that the daemon was started with */
+    rlim_t nofile_hard;
+    bool nofile_raised;
+    mode_t umask;             /* the daemon's */
+    struct LoadContext *load; /* for looking a service's program and user up again */
+    StateFollower on_state;
+    void *on_state_userdata;
+    void (*on_suppressed)(void *userdata); /* a log line was left out */
+    void *on_suppressed_userdata;
+    bool stopping;
+} Runtime;
+
+/* Event sources in the order in which they are served: places are free before they are asked for. */
+#define PRIORITY_REAP (SD_EVENT_PRIORITY_NORMAL - 10)

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/serve.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "daemon/admission.h"
+#include "daemon/base/errors.h"
+#include "daemon/launch.h"
+
+/* The most that one wake-up takes, so that a flood on one listener never starves the others. */
+#define BUDGET_MAX 16
+
+static ApiEvent connection_event(Service *s, const Connection *c, LogLevel level, const char *event, char *peer_buf) {
+    ApiEvent e = eventlog_event(level, event);
+    e.service = s->name;
+    e.peer = peer_format(&c->peer, s->rt->log_addresses, peer_buf);
+    return e;
+}
+
+/* The own end's address: known from the listener unless that is bound to a wildcard. */
+static void find_local(const Listener *l, Connection *c) {
+    if (!addr_is_wildcard(&l->addr)) {
+        c->local = l->addr;
+        return;
+    }
+    c->local.len = sizeof(c->local.storage);
+    if (getsockname(c->fd, &c->local.sa, &c->local.len) < 0)
+        c->local = l->addr;
+}
+
+static void find_peer(Connection *c) {
+    if (c->remote.sa.sa_family != AF_UNIX) {
+        c->peer = peer_from_addr(&c->remote);
+        return;
+    }
+    struct ucred credentials;
+    socklen_t n = sizeof(credentials);
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n) < 0)
+        return;
+    c->has_credentials = true;
+    c->uid = credentials.uid;
+    c->gid = credentials.gid;
+    c->pid = credentials.pid;
+    c->peer = peer_from_uid(c->uid);
+}
+
+static void refuse(Service *s, const Connection *c, RefuseReason reason) {
+    char peer[PEER_TEXT_MAX], message[96];
+    s->counters.refused[reason]++;
+    (void)snprintf(message, sizeof(message), "refused: %s (%llu of %u)", refuse_reason_to_string(reason),
+                   (unsigned long long)s->n_instances, s->config->instances);
+    ApiEvent e = connection_event(s, c, LOG_LEVEL_WARNING, "refused", peer);
+    e.reason = refuse_reason_to_string(reason);
+    e.message = message;
+    service_emit_limited(s, LIMITED_REFUSED, &e);
+}
+
+static void count_gone(Service *s) {
+    s->counters.accepted++;
+    s->counters.gone++;
+    ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "gone");
+    e.service = s->name;
+    e.message = "the client left before it was served";
+    service_emit_limited(s, LIMITED_GONE, &e);
+}
+
+/* accept(2) failed with @error; whether the listener may be tried again at once. */
+static bool on_accept_error(Listener *l, int error) {
+    Service *s = l->service;
+    if (error == ECONNABORTED || error == EPROTO) {
+        count_gone(s);
+        return true;
+    }
+    if (error == EINTR)
+        return true;
+    if (errno_is_accept_transient(error))
+        return false;
+    /* Descriptors or memory ran out, or the socket is broken: it stays readable, so polling on would spin. */
+    if (l->pause_level == 0)
+        service_set_error(s, "accept", error, NULL, &l->config->pos);
+    listener_pause(l);
+    return false;
+}
+
+/* Takes one connection; whether there may be more. */
+static bool serve_one(Listener *l) {
+    Service *s = l->service;
+    Admission admission = admission_of_service(s->config, &(Usage){.instances = s->n_instances});
+    if (admission.verdict == VERDICT_WAIT)
+        return false;
+    Connection c = {.remote.len = sizeof(c.remote.storage)};
+    CLEANUP_CLOSE int fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
+    if (fd < 0)
+        return on_accept_error(l, errno);
+    c.fd = fd;
+    listener_relax(l);
+    s->counters.accepted++;
+    find_peer(&c);
+    if (admission.verdict == VERDICT_REFUSE) {
+        refuse(s, &c, admission.reason);
+        return true;
+    }
+    find_local(l, &c);
+    (void)launch_for_connection(s, &c);
+    return true;
+}
+
+void serve_listener(Listener *l) {
+    Service *s = l->service;
+    unsigned taken = 0;
+    while (taken < l->budget && serve_one(l))
+        taken++;
+    /* Alone, a connection costs one accept(2); under load the queue is emptied in batches. */
+    if (taken < l->budget)
+        l->budget = l->budget > 1 ? l->budget / 2 : 1;
+    else if (l->budget < BUDGET_MAX)
+        l->budget *= 2;
+    if (s->n_instances >= s->config->instances)
+        service_update(s, "limits.instances reached");
+}
+
+/* The longest queue that a kernel is likely to be set to. */
+#define QUEUE_MAX 65536
+
+void serve_queue(Listener *l) {
+    if (listener_set_blocking(l, false) < 0)
+        return;
+    for (unsigned i = 0; i < QUEUE_MAX && serve_one(l); i++)
+        continue;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Serving per connection: takes connections from a listener's queue, lets admission decide, launches. */
+#include "daemon/listener.h"
+
+/* Something waits on @l, of a per-connection service: takes up to a bounded number. */
+void serve_listener(Listener *l);
+/* @l is to be closed: serves what waits in its queue, as far as admission lets it. */
+void serve_queue(Listener *l);

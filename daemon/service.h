@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A service at run time: its listeners, its instances, its counters and its state. It outlives reloads under its name; what is
+ * configured comes and goes with the generations. service.c writes these fields, with slot.c (on-demand), serve.c
+ * (per-connection) and launch.c; others read them. */
+#include "conf/config.h"
+#include "daemon/backoff.h"
+#include "daemon/instance.h"
+#include "daemon/listener.h"
+#include "daemon/ratelimit.h"
+#include "daemon/runtime.h"
+#include "daemon/service-state.h"
+
+typedef struct Counters {
+    uint64_t accepted, refused[_REFUSE_REASON_MAX], gone, spawned, spawn_failed, exited[_EXIT_RESULT_MAX];
+    uint64_t restarts, requests, report_errors;
+} Counters;
+
+typedef struct LastError {
+    uint64_t time_usec; /* 0: none */
+    const char *step;   /* a word of the program */
+    int error;
+    char *message;
+    char *file;
+    unsigned line;
+} LastError;
+
+/* On-demand: listeners that share one process. */
+typedef struct Slot {
+    struct Service *service;
+    size_t index;
+    Instance *instance;
+    Backoff backoff;
+    bool delayed;      /* a start is being held back */
+    bool start_by_itself; /* when the delay is over, without traffic */
+    sd_event_source *timer;
+} Slot;
+
+/* Kinds of log lines that are limited, each on its own. */
+typedef enum LimitedLine {
+    LIMITED_REFUSED,
+    LIMITED_SPAWN_FAILED,
+    LIMITED_GONE,
+    LIMITED_STATUS,
+    LIMITED_STATE,
+    LIMITED_ERROR,
+    _LIMITED_MAX,
+} LimitedLine;
+
+typedef struct Service {
+    Runtime *rt;
+    char *name;
+    Config *generation_config; /* holds `config` alive */
+    ServiceConfig *config;
+    uint64_t generation;
+    ServiceState state;
+    uint64_t since_usec; /* since 1970 */
+    ServiceOrder order;
+    bool removed;
+    bool changing;      /* between the two passes of a reload */
+    size_t first_in_pool; /* then: where its listeners are */
+    Listener **listeners;
+    size_t n_listeners;
+    Slot *slots; /* on-demand only */
+    size_t n_slots;
+    List instances, ghosts;
+    uint64_t n_instances;
+    uint64_t n_strays; /* on-demand processes that a reload has parted from their slot: they still have the listeners */
+    Counters counters;
+    char *status; /* the newest STATUS= text */
+    LastError last_error;
+    ChildEnv env; /* built, with argv, for the first process of a generation */
+    char **argv;
+    EventRing ring;
+    Ratelimit limited[_LIMITED_MAX];
+    sd_event_source *retry; /* opens what is closed, looks up what is missing */
+    unsigned retry_level;
+} Service;
+
+/* A new service for @config, which is of @generation_config (a reference is taken). Nothing is opened. NULL when memory runs
+ * out. */
+Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *config, uint64_t generation);
+/* Ends listening and forgets its instances, which go on without us. Returns NULL. */
+Service *service_free(Service *s);
+
+/* Listeners, some of them taken over. */
+typedef struct ListenerSet {
+    Listener **items;
+    size_t n;
+} ListenerSet;
+
+/* A reload, in two passes over all services. First each hands its listeners to @pool (which has room) if its config changes to
+ * @config, NULL when it is removed; then each takes from there what serves for its new config, and makes what is missing,
+ * closed. The second returns 0 or -ENOMEM. */
+void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *pool);
+int service_end_change(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation,
+                       ListenerSet *pool);
+/* Gives its listeners what was passed in for them. */
+struct Inherited;
+void service_adopt(Service *s, struct Inherited *in);
+/* Opens what is not open; what fails is remembered and retried. Returns how many listeners could not be opened. */
+size_t service_open(Service *s);
+/* Computes the state anew and arms or disarms the listeners. To be called after any fact has changed. */
+void service_update(Service *s, const char *why);
+/* On-demand with `start: now`: starts what does not run. */
+void service_start_now(Service *s);
+
+/* Orders of an administrator. */
+void service_order_start(Service *s);
+void service_order_stop(Service *s);
+/* Ends its instances as asked for: TERM now, KILL after timeouts.stop. @on_demand_only: connections go on. */
+void service_stop_instances(Service *s, bool on_demand_only);
+void service_kill_instances(Service *s);
+/* Closes its listeners; nodes of UNIX sockets are removed if configured, unless @keep_nodes. */
+void service_close_listeners(Service *s, bool keep_nodes);
+
+/* Callbacks of lower modules. */
+void service_on_report(Service *s, Instance *i, const char *line, size_t n);
+void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage);
+
+/* Remembers @step and @error (an errno, or 0 with a @message) as the last error. */
+void service_set_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos);
+/* Emits an event of the service's; @line says which limit it falls under. */
+void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e);
+void service_emit(Service *s, const ApiEvent *e);
+/* One line with the count of lines that were left out, for each kind that has some. True while there are more to tell. */
+bool service_tell_suppressed(Service *s, uint64_t now_usec);
+

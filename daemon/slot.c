@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/slot.h"
+
+#include <inttypes.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/launch.h"
+
+size_t slot_count(const ServiceConfig *config, size_t n_listeners) {
+    if (config->model != MODEL_ON_DEMAND)
+        return 0;
+    return config->pass == HANDOFF_STDIO ? n_listeners : 1;
+}
+
+bool slot_is_idle(const Slot *slot) {
+    return !slot->instance && !slot->delayed;
+}
+
+void slot_reset(Slot *slot) {
+    slot->timer = sd_event_source_disable_unref(slot->timer);
+    slot->delayed = slot->start_by_itself = false;
+    slot->backoff = (Backoff){0};
+}
+
+static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata) {
+    Slot *slot = userdata;
+    (void)source;
+    (void)usec;
+    slot->timer = sd_event_source_disable_unref(slot->timer);
+    slot->delayed = false;
+    if (slot->start_by_itself && slot->service->order == ORDER_RUN && !slot->service->removed)
+        slot_activate(slot);
+    service_update(slot->service, "the delay is over");
+    return 0;
+}
+
+void slot_activate(Slot *slot) {
+    Service *s = slot->service;
+    if (!slot_is_idle(slot) || s->config->problem)
+        return;
+    bool again = slot->start_by_itself;
+    slot->start_by_itself = false;
+    slot->instance = launch_for_slot(s, slot);
+    if (!slot->instance)
+        slot_on_end(slot, true, 0);
+    else if (again)
+        s->counters.restarts++;
+    service_update(s, NULL);
+}
+
+void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec) {
+    const ServiceConfig *c = slot->service->config;
+    slot->instance = NULL;
+    if (slot->service->order != ORDER_RUN || slot->service->removed || slot->service->rt->stopping)
+        return;
+    uint64_t delay = backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec, c->restart_max_delay_usec,
+                                    failed, lived_usec, clock_monotonic_usec());
+    slot->start_by_itself =
+        c->restart_policy == RESTART_ALWAYS || (c->restart_policy == RESTART_ON_FAILURE && failed);
+    /* Without traffic to pace it, a restart always waits a little. */
+    if (slot->start_by_itself && delay < c->restart_delay_usec)
+        delay = c->restart_delay_usec;
+    if (delay == 0)
+        return;
+    slot->delayed = sd_event_add_time_relative(slot->service->rt->loop, &slot->timer, CLOCK_MONOTONIC, delay,
+                                               USEC_PER_MSEC, on_delay_over, slot) >= 0;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A slot of an on-demand service: listeners that start one process and belong to it until it ends. */
+#include "daemon/service.h"
+
+/* How many slots @config has: one for all listeners, or with handoff stdio one for each. Pure. */
+size_t slot_count(const ServiceConfig *config, size_t n_listeners);
+/* Whether its listeners are to be polled. */
+bool slot_is_idle(const Slot *slot);
+/* Something waits on one of its listeners (or it is to run without traffic): starts its process. */
+void slot_activate(Slot *slot);
+/* Its process ended: works out when the next may start. */
+void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec);
+/* Forgets a delay. */
+void slot_reset(Slot *slot);

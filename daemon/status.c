@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/status.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+
+static void fill_listener(const Listener *l, char *address, char *error, ApiListener *ret) {
+    const Endpoint *ep = &l->config->endpoint;
+    bool inet = endpoint_kind_is_inet(ep->kind);
+    *ret = (ApiListener){
+        .endpoint = ep->text,
+        .type = endpoint_kind_to_string(ep->kind),
+        .address = inet ? addr_format_host(&l->addr, address) : NULL,
+        .port = inet ? addr_port(&l->addr) : 0,
+        .path = inet ? NULL : ep->path,
+        .adopted = l->adopted,
+        .error = l->error ? listener_error_text(l, error, sizeof(((Snapshot *)0)->errors[0])) : NULL,
+    };
+    listener_queue(l, &ret->queued, &ret->backlog);
+}
+
+static void fill_service(const Service *s, ApiService *ret) {
+    const Counters *c = &s->counters;
+    *ret = (ApiService){
+        .name = s->name,
+        .model = model_to_string(s->config->model),
+        .state = s->state,
+        .since_usec = s->since_usec,
+        .active = s->n_instances,
+        .instances_limit = s->config->instances,
+        .accepted = c->accepted,
+        .gone = c->gone,
+        .spawned = c->spawned,
+        .spawn_failed = c->spawn_failed,
+        .restarts = c->restarts,
+        .requests = c->requests,
+        .report_errors = c->report_errors,
+        .status = s->status,
+        .last_error =
+            {
+                .time_usec = s->last_error.time_usec,
+                .step = s->last_error.step,
+                .error = s->last_error.error,
+                .message = s->last_error.message,
+                .file = s->last_error.file,
+                .line = s->last_error.line,
+            },
+    };
+    memcpy(ret->refused, c->refused, sizeof(ret->refused));
+    memcpy(ret->exited, c->exited, sizeof(ret->exited));
+    LIST_FOREACH(i, &s->instances, Instance, link)
+        if (i->report && i->report->queued > 0)
+            ret->work_queued += (uint64_t)i->report->queued;
+}
+
+int snapshot_services(Service *const *services, size_t n, Snapshot *ret) {
+    size_t n_listeners = 0, n_endpoints = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_listeners += services[i]->n_listeners;
+        n_endpoints += services[i]->config->n_listen + 1;
+    }
+    Snapshot s = {
+        .services = calloc(n + 1, sizeof(ApiService)),
+        .n_services = n,
+        .listeners = calloc(n_listeners + 1, sizeof(ApiListener)),
+        .addresses = calloc(n_listeners + 1, sizeof(s.addresses[0])),
+        .errors = calloc(n_listeners + 1, sizeof(s.errors[0])),
+        .endpoints = (const char **)calloc(n_endpoints + 1, sizeof(char *)),
+    };
+    if (!s.services || !s.listeners || !s.addresses || !s.errors || !s.endpoints) {
+        snapshot_done(&s);
+        return -ENOMEM;
+    }
+    size_t at = 0, endpoint = 0;
+    for (size_t i = 0; i < n; i++) {
+        const Service *service = services[i];
+        ApiService *api = &s.services[i];
+        fill_service(service, api);
+        api->listen = &s.endpoints[endpoint];
+        for (size_t k = 0; k < service->config->n_listen; k++)
+            s.endpoints[endpoint++] = service->config->listen[k].endpoint.text;
+        endpoint++; /* the NULL behind them */
+        api->listeners = &s.listeners[at];
+        for (size_t k = 0; k < service->n_listeners; k++) {
+            if (service->listeners[k]->dispensable)
+                continue;
+            fill_listener(service->listeners[k], s.addresses[at], s.errors[at], &s.listeners[at]);
+            if (s.listeners[at].queued > 0)
+                api->queued += (uint64_t)s.listeners[at].queued;
+            api->n_listeners++;
+            at++;
+        }
+    }
+    *ret = s;
+    return 0;
+}
+
+void snapshot_done(Snapshot *s) {
+    free(s->services);
+    free(s->listeners);
+    free(s->addresses);
+    free(s->errors);
+    free((void *)s->endpoints);
+    *s = (Snapshot){0};
+}
+
+/* The fields of /proc/PID/stat behind the name, which may hold anything: proc(5), 14 utime, 15 stime, 24 rss. */
+static void read_usage(pid_t pid, uint64_t *ret_cpu_usec, uint64_t *ret_memory) {
+    char path[40], buf[1024];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+    if (n <= 0)
+        return;
+    buf[n] = '\0';
+    const char *at = strrchr(buf, ')');
+    unsigned long utime = 0, stime = 0;
+    long rss = 0;
+    if (!at || sscanf(at + 1,
+                      " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
+                      &utime, &stime, &rss) != 3)
+        return;
+    uint64_t ticks = (uint64_t)sysconf(_SC_CLK_TCK), page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *ret_cpu_usec = (uint64_t)(utime + stime) * (USEC_PER_SEC / ticks);
+    *ret_memory = rss > 0 ? (uint64_t)rss * page : 0;
+}
+
+void snapshot_instance(const Instance *i, LogAddresses addresses, char peer_buf[static PEER_TEXT_MAX],
+                       ApiInstance *ret) {
+    const Report *r = i->report;
+    *ret = (ApiInstance){
+        .service = i->service->name,
+        .instance = i->number,
+        .pid = i->pid,
+        .peer = peer_format(&i->peer, addresses, peer_buf),
+        .state = i->state == INSTANCE_STOPPING ? "stopping" : "running",
+        .since_usec = i->started_realtime_usec,
+        .generation = i->generation,
+        .status = r ? r->status : NULL,
+        .requests = r ? r->requests : -1,
+        .active = r ? r->active : -1,
+    };
+    read_usage(i->pid, &ret->cpu_usec, &ret->memory);
+}
+
+uint64_t count_open_fds(void) {
+    uint64_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    if (!d)
+        return 0;
+    for (const struct dirent *e = readdir(d); e; e = readdir(d))
+        n += e->d_name[0] != '.';
+    (void)closedir(d);
+    return n > 0 ? n - 1 : 0; /* not the folder's own */
+}
