@@ -95,6 +95,8 @@ static int send_lines(int fd, const char *lines) {
         if (lines[left - 1] != '\n' && left == LINE_MAX_BYTES)
             n = LINE_MAX_BYTES + 1;
         n = whole_lines(lines, n);
+        if (n == 0)
+            return -EMSGSIZE;
         memcpy(chunk, lines, n);
         size_t m = n;
         if (chunk[m - 1] != '\n')

@@ -97,7 +97,7 @@ bool options_parse(const Protocol *protocol, int argc, char **argv, Options *ret
     }
     /* getopt's own messages begin with argv[0], which for a service may be anything. */
     if (argc > 0)
-        argv[0] = (char *)(uintptr_t)protocol->name;
+        argv[0] = (char *)protocol->name;
     for (int c; (c = getopt_long(argc, argv, "hV", longs, NULL)) != -1;) {
         if (c == 'h') {
             print_help(protocol);

@@ -88,7 +88,7 @@ static int add_listener(Server *s, int fd) {
 }
 
 static int add_datagram(Server *s, int fd) {
-    Datagram **more = (Datagram **)reallocarray((void *)s->datagrams, s->n_datagrams + 1, sizeof(*more));
+    Datagram **more = (Datagram **)reallocarray((void *)s->datagrams, s->n_datagrams + 1, sizeof(Datagram *));
     if (!more)
         return -ENOMEM;
     s->datagrams = more;
@@ -177,7 +177,7 @@ static int poll_timeout(const Server *s, uint64_t now) {
     if (until == USEC_INFINITY)
         return -1;
     uint64_t msec = until <= now ? 0 : (until - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
-    const uint64_t longest = 3600 * 1000; /* then looked at again */
+    const uint64_t longest = 3600000; /* then looked at again */
     return (int)(msec < longest ? msec : longest);
 }
 

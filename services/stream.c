@@ -39,7 +39,7 @@ Stream *stream_new(const StreamProtocol *protocol, int in, int out) {
     s->out_is_socket = out == in ? s->in_is_socket : is_socket(out);
     s->error = 0;
     s->in_ended = false;
-    s->produced_all = protocol->produce == NULL;
+    s->produced_all = false;
     s->produced = 0;
     s->start = s->end = 0;
     return s;
@@ -66,6 +66,11 @@ static bool has_unsent(const Stream *s) {
     return s->start < s->end;
 }
 
+/* The protocol has still something of its own to say. */
+static bool has_to_say(const Stream *s) {
+    return s->protocol->produce && !s->produced_all;
+}
+
 short stream_wants_in(const Stream *s) {
     if (s->in_ended || (s->protocol->echo && has_unsent(s)))
         return 0;
@@ -73,7 +78,7 @@ short stream_wants_in(const Stream *s) {
 }
 
 short stream_wants_out(const Stream *s) {
-    return has_unsent(s) || !s->produced_all ? POLLOUT : 0;
+    return has_unsent(s) || has_to_say(s) ? POLLOUT : 0;
 }
 
 /* errno values by which a client's leaving shows: a pipe or socket that nobody reads (write(2)), a reset, and
@@ -115,7 +120,7 @@ static StreamState take_in(Stream *s) {
     return STREAM_OPEN;
 }
 
-static void produce(Stream *s) {
+static void say(Stream *s) {
     s->start = 0;
     s->end = s->protocol->produce(s->produced, s->buffer, sizeof(s->buffer), &s->produced_all);
     s->produced += s->end;
@@ -154,8 +159,8 @@ StreamState stream_step(Stream *s) {
     /* What a service says of its own does not wait for a pipe or a terminal that says nothing. */
     if (stream_wants_in(s) && (!s->protocol->produce || s->in_is_socket || is_readable(s)))
         state = take_in(s);
-    if (state == STREAM_OPEN && !has_unsent(s) && !s->produced_all)
-        produce(s);
+    if (state == STREAM_OPEN && !has_unsent(s) && has_to_say(s))
+        say(s);
     if (state == STREAM_OPEN && has_unsent(s))
         state = give_out(s);
     if (state == STREAM_OPEN && is_over(s)) {

@@ -15,7 +15,7 @@
 #include "services/mp-service.h"
 #include "services/progress.h"
 
-#define LINE 4096
+#define LINE 4096UL
 
 typedef struct Pipe {
     int read_end, write_end;

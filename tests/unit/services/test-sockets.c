@@ -165,13 +165,18 @@ static void test_stdio(void **state) {
         assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
 }
 
+typedef struct Reader {
+    int fd;
+    size_t total;
+} Reader;
+
 static void *read_slowly(void *arg) {
     static char buf[1 << 16];
-    size_t total = 0;
+    Reader *reader = arg;
     ssize_t n;
-    while ((n = read(*(int *)arg, buf, sizeof(buf))) > 0)
-        total += (size_t)n;
-    return (void *)total;
+    while ((n = read(reader->fd, buf, sizeof(buf))) > 0)
+        reader->total += (size_t)n;
+    return NULL;
 }
 
 static void test_write_all(void **state) {
@@ -181,13 +186,13 @@ static void test_write_all(void **state) {
     /* Non-blocking, so that it is full many times. */
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     assert_int_equal(fcntl(pair[1], F_SETFL, 0), 0);
-    pthread_t reader;
-    assert_int_equal(pthread_create(&reader, NULL, read_slowly, &pair[1]), 0);
+    Reader reader = {.fd = pair[1]};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
     assert_int_equal(mp_write_all(pair[0], data, sizeof(data)), 0);
     close(pair[0]);
-    void *total;
-    pthread_join(reader, &total);
-    assert_int_equal((size_t)total, sizeof(data));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(reader.total, sizeof(data));
     close(pair[1]);
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
