@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "daemon/instance.h"
+
+#define STATUS_EXIT(code) ((code) << 8)
+#define STATUS_SIGNAL(s) (s)
+
+static void test_classify(void **state) {
+    (void)state;
+    static const struct {
+        int status;
+        bool asked, timed_out;
+        ExitResult result;
+    } cases[] = {
+        {STATUS_EXIT(0), false, false, EXIT_OK},
+        {STATUS_EXIT(1), false, false, EXIT_FAILED},
+        {STATUS_EXIT(127), false, false, EXIT_FAILED},
+        {STATUS_SIGNAL(SIGKILL), false, false, EXIT_SIGNALED},
+        {STATUS_SIGNAL(SIGSEGV) | 0x80, false, false, EXIT_SIGNALED},
+        {STATUS_SIGNAL(SIGTERM), false, true, EXIT_TIMEOUT},
+        {STATUS_EXIT(0), false, true, EXIT_TIMEOUT},
+        {STATUS_SIGNAL(SIGKILL), true, false, EXIT_OK},
+        {STATUS_EXIT(3), true, true, EXIT_OK},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++)
+        assert_int_equal(exit_classify(cases[i].status, cases[i].asked, cases[i].timed_out), cases[i].result);
+}
+
+static void test_table(void **state) {
+    (void)state;
+    enum {
+        N = 3000
+    };
+    InstanceTable t = {0};
+    Instance *all = calloc(N, sizeof(Instance));
+    assert_non_null(all);
+    assert_null(instance_table_find(&t, 1));
+    for (int i = 0; i < N; i++) {
+        all[i].pid = i * 64 + 1; /* all in one bucket of a small table */
+        assert_int_equal(instance_table_add(&t, &all[i]), 0);
+    }
+    for (int i = 0; i < N; i++)
+        assert_ptr_equal(instance_table_find(&t, i * 64 + 1), &all[i]);
+    for (int i = 0; i < N; i += 2)
+        instance_table_remove(&t, &all[i]);
+    for (int i = 0; i < N; i++)
+        assert_ptr_equal(instance_table_find(&t, i * 64 + 1), i % 2 ? &all[i] : NULL);
+    instance_table_remove(&t, &all[0]);
+    assert_int_equal(t.n, N / 2);
+    instance_table_done(&t);
+    free(all);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_classify),
+        cmocka_unit_test(test_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
