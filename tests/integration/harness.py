@@ -214,7 +214,7 @@ class Daemon:
         self.environment = environment or {}
         self.wrap = list(wrap)
         self.pass_fds = pass_fds
-        self.log_fd = None
+        self.ports = {}
         self.write_config(config)
         if wait is not None:
             self.start(wait)
@@ -251,12 +251,12 @@ class Daemon:
                        **sanitizer_environment(), **self.environment}
         if "LISTEN_FDS" in environment:
             environment.setdefault("LISTEN_PID", "0")
-        self.log_fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         command = [*self.wrap, MPINETD, "-c", self.config_path, "-s", self.socket, "--log-format", "json",
                    "--log-target", "stderr", *self.options]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log_fd, stderr=self.log_fd,
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                         env=environment, pass_fds=self.pass_fds, cwd="/")
-        os.close(self.log_fd)
+        os.close(log)
         if wait:
             try:
                 self.wait_ready()
@@ -458,6 +458,12 @@ class Daemon:
         path = listener["path"]
         s.connect("\0" + path[1:] if path.startswith("@") else path)
         return s
+
+    def dial_fast(self, name="s"):
+        """The same for loops over a tcp service: its port is asked for once."""
+        if name not in self.ports:
+            self.ports[name] = self.port(name)
+        return socket.create_connection(("127.0.0.1", self.ports[name]), PATIENCE)
 
     def ask(self, name, data=b"", timeout=None):
         """Connects, sends, half-closes, and returns all that comes back."""

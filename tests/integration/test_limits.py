@@ -64,11 +64,10 @@ class Instances(DaemonTest):
         """A grandchild that keeps every descriptor open does not keep the place."""
         d = self.daemon({"services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["{bad-child}", "grandchild", "1500"],
                                             "limits": {"instances": 1}}}})
-        with d.dial("s") as first, d.dial("s") as second:
+        with d.dial("s"), d.dial("s"):
             start = time.monotonic()
             d.wait_service("s", active=0, spawned=2)
             self.assertLess(time.monotonic() - start, 1.2)
-            del first, second
         wait_until(lambda: len(d.quiet_descriptors()) <= len(d.baseline), "the pipes of the grandchildren to close")
 
     def test_daemonised_child(self):

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""What the daemon does on signals: drain, end, and say how it is."""
+import os
+import signal
+import socket
+import time
+import unittest
+
+from harness import PATIENCE, DaemonTest, process_alive, read_all, wait_until
+
+
+class Signals(DaemonTest):
+    def start(self, *child, shutdown=None, **service):
+        service = {"listen": "tcp:127.0.0.1:0", "exec": ["{bad-child}", *child], **service}
+        return self.daemon({"services": {"s": service}, "shutdown": shutdown or {}})
+
+    def test_ends_at_once_without_connections(self):
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            d = self.start("sleep")
+            start = time.monotonic()
+            d.stop(sig)
+            self.assertLess(time.monotonic() - start, 5)
+            self.assertFalse(os.path.exists(d.socket))
+
+    def test_drain_lets_a_connection_end(self):
+        d = self.start("half-close", shutdown={"drain": "30s"})
+        port = d.port("s")
+        with d.dial("s") as s:
+            s.sendall(b"x")
+            d.wait_service("s", active=1)
+            os.kill(d.pid, signal.SIGTERM)
+            wait_until(lambda: not self.accepts(port), "the listener to close")
+            self.assertIsNone(d.process.poll())
+            s.sendall(b"y")
+            s.shutdown(1)
+            self.assertEqual(read_all(s), b"got 2 bytes, then the end\n")
+        self.assertEqual(d.process.wait(PATIENCE), 0)
+
+    @staticmethod
+    def accepts(port):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def test_drain_has_an_end(self):
+        d = self.start("sleep", shutdown={"drain": "300ms"})
+        with d.dial("s") as s:
+            d.wait_service("s", active=1)
+            start = time.monotonic()
+            os.kill(d.pid, signal.SIGTERM)
+            self.assertEqual(read_all(s), b"", "TERM after the drain")
+            self.assertGreater(time.monotonic() - start, 0.25)
+        self.assertEqual(d.process.wait(PATIENCE), 0)
+
+    def test_kill_after_the_stop_timeout(self):
+        d = self.start("hang", shutdown={"drain": "100ms"}, timeouts={"stop": "300ms"})
+        with d.dial("s") as s:
+            self.assertEqual(s.recv(100), b"hanging\n")
+            os.kill(d.pid, signal.SIGTERM)
+            self.assertEqual(read_all(s), b"")
+        self.assertEqual(d.process.wait(PATIENCE), 0)
+
+    def test_second_term_kills(self):
+        d = self.start("hang", shutdown={"drain": "60s"}, timeouts={"stop": "60s"})
+        with d.dial("s") as s:
+            self.assertEqual(s.recv(100), b"hanging\n")
+            os.kill(d.pid, signal.SIGTERM)
+            time.sleep(0.3)
+            self.assertIsNone(d.process.poll())
+            os.kill(d.pid, signal.SIGTERM)
+            self.assertEqual(read_all(s), b"")
+        self.assertEqual(d.process.wait(PATIENCE), 1)
+        d.process = None
+
+    def test_control_answers_while_draining(self):
+        d = self.start("half-close", shutdown={"drain": "30s"})
+        with d.dial("s") as s:
+            d.wait_service("s", active=1)
+            os.kill(d.pid, signal.SIGTERM)
+            wait_until(lambda: d.status()["daemon"]["state"] == "stopping", "the state of the daemon")
+            s.shutdown(1)
+            read_all(s)
+        self.assertEqual(d.process.wait(PATIENCE), 0)
+
+    def test_usr1_logs_a_summary(self):
+        d = self.start("sleep")
+        before = len(d.log_text())
+        os.kill(d.pid, signal.SIGUSR1)
+        wait_until(lambda: len(d.log_text()) > before, "the summary")
+        self.assertIsInstance(d.call("Ping"), dict)
+
+    def test_leave_children(self):
+        d = self.start("sleep", "20000", shutdown={"children": "leave"})
+        with d.dial("s"):
+            d.wait_service("s", active=1)
+            pid = d.instances("s")[0]["pid"]
+            d.stop(check=False)
+            self.assertTrue(process_alive(pid))
+            os.kill(pid, signal.SIGKILL)
+
+    def test_killed_daemon_leaves_connections_alone(self):
+        d = self.start("half-close")
+        with d.dial("s") as s:
+            d.wait_service("s", active=1)
+            d.process.kill()
+            d.process.wait()
+            s.sendall(b"xy")
+            s.shutdown(1)
+            self.assertEqual(read_all(s), b"got 2 bytes, then the end\n")
+
+    def test_stop_and_continue(self):
+        d = self.start("half-close")
+        port = d.port("s")
+        os.kill(d.pid, signal.SIGSTOP)
+        try:
+            clients = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(20)]
+            for s in clients:
+                s.sendall(b"x")
+                s.shutdown(1)
+        finally:
+            os.kill(d.pid, signal.SIGCONT)
+        for s in clients:
+            with s:
+                self.assertEqual(read_all(s), b"got 1 bytes, then the end\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
