@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The key table: every key that a config may have, what it takes and where it goes. The decoder, its messages, `explain`,
- * the JSON Schema and the key part of mpinetd.yaml(5) are all made from it, so that they cannot differ. Pure. */
+/* The key table: every key that a config may have, what it takes and where it goes. The decoder, its
+ * messages, `explain`, the JSON Schema and the key part of mpinetd.yaml(5) are all made from it, so that they
+ * cannot differ. Pure. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,7 +55,6 @@ typedef enum KeyFlag {
     KEY_NO_DEFAULTS = 1 << 2, /* cannot stand in `defaults` */
     KEY_OR_NONE = 1 << 3,     /* a duration that may also be `none` */
     KEY_SECRET = 1 << 4,      /* its value is not for everybody's eyes */
-    KEY_IDENTITY = 1 << 5,    /* shapes no running service: left out of a reload's differences */
 } KeyFlag;
 
 typedef struct Key {
@@ -62,14 +62,16 @@ typedef struct Key {
     KeyScope scope;
     KeyType type;
     unsigned flags;
-    unsigned models;   /* bits 1 << MODEL_x that it fits; 0: all of them */
-    unsigned kinds;    /* of a listen option: bits 1 << ENDPOINT_x; 0: all */
-    int64_t min, max;  /* integers as they are, durations in microseconds, sizes in bytes; both 0: the type's own */
-    const char *words; /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
-    int resource;      /* of a KEY_RLIMIT_x: RLIMIT_x */
-    size_t offset;     /* of its field in Config, ServiceConfig or ListenConfig, as the scope says */
-    size_t size;       /* of that field; 0: it has none */
-    size_t has;        /* offset of the bool that says that it was given; 0: there is none */
+    unsigned models; /* bits 1 << MODEL_x that it fits; 0: all of them */
+    unsigned kinds;  /* of a listen option: bits 1 << ENDPOINT_x; 0: all */
+    int64_t min,
+        max; /* integers as they are, durations in microseconds, sizes in bytes; both 0: the type's own */
+    const char
+        *words;    /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
+    int resource;  /* of a KEY_RLIMIT_x: RLIMIT_x */
+    size_t offset; /* of its field in Config, ServiceConfig or ListenConfig, as the scope says */
+    size_t size;   /* of that field; 0: it has none */
+    size_t has;    /* offset of the bool that says that it was given; 0: there is none */
     const char *standard;      /* the default as it would be written; NULL: none */
     const char *standard_note; /* the default in words, where it is not one value */
     const char *help;          /* one line */
@@ -84,8 +86,8 @@ size_t schema_index(const Key *key);
 
 /* The key at @path in @scope, or NULL. */
 const Key *schema_find(KeyScope scope, const char *path);
-/* The key right below section @parent (NULL: at the top of @scope) that is named @name, or NULL. Any key of the file
- * that begins with "x-" is the extension key. */
+/* The key right below section @parent (NULL: at the top of @scope) that is named @name, or NULL. Any key of
+ * the file that begins with "x-" is the extension key. */
 const Key *schema_child(KeyScope scope, const Key *parent, const char *name);
 /* The next key right below @parent in @scope; start with *@at = 0. NULL at the end. */
 const Key *schema_next_child(KeyScope scope, const Key *parent, size_t *at);

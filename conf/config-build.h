@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Making and taking apart what a Config is made of; for the reader (conf/) alone. */
+#include "conf/config.h"
+
+Config *config_new(void); /* with the built-in values of what stands outside of services; NULL: no memory */
+ServiceConfig *service_config_new(void);              /* all zero */
+ServiceConfig *service_config_free(ServiceConfig *s); /* returns NULL */
+DEFINE_CLEANUP(ServiceConfig *, service_config_free);
+#define CLEANUP_SERVICE CLEANUP(service_config_freep)
+
+void listen_config_init(ListenConfig *l); /* "as the kernel has it" everywhere */
+void listen_config_done(ListenConfig *l);
+/* Moves a value that is not self-contained: its endpoint's path points into its own text. */
+void listen_config_move(ListenConfig *to, ListenConfig *from);
+void resolved_done(Resolved *r);
+Diag *diag_free(Diag *d); /* a Diag on the heap; returns NULL */

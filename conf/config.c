@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/config.h"
+
+#include <stdlib.h>
+
+#include "conf/config-build.h"
+#include "daemon/base/clock.h"
+
+static const char *const models[] = {
+    [MODEL_PER_CONNECTION] = "per-connection",
+    [MODEL_ON_DEMAND] = "on-demand",
+    [MODEL_POOL] = "pool",
+    [MODEL_FORWARD] = "forward",
+    [MODEL_TCPMUX] = "tcpmux",
+};
+DEFINE_STRTAB(model, Model, models);
+
+static const char *const handoffs[] = {[HANDOFF_STDIO] = "stdio", [HANDOFF_LISTEN_FDS] = "listen_fds"};
+DEFINE_STRTAB(handoff, Handoff, handoffs);
+
+static const char *const stderr_targets[] = {
+    [STDERR_LOG] = "log",
+    [STDERR_SOCKET] = "socket",
+    [STDERR_DISCARD] = "discard",
+    [STDERR_INHERIT] = "inherit",
+};
+DEFINE_STRTAB(stderr_target, StderrTarget, stderr_targets);
+
+static const char *const when_fulls[] = {[WHEN_FULL_WAIT] = "wait", [WHEN_FULL_REFUSE] = "refuse"};
+DEFINE_STRTAB(when_full, WhenFull, when_fulls);
+
+static const char *const restart_policies[] = {
+    [RESTART_NEVER] = "never",
+    [RESTART_ON_FAILURE] = "on-failure",
+    [RESTART_ALWAYS] = "always",
+};
+DEFINE_STRTAB(restart_policy, RestartPolicy, restart_policies);
+
+static const char *const log_levels[] = {
+    [LOG_LEVEL_ERROR] = "error",
+    [LOG_LEVEL_WARNING] = "warning",
+    [LOG_LEVEL_INFO] = "info",
+    [LOG_LEVEL_DEBUG] = "debug",
+};
+DEFINE_STRTAB(log_level, LogLevel, log_levels);
+
+static const char *const log_formats[] = {[LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json"};
+DEFINE_STRTAB(log_format, LogFormat, log_formats);
+
+static const char *const log_address_words[] = {
+    [LOG_ADDRESSES_FULL] = "full",
+    [LOG_ADDRESSES_PREFIX] = "prefix",
+    [LOG_ADDRESSES_NONE] = "none",
+};
+DEFINE_STRTAB(log_addresses, LogAddresses, log_address_words);
+
+static const char *const shutdown_words[] = {[SHUTDOWN_END] = "end", [SHUTDOWN_LEAVE] = "leave"};
+DEFINE_STRTAB(shutdown_children, ShutdownChildren, shutdown_words);
+
+void listen_config_init(ListenConfig *l) {
+    *l = (ListenConfig){
+        .backlog = -1,
+        .nodelay = -1,
+        .keepalive_idle_sec = -1,
+        .keepalive_interval_sec = -1,
+        .keepalive_count = -1,
+        .defer_accept_sec = -1,
+        .fast_open = -1,
+        .mark = -1,
+        .receive_buffer = -1,
+        .send_buffer = -1,
+        .mode = 0666,
+        .user = (uid_t)-1,
+        .group = (gid_t)-1,
+        .remove_on_stop = true,
+    };
+}
+
+void listen_config_done(ListenConfig *l) {
+    free(l->name);
+    free(l->device);
+    free(l->user_name);
+    free(l->group_name);
+}
+
+void listen_config_move(ListenConfig *to, ListenConfig *from) {
+    *to = *from;
+    if (from->endpoint.path) /* it points into the struct's own text */
+        to->endpoint.path = to->endpoint.text + (from->endpoint.path - from->endpoint.text);
+}
+
+void resolved_done(Resolved *r) {
+    free(r->program);
+    free(r->groups);
+    free(r->user_name);
+    free(r->home);
+    free(r->shell);
+    *r = (Resolved){0};
+}
+
+Diag *diag_free(Diag *d) {
+    if (!d)
+        return NULL;
+    free(d->file);
+    free(d->message);
+    free(d->hint);
+    free(d->excerpt);
+    free(d);
+    return NULL;
+}
+
+ServiceConfig *service_config_new(void) {
+    return calloc(1, sizeof(ServiceConfig));
+}
+
+ServiceConfig *service_config_free(ServiceConfig *s) {
+    if (!s)
+        return NULL;
+    for (size_t i = 0; i < s->n_listen; i++)
+        listen_config_done(&s->listen[i]);
+    free(s->listen);
+    free(s->name);
+    free(s->description);
+    strv_free(s->exec);
+    free(s->argv0);
+    free(s->user);
+    free(s->group);
+    strv_free(s->supplementary_groups);
+    free(s->working_directory);
+    free(s->root_directory);
+    strv_free(s->environment);
+    strv_free(s->pass_environment);
+    free(s->origins);
+    resolved_done(&s->resolved);
+    s->problem = diag_free(s->problem);
+    free(s);
+    return NULL;
+}
+
+Config *config_new(void) {
+    Config *c = calloc(1, sizeof(Config));
+    if (!c)
+        return NULL;
+    c->refs = 1;
+    c->control_mode = 0660;
+    c->control_gid = (gid_t)-1;
+    c->log_level = LOG_LEVEL_INFO;
+    c->shutdown_drain_usec = 10 * USEC_PER_SEC;
+    return c;
+}
+
+Config *config_ref(Config *c) {
+    c->refs++;
+    return c;
+}
+
+Config *config_unref(Config *c) {
+    if (!c || --c->refs > 0)
+        return NULL;
+    for (size_t i = 0; i < c->n_services; i++)
+        service_config_free(c->services[i]);
+    free((void *)c->services);
+    free(c->path);
+    strv_free(c->files);
+    free(c->control_socket);
+    free(c->control_group);
+    free(c->manage_uids);
+    free(c->manage_gids);
+    free(c);
+    return NULL;
+}
+
+static int compare_name(const void *name, const void *service) {
+    return strcmp(name, (*(ServiceConfig *const *)service)->name);
+}
+
+ServiceConfig *config_find(const Config *c, const char *name) {
+    if (c->n_services == 0)
+        return NULL;
+    ServiceConfig **found =
+        bsearch(name, (const void *)c->services, c->n_services, sizeof(ServiceConfig *), compare_name);
+    return found ? *found : NULL;
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/decode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/config-build.h"
+#include "conf/field-list.h"
+#include "conf/field.h"
+#include "conf/foreign.h"
+#include "conf/listen.h"
+#include "conf/suggest.h"
+#include "conf/validate.h"
+
+#define NAME_MAX_LENGTH 64
+
+/* One service on its way from its slots into its struct. */
+typedef struct ServiceDecoder {
+    Reader *r;
+    const Tree *tree;
+    const ServiceNode *node;
+    Slot *own;
+    ServiceConfig *s;
+    bool model_known; /* else nothing is said about what fits it */
+    bool bad;
+} ServiceDecoder;
+
+static size_t index_of(KeyScope scope, const char *path) {
+    return schema_index(schema_find(scope, path));
+}
+
+int decode_standards(KeyScope scope, void *base) {
+    for (size_t i = 0; i < schema_n_keys(); i++)
+        if (schema_key(i)->scope == scope && field_set_standard(schema_key(i), base) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+const ConfigOrigin *service_origin(const ServiceConfig *s, const char *path) {
+    const Key *key = schema_find(KEY_SCOPE_SERVICE, path);
+    for (size_t i = 0; key && i < s->n_origins; i++)
+        if (s->origins[i].key == schema_index(key) && !s->origins[i].ignored)
+            return &s->origins[i];
+    return NULL;
+}
+
+/* Notes the result of decoding a key; -ENOMEM is passed on. */
+static int note(ServiceDecoder *d, int k) {
+    d->bad = d->bad || k < 0;
+    return k == -ENOMEM ? k : 0;
+}
+
+static bool is_service_name(const char *s) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    if (!*s || !strchr(letters, *s))
+        return false;
+    size_t n = strlen(s);
+    for (size_t i = 0; i < n; i++)
+        if (!strchr(letters, s[i]) && !strchr("._@+-", s[i]))
+            return false;
+    return n <= NAME_MAX_LENGTH;
+}
+
+static int decode_name(ServiceDecoder *d) {
+    const YamlNode *name = d->node->name;
+    d->s->name = strdup(name->text);
+    d->s->pos = reader_pos(d->r, name);
+    if (!d->s->name)
+        return -ENOMEM;
+    if (!is_service_name(name->text)) {
+        CLEANUP_TEXT Text shown = {0};
+        text_add_escaped(&shown, name->text, strnlen(name->text, 100));
+        reader_error(d->r, name, DIAG_BAD_VALUE,
+                     "begin with a letter or digit, go on with letters, digits and . _ @ + -, 64 at most",
+                     "'%s' is not a name for a service", shown.s ? shown.s : "");
+        d->bad = true;
+    }
+    return 0;
+}
+
+/* What the endpoints ask for where `model` is not given. */
+static void model_by_endpoints(ServiceDecoder *d) {
+    ServiceConfig *s = d->s;
+    if (s->n_listen == 0)
+        return;
+    bool stream = endpoint_kind_is_stream(s->listen[0].endpoint.kind);
+    for (size_t i = 1; i < s->n_listen; i++) {
+        if (endpoint_kind_is_stream(s->listen[i].endpoint.kind) == stream)
+            continue;
+        reader_diag_at(d->r, &s->listen[i].pos, DIAG_ERROR, DIAG_CONFLICT,
+                       "write model: on-demand, or make two services of it",
+                       "stream and datagram endpoints in one service need a 'model'");
+        d->bad = true;
+        return;
+    }
+    s->model = stream ? MODEL_PER_CONNECTION : MODEL_ON_DEMAND;
+    d->model_known = true;
+}
+
+static int decode_model(ServiceDecoder *d) {
+    const Key *key = schema_find(KEY_SCOPE_SERVICE, "model");
+    size_t i = schema_index(key);
+    const Slot *slot = d->own[i].value ? &d->own[i] : &d->tree->defaults[i];
+    if (!slot->value) {
+        model_by_endpoints(d);
+        return 0;
+    }
+    bool inherited = slot == &d->tree->defaults[i];
+    bool quiet = d->r->quiet;
+    d->r->quiet = quiet || inherited;
+    int k = field_decode(d->r, key, slot->name, slot->value, d->s);
+    d->r->quiet = quiet;
+    d->model_known = k == 0;
+    return note(d, k);
+}
+
+static void no_fit(ServiceDecoder *d, const Key *key, const YamlNode *name) {
+    CLEANUP_TEXT Text hint = {0};
+    text_add(&hint, "it is for model ");
+    schema_models_format(key->models, &hint);
+    reader_error(d->r, name, DIAG_CONFLICT, hint.s, "'%s' does not fit model %s", key->path,
+                 model_to_string(d->s->model));
+    d->bad = true;
+}
+
+static int add_origin(ServiceDecoder *d, size_t i, const Slot *slot, bool from_defaults, bool ignored) {
+    ServiceConfig *s = d->s;
+    ConfigOrigin *bigger = reallocarray(s->origins, s->n_origins + 1, sizeof(ConfigOrigin));
+    if (!bigger)
+        return -ENOMEM;
+    s->origins = bigger;
+    s->origins[s->n_origins++] = (ConfigOrigin){
+        .pos = reader_pos(d->r, slot->value),
+        .key = (uint16_t)i,
+        .from_defaults = from_defaults,
+        .ignored = ignored,
+    };
+    return 0;
+}
+
+/* The value of `defaults` for a key; what is wrong with it was told when `defaults` was judged. */
+static int decode_inherited(ServiceDecoder *d, const Key *key, const Slot *slot) {
+    if (d->model_known && !schema_fits_model(key, d->s->model))
+        return add_origin(d, schema_index(key), slot, true, true);
+    bool quiet = d->r->quiet;
+    d->r->quiet = true;
+    int k = field_decode(d->r, key, slot->name, slot->value, d->s);
+    d->r->quiet = quiet;
+    return note(d, k) < 0 ? -ENOMEM : add_origin(d, schema_index(key), slot, true, false);
+}
+
+static int decode_key(ServiceDecoder *d, size_t i) {
+    const Key *key = schema_key(i);
+    const Slot *own = &d->own[i], *inherited = &d->tree->defaults[i];
+    bool adds = key->type == KEY_ENVIRONMENT;
+    if (inherited->value && (key->flags & KEY_NO_DEFAULTS) == 0 && (adds || !own->value) &&
+        decode_inherited(d, key, inherited) < 0)
+        return -ENOMEM;
+    if (!own->value)
+        return 0;
+    if (d->model_known && !schema_fits_model(key, d->s->model)) {
+        no_fit(d, key, own->name);
+        return 0;
+    }
+    if (note(d, field_decode(d->r, key, own->name, own->value, d->s)) < 0)
+        return -ENOMEM;
+    return add_origin(d, i, own, false, false);
+}
+
+static bool is_field(const Key *key) {
+    return key->scope == KEY_SCOPE_SERVICE && key->type != KEY_SECTION && key->type != KEY_LISTEN &&
+           (key->flags & KEY_LATER) == 0 && !streq(key->path, "model");
+}
+
+/* Whether a key that is not known may be meant for @key, so that one slip is told once. */
+static bool is_misspelt(const YamlNode *mapping, const char *key) {
+    for (size_t i = 0; i < mapping->n; i++) {
+        const char *name = mapping->pairs[i].key->text;
+        if (schema_child(KEY_SCOPE_SERVICE, NULL, name))
+            continue;
+        CLEANUP_TEXT Text hint = {0};
+        CLEANUP_TEXT Text line = {0};
+        text_addf(&line, "write: %s: ", key);
+        if (foreign_key(name, mapping->pairs[i].value, &hint) && hint.s && line.s &&
+            starts_with(hint.s, line.s))
+            return true;
+        if (suggest(name, &key, 1))
+            return true;
+    }
+    return false;
+}
+
+static void missing_key(ServiceDecoder *d, const char *key, const char *hint) {
+    d->bad = true;
+    if (is_misspelt(d->node->value, key))
+        return;
+    reader_error(d->r, d->node->name, DIAG_MISSING_KEY, hint, "service '%s' has no '%s'", d->s->name, key);
+}
+
+/* Defaults that follow from other keys. */
+static void decode_implied(ServiceDecoder *d) {
+    ServiceConfig *s = d->s;
+    bool on_demand = s->model == MODEL_ON_DEMAND;
+    if (!service_origin(s, "pass"))
+        s->pass = on_demand ? HANDOFF_LISTEN_FDS : HANDOFF_STDIO;
+    if (!service_origin(s, "report"))
+        s->report = on_demand && s->pass == HANDOFF_LISTEN_FDS;
+    const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
+    s->exec_pos = exec ? exec->pos : s->pos;
+    s->user_pos = user ? user->pos : s->pos;
+}
+
+static int decode_fields(ServiceDecoder *d) {
+    if (decode_standards(KEY_SCOPE_SERVICE, d->s) < 0)
+        return -ENOMEM;
+    const Slot *listen = &d->own[index_of(KEY_SCOPE_SERVICE, "listen")];
+    if (!listen->value)
+        missing_key(d, "listen", "write: listen: tcp:PORT");
+    else if (note(d, listen_decode(d->r, listen->name, listen->value, d->s)) < 0)
+        return -ENOMEM;
+    if (decode_model(d) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < schema_n_keys(); i++)
+        if (is_field(schema_key(i)) && decode_key(d, i) < 0)
+            return -ENOMEM;
+    if (!d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value)
+        missing_key(d, "exec", "write: exec: [PROGRAM, ARGUMENT]");
+    if (d->r->context->euid == 0 && !service_origin(d->s, "user"))
+        missing_key(d, "user", "run by root, a service says who it runs as: user: nobody; or root, or self");
+    decode_implied(d);
+    return 0;
+}
+
+/* Decodes one service; *@ret stays NULL when there is nothing to look at. */
+static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, Slot *own, ServiceConfig **ret) {
+    CLEANUP_SERVICE ServiceConfig *s = service_config_new();
+    if (!s)
+        return -ENOMEM;
+    ServiceDecoder d = {.r = r, .tree = t, .node = node, .own = own, .s = s};
+    if (decode_name(&d) < 0)
+        return -ENOMEM;
+    if (node->value->kind != YAML_MAPPING) {
+        reader_error(r, node->value->kind == YAML_NULL ? node->name : node->value, DIAG_WRONG_TYPE,
+                     "write at least listen and exec below it", "service '%s' takes keys of its own",
+                     s->name);
+        return 0;
+    }
+    CLEANUP_TEXT Text where = {0};
+    text_addf(&where, "service '%s'", s->name);
+    memset(own, 0, schema_n_keys() * sizeof(Slot));
+    tree_walk(r, KEY_SCOPE_SERVICE, where.s ? where.s : "a service", node->value, own);
+    if (decode_fields(&d) < 0)
+        return -ENOMEM;
+    if (!d.bad)
+        validate_service(r, s);
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+/* Judges `defaults` once, so that each mistake in it is told once. */
+static int judge_defaults(Reader *r, const Tree *t) {
+    CLEANUP_SERVICE ServiceConfig *scratch = service_config_new();
+    if (!scratch)
+        return -ENOMEM;
+    for (size_t i = 0; i < schema_n_keys(); i++) {
+        const Key *key = schema_key(i);
+        const Slot *slot = &t->defaults[i];
+        if (!slot->value || key->type == KEY_SECTION)
+            continue;
+        if (key->flags & KEY_NO_DEFAULTS)
+            reader_error(r, slot->name, DIAG_CONFLICT, "write it in each service",
+                         "'%s' cannot stand in defaults", key->path);
+        else if (field_decode(r, key, slot->name, slot->value, scratch) == -ENOMEM)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int decode_file(Reader *r, const Tree *t, Config *c) {
+    for (size_t i = 0; i < schema_n_keys(); i++) {
+        const Key *key = schema_key(i);
+        const Slot *slot = &t->slots[i];
+        if (slot->value && key->scope == KEY_SCOPE_FILE && key->size > 0 &&
+            field_decode(r, key, slot->name, slot->value, c) == -ENOMEM)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int decode_config(Reader *r, const Tree *t, Config *c) {
+    if (decode_standards(KEY_SCOPE_FILE, c) < 0 || decode_file(r, t, c) < 0 || judge_defaults(r, t) < 0)
+        return -ENOMEM;
+    CLEANUP_FREE Slot *own = calloc(schema_n_keys(), sizeof(Slot));
+    c->services = (ServiceConfig **)calloc(t->n_services + 1, sizeof(ServiceConfig *));
+    if (!own || !c->services)
+        return -ENOMEM;
+    for (size_t i = 0; i < t->n_services; i++) {
+        ServiceConfig *s = NULL;
+        if (decode_service(r, t, &t->services[i], own, &s) < 0)
+            return -ENOMEM;
+        if (s)
+            c->services[c->n_services++] = s;
+    }
+    return 0;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* What differs between two loaded configs; see config.h. Driven by the key table. */
+#include <string.h>
+
+#include "conf/config.h"
+#include "conf/field.h"
+#include "conf/schema.h"
+
+typedef struct Diff {
+    ConfigDiffEmit emit;
+    void *userdata;
+    size_t n;
+} Diff;
+
+static void emit_texts(Diff *d, const char *key, Text *from, Text *to) {
+    d->n++;
+    d->emit(key, from->s ? from->s : "", to->s ? to->s : "", d->userdata);
+}
+
+static void diff_key(Diff *d, const Key *key, const void *a, const void *b) {
+    if (field_equal(key, a, b))
+        return;
+    CLEANUP_TEXT Text from = {0};
+    CLEANUP_TEXT Text to = {0};
+    char label[64];
+    field_label(key, label);
+    if (key->flags & KEY_SECRET) {
+        text_add(&from, "…");
+        text_add(&to, "…");
+    } else {
+        field_format(key, a, &from);
+        field_format(key, b, &to);
+    }
+    emit_texts(d, label, &from, &to);
+}
+
+static void diff_scope(Diff *d, KeyScope scope, const void *a, const void *b) {
+    for (size_t i = 0; i < schema_n_keys(); i++)
+        if (schema_key(i)->scope == scope)
+            diff_key(d, schema_key(i), a, b);
+}
+
+static void format_endpoints(const ServiceConfig *s, Text *out) {
+    text_addc(out, '[');
+    for (size_t i = 0; i < s->n_listen; i++) {
+        text_add(out, i > 0 ? ", " : "");
+        text_add(out, s->listen[i].endpoint.text);
+    }
+    text_addc(out, ']');
+}
+
+static bool same_endpoints(const ServiceConfig *a, const ServiceConfig *b) {
+    bool same = a->n_listen == b->n_listen;
+    for (size_t i = 0; i < a->n_listen && same; i++)
+        same = streq(a->listen[i].endpoint.text, b->listen[i].endpoint.text);
+    return same;
+}
+
+static const ListenConfig *find_endpoint(const ServiceConfig *s, const ListenConfig *l) {
+    for (size_t i = 0; i < s->n_listen; i++)
+        if (streq(s->listen[i].endpoint.text, l->endpoint.text))
+            return &s->listen[i];
+    return NULL;
+}
+
+static void diff_listen(Diff *d, const ServiceConfig *a, const ServiceConfig *b) {
+    bool same = same_endpoints(a, b);
+    if (!same) {
+        CLEANUP_TEXT Text from = {0};
+        CLEANUP_TEXT Text to = {0};
+        format_endpoints(a, &from);
+        format_endpoints(b, &to);
+        emit_texts(d, "listen", &from, &to);
+    }
+    for (size_t i = 0; i < a->n_listen; i++) {
+        const ListenConfig *other = same ? &b->listen[i] : find_endpoint(b, &a->listen[i]);
+        if (other)
+            diff_scope(d, KEY_SCOPE_LISTEN, &a->listen[i], other);
+    }
+}
+
+size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit,
+                           void *userdata) {
+    Diff d = {.emit = emit, .userdata = userdata};
+    diff_listen(&d, a, b);
+    diff_scope(&d, KEY_SCOPE_SERVICE, a, b);
+    return d.n;
+}
+
+static void format_managers(const Config *c, Text *out) {
+    text_addc(out, '[');
+    const char *separator = "";
+    for (size_t i = 0; i < c->n_manage_uids; i++, separator = ", ")
+        text_addf(out, "%s%u", separator, (unsigned)c->manage_uids[i]);
+    for (size_t i = 0; i < c->n_manage_gids; i++, separator = ", ")
+        text_addf(out, "%s%%%u", separator, (unsigned)c->manage_gids[i]);
+    text_addc(out, ']');
+}
+
+size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit, void *userdata) {
+    Diff d = {.emit = emit, .userdata = userdata};
+    diff_scope(&d, KEY_SCOPE_FILE, a, b);
+    CLEANUP_TEXT Text from = {0};
+    CLEANUP_TEXT Text to = {0};
+    format_managers(a, &from);
+    format_managers(b, &to);
+    if (!streq_null(from.s, to.s))
+        emit_texts(&d, "control.manage", &from, &to);
+    return d.n;
+}
+
+bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b) {
+    const Endpoint *e = &a->endpoint, *f = &b->endpoint;
+    if (e->kind != f->kind || e->n_addrs != f->n_addrs || !streq_null(e->path, f->path))
+        return false;
+    for (size_t i = 0; i < e->n_addrs; i++)
+        if (!addr_equal(&e->addrs[i], &f->addrs[i]))
+            return false;
+    return a->reuse_port == b->reuse_port && a->only_v6 == b->only_v6 && streq_null(a->device, b->device);
+}

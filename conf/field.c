@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/field.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/field-list.h"
+#include "conf/foreign.h"
+#include "conf/suggest.h"
+#include "conf/value.h"
+#include "daemon/base/clock.h"
+
+#define NO_BOUND ((int64_t)1 << 62)
+
+/* Sets the field from text. Returns as the decoders of value.h do. */
+typedef int (*FieldParse)(const Key *key, const char *s, void *base, ValueError *error);
+
+void field_label(const Key *key, char buf[static 64]) {
+    (void)snprintf(buf, 64, "%s%s", key->scope == KEY_SCOPE_LISTEN ? "listen." : "", key->path);
+}
+
+static void *field_of(const Key *key, void *base) {
+    return (char *)base + key->offset;
+}
+
+static void set_has(const Key *key, void *base) {
+    if (key->has > 0)
+        *(bool *)(void *)((char *)base + key->has) = true;
+}
+
+static int64_t upper_bound(const Key *key) {
+    return key->min == 0 && key->max == 0 ? NO_BOUND : key->max;
+}
+
+static void store_integer(const Key *key, void *base, int64_t value) {
+    void *field = field_of(key, base);
+    if (key->size == sizeof(bool)) {
+        bool b = value != 0;
+        memcpy(field, &b, sizeof(b));
+    } else if (key->size == sizeof(int)) {
+        int i = (int)value;
+        memcpy(field, &i, sizeof(i));
+    } else {
+        memcpy(field, &value, sizeof(value));
+    }
+    set_has(key, base);
+}
+
+static int parse_bool(const Key *key, const char *s, void *base, ValueError *error) {
+    bool value;
+    int r = value_bool(s, &value, error);
+    if (r == 0)
+        store_integer(key, base, value);
+    return r;
+}
+
+static int parse_integer(const Key *key, const char *s, void *base, ValueError *error) {
+    int64_t value;
+    int r = value_signed(s, key->min, upper_bound(key), &value, error);
+    if (r == 0)
+        store_integer(key, base, value);
+    return r;
+}
+
+static void list_words(const Key *key, Text *out) {
+    char word[32];
+    bool later;
+    const char *separator = "one of ";
+    for (size_t i = 0; schema_word(key, i, word, &later); i++) {
+        if (later)
+            continue;
+        text_add(out, separator);
+        text_add(out, word);
+        separator = ", ";
+    }
+}
+
+static int parse_word(const Key *key, const char *s, void *base, ValueError *error) {
+    char label[64];
+    CLEANUP_TEXT Text shown = {0};
+    bool later = false;
+    int i = schema_word_find(key, s, &later);
+    if (i >= 0 && !later) {
+        store_integer(key, base, i);
+        return 0;
+    }
+    field_label(key, label);
+    text_add_escaped(&shown, s, strnlen(s, 64));
+    CLEANUP_TEXT Text words = {0};
+    list_words(key, &words);
+    if (later) {
+        (void)snprintf(error->why, sizeof(error->why), "%s '%s' is not in this version", label, s);
+        (void)snprintf(error->hint, sizeof(error->hint), "%s", words.s ? words.s : "");
+        return -EINVAL;
+    }
+    (void)snprintf(error->why, sizeof(error->why), "unknown value '%s' of %s", shown.s ? shown.s : "", label);
+    const char *foreign = foreign_value(key->path, s);
+    (void)snprintf(error->hint, sizeof(error->hint), "%s", foreign ? foreign : words.s ? words.s : "");
+    if (foreign)
+        return -EINVAL;
+    Suggestion near = {.word = s};
+    char word[32], best[32] = "";
+    for (size_t k = 0; schema_word(key, k, word, &later); k++) {
+        const char *before = near.best;
+        suggestion_offer(&near, word);
+        if (near.best != before && near.best)
+            memcpy(best, word, sizeof(best));
+        if (near.best)
+            near.best = best;
+    }
+    if (near.best)
+        (void)snprintf(error->hint, sizeof(error->hint), "did you mean '%s'?", best);
+    return -EINVAL;
+}
+
+static int parse_duration(const Key *key, const char *s, void *base, ValueError *error) {
+    uint64_t usec = USEC_INFINITY;
+    bool or_none = (key->flags & KEY_OR_NONE) != 0;
+    if (!or_none || !streq(s, "none")) {
+        int r = value_duration(s, (uint64_t)key->min, (uint64_t)upper_bound(key), or_none, &usec, error);
+        if (r < 0)
+            return r;
+    }
+    if (key->size != sizeof(int)) {
+        memcpy(field_of(key, base), &usec, sizeof(usec));
+        return 0;
+    }
+    if (usec % USEC_PER_SEC != 0) {
+        (void)snprintf(error->why, sizeof(error->why), "only whole seconds will do");
+        return -EINVAL;
+    }
+    store_integer(key, base, (int64_t)(usec / USEC_PER_SEC));
+    return 0;
+}
+
+static int parse_size(const Key *key, const char *s, void *base, ValueError *error) {
+    uint64_t bytes;
+    int r = value_size(s, (uint64_t)key->min, (uint64_t)upper_bound(key), &bytes, error);
+    if (r == 0)
+        store_integer(key, base, (int64_t)bytes);
+    return r;
+}
+
+static int parse_rate(const Key *key, const char *s, void *base, ValueError *error) {
+    return value_rate(s, (Rate *)field_of(key, base), error);
+}
+
+static int parse_mode(const Key *key, const char *s, void *base, ValueError *error) {
+    mode_t mode;
+    int r = value_mode(s, (mode_t)upper_bound(key), &mode, error);
+    if (r == 0)
+        memcpy(field_of(key, base), &mode, sizeof(mode));
+    return r;
+}
+
+static int store_string(const Key *key, const char *s, void *base) {
+    char *copy = strdup(s);
+    if (!copy)
+        return -ENOMEM;
+    char **field = (char **)field_of(key, base);
+    free(*field);
+    *field = copy;
+    return 0;
+}
+
+static int parse_text(const Key *key, const char *s, void *base, ValueError *error) {
+    if (key->max > 0 && strlen(s) > (size_t)key->max) {
+        (void)snprintf(error->why, sizeof(error->why), "longer than %lld bytes", (long long)key->max);
+        return -ERANGE;
+    }
+    return store_string(key, s, base);
+}
+
+static int parse_path(const Key *key, const char *s, void *base, ValueError *error) {
+    size_t max = key->max > 0 ? (size_t)key->max : 4095;
+    if (s[0] != '/') {
+        CLEANUP_TEXT Text shown = {0};
+        text_add_escaped(&shown, s, strnlen(s, 100));
+        (void)snprintf(error->why, sizeof(error->why), "'%.150s' is not an absolute path",
+                       shown.s ? shown.s : "");
+        (void)snprintf(error->hint, sizeof(error->hint), "begin it with '/'");
+        return -EINVAL;
+    }
+    if (strlen(s) > max) {
+        (void)snprintf(error->why, sizeof(error->why), "a path of more than %zu bytes", max);
+        return -ERANGE;
+    }
+    return store_string(key, s, base);
+}
+
+/* sd_listen_fds_with_names(3): no colons, no control characters, at most 255 bytes. */
+static int parse_fdname(const Key *key, const char *s, void *base, ValueError *error) {
+    size_t n = strlen(s);
+    bool ok = n > 0 && n <= 255;
+    for (size_t i = 0; i < n && ok; i++)
+        ok = s[i] > 0x20 && s[i] < 0x7f && s[i] != ':';
+    if (ok)
+        return store_string(key, s, base);
+    (void)snprintf(error->why, sizeof(error->why), "not a name for LISTEN_FDNAMES");
+    (void)snprintf(error->hint, sizeof(error->hint), "1 to 255 ASCII characters without blanks and ':'");
+    return -EINVAL;
+}
+
+static int parse_name(const Key *key, const char *s, void *base, ValueError *error) {
+    if (*s)
+        return store_string(key, s, base);
+    (void)snprintf(error->why, sizeof(error->why), "an empty name");
+    return -EINVAL;
+}
+
+static int parse_rlimit(const Key *key, const char *s, void *base, ValueError *error) {
+    uint64_t value = 0;
+    int r = 0;
+    bool unlimited = streq(s, "unlimited") || streq(s, "infinity");
+    if (!unlimited && key->type == KEY_RLIMIT_SIZE)
+        r = value_size(s, (uint64_t)key->min, (uint64_t)key->max, &value, error);
+    else if (!unlimited && key->type == KEY_RLIMIT_TIME)
+        r = value_duration(s, (uint64_t)key->min, (uint64_t)key->max, false, &value, error);
+    else if (!unlimited)
+        r = value_unsigned(s, (uint64_t)key->min, (uint64_t)key->max, &value, error);
+    if (r < 0)
+        return r;
+    if (key->type == KEY_RLIMIT_TIME) {
+        if (value % USEC_PER_SEC != 0) {
+            (void)snprintf(error->why, sizeof(error->why), "only whole seconds will do");
+            return -EINVAL;
+        }
+        value /= USEC_PER_SEC;
+    }
+    ResourceConfig *resources = &((ServiceConfig *)base)->resources;
+    size_t i = 0;
+    while (i < resources->n_rlimits && resources->rlimits[i].resource != key->resource)
+        i++;
+    resources->rlimits[i] =
+        (RlimitConfig){.resource = key->resource, .value = unlimited ? RLIM_INFINITY : (rlim_t)value};
+    if (i == resources->n_rlimits)
+        resources->n_rlimits++;
+    return 0;
+}
+
+static int parse_io_priority(const Key *key, const char *s, void *base, ValueError *error) {
+    int value;
+    int r = value_io_priority(s, &value, error);
+    if (r == 0)
+        store_integer(key, base, value);
+    return r;
+}
+
+static int parse_cpus(const Key *key, const char *s, void *base, ValueError *error) {
+    int r = value_cpus(s, (uint64_t *)field_of(key, base), error);
+    if (r == 0)
+        set_has(key, base);
+    return r;
+}
+
+static const FieldParse parsers[_KEY_TYPE_MAX] = {
+    [KEY_BOOL] = parse_bool,           [KEY_WORD] = parse_word,
+    [KEY_INTEGER] = parse_integer,     [KEY_DURATION] = parse_duration,
+    [KEY_SIZE] = parse_size,           [KEY_RATE] = parse_rate,
+    [KEY_MODE] = parse_mode,           [KEY_TEXT] = parse_text,
+    [KEY_PATH] = parse_path,           [KEY_FDNAME] = parse_fdname,
+    [KEY_USER] = parse_name,           [KEY_GROUP] = parse_name,
+    [KEY_RLIMIT_COUNT] = parse_rlimit, [KEY_RLIMIT_SIZE] = parse_rlimit,
+    [KEY_RLIMIT_TIME] = parse_rlimit,  [KEY_IO_PRIORITY] = parse_io_priority,
+    [KEY_CPUS] = parse_cpus,
+};
+
+static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void *base) {
+    ValueError error = {0};
+    /* A key without a field (version) is judged and forgotten. */
+    uint64_t nowhere = 0;
+    Key judged = *key;
+    if (key->size == 0) {
+        judged.offset = 0;
+        judged.size = sizeof(nowhere);
+        base = &nowhere;
+    }
+    int k = parsers[key->type](&judged, value->text, base, &error);
+    if (k == -EINVAL || k == -ERANGE) {
+        char label[64];
+        field_label(key, label);
+        bool named = key->type == KEY_WORD; /* its message names the key */
+        reader_error(r, value, k == -ERANGE ? DIAG_OUT_OF_RANGE : DIAG_BAD_VALUE, error.hint, "%s%s%s",
+                     named ? "" : label, named ? "" : ": ", error.why);
+        return -EINVAL;
+    }
+    return k;
+}
+
+int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base) {
+    if (key->type == KEY_LIST || key->type == KEY_COMMAND || key->type == KEY_ENVIRONMENT)
+        return field_list_decode(r, key, name, value, (char ***)field_of(key, base));
+    /* A list of processors reads as a list, too. */
+    if (value->kind != YAML_SCALAR || !parsers[key->type]) {
+        field_wrong_type(r, key, name, value);
+        return -EINVAL;
+    }
+    return decode_scalar(r, key, value, base);
+}
+
+int field_set_standard(const Key *key, void *base) {
+    if (key->size == 0 || !key->standard || !parsers[key->type])
+        return 0;
+    char text[64];
+    size_t quote = key->standard[0] == '"' ? 1 : 0;
+    (void)snprintf(text, sizeof(text), "%.*s", (int)(strlen(key->standard) - 2 * quote),
+                   key->standard + quote);
+    ValueError error;
+    int r = parsers[key->type](key, text, base, &error);
+    return r == -ENOMEM ? r : 0;
+}

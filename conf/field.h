@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A key's field in the typed config: from a node, back to text, and compared. The struct is the one of the
+ * key's scope. */
+#include "conf/reader.h"
+#include "conf/schema.h"
+#include "conf/yaml.h"
+
+/* Decodes @value, which stands under @name, into the field of @key in @base, replacing what was there
+ * (variables of an environment one by one). @r may be NULL: nothing is reported. Returns 0, -EINVAL when it
+ * was not right (and told), or -ENOMEM. */
+int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base);
+/* Sets the built-in default, if the table has one. Returns 0 or -ENOMEM. */
+int field_set_standard(const Key *key, void *base);
+/* Appends the value as it would be written; nothing where none is set. */
+void field_format(const Key *key, const void *base, Text *out);
+bool field_equal(const Key *key, const void *a, const void *b);
+/* How messages call the key: "limits.instances", "listen.backlog". */
+void field_label(const Key *key, char buf[static 64]);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/foreign.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define XINETD "xinetd's"
+#define SYSTEMD "systemd's"
+#define COMPOSE "compose's"
+#define SUPERVISOR "supervisor's"
+
+/* How the value goes into the line to write. */
+typedef enum ForeignForm {
+    FOREIGN_PLAIN,  /* as it is, a list's items with blanks between */
+    FOREIGN_LIST,   /* words or items, with ", " between */
+    FOREIGN_NOT,    /* the opposite boolean */
+    FOREIGN_WAIT,   /* yes: on-demand */
+    FOREIGN_ACCEPT, /* yes: per-connection */
+    FOREIGN_CPS,    /* "50 10": so many a second */
+    FOREIGN_TYPE,   /* stream or dgram: part of the endpoint */
+} ForeignForm;
+
+typedef struct ForeignWord {
+    const char *word;
+    const char *whose;
+    ForeignForm form;
+    const char *before, *after; /* around the value */
+    const char *standin;        /* for the value where it cannot be used */
+} ForeignWord;
+
+static const ForeignWord foreign_words[] = {
+    /* xinetd and inetd */
+    {"disable", XINETD, FOREIGN_NOT, "enabled: ", "", "false"},
+    {"disabled", XINETD, FOREIGN_NOT, "enabled: ", "", "false"},
+    {"port", XINETD, FOREIGN_PLAIN, "listen: tcp:", "", "PORT"},
+    {"bind", XINETD, FOREIGN_PLAIN, "listen: tcp:", ":PORT", "ADDRESS"},
+    {"interface", XINETD, FOREIGN_PLAIN, "listen: tcp:", ":PORT", "ADDRESS"},
+    {"protocol", XINETD, FOREIGN_PLAIN, "listen: ", ":PORT", "tcp"},
+    {"socket_type", XINETD, FOREIGN_TYPE, "listen: ", ":PORT", "tcp"},
+    {"wait", XINETD, FOREIGN_WAIT, "model: ", "", "on-demand"},
+    {"nowait", "inetd's", FOREIGN_PLAIN, "model: per-connection", "", NULL},
+    {"server", XINETD, FOREIGN_LIST, "exec: [", "]", "PROGRAM"},
+    {"server_args", XINETD, FOREIGN_LIST, "exec: [PROGRAM, ", "]", "ARGUMENTS"},
+    {"env", XINETD, FOREIGN_PLAIN, "environment: {NAME: VALUE}", "", NULL},
+    {"passenv", XINETD, FOREIGN_LIST, "pass_environment: [", "]", "NAME"},
+    {"instances", XINETD, FOREIGN_PLAIN, "limits: {instances: ", "}", "50"},
+    {"per_source", XINETD, FOREIGN_PLAIN, "limits: {per_source: ", "}", "5"},
+    {"cps", XINETD, FOREIGN_CPS, "limits: {rate: ", "}", "50/s"},
+    {"max_load", XINETD, FOREIGN_PLAIN, "limits: {load: ", "}", "8.0"},
+    {"access_times", XINETD, FOREIGN_PLAIN, "access: {hours: [\"", "\"]}", "08:00-18:00"},
+    {"only_from", XINETD, FOREIGN_LIST, "access: { allow: [", "] }", "10.0.0.0/8"},
+    {"no_access", XINETD, FOREIGN_LIST, "access: { deny: [", "] }", "10.0.0.0/8"},
+    {"redirect", XINETD, FOREIGN_PLAIN, "model: forward and to: tcp:ADDRESS:PORT", "", NULL},
+    {"banner_success", XINETD, FOREIGN_PLAIN, "banner: {greeting: \"file:", "\"}", "/path"},
+    {"banner_fail", XINETD, FOREIGN_PLAIN, "banner: {refused: \"file:", "\"}", "/path"},
+    {"log_on_success", XINETD, FOREIGN_PLAIN, "log: {success: [pid, peer, exit, duration]}", "", NULL},
+    {"log_on_failure", XINETD, FOREIGN_PLAIN, "log: {failure: [peer]}", "", NULL},
+    {"log_type", XINETD, FOREIGN_PLAIN,
+     "log: {level: info} at the top level; the log goes to stderr or the journal", "", NULL},
+    {"includedir", XINETD, FOREIGN_PLAIN, "include: [", "/*.yaml]", "DIRECTORY"},
+    {"flags", XINETD, FOREIGN_PLAIN, "the options of listen in its long form", "", NULL},
+    {"rlimit_as", XINETD, FOREIGN_PLAIN, "resources: {memory: ", "}", "512M"},
+    {"rlimit_cpu", XINETD, FOREIGN_PLAIN, "resources: {cpu_time: ", "}", "60s"},
+    {"rlimit_files", XINETD, FOREIGN_PLAIN, "resources: {nofile: ", "}", "256"},
+    {"rlimit_stack", XINETD, FOREIGN_PLAIN, "resources: {stack: ", "}", "8M"},
+    {"nice", XINETD, FOREIGN_PLAIN, "resources: {nice: ", "}", "5"},
+
+    /* systemd */
+    {"ListenStream", SYSTEMD, FOREIGN_PLAIN, "listen: tcp:", "", "PORT"},
+    {"ListenDatagram", SYSTEMD, FOREIGN_PLAIN, "listen: udp:", "", "PORT"},
+    {"ListenSequentialPacket", SYSTEMD, FOREIGN_PLAIN, "listen: unix-seqpacket:", "", "/path"},
+    {"ListenFIFO", SYSTEMD, FOREIGN_PLAIN, "listen: fifo:", "", "/path"},
+    {"Accept", SYSTEMD, FOREIGN_ACCEPT, "model: ", "", "per-connection"},
+    {"ExecStart", SYSTEMD, FOREIGN_PLAIN, "exec: ", "", "PROGRAM"},
+    {"MaxConnections", SYSTEMD, FOREIGN_PLAIN, "limits: {instances: ", "}", "50"},
+    {"MaxConnectionsPerSource", SYSTEMD, FOREIGN_PLAIN, "limits: {per_source: ", "}", "5"},
+    {"TriggerLimitBurst", SYSTEMD, FOREIGN_PLAIN, "limits: {rate: ", "/2s}", "50"},
+    {"PollLimitBurst", SYSTEMD, FOREIGN_PLAIN, "limits: {rate: ", "/2s}", "50"},
+    {"IPAddressAllow", SYSTEMD, FOREIGN_LIST, "access: { allow: [", "] }", "10.0.0.0/8"},
+    {"IPAddressDeny", SYSTEMD, FOREIGN_LIST, "access: { deny: [", "] }", "10.0.0.0/8"},
+    {"SupplementaryGroups", SYSTEMD, FOREIGN_LIST, "supplementary_groups: [", "]", "GROUP"},
+    {"WorkingDirectory", SYSTEMD, FOREIGN_PLAIN, "working_directory: ", "", "/"},
+    {"RootDirectory", SYSTEMD, FOREIGN_PLAIN, "root_directory: ", "", "/srv/jail"},
+    {"PassEnvironment", SYSTEMD, FOREIGN_LIST, "pass_environment: [", "]", "NAME"},
+    {"EnvironmentFile", SYSTEMD, FOREIGN_PLAIN, "environment: {NAME: VALUE}", "", NULL},
+    {"StandardError", SYSTEMD, FOREIGN_PLAIN, "stderr: log", "", NULL},
+    {"StandardInput", SYSTEMD, FOREIGN_PLAIN, "pass: stdio", "", NULL},
+    {"SocketMode", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: unix:/path, mode: \"", "\"}]", "0660"},
+    {"SocketUser", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: unix:/path, user: ", "}]", "root"},
+    {"SocketGroup", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: unix:/path, group: ", "}]", "www-data"},
+    {"BindToDevice", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, device: ", "}]", "eth0"},
+    {"FileDescriptorName", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, name: ", "}]", "web"},
+    {"RuntimeMaxSec", SYSTEMD, FOREIGN_PLAIN, "timeouts: {lifetime: ", "}", "4h"},
+    {"TimeoutStartSec", SYSTEMD, FOREIGN_PLAIN, "timeouts: {start: ", "}", "30s"},
+    {"TimeoutStopSec", SYSTEMD, FOREIGN_PLAIN, "timeouts: {stop: ", "}", "10s"},
+    {"WatchdogSec", SYSTEMD, FOREIGN_PLAIN, "timeouts: {watchdog: ", "}", "30s"},
+    {"RestartSec", SYSTEMD, FOREIGN_PLAIN, "restart: {delay: ", "}", "100ms"},
+    {"StartLimitBurst", SYSTEMD, FOREIGN_PLAIN, "restart: {limit: ", "/10s}", "5"},
+    {"LimitNOFILE", SYSTEMD, FOREIGN_PLAIN, "resources: {nofile: ", "}", "256"},
+    {"LimitNPROC", SYSTEMD, FOREIGN_PLAIN, "resources: {processes: ", "}", "64"},
+    {"LimitCORE", SYSTEMD, FOREIGN_PLAIN, "resources: {core: ", "}", "0"},
+    {"OOMScoreAdjust", SYSTEMD, FOREIGN_PLAIN, "resources: {oom_score_adjust: ", "}", "200"},
+    {"MemoryMax", SYSTEMD, FOREIGN_PLAIN, "cgroup: {memory_max: ", "}", "512M"},
+    {"TasksMax", SYSTEMD, FOREIGN_PLAIN, "cgroup: {pids_max: ", "}", "32"},
+    {"NoNewPrivileges", SYSTEMD, FOREIGN_PLAIN, "sandbox: {no_new_privileges: ", "}", "true"},
+
+    /* compose, process-compose, supervisor, launchd */
+    {"command", COMPOSE, FOREIGN_PLAIN, "exec: ", "", "[PROGRAM, ARGUMENTS]"},
+    {"entrypoint", COMPOSE, FOREIGN_PLAIN, "exec: ", "", "[PROGRAM, ARGUMENTS]"},
+    {"args", COMPOSE, FOREIGN_LIST, "exec: [PROGRAM, ", "]", "ARGUMENTS"},
+    {"ports", COMPOSE, FOREIGN_PLAIN, "listen: tcp:PORT", "", NULL},
+    {"expose", COMPOSE, FOREIGN_PLAIN, "listen: tcp:PORT", "", NULL},
+    {"working_dir", COMPOSE, FOREIGN_PLAIN, "working_directory: ", "", "/"},
+    {"env_file", COMPOSE, FOREIGN_PLAIN, "environment: {NAME: VALUE}", "", NULL},
+    {"ulimits", COMPOSE, FOREIGN_PLAIN, "resources: {nofile: 256}", "", NULL},
+    {"mem_limit", COMPOSE, FOREIGN_PLAIN, "cgroup: {memory_max: ", "}", "512M"},
+    {"replicas", COMPOSE, FOREIGN_PLAIN, "limits: {instances: ", "}", "50"},
+    {"deploy", COMPOSE, FOREIGN_PLAIN, "limits: {instances: 50}", "", NULL},
+    {"availability", "process-compose's", FOREIGN_PLAIN, "restart: {policy: always}", "", NULL},
+    {"processes", "process-compose's", FOREIGN_PLAIN, "services: with a mapping of names", "", NULL},
+    {"directory", SUPERVISOR, FOREIGN_PLAIN, "working_directory: ", "", "/"},
+    {"numprocs", SUPERVISOR, FOREIGN_PLAIN, "model: pool and pool: {min: ", "}", "2"},
+    {"autorestart", SUPERVISOR, FOREIGN_PLAIN, "restart: {policy: always}", "", NULL},
+    {"autostart", SUPERVISOR, FOREIGN_PLAIN, "start: now", "", NULL},
+    {"stopwaitsecs", SUPERVISOR, FOREIGN_PLAIN, "timeouts: {stop: ", "}", "10s"},
+    {"ProgramArguments", "launchd's", FOREIGN_PLAIN, "exec: ", "", "[PROGRAM, ARGUMENTS]"},
+};
+
+const char *foreign_word(size_t i) {
+    return i < ELEMENTS(foreign_words) ? foreign_words[i].word : NULL;
+}
+
+#define VALUE_MAX 120
+
+/* The words of @value, @separator between them; false when it has none that could be shown in a line. */
+static bool join(const YamlNode *value, const char *separator, Text *out) {
+    if (value && value->kind == YAML_SCALAR) {
+        bool first = true;
+        for (const char *s = value->text; *(s += strspn(s, " \t\n,"));) {
+            size_t n = strcspn(s, " \t\n,");
+            text_add(out, first ? "" : separator);
+            text_add_escaped(out, s, n);
+            first = false;
+            s += n;
+        }
+    } else if (value && value->kind == YAML_SEQUENCE) {
+        for (size_t i = 0; i < value->n; i++) {
+            if (value->items[i]->kind != YAML_SCALAR)
+                return false;
+            text_add(out, i > 0 ? separator : "");
+            text_add_escaped(out, value->items[i]->text, strlen(value->items[i]->text));
+        }
+    }
+    return out->len > 0 && out->len <= VALUE_MAX;
+}
+
+static bool is_true(const YamlNode *value) {
+    static const char *const words[] = {"yes", "true", "on", "1"};
+    for (size_t i = 0; value && value->kind == YAML_SCALAR && i < ELEMENTS(words); i++)
+        if (strcasecmp(value->text, words[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The value as it is to be written; false: @w's stand-in will do. */
+static bool put_value(const ForeignWord *w, const YamlNode *value, Text *out) {
+    switch (w->form) {
+    case FOREIGN_PLAIN:
+        if (!value || value->kind != YAML_SEQUENCE)
+            return join(value, " ", out);
+        text_addc(out, '[');
+        if (!join(value, ", ", out))
+            return false;
+        text_addc(out, ']');
+        return true;
+    case FOREIGN_LIST:
+        return join(value, ", ", out);
+    case FOREIGN_NOT:
+        text_add(out, is_true(value) ? "false" : "true");
+        return true;
+    case FOREIGN_WAIT:
+        text_add(out, is_true(value) ? "on-demand and pass: stdio" : "per-connection");
+        return true;
+    case FOREIGN_ACCEPT:
+        text_add(out, is_true(value) ? "per-connection" : "on-demand");
+        return true;
+    case FOREIGN_CPS:
+        if (!value || value->kind != YAML_SCALAR || !*value->text)
+            return false;
+        text_add_escaped(out, value->text, strcspn(value->text, " \t"));
+        text_add(out, "/s");
+        return out->len <= VALUE_MAX;
+    case FOREIGN_TYPE:
+        text_add(out, value && value->kind == YAML_SCALAR && strcasecmp(value->text, "dgram") == 0 ? "udp"
+                                                                                                   : "tcp");
+        return true;
+    }
+    return false;
+}
+
+const char *foreign_key(const char *name, const YamlNode *value, Text *hint) {
+    for (size_t i = 0; i < ELEMENTS(foreign_words); i++) {
+        const ForeignWord *w = &foreign_words[i];
+        if (strcasecmp(w->word, name) != 0)
+            continue;
+        text_addf(hint, "write: %s", w->before);
+        CLEANUP_TEXT Text shown = {0};
+        if (w->standin)
+            text_add(hint, put_value(w, value, &shown) && text_ok(&shown) ? shown.s : w->standin);
+        text_add(hint, w->after);
+        return w->whose;
+    }
+    return NULL;
+}
+
+static const struct {
+    const char *path, *value, *hint;
+} foreign_values[] = {
+    {"model", "wait", "inetd's wait is model: on-demand with pass: stdio"},
+    {"model", "nowait", "inetd's nowait is model: per-connection"},
+    {"model", "yes", "write model: per-connection or model: on-demand"},
+    {"model", "no", "write model: per-connection or model: on-demand"},
+    {"model", "prefork", "write model: pool"},
+    {"stderr", "journal", "write stderr: log"},
+    {"stderr", "syslog", "write stderr: log"},
+    {"stderr", "null", "write stderr: discard"},
+    {"stderr", "none", "write stderr: discard"},
+    {"restart.policy", "no", "write policy: never"},
+    {"restart.policy", "on-abnormal", "write policy: on-failure"},
+    {"restart.policy", "unless-stopped", "write policy: always"},
+    {"log.level", "warn", "write level: warning"},
+    {"log.level", "notice", "write level: info"},
+    {"log.level", "err", "write level: error"},
+};
+
+const char *foreign_value(const char *path, const char *value) {
+    for (size_t i = 0; i < ELEMENTS(foreign_values); i++)
+        if (streq(foreign_values[i].path, path) && strcasecmp(foreign_values[i].value, value) == 0)
+            return foreign_values[i].hint;
+    return NULL;
+}

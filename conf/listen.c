@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/listen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/config-build.h"
+#include "conf/field-list.h"
+#include "conf/field.h"
+#include "conf/tree.h"
+
+#define KINDS_BUILT                                                                                          \
+    (1U << ENDPOINT_TCP | 1U << ENDPOINT_UDP | 1U << ENDPOINT_UNIX | 1U << ENDPOINT_UNIX_DGRAM |             \
+     1U << ENDPOINT_UNIX_SEQPACKET)
+
+int listen_decode_endpoint(Reader *r, const YamlNode *value, Endpoint *ret) {
+    const char *why = NULL, *hint = NULL;
+    Endpoint endpoint;
+    int k = endpoint_parse(value->text, &endpoint, &why, &hint);
+    if (k < 0) {
+        CLEANUP_TEXT Text shown = {0};
+        text_add_escaped(&shown, value->text, strnlen(value->text, 100));
+        reader_error(r, value, DIAG_BAD_VALUE, hint, "endpoint '%s': %s", shown.s ? shown.s : "",
+                     why ? why : "not an endpoint");
+        return k;
+    }
+    if ((KINDS_BUILT & 1U << endpoint.kind) == 0) {
+        reader_error(r, value, DIAG_BAD_VALUE, "tcp, udp, unix, unix-dgram, unix-seqpacket",
+                     "endpoint kind '%s' is not in this version", endpoint_kind_to_string(endpoint.kind));
+        return -EINVAL;
+    }
+    *ret = endpoint;
+    if (endpoint.path) /* it points into the value's own text */
+        ret->path = ret->text + (endpoint.path - endpoint.text);
+    return 0;
+}
+
+static void no_fit(Reader *r, const Key *key, const YamlNode *name, const Endpoint *e) {
+    CLEANUP_TEXT Text hint = {0};
+    text_add(&hint, "it is an option of ");
+    schema_kinds_format(key->kinds, &hint);
+    reader_error(r, name, DIAG_CONFLICT, hint.s, "'%s' does not fit a %s endpoint", key->path,
+                 endpoint_kind_to_string(e->kind));
+}
+
+/* Options that the kind has, but this address has not. Returns why not, or NULL. */
+static const char *address_lacks(const Key *key, const Endpoint *e) {
+    bool of_node = (key->kinds & 1U << ENDPOINT_UNIX) != 0 && (key->kinds & 1U << ENDPOINT_TCP) == 0;
+    if (of_node && e->path && e->path[0] == '@')
+        return "an abstract socket has no node";
+    if (streq(key->path, "only_v6") && (e->n_addrs != 1 || e->addrs[0].sa.sa_family != AF_INET6))
+        return e->both_families ? "it has a socket for each family anyway" : "it is no IPv6 address";
+    return NULL;
+}
+
+static int decode_option(Reader *r, const Key *key, const Slot *slot, ListenConfig *l) {
+    if (!schema_fits_endpoint(key, l->endpoint.kind)) {
+        no_fit(r, key, slot->name, &l->endpoint);
+        return -EINVAL;
+    }
+    const char *lack = address_lacks(key, &l->endpoint);
+    if (lack) {
+        reader_error(r, slot->name, DIAG_CONFLICT, NULL, "'%s' does not fit %s: %s", key->path,
+                     l->endpoint.text, lack);
+        return -EINVAL;
+    }
+    if (key->type == KEY_SECTION) { /* to be there is to be wanted */
+        if (key->size > 0)
+            l->keepalive = true;
+        return 0;
+    }
+    return field_decode(r, key, slot->name, slot->value, l);
+}
+
+static int decode_options(Reader *r, const Slot *slots, ListenConfig *l) {
+    int result = 0;
+    for (size_t i = 0; i < schema_n_keys(); i++) {
+        const Key *key = schema_key(i);
+        if (key->scope != KEY_SCOPE_LISTEN || !slots[i].value || key->type == KEY_ENDPOINT)
+            continue;
+        int k = decode_option(r, key, &slots[i], l);
+        if (k == -ENOMEM)
+            return k;
+        result = k < 0 ? k : result;
+    }
+    return result;
+}
+
+static int decode_long(Reader *r, const YamlNode *node, ListenConfig *l) {
+    CLEANUP_FREE Slot *slots = calloc(schema_n_keys(), sizeof(Slot));
+    if (!slots)
+        return -ENOMEM;
+    tree_walk(r, KEY_SCOPE_LISTEN, "listen", node, slots);
+    const Slot *endpoint = &slots[schema_index(schema_find(KEY_SCOPE_LISTEN, "endpoint"))];
+    if (!endpoint->value) {
+        reader_error(r, node->n > 0 ? node->pairs[0].key : node, DIAG_MISSING_KEY,
+                     "write: endpoint: tcp:PORT", "the long form of listen needs 'endpoint'");
+        return -EINVAL;
+    }
+    if (endpoint->value->kind != YAML_SCALAR) {
+        field_wrong_type(r, schema_find(KEY_SCOPE_LISTEN, "endpoint"), endpoint->name, endpoint->value);
+        return -EINVAL;
+    }
+    l->pos = reader_pos(r, endpoint->value);
+    int k = listen_decode_endpoint(r, endpoint->value, &l->endpoint);
+    return k < 0 ? k : decode_options(r, slots, l);
+}
+
+static int decode_one(Reader *r, const Key *key, const YamlNode *name, const YamlNode *node,
+                      const char *service, ListenConfig *l) {
+    int k = -EINVAL;
+    if (node->kind == YAML_MAPPING) {
+        k = decode_long(r, node, l);
+    } else if (node->kind == YAML_SCALAR) {
+        l->pos = reader_pos(r, node);
+        k = listen_decode_endpoint(r, node, &l->endpoint);
+    } else {
+        field_wrong_type(r, key, name, node);
+    }
+    if (k == 0 && !l->name && !(l->name = strdup(service)))
+        k = -ENOMEM;
+    return k;
+}
+
+int listen_decode(Reader *r, const YamlNode *name, const YamlNode *value, ServiceConfig *s) {
+    const Key *key = schema_find(KEY_SCOPE_SERVICE, "listen");
+    bool list = value->kind == YAML_SEQUENCE;
+    if (value->kind == YAML_NULL || (list && value->n == 0)) {
+        reader_error(r, value->kind == YAML_NULL ? name : value,
+                     value->kind == YAML_NULL ? DIAG_WRONG_TYPE : DIAG_BAD_VALUE,
+                     "write an endpoint such as tcp:7777", "listen names no endpoint");
+        return -EINVAL;
+    }
+    size_t n = list ? value->n : 1;
+    s->listen = calloc(n, sizeof(ListenConfig));
+    if (!s->listen)
+        return -ENOMEM;
+    int result = 0;
+    for (size_t i = 0; i < n; i++) {
+        ListenConfig *l = &s->listen[s->n_listen];
+        listen_config_init(l);
+        int k = decode_one(r, key, name, list ? value->items[i] : value, s->name, l);
+        if (k == 0) {
+            s->n_listen++;
+            continue;
+        }
+        listen_config_done(l);
+        result = k == -ENOMEM || result == -ENOMEM ? -ENOMEM : k;
+    }
+    return result;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/config-build.h"
+#include "conf/decode.h"
+#include "conf/field-list.h"
+#include "conf/files.h"
+#include "conf/resolve.h"
+#include "conf/validate.h"
+
+/* What is wrong with one service, on its way to the diagnostics. */
+typedef struct Finding {
+    Reader *r;
+    ServiceConfig *s;
+} Finding;
+
+/* What is merely missing is a warning at start. */
+static DiagSeverity severity_of(const Reader *r, DiagCode code) {
+    bool missing = code == DIAG_NOT_FOUND || code == DIAG_NOT_ALLOWED;
+    return missing && r->context->tolerate_missing ? DIAG_WARNING : DIAG_ERROR;
+}
+
+static void keep_problem(ServiceConfig *s, const Diag *d) {
+    Diag *problem = calloc(1, sizeof(Diag));
+    if (!problem)
+        return;
+    *problem = *d;
+    problem->file = strdup(d->file ? d->file : "");
+    problem->message = strdup(d->message ? d->message : "");
+    problem->hint = strdup(d->hint ? d->hint : "");
+    problem->excerpt = strdup(d->excerpt ? d->excerpt : "");
+    s->problem = problem;
+    if (!problem->file || !problem->message || !problem->hint || !problem->excerpt)
+        s->problem = diag_free(problem);
+}
+
+static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, const char *message,
+                     void *userdata) {
+    Finding *f = userdata;
+    CLEANUP_TEXT Text text = {0};
+    DiagSeverity severity = severity_of(f->r, code);
+    size_t n = f->r->diags->n;
+    text_addf(&text, "service '%s': %s", f->s->name, message);
+    reader_diag_at(f->r, pos, severity, code, hint, text.s ? text.s : message);
+    if (severity == DIAG_WARNING && !f->s->problem && f->r->diags->n > n)
+        keep_problem(f->s, &f->r->diags->items[n]);
+}
+
+static int resolve_services(Reader *r, Config *c, Lookups *lookups) {
+    for (size_t i = 0; i < c->n_services; i++) {
+        Finding finding = {.r = r, .s = c->services[i]};
+        if (resolve_service(c->services[i], r->context, lookups, on_found, &finding) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static const Slot *file_slot(const Tree *t, const char *path) {
+    return &t->slots[schema_index(schema_find(KEY_SCOPE_FILE, path))];
+}
+
+static void tell_missing(Reader *r, const YamlNode *node, const char *what, const char *name) {
+    reader_diag(r, node, severity_of(r, DIAG_NOT_FOUND), DIAG_NOT_FOUND, NULL, "there is no %s '%s'", what,
+                name);
+}
+
+static int resolve_control_group(Reader *r, const Tree *t, Config *c, Lookups *lookups) {
+    const Slot *slot = file_slot(t, "control.group");
+    if (!c->control_group || !slot->value)
+        return 0;
+    int k = lookups_group(lookups, c->control_group, &c->control_gid);
+    if (k == -ENOMEM)
+        return k;
+    if (k < 0)
+        tell_missing(r, slot->value, "group", c->control_group);
+    return 0;
+}
+
+/* One entry of control.manage: a user, or %group. */
+static int resolve_manager(Reader *r, const YamlNode *node, const char *name, Config *c, Lookups *lookups) {
+    const UserEntry *entry = NULL;
+    uid_t number = 0;
+    int k;
+    if (name[0] == '%') {
+        k = lookups_group(lookups, name + 1, &c->manage_gids[c->n_manage_gids]);
+        c->n_manage_gids += k == 0;
+    } else {
+        k = lookups_user(lookups, name, &entry);
+        if (k == -ENOENT && lookups_is_number(name, &number))
+            k = 0;
+        if (k == 0)
+            c->manage_uids[c->n_manage_uids++] = entry ? entry->uid : number;
+    }
+    if (k == -ENOMEM)
+        return k;
+    if (k < 0)
+        tell_missing(r, node, name[0] == '%' ? "group" : "user", name[0] == '%' ? name + 1 : name);
+    return 0;
+}
+
+static int resolve_manage(Reader *r, const Tree *t, Config *c, Lookups *lookups) {
+    const Key *key = schema_find(KEY_SCOPE_FILE, "control.manage");
+    const Slot *slot = &t->slots[schema_index(key)];
+    CLEANUP_STRV char **names = NULL;
+    if (!slot->value)
+        return 0;
+    int k = field_list_decode(r, key, slot->name, slot->value, &names);
+    if (k < 0)
+        return k == -ENOMEM ? k : 0;
+    size_t n = strv_length(names);
+    c->manage_uids = calloc(n + 1, sizeof(uid_t));
+    c->manage_gids = calloc(n + 1, sizeof(gid_t));
+    if (!c->manage_uids || !c->manage_gids)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const YamlNode *node = slot->value->kind == YAML_SEQUENCE ? slot->value->items[i] : slot->value;
+        if (resolve_manager(r, node, names[i], c, lookups) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int resolve_config(Reader *r, const Tree *t, Config *c) {
+    CLEANUP_LOOKUPS Lookups *lookups = lookups_new();
+    if (!lookups || resolve_control_group(r, t, c, lookups) < 0 || resolve_manage(r, t, c, lookups) < 0)
+        return -ENOMEM;
+    return resolve_services(r, c, lookups);
+}
+
+/* An included file may be read by several configs; which format it is in is for the main file to say. */
+static void check_version(Reader *r) {
+    const YamlNode *root = yaml_file_root(r->files[0]);
+    if (root && (root->kind != YAML_MAPPING || yaml_get(root, "version")))
+        return;
+    const ConfigPos start = {.file = r->names[0], .line = 1, .column = 1, .end_column = 2};
+    const ConfigPos pos = root && root->n > 0 ? reader_pos(r, root->pairs[0].key) : start;
+    reader_diag_at(r, &pos, DIAG_ERROR, DIAG_MISSING_KEY, "begin with: version: 1",
+                   "the file has no 'version'");
+}
+
+static int read_config(Reader *r, Tree *t, Config *c) {
+    for (size_t i = 0; i < r->n_files; i++)
+        tree_add(t, r, yaml_file_root(r->files[i]));
+    tree_finish(t, r);
+    check_version(r);
+    if (decode_config(r, t, c) < 0)
+        return -ENOMEM;
+    validate_config(r, c);
+    return resolve_config(r, t, c);
+}
+
+static size_t count_errors(const DiagList *diags) {
+    return diags->n_errors + diags->n_dropped;
+}
+
+int config_load(const char *path, const LoadContext *context, DiagList *diags, Config **ret) {
+    Reader r = {.context = context, .diags = diags};
+    Tree tree = {0};
+    size_t errors = count_errors(diags);
+    CLEANUP_CONFIG Config *c = config_new();
+    int k = c && (c->path = strdup(path)) ? files_read(&r, path) : -ENOMEM;
+    if (k == 0)
+        k = tree_init(&tree);
+    if (k == 0 && r.n_files > 0)
+        k = read_config(&r, &tree, c);
+    if (k == 0 && r.no_memory)
+        k = -ENOMEM;
+    if (k == 0 && (count_errors(diags) > errors || r.n_files == 0))
+        k = -EINVAL;
+    if (k == 0) {
+        c->files = TAKE_PTR(r.names);
+        *ret = TAKE_PTR(c);
+    }
+    tree_done(&tree);
+    reader_done(&r);
+    return k;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/reader.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Nodes name their file by one string for all of them, so comparing pointers will do; a position that has
+ * outlived its reader is compared by text. */
+static size_t find_file(const Reader *r, const char *name) {
+    for (size_t i = 0; i < r->n_files; i++)
+        if (yaml_file_name(r->files[i]) == name || r->names[i] == name)
+            return i;
+    for (size_t i = 0; i < r->n_files; i++)
+        if (name && streq(r->names[i], name))
+            return i;
+    return SIZE_MAX;
+}
+
+void reader_diag(Reader *r, const YamlNode *node, DiagSeverity severity, DiagCode code, const char *hint,
+                 const char *format, ...) {
+    if (!r || r->quiet)
+        return;
+    char message[1024];
+    va_list ap;
+    va_start(ap, format);
+    (void)vsnprintf(message, sizeof(message), format, ap);
+    va_end(ap);
+    size_t i = find_file(r, node->pos.file);
+    if (i != SIZE_MAX)
+        yaml_diag(r->files[i], node, r->diags, severity, code, hint, "%s", message);
+    else
+        diag_add(r->diags, severity, code, &node->pos, NULL, hint, "%s", message);
+}
+
+void reader_diag_at(Reader *r, const ConfigPos *pos, DiagSeverity severity, DiagCode code, const char *hint,
+                    const char *message) {
+    CLEANUP_FREE char *excerpt = NULL;
+    size_t i = find_file(r, pos->file);
+    if (i != SIZE_MAX && pos->line > 0) {
+        size_t n = 0;
+        const char *line = yaml_file_line(r->files[i], pos->line, &n);
+        excerpt = line ? strndup(line, n) : NULL;
+    }
+    DiagPos at = {.file = pos->file, .line = pos->line, .column = pos->column, .end_column = pos->end_column};
+    diag_add(r->diags, severity, code, &at, excerpt, hint, "%s", message);
+}
+
+ConfigPos reader_pos(const Reader *r, const YamlNode *node) {
+    size_t i = find_file(r, node->pos.file);
+    return (ConfigPos){
+        .file = i != SIZE_MAX ? r->names[i] : NULL,
+        .line = node->pos.line,
+        .column = node->pos.column,
+        .end_column = node->pos.end_column,
+    };
+}
+
+void reader_done(Reader *r) {
+    for (size_t i = 0; i < r->n_files; i++)
+        yaml_file_free(r->files[i]);
+    free((void *)r->files);
+    strv_free(r->names);
+    *r = (Reader){0};
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/resolve.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/config-build.h"
+#include "conf/decode.h"
+#include "conf/program.h"
+#include "daemon/base/text.h"
+
+#define NEEDS_ROOT "only a daemon that runs as root can do that"
+
+typedef struct Resolver {
+    ServiceConfig *s;
+    const LoadContext *context;
+    Lookups *lookups;
+    ResolveFound found;
+    void *userdata;
+    bool bad;
+} Resolver;
+
+static void tell(Resolver *v, const ConfigPos *pos, DiagCode code, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void tell(Resolver *v, const ConfigPos *pos, DiagCode code, const char *hint, const char *format,
+                 ...) {
+    char message[512];
+    va_list ap;
+    va_start(ap, format);
+    (void)vsnprintf(message, sizeof(message), format, ap);
+    va_end(ap);
+    v->bad = true;
+    v->found(pos, code, hint, message, v->userdata);
+}
+
+/* The place of a key's value, or of the service's name. */
+static const ConfigPos *place(const Resolver *v, const char *path) {
+    const ConfigOrigin *origin = service_origin(v->s, path);
+    return origin ? &origin->pos : &v->s->pos;
+}
+
+static void tell_lookup(Resolver *v, const ConfigPos *pos, const char *what, const char *name, int error) {
+    if (error == -ENOENT)
+        tell(v, pos, DIAG_NOT_FOUND, NULL, "there is no %s '%s'", what, name);
+    else
+        tell(v, pos, DIAG_NOT_FOUND, NULL, "%s '%s' cannot be looked up: %s", what, name, strerror(-error));
+}
+
+/* Returns 0, -ENOENT (told) or -ENOMEM. */
+static int look_up_group(Resolver *v, const ConfigPos *pos, const char *name, gid_t *ret) {
+    int r = lookups_group(v->lookups, name, ret);
+    if (r == 0 || r == -ENOMEM)
+        return r;
+    tell_lookup(v, pos, "group", name, r);
+    return -ENOENT;
+}
+
+static int keep_user(Resolved *to, const UserEntry *entry, const char *name) {
+    to->user_name = strdup(entry ? entry->name : name);
+    to->home = strdup(entry ? entry->home : "/");
+    to->shell = strdup(entry ? entry->shell : "/bin/sh");
+    return to->user_name && to->home && to->shell ? 0 : -ENOMEM;
+}
+
+/* The user's groups, with @gid in the place of the primary one, as initgroups(3) has it. */
+static int keep_user_groups(Resolved *to, const UserEntry *entry) {
+    if (!entry || entry->n_groups == 0)
+        return 0;
+    to->groups = calloc(entry->n_groups, sizeof(gid_t));
+    if (!to->groups)
+        return -ENOMEM;
+    for (size_t i = 0; i < entry->n_groups; i++)
+        to->groups[i] = entry->groups[i] == entry->gid ? to->gid : entry->groups[i];
+    to->n_groups = entry->n_groups;
+    return 0;
+}
+
+/* The groups that the daemon's own user has anyway: they are not set, but say what it can run. */
+static int keep_own_groups(Resolver *v, const UserEntry *entry) {
+    Resolved *to = &v->s->resolved;
+    int n = v->context->euid == geteuid() ? getgroups(0, NULL) : 0;
+    if (n <= 0)
+        return keep_user_groups(to, entry);
+    to->groups = calloc((size_t)n, sizeof(gid_t));
+    if (!to->groups)
+        return -ENOMEM;
+    n = getgroups(n, to->groups);
+    to->n_groups = n > 0 ? (size_t)n : 0;
+    return 0;
+}
+
+static gid_t own_gid(const Resolver *v, const UserEntry *entry) {
+    uid_t euid = v->context->euid;
+    return euid == geteuid() ? getegid() : entry ? entry->gid : (gid_t)euid;
+}
+
+static int keep_named_groups(Resolver *v, char *const *names) {
+    Resolved *to = &v->s->resolved;
+    to->groups = calloc(strv_length(names) + 1, sizeof(gid_t));
+    if (!to->groups)
+        return -ENOMEM;
+    for (; *names; names++) {
+        int r = look_up_group(v, place(v, "supplementary_groups"), *names, &to->groups[to->n_groups]);
+        if (r == -ENOMEM)
+            return r;
+        to->n_groups += r == 0;
+    }
+    return 0;
+}
+
+static int resolve_groups(Resolver *v, const UserEntry *entry) {
+    ServiceConfig *s = v->s;
+    if (s->group) {
+        int r = look_up_group(v, place(v, "group"), s->group, &s->resolved.gid);
+        if (r == -ENOMEM)
+            return r;
+    }
+    if (v->context->euid == 0)
+        return s->supplementary_groups ? keep_named_groups(v, s->supplementary_groups)
+                                       : keep_user_groups(&s->resolved, entry);
+    if (s->group && s->resolved.gid != own_gid(v, entry))
+        tell(v, place(v, "group"), DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot run as group '%s'", s->group);
+    if (s->supplementary_groups && s->supplementary_groups[0])
+        tell(v, place(v, "supplementary_groups"), DIAG_NOT_ALLOWED, NEEDS_ROOT,
+             "it cannot have other groups");
+    return keep_own_groups(v, entry);
+}
+
+static int resolve_self(Resolver *v) {
+    Resolved *to = &v->s->resolved;
+    uid_t euid = v->context->euid;
+    const UserEntry *entry = NULL;
+    char number[16];
+    int r = lookups_uid(v->lookups, euid, &entry);
+    if (r == -ENOMEM)
+        return r;
+    (void)snprintf(number, sizeof(number), "%u", (unsigned)euid);
+    to->uid = euid;
+    to->gid = own_gid(v, entry);
+    to->change_ids = euid == 0 && (v->s->group || v->s->supplementary_groups);
+    return keep_user(to, entry, number) < 0 ? -ENOMEM : resolve_groups(v, entry);
+}
+
+static int resolve_named(Resolver *v, const char *name) {
+    ServiceConfig *s = v->s;
+    const UserEntry *entry = NULL;
+    uid_t number = 0;
+    int r = lookups_user(v->lookups, name, &entry);
+    if (r == -ENOMEM)
+        return r;
+    bool bare = r == -ENOENT && lookups_is_number(name, &number);
+    if (r < 0 && !bare) {
+        tell_lookup(v, &s->user_pos, "user", name, r);
+        return 0;
+    }
+    uid_t uid = entry ? entry->uid : number;
+    if (uid == v->context->euid && uid != 0)
+        return resolve_self(v);
+    if (v->context->euid != 0) {
+        tell(v, &s->user_pos, DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot run as user '%s'", name);
+        return 0;
+    }
+    if (uid == 0 && !streq(name, "root")) {
+        tell(v, &s->user_pos, DIAG_NOT_ALLOWED, "write user: root if that is meant",
+             "user '%s' is root by another name", name);
+        return 0;
+    }
+    if (!entry && !s->group)
+        tell(v, &s->user_pos, DIAG_NOT_FOUND, "give its group, too",
+             "user %s is not in the user data base, so its group is not known", name);
+    s->resolved.uid = uid;
+    s->resolved.gid = entry ? entry->gid : (gid_t)uid;
+    s->resolved.change_ids = true;
+    return keep_user(&s->resolved, entry, name) < 0 ? -ENOMEM : resolve_groups(v, entry);
+}
+
+static int resolve_identity(Resolver *v) {
+    const char *user = v->s->user;
+    return !user || streq(user, "self") ? resolve_self(v) : resolve_named(v, user);
+}
+
+static ProgramUser program_user(const ServiceConfig *s) {
+    return (ProgramUser){
+        .uid = s->resolved.uid,
+        .gid = s->resolved.gid,
+        .groups = s->resolved.groups,
+        .n_groups = s->resolved.n_groups,
+    };
+}
+
+static void tell_directory(Resolver *v, const char *key, const char *path, int error) {
+    if (error == -ENOENT)
+        tell(v, place(v, key), DIAG_NOT_FOUND, NULL, "%s: there is no %s", key, path);
+    else if (error == -ENOTDIR)
+        tell(v, place(v, key), DIAG_NOT_FOUND, NULL, "%s: %s is not a directory", key, path);
+    else
+        tell(v, place(v, key), DIAG_NOT_ALLOWED, NULL, "%s: user '%s' cannot enter %s", key,
+             v->s->resolved.user_name, path);
+}
+
+/* Returns whether the root directory is one to look into. */
+static bool resolve_directories(Resolver *v) {
+    const ServiceConfig *s = v->s;
+    const ProgramUser user = program_user(s), root = {0};
+    if (s->root_directory) {
+        int r = program_directory(s->root_directory, NULL, &root);
+        if (r < 0)
+            tell_directory(v, "root_directory", s->root_directory, r);
+        if (v->context->euid != 0)
+            tell(v, place(v, "root_directory"), DIAG_NOT_ALLOWED, NEEDS_ROOT,
+                 "it cannot have a root_directory");
+        if (r < 0)
+            return false;
+    }
+    int r = program_directory(s->working_directory, s->root_directory, &user);
+    if (r < 0)
+        tell_directory(v, "working_directory", s->working_directory, r);
+    return true;
+}
+
+static int resolve_program(Resolver *v) {
+    ServiceConfig *s = v->s;
+    const ProgramUser user = program_user(s);
+    const char *word = s->exec[0], *root = s->root_directory ? s->root_directory : "";
+    int r = program_find(word, v->context->libexecdir, s->root_directory, &user, &s->resolved.program);
+    if (r == 0 || r == -ENOMEM)
+        return r;
+    const char *inside = *root ? " in " : "";
+    if (r == -EISDIR)
+        tell(v, &s->exec_pos, DIAG_NOT_ALLOWED, NULL, "exec: %s%s%s is not a regular file", word, inside,
+             root);
+    else if (r == -EACCES)
+        tell(v, &s->exec_pos, DIAG_NOT_ALLOWED, NULL, "exec: user '%s' cannot run '%s'%s%s",
+             s->resolved.user_name, word, inside, root);
+    else if (word[0] == '/')
+        tell(v, &s->exec_pos, DIAG_NOT_FOUND, "install it, or correct the path", "exec: there is no %s%s%s",
+             word, inside, root);
+    else
+        tell(v, &s->exec_pos, DIAG_NOT_FOUND, "install it, or write its whole path",
+             "exec: there is no program '%s'%s%s", word, inside, root);
+    return 0;
+}
+
+/* The owners of UNIX sockets' nodes. */
+static int resolve_listeners(Resolver *v) {
+    for (size_t i = 0; i < v->s->n_listen; i++) {
+        ListenConfig *l = &v->s->listen[i];
+        const UserEntry *entry = NULL;
+        uid_t number;
+        int r = l->user_name ? lookups_user(v->lookups, l->user_name, &entry) : 0;
+        if (r == -ENOMEM)
+            return r;
+        if (entry)
+            l->user = entry->uid;
+        else if (l->user_name && lookups_is_number(l->user_name, &number))
+            l->user = number;
+        else if (l->user_name)
+            tell_lookup(v, &l->pos, "user", l->user_name, r);
+        if (l->user != (uid_t)-1 && l->user != v->context->euid && v->context->euid != 0)
+            tell(v, &l->pos, DIAG_NOT_ALLOWED, NEEDS_ROOT, "its socket cannot belong to user '%s'",
+                 l->user_name);
+        if (l->group_name && look_up_group(v, &l->pos, l->group_name, &l->group) == -ENOMEM)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int resolve_service(ServiceConfig *s, const LoadContext *context, Lookups *lookups, ResolveFound found,
+                    void *userdata) {
+    Resolver v = {.s = s, .context = context, .lookups = lookups, .found = found, .userdata = userdata};
+    resolved_done(&s->resolved);
+    if (resolve_identity(&v) < 0 || resolve_listeners(&v) < 0)
+        return -ENOMEM;
+    /* Without a user it cannot be said who would run the program. */
+    bool known = s->resolved.user_name;
+    if (known && resolve_directories(&v) && s->exec && resolve_program(&v) < 0)
+        return -ENOMEM;
+    s->resolved.ok = !v.bad && s->resolved.program;
+    return 0;
+}
+
+static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, const char *message,
+                     void *userdata) {
+    DiagList *diags = userdata;
+    const DiagPos at = {
+        .file = pos->file, .line = pos->line, .column = pos->column, .end_column = pos->end_column};
+    diag_add(diags, DIAG_ERROR, code, &at, NULL, hint, "%s", message);
+}
+
+int service_config_resolve(ServiceConfig *s, const LoadContext *context) {
+    CLEANUP_LOOKUPS Lookups *lookups = lookups_new();
+    CLEANUP_DIAGS DiagList diags = {0};
+    s->problem = diag_free(s->problem);
+    if (!lookups || resolve_service(s, context, lookups, on_found, &diags) < 0)
+        return -ENOMEM;
+    if (diags.n == 0)
+        return 0;
+    s->problem = calloc(1, sizeof(Diag));
+    if (!s->problem)
+        return -ENOMEM;
+    *s->problem = diags.items[0];
+    diags.items[0] = (Diag){0};
+    return s->problem->code == DIAG_NOT_ALLOWED ? -EPERM : -ENOENT;
+}

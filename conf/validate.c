@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/validate.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/decode.h"
+#include "conf/overlap.h"
+#include "daemon/base/clock.h"
+
+typedef void (*ServiceRule)(Reader *r, const ServiceConfig *s);
+
+/* Tells of a rule that @path breaks: at its value, or at the service's name when it was not given. */
+static void broken(Reader *r, const ServiceConfig *s, const char *path, DiagSeverity severity, DiagCode code,
+                   const char *hint, const char *message) {
+    const ConfigOrigin *origin = service_origin(s, path);
+    CLEANUP_TEXT Text text = {0};
+    text_addf(&text, "service '%s': %s", s->name, message);
+    reader_diag_at(r, origin ? &origin->pos : &s->pos, severity, code, hint, text.s ? text.s : message);
+}
+
+static void conflict(Reader *r, const ServiceConfig *s, const char *path, const char *hint,
+                     const char *message) {
+    broken(r, s, path, DIAG_ERROR, DIAG_CONFLICT, hint, message);
+}
+
+static bool has_stream(const ServiceConfig *s) {
+    for (size_t i = 0; i < s->n_listen; i++)
+        if (endpoint_kind_is_stream(s->listen[i].endpoint.kind))
+            return true;
+    return false;
+}
+
+/* A process for each connection needs connections. */
+static void rule_connections(Reader *r, const ServiceConfig *s) {
+    if (s->model != MODEL_PER_CONNECTION)
+        return;
+    for (size_t i = 0; i < s->n_listen; i++) {
+        const ListenConfig *l = &s->listen[i];
+        if (endpoint_kind_is_stream(l->endpoint.kind))
+            continue;
+        CLEANUP_TEXT Text message = {0};
+        text_addf(&message, "service '%s': model per-connection does not fit %s, which has no connections",
+                  s->name, l->endpoint.text);
+        reader_diag_at(r, &l->pos, DIAG_ERROR, DIAG_CONFLICT, "write model: on-demand",
+                       message.s ? message.s : "");
+    }
+}
+
+/* inetd's wait: there is one pair of fds 0 and 1. */
+static void rule_stdio_one_endpoint(Reader *r, const ServiceConfig *s) {
+    if (s->model == MODEL_ON_DEMAND && s->pass == HANDOFF_STDIO && s->n_listen > 1)
+        conflict(r, s, "pass", "write pass: listen_fds, or make a service of each endpoint",
+                 "on-demand with pass: stdio takes one endpoint");
+}
+
+static void rule_stderr_socket(Reader *r, const ServiceConfig *s) {
+    if (s->stderr_target == STDERR_SOCKET && (s->model != MODEL_PER_CONNECTION || s->pass != HANDOFF_STDIO))
+        conflict(r, s, "stderr", "write stderr: log",
+                 "stderr: socket needs a connection on stdio (model per-connection, pass: stdio)");
+}
+
+/* The daemon does not see the connections of such a process, so it cannot end them. */
+static void rule_lifetime(Reader *r, const ServiceConfig *s) {
+    if (s->model == MODEL_ON_DEMAND && has_stream(s) && s->timeout_lifetime_usec != USEC_INFINITY)
+        conflict(r, s, "timeouts.lifetime",
+                 "leave it out for this service, or write timeouts: {lifetime: none}",
+                 "timeouts.lifetime cannot hold for an on-demand service of stream endpoints");
+}
+
+static void rule_delays(Reader *r, const ServiceConfig *s) {
+    if (s->restart_delay_usec > s->restart_max_delay_usec)
+        conflict(r, s, service_origin(s, "restart.delay") ? "restart.delay" : "restart.max_delay", NULL,
+                 "restart.delay is longer than restart.max_delay");
+}
+
+static void rule_exec_word(Reader *r, const ServiceConfig *s) {
+    const char *word = s->exec ? s->exec[0] : NULL;
+    if (word && word[0] != '/' && strchr(word, '/'))
+        broken(r, s, "exec", DIAG_ERROR, DIAG_BAD_VALUE, "write the whole path, or the name alone",
+               "the program of exec is an absolute path or a plain name");
+}
+
+static bool is_zero(const char *s) {
+    return *s && s[strspn(s, "0")] == '\0';
+}
+
+/* To run as root takes the word; a number could be a slip. */
+static void rule_user_zero(Reader *r, const ServiceConfig *s) {
+    if (s->user && is_zero(s->user))
+        broken(r, s, "user", DIAG_ERROR, DIAG_BAD_VALUE, "write user: root if that is meant",
+               "user 0 is not taken as a number");
+}
+
+static void rule_user_self(Reader *r, const ServiceConfig *s) {
+    if (s->user && streq(s->user, "self") && r->context->euid == 0)
+        broken(r, s, "user", DIAG_WARNING, DIAG_NOT_ALLOWED, "write user: root if that is meant",
+               "user: self runs it as root");
+}
+
+/* Variables' names with shell globs in them. */
+static bool is_pattern(const char *s) {
+    for (const char *c = s; *c; c++)
+        if (!isalnum((unsigned char)*c) && !strchr("_*?[]-!", *c))
+            return false;
+    return *s;
+}
+
+static void rule_pass_environment(Reader *r, const ServiceConfig *s) {
+    for (char *const *v = s->pass_environment; v && *v; v++)
+        if (!is_pattern(*v))
+            broken(r, s, "pass_environment", DIAG_ERROR, DIAG_BAD_VALUE,
+                   strchr(*v, '=') ? "values go into 'environment'"
+                                   : "names such as TZ, or globs such as OTEL_*",
+                   "pass_environment takes the names of variables");
+}
+
+static void rule_group_names(Reader *r, const ServiceConfig *s) {
+    for (char *const *v = s->supplementary_groups; v && *v; v++)
+        if (!**v)
+            broken(r, s, "supplementary_groups", DIAG_ERROR, DIAG_BAD_VALUE, NULL,
+                   "supplementary_groups has an empty name in it");
+}
+
+static const ServiceRule service_rules[] = {
+    rule_connections, rule_stdio_one_endpoint, rule_stderr_socket, rule_lifetime,         rule_delays,
+    rule_exec_word,   rule_user_zero,          rule_user_self,     rule_pass_environment, rule_group_names,
+};
+
+void validate_service(Reader *r, const ServiceConfig *s) {
+    for (size_t i = 0; i < ELEMENTS(service_rules); i++)
+        service_rules[i](r, s);
+}
+
+static void on_overlap(const ListenConfig *first, const ServiceConfig *first_service,
+                       const ListenConfig *second, const ServiceConfig *second_service, void *userdata) {
+    Reader *r = userdata;
+    CLEANUP_TEXT Text message = {0};
+    CLEANUP_TEXT Text hint = {0};
+    const char *name = first->endpoint.text;
+    if (streq(first->endpoint.text, second->endpoint.text))
+        name = "it";
+    text_addf(&message, "%s of service '%s' overlaps with %s of service '%s'", second->endpoint.text,
+              second_service->name, name, first_service->name);
+    text_addf(&hint, "the other one is at %s:%u:%u", first->pos.file ? first->pos.file : "?", first->pos.line,
+              first->pos.column);
+    if (endpoint_kind_is_inet(second->endpoint.kind))
+        text_add(&hint, "; or give both reuse_port: true");
+    reader_diag_at(r, &second->pos, DIAG_ERROR, DIAG_CONFLICT, hint.s, message.s ? message.s : "");
+}
+
+static void check_control_socket(Reader *r, const Config *c) {
+    for (size_t i = 0; c->control_socket && i < c->n_services; i++) {
+        for (size_t k = 0; k < c->services[i]->n_listen; k++) {
+            const ListenConfig *l = &c->services[i]->listen[k];
+            if (l->endpoint.path && streq(l->endpoint.path, c->control_socket))
+                reader_diag_at(r, &l->pos, DIAG_ERROR, DIAG_CONFLICT, "give one of them another path",
+                               "this is the path of the control socket (control.socket)");
+        }
+    }
+}
+
+void validate_config(Reader *r, const Config *c) {
+    if (overlap_find(c, on_overlap, r) < 0)
+        r->no_memory = true;
+    check_control_socket(r, c);
+}
