@@ -219,7 +219,6 @@ static void add_instances(JsonWriter *w, const ApiInstance *instances, size_t n)
 }
 
 static void add_event(JsonWriter *w, const ApiEvent *e) {
-    char signal[API_SIGNAL_NAME_MAX];
     json_open_object(w, NULL);
     json_add_uint(w, "time_usec", e->time_usec);
     json_add_string(w, "level", e->level);
@@ -233,7 +232,7 @@ static void add_event(JsonWriter *w, const ApiEvent *e) {
     json_add_uint_or_null(w, "errno", (uint64_t)e->error, 0);
     json_add_string(w, "error", e->error != 0 ? api_errno_text(e->error) : NULL);
     json_add_uint_or_null(w, "exit_code", (uint64_t)e->exit_code, (uint64_t)-1);
-    json_add_string(w, "signal", e->signal != 0 ? api_signal_name(e->signal, signal) : NULL);
+    json_add_signal(w, "signal", e->signal);
     json_add_uint_or_null(w, "duration_usec", e->duration_usec, UINT64_MAX);
     json_add_string(w, "message", e->message);
     json_close_object(w);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "conf/value.h"
 #include "ctl/proto/api.h"
 #include "ctl/proto/json-writer.h"
 #include "daemon/base/clock.h"
@@ -49,7 +50,6 @@ static void add_error(Text *out, bool *any, const ApiEvent *e) {
 
 void api_event_what(Text *out, const ApiEvent *e) {
     bool any = false;
-    char signal[API_SIGNAL_NAME_MAX];
     if (e->message && *e->message) {
         text_add_escaped(out, e->message, strlen(e->message));
         return;
@@ -59,8 +59,10 @@ void api_event_what(Text *out, const ApiEvent *e) {
         add_separator(out, &any);
         text_addf(out, "exit %d", e->exit_code);
     }
-    if (e->signal != 0)
-        add_fact(out, &any, api_signal_name(e->signal, signal));
+    if (e->signal != 0) {
+        add_separator(out, &any);
+        value_signal_format(e->signal, out);
+    }
     if (e->duration_usec != UINT64_MAX) {
         text_add(out, " after ");
         api_add_duration(out, e->duration_usec);
@@ -69,14 +71,13 @@ void api_event_what(Text *out, const ApiEvent *e) {
     add_error(out, &any, e);
 }
 
-static void add_time(JsonWriter *w, uint64_t time_usec) {
+void api_add_time(Text *out, uint64_t time_usec) {
     time_t seconds = (time_t)(time_usec / USEC_PER_SEC);
     struct tm tm = {0};
+    char date[64];
     (void)gmtime_r(&seconds, &tm);
-    char date[64], text[96];
     (void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(text, sizeof(text), "%s.%06uZ", date, (unsigned)(time_usec % USEC_PER_SEC));
-    json_add_string(w, "time", text);
+    text_addf(out, "%s.%06uZ", date, (unsigned)(time_usec % USEC_PER_SEC));
 }
 
 static void add_given(JsonWriter *w, const char *key, const char *s) {
@@ -86,9 +87,11 @@ static void add_given(JsonWriter *w, const char *key, const char *s) {
 
 void api_event_to_json_line(Text *out, const ApiEvent *e) {
     JsonWriter w = {.out = out};
-    char signal[API_SIGNAL_NAME_MAX];
     json_open_object(&w, NULL);
-    add_time(&w, e->time_usec);
+    text_add(out, "\"time\":\"");
+    api_add_time(out, e->time_usec);
+    text_addc(out, '"');
+    w.comma = true;
     add_given(&w, "level", e->level);
     add_given(&w, "event", e->event);
     add_given(&w, "service", e->service);
@@ -106,7 +109,7 @@ void api_event_to_json_line(Text *out, const ApiEvent *e) {
     if (e->exit_code >= 0)
         json_add_int(&w, "exit_code", e->exit_code);
     if (e->signal != 0)
-        json_add_string(&w, "signal", api_signal_name(e->signal, signal));
+        json_add_signal(&w, "signal", e->signal);
     if (e->duration_usec != UINT64_MAX)
         json_add_uint(&w, "duration_usec", e->duration_usec);
     add_given(&w, "message", e->message);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The words of the control interface's enums. */
-#include <signal.h>
+#include <string.h>
 
 #include "ctl/proto/api.h"
 
@@ -50,17 +50,6 @@ static const char *const exit_result_table[_EXIT_RESULT_MAX] = {
     [EXIT_TIMEOUT] = "timeout", [EXIT_UNKNOWN] = "unknown",
 };
 DEFINE_STRTAB(exit_result, ExitResult, exit_result_table);
-
-const char *api_signal_name(int signal, char buf[static API_SIGNAL_NAME_MAX]) {
-    const char *name = sigabbrev_np(signal);
-    if (name)
-        (void)snprintf(buf, API_SIGNAL_NAME_MAX, "SIG%s", name);
-    else if (signal >= SIGRTMIN && signal <= SIGRTMAX)
-        (void)snprintf(buf, API_SIGNAL_NAME_MAX, "SIGRTMIN+%d", signal - SIGRTMIN);
-    else
-        (void)snprintf(buf, API_SIGNAL_NAME_MAX, "%d", signal);
-    return buf;
-}
 
 const char *api_errno_text(int e) {
     const char *s = strerrordesc_np(e);

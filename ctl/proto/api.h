@@ -173,9 +173,6 @@ typedef struct ApiDescription {
     size_t n_events;
 } ApiDescription;
 
-/* "SIGKILL", "SIGRTMIN+3"; a number for what is no signal. Returns @buf. */
-#define API_SIGNAL_NAME_MAX 24
-const char *api_signal_name(int signal, char buf[static API_SIGNAL_NAME_MAX]);
 /* strerror(3) whatever the locale. Static. */
 const char *api_errno_text(int e);
 
@@ -257,6 +254,8 @@ void api_encode_done(Text *out, const char *const *services, const char *progres
 void api_event_what(Text *out, const ApiEvent *e);
 /* "0.4 ms", "12 ms", "4.1 s", "3m 20s", "2h 5m", "3d 4h". */
 void api_add_duration(Text *out, uint64_t usec);
+/* RFC 3339, UTC: "2026-11-21T04:06:48.123456Z". */
+void api_add_time(Text *out, uint64_t time_usec);
 /* One event as one line of JSON for the log (`time` in RFC 3339, UTC, and no null fields), without a newline.
  */
 void api_event_to_json_line(Text *out, const ApiEvent *e);

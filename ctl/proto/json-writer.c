@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "conf/value.h"
+
 static void json_begin(JsonWriter *w, const char *key) {
     if (w->comma)
         text_addc(w->out, ',');
@@ -82,4 +84,11 @@ void json_add_uint_or_null(JsonWriter *w, const char *key, uint64_t n, uint64_t 
         json_add_null(w, key);
     else
         json_add_uint(w, key, n);
+}
+
+void json_add_signal(JsonWriter *w, const char *key, int signal) {
+    CLEANUP_TEXT Text name = {0};
+    if (signal != 0)
+        value_signal_format(signal, &name);
+    json_add_string(w, key, name.s);
 }

@@ -28,3 +28,5 @@ void json_add_int(JsonWriter *w, const char *key, int64_t n);
 void json_add_uint(JsonWriter *w, const char *key, uint64_t n);
 /* null when @n is @none. */
 void json_add_uint_or_null(JsonWriter *w, const char *key, uint64_t n, uint64_t none);
+/* A signal's name, "SIGKILL"; null for 0. */
+void json_add_signal(JsonWriter *w, const char *key, int signal);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A connection to the daemon's control socket: calls out, replies in, each within a time. */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/cleanup.h"
+
+typedef struct Client Client;
+
+/* One reply; owns its JSON. */
+typedef struct Reply {
+    json_t *root;
+    const char *error;  /* qualified name, or NULL */
+    json_t *parameters; /* an object; borrowed from root */
+    bool continues;
+} Reply;
+
+void reply_done(Reply *r);
+#define CLEANUP_REPLY CLEANUP(reply_done)
+
+/* Connects to the UNIX socket at @path ("@name": abstract). Returns 0 with @ret, or a negative errno of
+ * connect(2), -ENAMETOOLONG. */
+int client_open(const char *path, Client **ret);
+Client *client_free(Client *c); /* returns NULL */
+DEFINE_CLEANUP(Client *, client_free);
+
+/* Sends one call; @parameters (taken over) may be NULL. 0 or a negative errno. */
+int client_send(Client *c, const char *method, json_t *parameters, bool more);
+/* Waits for the next reply. 0 with @ret, -ETIMEDOUT, -ECONNRESET when the daemon closed the connection,
+ * -EBADMSG when what comes is no reply, -EMSGSIZE, -ENOMEM. */
+int client_receive(Client *c, uint64_t timeout_usec, Reply *ret);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/help.h"
+
+#include <string.h>
+
+#define HELP_WIDTH 79
+/* Where the explanation of an option or example starts. */
+#define HELP_INDENT 24
+
+void help_add_sentence(const char *s, Text *out) {
+    text_addc(out, (char)(*s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s));
+    text_addf(out, "%s.", s + 1);
+}
+
+static void add_option(Text *out, const OptionRow *row) {
+    CLEANUP_TEXT Text left = {0};
+    if (row->letter)
+        text_addf(&left, "-%c, --%s", row->letter, row->name);
+    else
+        text_addf(&left, "    --%s", row->name);
+    if (row->argument)
+        text_addf(&left, " %s", row->argument);
+    text_addf(out, "  %-*s %s\n", HELP_INDENT, left.s ? left.s : "", row->help);
+}
+
+static void add_options(Text *out, OptionSet set) {
+    for (size_t i = 0; i < _OPTION_MAX; i++)
+        if (set & ((OptionSet)1 << i))
+            add_option(out, option_row((OptionId)i));
+}
+
+/* Whole words on lines of at most HELP_WIDTH. */
+static void add_wrapped(Text *out, const char *s) {
+    size_t column = 0;
+    while (*s) {
+        size_t len = strcspn(s, " ");
+        if (column > 0 && column + 1 + len > HELP_WIDTH) {
+            text_addc(out, '\n');
+            column = 0;
+        }
+        if (column > 0) {
+            text_addc(out, ' ');
+            column++;
+        }
+        text_add_n(out, s, len);
+        column += len;
+        s += len;
+        s += strspn(s, " ");
+    }
+    text_addc(out, '\n');
+}
+
+static void add_verb_line(Text *out, const Verb *verb) {
+    CLEANUP_TEXT Text left = {0};
+    text_addf(&left, "%s %s", verb->name, verb->arguments ? verb->arguments : "");
+    text_addf(out, "  %-20s %s\n", left.s ? left.s : "", verb->summary);
+}
+
+static void add_group(Text *out, VerbGroup group) {
+    const Verb *verb;
+    text_addf(out, "\n%s:\n", verb_group_title(group));
+    for (size_t i = 0; (verb = verb_get(i)); i++)
+        if (verb->group == group && verb->run)
+            add_verb_line(out, verb);
+}
+
+void help_all(Text *out) {
+    text_add(out, "Usage: mpctl [OPTION...] [VERB] [ARGUMENT...]\n"
+                  "Looks at mpinetd and steers it. Without a verb: status.\n");
+    for (VerbGroup group = 0; group < GROUP_HIDDEN; group++)
+        add_group(out, group);
+    text_add(out, "\nOptions, before or after the verb:\n");
+    add_options(out, ((OptionSet)1 << _OPTION_GLOBAL_MAX) - 1);
+    text_add(out, "\n'mpctl VERB --help' tells more of each, mpctl(1) all, with the exit statuses.\n");
+}
+
+void help_verb(const Verb *verb, Text *out) {
+    text_addf(out, "Usage: mpctl %s%s%s%s\n", verb->name, verb->options ? " [OPTION...]" : "",
+              verb->arguments ? " " : "", verb->arguments ? verb->arguments : "");
+    text_addf(out, "%c%s.\n",
+              verb->summary[0] - ('a' <= verb->summary[0] && verb->summary[0] <= 'z' ? 32 : 0),
+              verb->summary + 1);
+    for (const VerbExample *e = verb->examples; e->command; e++)
+        text_addf(out, "%s  mpctl %-30s  %s\n", e == verb->examples ? "\nExamples:\n" : "", e->command,
+                  e->meaning);
+    if (verb->details) {
+        text_addc(out, '\n');
+        add_wrapped(out, verb->details);
+    }
+    if (!verb->run)
+        text_add(out, "\nIt is not in this version.\n");
+    if (verb->options) {
+        text_add(out, "\nOptions:\n");
+        add_options(out, verb->options);
+    }
+    text_add(out, "\nOptions that go with every verb: see 'mpctl --help'.\n");
+}
+
+int verb_help(Ctl *c, char *const *args) {
+    const Verb *verb = *args ? verb_find(*args) : NULL;
+    if (*args && !verb)
+        return ctl_fail(c, CTL_USAGE, "'mpctl --help' lists the verbs", "no such verb");
+    if (verb)
+        help_verb(verb, &c->out);
+    else
+        help_all(&c->out);
+    return CTL_DONE;
+}

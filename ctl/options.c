@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/options.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "conf/value.h"
+#include "daemon/base/clock.h"
+
+static const OptionRow rows[_OPTION_MAX] = {
+    [OPTION_SOCKET] = {"socket", 's', "SOCKET", "the daemon's control socket"},
+    [OPTION_JSON] = {"json", '\0', NULL, "one JSON document, as the daemon's interface has it"},
+    [OPTION_PLAIN] = {"plain", '\0', NULL, "tab separated, no header, nothing cut: for scripts"},
+    [OPTION_COLUMNS] = {"columns", 'o', "COLUMNS",
+                        "columns of a table: A,B or +A,B to add some; help lists them"},
+    [OPTION_COLOR] = {"color", '\0', "WHEN", "auto (on a terminal), always or never"},
+    [OPTION_QUIET] = {"quiet", 'q', NULL, "print errors only"},
+    [OPTION_HELP] = {"help", 'h', NULL, "this help, or that of a verb"},
+    [OPTION_VERSION] = {"version", '\0', NULL, "the version of mpctl"},
+    [OPTION_FAILED] = {"failed", '\0', NULL, "only services in state failed"},
+    [OPTION_FOLLOW] = {"follow", 'f', NULL, "go on as things happen"},
+    [OPTION_LINES] = {"lines", 'n', "N", "how many of the past to show first"},
+    [OPTION_SERVICE] = {"service", '\0', "NAME", "only those of this service"},
+    [OPTION_DRY_RUN] = {"dry-run", '\0', NULL, "only say what would change"},
+    [OPTION_NO_WAIT] = {"no-wait", '\0', NULL, "do not wait until it is done"},
+    [OPTION_TIMEOUT] = {"timeout", '\0', "TIME", "wait no longer than this: 30s, 2m"},
+};
+
+const OptionRow *option_row(OptionId id) {
+    return &rows[id];
+}
+
+/* getopt's value of an option without a letter. */
+#define LONG_ONLY 256
+
+typedef struct GetoptTables {
+    char letters[2 * _OPTION_MAX + 4];
+    struct option longs[_OPTION_MAX + 1];
+} GetoptTables;
+
+/* "-": operands come in their place, as value 1; ":": a missing argument is told from an unknown option. */
+static void make_tables(GetoptTables *t) {
+    size_t n = 0;
+    *t = (GetoptTables){0};
+    t->letters[n++] = '-';
+    t->letters[n++] = ':';
+    for (size_t i = 0; i < _OPTION_MAX; i++) {
+        const OptionRow *row = &rows[i];
+        t->longs[i] = (struct option){row->name, row->argument ? required_argument : no_argument, NULL,
+                                      LONG_ONLY + (int)i};
+        if (!row->letter)
+            continue;
+        t->letters[n++] = row->letter;
+        if (row->argument)
+            t->letters[n++] = ':';
+    }
+}
+
+static int option_of(int value) {
+    if (value >= LONG_ONLY)
+        return value - LONG_ONLY;
+    for (size_t i = 0; i < _OPTION_MAX; i++)
+        if (rows[i].letter == value)
+            return (int)i;
+    return -EINVAL;
+}
+
+static int fail(Text *error, const char *what, const char *value) {
+    text_addf(error, "%s '", what);
+    text_add_escaped(error, value, strlen(value));
+    text_addc(error, '\'');
+    return -EINVAL;
+}
+
+/* What getopt did not like; the word stands before optind, unless it is within a group of letters. */
+static int fail_getopt(int value, char *const *argv, Text *error) {
+    const char *word = argv[optind - 1];
+    const char *what = value == ':' ? "an argument is missing after" : "unknown option";
+    char letter[3] = {'-', (char)optopt, '\0'};
+    if (optopt > 0 && optopt < LONG_ONLY)
+        return fail(error, what, letter);
+    if (value == '?' && optopt >= LONG_ONLY)
+        what = "no argument goes with";
+    return fail(error, what, word);
+}
+
+static int decode_color(const char *s, ColorWhen *ret) {
+    static const char *const words[] = {
+        [COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"};
+    for (size_t i = 0; i < ELEMENTS(words); i++)
+        if (streq(words[i], s)) {
+            *ret = (ColorWhen)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int decode_count(const char *s, int64_t *ret) {
+    char *end;
+    if (*s < '0' || *s > '9')
+        return -EINVAL;
+    errno = 0;
+    long n = strtol(s, &end, 10);
+    if (*end || errno != 0)
+        return -EINVAL;
+    *ret = n;
+    return 0;
+}
+
+/* The values of those options that are not just text. */
+static int decode(Options *o, Text *error) {
+    const char *color = o->values[OPTION_COLOR], *lines = o->values[OPTION_LINES],
+               *timeout = o->values[OPTION_TIMEOUT];
+    if (options_has(o, OPTION(JSON)) && options_has(o, OPTION(PLAIN) | OPTION(COLUMNS))) {
+        text_add(error, "--json goes with neither --plain nor -o");
+        return -EINVAL;
+    }
+    o->format = options_has(o, OPTION(JSON))    ? OUTPUT_JSON
+                : options_has(o, OPTION(PLAIN)) ? OUTPUT_PLAIN
+                                                : OUTPUT_TEXT;
+    if (color && decode_color(color, &o->color) < 0)
+        return fail(error, "--color takes auto, always or never, not", color);
+    if (lines && decode_count(lines, &o->lines) < 0)
+        return fail(error, "-n takes a number, not", lines);
+    if (timeout && value_duration(timeout, 0, USEC_INFINITY - 1, false, &o->timeout_usec, NULL) < 0)
+        return fail(error, "--timeout takes a time like 30s or 2m, not", timeout);
+    return 0;
+}
+
+int options_parse(int argc, char **argv, Options *ret, Text *error) {
+    GetoptTables tables;
+    size_t n_args = 0;
+    *ret = (Options){.lines = -1, .timeout_usec = USEC_INFINITY};
+    ret->args = (char **)calloc((size_t)argc + 1, sizeof(char *));
+    if (!ret->args) {
+        text_add(error, "out of memory");
+        return -EINVAL;
+    }
+    make_tables(&tables);
+    optind = 0; /* getopt(3), NOTES: start over, with "-" looked at anew */
+    opterr = 0;
+    for (;;) {
+        int value = getopt_long(argc, argv, tables.letters, tables.longs, NULL);
+        if (value == -1)
+            break;
+        if (value == '?' || value == ':')
+            return fail_getopt(value, argv, error);
+        int id = value == 1 ? -EINVAL : option_of(value);
+        if (id >= 0) {
+            ret->given |= (OptionSet)1 << id;
+            ret->values[id] = optarg;
+        } else if (!ret->verb) {
+            ret->verb = optarg;
+        } else {
+            ret->args[n_args++] = optarg;
+        }
+    }
+    /* Behind "--". */
+    for (; optind < argc; optind++) {
+        if (!ret->verb)
+            ret->verb = argv[optind];
+        else
+            ret->args[n_args++] = argv[optind];
+    }
+    return decode(ret, error);
+}
+
+void options_done(Options *o) {
+    free((void *)o->args);
+    *o = (Options){0};
+}

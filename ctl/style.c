@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/style.h"
+
+#include <langinfo.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "ctl/proto/api.h"
+#include "daemon/base/clock.h"
+
+static bool wants_color(ColorWhen when) {
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    switch (when) {
+    case COLOR_ALWAYS:
+        return true;
+    case COLOR_NEVER:
+        return false;
+    case COLOR_AUTO:
+        break;
+    }
+    return isatty(STDOUT_FILENO) && !(no_color && *no_color) && !(term && streq(term, "dumb"));
+}
+
+/* COLUMNS speaks for itself, a terminal is asked, and a pipe has no bound. */
+static size_t width_of_output(void) {
+    const char *columns = getenv("COLUMNS");
+    char *end = NULL;
+    unsigned long n = columns && *columns ? strtoul(columns, &end, 10) : 0;
+    if (n > 0 && n < 10000 && end && !*end)
+        return n;
+    struct winsize size;
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 0;
+}
+
+void style_init(Style *s, ColorWhen when) {
+    *s = (Style){
+        .color = wants_color(when),
+        .utf8 = streq(nl_langinfo(CODESET), "UTF-8"),
+        .width = width_of_output(),
+        .now_usec = clock_realtime_usec(),
+    };
+}
+
+void style_add(const Style *s, Text *out, Color color, const char *text) {
+    /* The eight colours that every terminal has; grey is "faint". */
+    static const char *const codes[_COLOR_MAX] = {
+        [COLOR_GREEN] = "\033[32m", [COLOR_YELLOW] = "\033[33m", [COLOR_RED] = "\033[31m",
+        [COLOR_GREY] = "\033[2m",   [COLOR_BOLD] = "\033[1m",
+    };
+    bool colored = s->color && codes[color] && *text;
+    if (colored)
+        text_add(out, codes[color]);
+    text_add(out, text);
+    if (colored)
+        text_add(out, "\033[0m");
+}
+
+typedef struct Mark {
+    const char *utf8, *ascii;
+    Color color;
+} Mark;
+
+static const Mark mark_well = {"●", "*", COLOR_GREEN};
+static const Mark mark_busy = {"●", "*", COLOR_YELLOW};
+static const Mark mark_paused = {"‖", "=", COLOR_YELLOW};
+static const Mark mark_failed = {"×", "x", COLOR_RED};
+static const Mark mark_off = {"○", "o", COLOR_GREY};
+
+static const Mark *const marks[_SERVICE_STATE_MAX] = {
+    [SERVICE_DISABLED] = &mark_off,  [SERVICE_LISTENING] = &mark_well, [SERVICE_PAUSED] = &mark_paused,
+    [SERVICE_ACTIVE] = &mark_well,   [SERVICE_FULL] = &mark_busy,      [SERVICE_THROTTLED] = &mark_busy,
+    [SERVICE_STARTING] = &mark_busy, [SERVICE_DRAINING] = &mark_busy,  [SERVICE_BACKOFF] = &mark_busy,
+    [SERVICE_FAILED] = &mark_failed, [SERVICE_STOPPED] = &mark_off,
+};
+
+const char *style_mark(const Style *s, const char *state, Color *ret_color) {
+    int i = service_state_from_string(state);
+    const Mark *mark = i < 0 ? &mark_off : marks[i];
+    *ret_color = mark->color;
+    return s->utf8 ? mark->utf8 : mark->ascii;
+}
+
+const char *style_ellipsis(const Style *s) {
+    return s->utf8 ? "…" : "...";
+}
+
+void format_age(Text *out, uint64_t usec) {
+    unsigned long long sec = usec / USEC_PER_SEC;
+    if (sec < 60)
+        text_addf(out, "%llus", sec);
+    else if (sec < 3600)
+        text_addf(out, "%llum", sec / 60);
+    else if (sec < 86400)
+        text_addf(out, "%lluh %llum", sec / 3600, sec % 3600 / 60);
+    else
+        text_addf(out, "%llud %lluh", sec / 86400, sec % 86400 / 3600);
+}
+
+void format_number(Text *out, uint64_t n) {
+    char digits[24];
+    int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            text_addc(out, ' ');
+        text_addc(out, digits[i]);
+    }
+}
+
+void format_size(Text *out, uint64_t bytes) {
+    static const char units[] = "BKMGTPE";
+    double n = (double)bytes;
+    size_t i = 0;
+    while (n >= 1000 && i + 2 < sizeof(units)) {
+        n /= 1024;
+        i++;
+    }
+    text_addf(out, i == 0 || n >= 10 ? "%.0f%c" : "%.1f%c", n, units[i]);
+}
+
+void format_time(const Style *s, Text *out, uint64_t time_usec) {
+    time_t then = (time_t)(time_usec / USEC_PER_SEC), now = (time_t)(s->now_usec / USEC_PER_SEC);
+    struct tm tm = {0}, today = {0};
+    char text[64];
+    (void)localtime_r(&then, &tm);
+    (void)localtime_r(&now, &today);
+    bool same_day = tm.tm_year == today.tm_year && tm.tm_yday == today.tm_yday;
+    (void)strftime(text, sizeof(text), same_day ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &tm);
+    text_add(out, text);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* How things are shown: colour, marks, width, and numbers and times as people read them. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctl/options.h"
+#include "daemon/base/text.h"
+
+typedef enum Color {
+    COLOR_NONE,
+    COLOR_GREEN,
+    COLOR_YELLOW,
+    COLOR_RED,
+    COLOR_GREY,
+    COLOR_BOLD,
+    _COLOR_MAX,
+} Color;
+
+typedef struct Style {
+    bool color;
+    bool utf8;
+    size_t width;      /* columns; 0: no bound */
+    uint64_t now_usec; /* since 1970 */
+} Style;
+
+/* What the terminal, the environment (NO_COLOR, TERM, COLUMNS) and the options ask for. */
+void style_init(Style *s, ColorWhen when);
+
+/* Appends @text in @color, where colour is wanted. */
+void style_add(const Style *s, Text *out, Color color, const char *text);
+
+/* The mark of a service's state, and its colour. Static. */
+const char *style_mark(const Style *s, const char *state, Color *ret_color);
+/* "…" or "...". */
+const char *style_ellipsis(const Style *s);
+
+/* "3d 4h", "8m", "40s". */
+void format_age(Text *out, uint64_t usec);
+/* 48211 as "48 211". */
+void format_number(Text *out, uint64_t n);
+/* "9.8M" */
+void format_size(Text *out, uint64_t bytes);
+/* "14:02:11" for today, else "2026-11-21 14:02:11"; local time. */
+void format_time(const Style *s, Text *out, uint64_t time_usec);

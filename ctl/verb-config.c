@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* mpctl reload, check, explain, schema: what has to do with the config. */
+#include <pwd.h>
+#include <string.h>
+
+#include "conf/explain.h"
+#include "conf/json-schema.h"
+#include "conf/load.h"
+#include "ctl/diagnostics.h"
+#include "ctl/fields.h"
+#include "ctl/verbs.h"
+
+static void show_reload(Ctl *c, const json_t *parameters, bool dry_run) {
+    size_t n = json_array_size(json_object_get(parameters, "changes"));
+    unsigned long long generation = (unsigned long long)field_count(parameters, "generation");
+    if (dry_run)
+        text_addf(&c->out,
+                  n > 0 ? "would change, from generation %llu:\n" : "nothing would change; generation %llu\n",
+                  generation);
+    else
+        text_addf(&c->out, n > 0 ? "generation %llu:\n" : "generation %llu; nothing has changed\n",
+                  generation);
+    changes_format(c, parameters, &c->out);
+    if (dry_run && n > 0)
+        text_add(&c->out, "nothing changed yet; run 'mpctl reload' to apply\n");
+}
+
+int verb_reload(Ctl *c, char *const *args) {
+    bool dry_run = options_has(&c->options, OPTION(DRY_RUN));
+    json_t *parameters = NULL;
+    (void)args;
+    int status = ctl_call(c, dry_run ? METHOD_CHECK_CONFIG : METHOD_RELOAD, NULL, &parameters);
+    if (status != 0)
+        return status;
+    bool ok = json_is_true(json_object_get(parameters, "ok"));
+    if (ctl_wants_json(c)) {
+        ctl_add_json(c, parameters);
+    } else if (ok) {
+        CLEANUP_TEXT Text warnings = {0};
+        diagnostics_format(parameters, NULL, &warnings);
+        (void)fputs(warnings.s ? warnings.s : "", stderr);
+        show_reload(c, parameters, dry_run);
+    }
+    if (!ok)
+        status = diagnostics_report_refusal(c, parameters);
+    json_decref(parameters);
+    return status;
+}
+
+/* With whose eyes it was judged: a daemon may see other variables, and may become other users. */
+static void add_judge(Text *out) {
+    const struct passwd *user = getpwuid(geteuid());
+    if (user)
+        text_addf(out, "judged as %s, with your environment", user->pw_name);
+    else
+        text_addf(out, "judged as uid %u, with your environment", (unsigned)geteuid());
+}
+
+static void show_check(Ctl *c, const char *path, const Config *config, const DiagList *diags) {
+    if (ctl_wants_json(c)) {
+        CLEANUP_TEXT Text reply = {0};
+        ApiReload document = {.ok = config != NULL, .diagnostics = diags};
+        api_encode_reload(&reply, &document);
+        json_t *root = text_ok(&reply) ? json_loadb(reply.s, reply.len - 1, 0, NULL) : NULL;
+        ctl_add_json(c, json_object_get(root, "parameters"));
+        json_decref(root);
+        return;
+    }
+    if (!config)
+        return;
+    text_add_escaped(&c->out, path, strlen(path));
+    text_addf(&c->out, ": ok, %zu service%s in %zu file%s; ", config->n_services,
+              config->n_services == 1 ? "" : "s", strv_length(config->files),
+              strv_length(config->files) == 1 ? "" : "s");
+    add_judge(&c->out);
+    text_addc(&c->out, '\n');
+}
+
+int verb_check(Ctl *c, char *const *args) {
+    CLEANUP_FREE char *path = *args ? strdup(*args) : config_default_path(geteuid(), environ);
+    CLEANUP_DIAGS DiagList diags = {0};
+    CLEANUP_CONFIG Config *config = NULL;
+    CLEANUP_TEXT Text text = {0}, judge = {0};
+    if (!path)
+        return ctl_fail(c, CTL_FAILED, NULL, "out of memory");
+    LoadContext context = {
+        .euid = geteuid(),
+        .libexecdir = config_libexecdir(environ),
+        .environ = environ,
+    };
+    int r = config_load(path, &context, &diags, &config);
+    if (r < 0 && r != -EINVAL)
+        return ctl_fail(c, CTL_FAILED, NULL, "cannot check %s: %s", path, strerror(-r));
+    add_judge(&judge);
+    diag_list_format(&diags, judge.s, &text);
+    show_check(c, path, config, &diags);
+    (void)fputs(text.s ? text.s : "", stderr);
+    return config ? CTL_DONE : CTL_FAILED;
+}
+
+int verb_explain(Ctl *c, char *const *args) {
+    CLEANUP_TEXT Text text = {0};
+    if (explain_format(*args, &text) == 0) {
+        text_add(&c->out, text.s ? text.s : "");
+        return CTL_DONE;
+    }
+    /* What was meant is in the text, a line of its own. */
+    if (text.len > 0 && text.s[text.len - 1] == '\n')
+        text.s[text.len - 1] = '\0';
+    return ctl_fail(c, CTL_FAILED, "'mpctl explain' lists all keys", "%s", text.s ? text.s : "no such key");
+}
+
+int verb_schema(Ctl *c, char *const *args) {
+    (void)args;
+    return json_schema_format(&c->out) < 0 ? ctl_fail(c, CTL_FAILED, NULL, "out of memory") : CTL_DONE;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* mpctl ping, version, shutdown: the daemon itself. */
+#include "build-config.h"
+#include "ctl/fields.h"
+#include "ctl/verbs.h"
+#include "daemon/base/clock.h"
+
+int verb_ping(Ctl *c, char *const *args) {
+    json_t *pong = NULL;
+    (void)args;
+    int status = ctl_call(c, METHOD_PING, NULL, &pong);
+    if (status != 0)
+        return status;
+    if (ctl_wants_json(c)) {
+        ctl_add_json(c, pong);
+    } else {
+        text_add(&c->out, "mpinetd ");
+        field_show(&c->out, pong, "version");
+        text_addf(&c->out, " answers, pid %lld\n", (long long)field_number(pong, "pid"));
+    }
+    json_decref(pong);
+    return CTL_DONE;
+}
+
+/* What the daemon says of itself, or NULL: here it is no error that none answers. */
+static json_t *ask_daemon(Ctl *c) {
+    CLEANUP_REPLY Reply reply = {0};
+    if (ctl_open(c, NULL) < 0 || client_send(c->client, method_name(METHOD_PING), NULL, false) < 0 ||
+        client_receive(c->client, 2 * USEC_PER_SEC, &reply) < 0 || reply.error)
+        return NULL;
+    return json_incref(reply.parameters);
+}
+
+int verb_version(Ctl *c, char *const *args) {
+    json_t *daemon = ask_daemon(c);
+    (void)args;
+    if (ctl_wants_json(c)) {
+        json_t *document = json_pack("{s:s, s:O?}", "mpctl", MP_VERSION, "mpinetd", daemon);
+        ctl_add_json(c, document);
+        json_decref(document);
+    } else {
+        text_add(&c->out, "mpctl " MP_VERSION "\n");
+        if (daemon) {
+            text_add(&c->out, "mpinetd ");
+            field_show(&c->out, daemon, "version");
+            text_addf(&c->out, " (pid %lld)\n", (long long)field_number(daemon, "pid"));
+        } else {
+            text_add(&c->out, "mpinetd is not running\n");
+        }
+    }
+    json_decref(daemon);
+    return CTL_DONE;
+}
+
+int verb_shutdown(Ctl *c, char *const *args) {
+    CLEANUP_REPLY Reply reply = {0};
+    (void)args;
+    int status = ctl_send(c, METHOD_SHUTDOWN, NULL, false);
+    if (status != 0 || options_has(&c->options, OPTION(NO_WAIT)))
+        return status;
+    int r = client_receive(c->client, c->options.timeout_usec, &reply);
+    if (r == 0 && reply.error)
+        return ctl_report_error(c, METHOD_SHUTDOWN, &reply);
+    if (r == -ETIMEDOUT)
+        return ctl_fail(c, CTL_FAILED, "'mpctl ps' lists what still runs",
+                        "not ended in time; mpinetd goes on with it");
+    /* A daemon that is gone without a word has done as asked. */
+    if (r < 0) {
+        c->client = client_free(c->client);
+        if (ctl_open(c, NULL) == 0)
+            return ctl_fail(c, CTL_FAILED, NULL, "mpinetd closed the connection, but still listens");
+    }
+    if (!ctl_wants_json(c))
+        text_add(&c->out, "mpinetd has ended\n");
+    else
+        text_add(&c->out, "{}\n");
+    return CTL_DONE;
+}

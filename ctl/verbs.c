@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/verbs.h"
+
+/* In the order of the help. */
+static const Verb verbs[] = {
+    {
+        .name = "status",
+        .arguments = "[NAME...]",
+        .summary = "services and their state; all about the named ones",
+        .details =
+            "Without NAME a table of all services; with NAME the long form of each: state, listeners, "
+            "counters, "
+            "refusals by reason, limits, last error and recent events. NAME may be a shell glob. This is "
+            "the verb when none is given. Exits 3 if a named service is not running, 4 if there is none.",
+        .group = GROUP_LOOK,
+        .run = verb_status,
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(FAILED),
+        .examples = {{"status", "how is everything?"},
+                     {"status 'web-*'", "all about some services"},
+                     {"status -o +LAST-ERROR --failed", "what is wrong"}},
+    },
+    {
+        .name = "ps",
+        .arguments = "[NAME...]",
+        .summary = "processes of services: pid, peer, age, cpu, memory",
+        .details = "One line for each instance. NAME may be a shell glob.",
+        .group = GROUP_LOOK,
+        .run = verb_ps,
+        .max_args = VERB_ANY_ARGS,
+        .examples = {{"ps git", "who is connected to git?"},
+                     {"ps --plain -o PID git", "their pids, for a script"}},
+    },
+    {
+        .name = "top",
+        .summary = "live view of services and instances",
+        .group = GROUP_LOOK,
+        .max_args = 0,
+    },
+    {
+        .name = "events",
+        .summary = "what happened: starts, ends, refusals, reloads",
+        .details =
+            "One line for each event, the newest last: time, service[pid], peer, and what. With --json each "
+            "event is an object on a line of its own. With -f it goes on until it is interrupted.",
+        .group = GROUP_LOOK,
+        .run = verb_events,
+        .max_args = 0,
+        .options = OPTION(FOLLOW) | OPTION(LINES) | OPTION(SERVICE),
+        .examples = {{"events -n 50", "the last 50"},
+                     {"events -f --service git", "watch one service"},
+                     {"events --json | jq 'select(.event == \"refused\")'", "refusals only"}},
+    },
+    {
+        .name = "logs",
+        .arguments = "NAME",
+        .summary = "stderr and events of one service",
+        .group = GROUP_LOOK,
+        .max_args = VERB_ANY_ARGS,
+    },
+    {
+        .name = "bans",
+        .summary = "banned sources: why, and until when",
+        .group = GROUP_LOOK,
+        .max_args = VERB_ANY_ARGS,
+    },
+    {
+        .name = "metrics",
+        .summary = "counters as Prometheus text",
+        .group = GROUP_LOOK,
+        .max_args = VERB_ANY_ARGS,
+    },
+    {
+        .name = "is-active",
+        .arguments = "NAME...",
+        .summary = "silent; the exit status says whether all are running",
+        .details = "Exits 0 if every named service is running, 3 if one is not, 4 if there is no such "
+                   "service. Running "
+                   "are listening, active, full, throttled, starting, draining and backoff.",
+        .group = GROUP_LOOK,
+        .run = verb_is_active,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .examples = {{"is-active git && echo well", "in a script"}},
+    },
+    {
+        .name = "start",
+        .arguments = "NAME...",
+        .summary = "listen again after stop, or try a failed service again",
+        .details = "Waits until the services listen. NAME may be a shell glob.",
+        .group = GROUP_ACT,
+        .run = verb_start,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
+        .examples = {{"start git", "let git listen again"}},
+    },
+    {
+        .name = "stop",
+        .arguments = "NAME...",
+        .summary = "end listening, and then the instances",
+        .details = "Closes the listeners, tells the instances to end by TERM, and after timeouts.stop by "
+                   "KILL. Waits "
+                   "until they have ended. The service stays stopped over a reload, until 'mpctl start' or a "
+                   "restart of the daemon. NAME may be a shell glob.",
+        .group = GROUP_ACT,
+        .run = verb_stop,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
+        .examples = {{"stop 'web-*'", "several at once"},
+                     {"stop --timeout 5s git", "wait no longer than 5 s"}},
+    },
+    {.name = "restart",
+     .arguments = "NAME...",
+     .summary = "end instances, keep the listeners open",
+     .group = GROUP_ACT,
+     .max_args = VERB_ANY_ARGS},
+    {.name = "pause",
+     .arguments = "NAME...",
+     .summary = "keep the listeners, accept nothing",
+     .group = GROUP_ACT,
+     .max_args = VERB_ANY_ARGS},
+    {.name = "resume",
+     .arguments = "NAME...",
+     .summary = "accept again after pause",
+     .group = GROUP_ACT,
+     .max_args = VERB_ANY_ARGS},
+    {.name = "drain",
+     .arguments = "NAME...",
+     .summary = "take no more, let the running end",
+     .group = GROUP_ACT,
+     .max_args = VERB_ANY_ARGS},
+    {.name = "kill",
+     .arguments = "NAME|PID",
+     .summary = "send a signal to instances",
+     .group = GROUP_ACT,
+     .max_args = VERB_ANY_ARGS},
+    {.name = "unban",
+     .arguments = "PREFIX",
+     .summary = "lift a ban",
+     .group = GROUP_ACT,
+     .max_args = VERB_ANY_ARGS},
+    {.name = "set",
+     .arguments = "NAME KEY=VALUE...",
+     .summary = "change limits until the next reload",
+     .group = GROUP_ACT,
+     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "reload",
+        .summary = "load the config again, all or nothing",
+        .details = "The daemon reads its config again and says what changes. With any error nothing does. "
+                   "Listeners whose endpoint stays are kept, and so are running instances.",
+        .group = GROUP_CONFIG,
+        .run = verb_reload,
+        .max_args = 0,
+        .options = OPTION(DRY_RUN) | OPTION(TIMEOUT),
+        .examples = {{"reload --dry-run", "what would change?"}, {"reload", "change it"}},
+    },
+    {
+        .name = "check",
+        .arguments = "[FILE]",
+        .summary = "judge a config file, without a daemon",
+        .details = "Reads FILE, or the default file, with everything that it includes, and reports all "
+                   "errors. It judges "
+                   "as the caller: with your environment and your right to run programs as other users. "
+                   "'mpctl reload --dry-run' judges as the daemon. Exits 1 on any error.",
+        .group = GROUP_CONFIG,
+        .run = verb_check,
+        .max_args = 1,
+        .examples = {{"check", "the default file"},
+                     {"check ./new.yaml && mpctl reload", "before it is used"}},
+    },
+    {.name = "config",
+     .arguments = "[NAME]",
+     .summary = "the effective config, and where each value came from",
+     .group = GROUP_CONFIG,
+     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "explain",
+        .arguments = "[KEY]",
+        .summary = "what a config key means: type, default, example",
+        .details = "KEY is a path like limits.instances; without it all keys are listed.",
+        .group = GROUP_CONFIG,
+        .run = verb_explain,
+        .max_args = 1,
+        .examples = {{"explain limits.when_full", "one key"}, {"explain limits", "all in a section"}},
+    },
+    {
+        .name = "schema",
+        .summary = "the JSON Schema (draft-07) of the config, for editors",
+        .details = "Editors with a YAML language server complete and check the config with it.",
+        .group = GROUP_CONFIG,
+        .run = verb_schema,
+        .max_args = 0,
+        .examples = {{"schema > mpinetd.schema.json", "to a file"}},
+    },
+    {.name = "import",
+     .arguments = "FILE...",
+     .summary = "inetd.conf, xinetd.conf and units to YAML",
+     .group = GROUP_CONFIG,
+     .max_args = VERB_ANY_ARGS},
+    {.name = "export",
+     .arguments = "NAME --to systemd",
+     .summary = "a service as systemd units",
+     .group = GROUP_CONFIG,
+     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "ping",
+        .summary = "does the daemon answer?",
+        .details = "Exits 0 if it does and 6 if it does not: a health check.",
+        .group = GROUP_DAEMON,
+        .run = verb_ping,
+        .max_args = 0,
+        .options = OPTION(TIMEOUT),
+        .examples = {{"ping --timeout 2s -q", "for a health check"}},
+    },
+    {
+        .name = "version",
+        .summary = "versions of mpctl and of the daemon, if it answers",
+        .details = "It is no error when no daemon answers.",
+        .group = GROUP_DAEMON,
+        .run = verb_version,
+        .max_args = 0,
+    },
+    {.name = "upgrade",
+     .summary = "run the new binary in place, losing no connection",
+     .group = GROUP_DAEMON,
+     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "shutdown",
+        .summary = "end the daemon as SIGTERM does",
+        .details = "No more is accepted; running connections have shutdown.drain to end. Waits until the "
+                   "daemon has ended.",
+        .group = GROUP_DAEMON,
+        .run = verb_shutdown,
+        .max_args = 0,
+        .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
+    },
+    {.name = "help",
+     .arguments = "[VERB]",
+     .summary = "this help, or that of a verb",
+     .group = GROUP_HIDDEN,
+     .run = verb_help,
+     .max_args = 1},
+    {.name = "__man",
+     .arguments = "FILE",
+     .summary = "FILE with the verbs filled in, in scdoc(5)",
+     .group = GROUP_HIDDEN,
+     .run = verb_man,
+     .min_args = 1,
+     .max_args = 1},
+};
+
+const Verb *verb_find(const char *name) {
+    for (size_t i = 0; i < ELEMENTS(verbs); i++)
+        if (streq(verbs[i].name, name))
+            return &verbs[i];
+    return NULL;
+}
+
+const Verb *verb_get(size_t i) {
+    return i < ELEMENTS(verbs) ? &verbs[i] : NULL;
+}
+
+const char *verb_group_title(VerbGroup group) {
+    static const char *const titles[] = {
+        [GROUP_LOOK] = "Look",     [GROUP_ACT] = "Act",   [GROUP_CONFIG] = "Config",
+        [GROUP_DAEMON] = "Daemon", [GROUP_HIDDEN] = NULL,
+    };
+    return titles[group];
+}

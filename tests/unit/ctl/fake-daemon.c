@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/ctl/fake-daemon.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ctl/proto/frame.h"
+#include "daemon/base/addr.h"
+#include "daemon/base/clock.h"
+#include "tests/unit/ctl/sample.h"
+
+typedef struct Fake {
+    Sample sample;
+    FakeMode mode;
+    bool stop;
+} Fake;
+
+int fake_listen(const char *path) {
+    Addr addr;
+    int r = addr_set_unix(path, &addr);
+    if (r < 0)
+        return r;
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, &addr.sa, addr.len) < 0 || listen(fd, 16) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}
+
+static void answer_status(const Fake *f, const ApiRequest *r, Text *out) {
+    ApiService chosen[SAMPLE_SERVICES];
+    size_t n = 0;
+    for (size_t i = 0; i < strv_length(r->services); i++) {
+        const ApiService *s = sample_service(&f->sample, r->services[i]);
+        if (!s) {
+            api_encode_error(out, API_NO_SUCH_SERVICE, r->services[i], NULL, 0);
+            return;
+        }
+        chosen[n++] = *s;
+    }
+    if (r->services)
+        api_encode_status(out, &f->sample.daemon, chosen, n);
+    else
+        api_encode_status(out, &f->sample.daemon, f->sample.services, SAMPLE_SERVICES);
+}
+
+static void answer_describe(const Fake *f, const ApiRequest *r, Text *out) {
+    const ApiService *s = sample_service(&f->sample, r->service);
+    if (!s) {
+        api_encode_error(out, API_NO_SUCH_SERVICE, r->service, NULL, 0);
+        return;
+    }
+    ApiDescription d = sample_description(&f->sample, s);
+    api_encode_description(out, &d);
+}
+
+static void answer_instances(const Fake *f, const ApiRequest *r, Text *out) {
+    if (!r->more) {
+        api_encode_instances(out, f->sample.instances, SAMPLE_INSTANCES, false);
+        return;
+    }
+    api_encode_instances(out, f->sample.instances, 1, true);
+    api_encode_instances(out, f->sample.instances + 1, SAMPLE_INSTANCES - 1, false);
+}
+
+/* A stream has one more reply with one event, and ends. */
+static void answer_events(const Fake *f, const ApiRequest *r, Text *out) {
+    size_t n = r->last < 0 || r->last > SAMPLE_EVENTS ? SAMPLE_EVENTS : (size_t)r->last;
+    api_encode_events(out, f->sample.events + SAMPLE_EVENTS - n, n, r->more);
+    if (r->more)
+        api_encode_events(out, f->sample.events, 1, false);
+}
+
+static void answer_reload(const Fake *f, Method m, Text *out) {
+    DiagList diags = {0};
+    ApiReload reload = {
+        .ok = f->mode != FAKE_INVALID,
+        .generation = m == METHOD_RELOAD && f->mode != FAKE_INVALID ? 8 : 7,
+        .diagnostics = &diags,
+    };
+    if (reload.ok) {
+        reload.changes = sample_changes;
+        reload.n_changes = SAMPLE_CHANGES;
+    } else {
+        sample_diagnostics(&diags);
+    }
+    if (reload.ok || m == METHOD_CHECK_CONFIG)
+        api_encode_reload(out, &reload);
+    else
+        api_encode_invalid_config(out, &reload);
+    diag_list_done(&diags);
+}
+
+static void answer_act(const Fake *f, const ApiRequest *r, Text *out) {
+    const char *const *services = (const char *const *)r->services;
+    if (r->more)
+        api_encode_done(out, services, "echo: 3 running", true);
+    if (f->mode != FAKE_SLOW)
+        api_encode_done(out, services, NULL, false);
+}
+
+static void answer(Fake *f, const ApiRequest *r, Text *out) {
+    if (method_access(r->method) == METHOD_CHANGES && f->mode == FAKE_DENIED) {
+        api_encode_error(out, API_NOT_ALLOWED, method_name(r->method), NULL, 0);
+        return;
+    }
+    if (method_access(r->method) == METHOD_CHANGES && f->mode == FAKE_FAILED) {
+        api_encode_error(out, API_FAILED, "bind", NULL, EADDRINUSE);
+        return;
+    }
+    switch (r->method) {
+    case METHOD_GET_INFO:
+        api_encode_info(out, "0.1.0");
+        break;
+    case METHOD_GET_INTERFACE_DESCRIPTION:
+        if (api_encode_interface_description(out, r->interface) < 0)
+            api_encode_error(out, API_INTERFACE_NOT_FOUND, r->interface, NULL, 0);
+        break;
+    case METHOD_PING:
+        api_encode_ping(out, "0.1.0", 812);
+        break;
+    case METHOD_STATUS:
+        answer_status(f, r, out);
+        break;
+    case METHOD_DESCRIBE:
+        answer_describe(f, r, out);
+        break;
+    case METHOD_INSTANCES:
+        answer_instances(f, r, out);
+        break;
+    case METHOD_EVENTS:
+        answer_events(f, r, out);
+        break;
+    case METHOD_CHECK_CONFIG:
+    case METHOD_RELOAD:
+        answer_reload(f, r->method, out);
+        break;
+    case METHOD_START:
+    case METHOD_STOP:
+        answer_act(f, r, out);
+        break;
+    case METHOD_SHUTDOWN:
+        api_encode_empty(out, false);
+        f->stop = true;
+        break;
+    case _METHOD_MAX:
+        break;
+    }
+}
+
+static int handle(Fake *f, const char *message, size_t n, Text *out) {
+    ApiRequest request;
+    int r = api_decode(message, n, &request, out);
+    if (r != 0)
+        return r;
+    if (!request.oneway)
+        answer(f, &request, out);
+    api_request_done(&request);
+    return 0;
+}
+
+static int send_text(int fd, Text *out) {
+    for (size_t sent = 0; sent < out->len;) {
+        ssize_t n = send(fd, out->s + sent, out->len - sent, MSG_NOSIGNAL);
+        if (n < 0)
+            return -errno;
+        sent += (size_t)n;
+    }
+    text_reset(out);
+    return 0;
+}
+
+static void serve_client(Fake *f, int fd) {
+    Frame frame;
+    Text out = {0};
+    frame_init(&frame, 65536);
+    for (;;) {
+        char *space;
+        const char *message;
+        size_t n;
+        int r;
+        if (frame_space(&frame, &space, &n) < 0)
+            break;
+        ssize_t got = recv(fd, space, n, 0);
+        if (got <= 0)
+            break;
+        frame_advance(&frame, (size_t)got);
+        while ((r = frame_next(&frame, &message, &n)) > 0 && f->mode != FAKE_SILENT) {
+            if (f->mode == FAKE_GARBAGE)
+                text_add_n(&out, "HTTP/1.0 400 Bad Request\r\n", 27);
+            else if (handle(f, message, n, &out) < 0)
+                break;
+        }
+        if (r < 0 || send_text(fd, &out) < 0 || (r > 0 && f->mode != FAKE_SILENT) || f->stop)
+            break;
+    }
+    text_done(&out);
+    frame_done(&frame);
+}
+
+void fake_serve(int listen_fd, FakeMode mode) {
+    Fake fake = {.mode = mode};
+    sample_init(&fake.sample, clock_realtime_usec());
+    while (!fake.stop) {
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
+        if (mode != FAKE_HANGUP)
+            serve_client(&fake, fd);
+        (void)fd_close(fd);
+    }
+}

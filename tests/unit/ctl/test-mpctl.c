@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/* mpctl, the program (its path in MPCTL), against a fake daemon: exit statuses, and what is said where. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/text.h"
+#include "tests/unit/ctl/fake-daemon.h"
+
+#define WORDS_MAX 12
+
+typedef struct World {
+    char folder[64];
+    char socket[96];
+    pid_t fake; /* 0: none runs */
+} World;
+
+typedef struct Result {
+    int status;
+    Text out, err;
+} Result;
+
+static void stop_fake(World *w) {
+    if (w->fake > 0) {
+        (void)kill(w->fake, SIGKILL);
+        (void)waitpid(w->fake, NULL, 0);
+    }
+    w->fake = 0;
+    (void)unlink(w->socket);
+}
+
+/* It listens when this returns. */
+static void start_fake(World *w, FakeMode mode) {
+    stop_fake(w);
+    int fd = fake_listen(w->socket);
+    assert_true(fd >= 0);
+    w->fake = fork();
+    assert_true(w->fake >= 0);
+    if (w->fake == 0) {
+        fake_serve(fd, mode);
+        _exit(0);
+    }
+    (void)fd_close(fd);
+}
+
+static int set_up(void **state) {
+    World *w = calloc(1, sizeof(*w));
+    if (!w)
+        return -1;
+    (void)snprintf(w->folder, sizeof(w->folder), "/tmp/test-mpctl-XXXXXX");
+    if (!mkdtemp(w->folder)) {
+        free(w);
+        return -1;
+    }
+    (void)snprintf(w->socket, sizeof(w->socket), "%s/control.sock", w->folder);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    World *w = *state;
+    stop_fake(w);
+    (void)rmdir(w->folder);
+    free(w);
+    return 0;
+}
+
+/* In the child: a small environment of its own. */
+static void exec_mpctl(const World *w, const char *width, const char *const *words, int out, int err) {
+    const char *program = getenv("MPCTL");
+    char *argv[WORDS_MAX + 2] = {(char *)"mpctl"};
+    for (size_t i = 0; i < WORDS_MAX && words[i]; i++)
+        argv[i + 1] = (char *)words[i];
+    (void)dup2(out, STDOUT_FILENO);
+    (void)dup2(err, STDERR_FILENO);
+    (void)clearenv();
+    (void)setenv("LC_ALL", "C.UTF-8", 1);
+    (void)setenv("TZ", "UTC", 1);
+    (void)setenv("MPCTL_SOCKET", w->socket, 1);
+    if (width)
+        (void)setenv("COLUMNS", width, 1);
+    (void)execv(program ? program : "mpctl", argv);
+    _exit(127);
+}
+
+/* Both ends are small files, so that neither can block. */
+static int scratch(const World *w) {
+    int fd = open(w->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void slurp(int fd, Text *ret) {
+    char part[4096];
+    ssize_t n;
+    text_add(ret, "");
+    (void)lseek(fd, 0, SEEK_SET);
+    while ((n = read(fd, part, sizeof(part))) > 0)
+        text_add_n(ret, part, (size_t)n);
+    (void)fd_close(fd);
+}
+
+static Result run_wide(const World *w, const char *width, const char *const *words) {
+    Result r = {0};
+    int out = scratch(w), err = scratch(w), status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        exec_mpctl(w, width, words, out, err);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    r.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    slurp(out, &r.out);
+    slurp(err, &r.err);
+    return r;
+}
+
+#define RUN(w, ...) run_wide((w), NULL, (const char *const[]){__VA_ARGS__, NULL})
+
+static void result_done(Result *r) {
+    text_done(&r->out);
+    text_done(&r->err);
+}
+
+typedef struct Case {
+    FakeMode mode;
+    int status;
+    const char *words[WORDS_MAX];
+    const char *out; /* parts of stdout and stderr; NULL: it is empty */
+    const char *err;
+} Case;
+
+static const Case cases[] = {
+    {FAKE_NORMAL, 0, {NULL}, "● git      full", NULL},
+    {FAKE_NORMAL, 0, {"status"}, "(7 services: 3 ok, 1 disabled, 1 paused, 1 full, 1 failed)", NULL},
+    {FAKE_NORMAL, 0, {"status"}, "\"warming \\x1b[31mcache\\x0anow\"", NULL},
+    {FAKE_NORMAL,
+     0,
+     {"status"},
+     "tftp: exec: No such file or directory (/etc/mpinetd/services.d/tftp.yaml:4)",
+     NULL},
+    {FAKE_NORMAL, 0, {"status", "--failed"}, "× tftp", NULL},
+    {FAKE_NORMAL,
+     0,
+     {"status", "git"},
+     "● git - Git repositories, read only\n      State: full (50 of 50",
+     NULL},
+    {FAKE_NORMAL, 0, {"status", "gi*"}, "    Refused: access 12, rate 1 204", NULL},
+    {FAKE_NORMAL, 3, {"status", "tftp"}, " Last error: ", NULL},
+    {FAKE_NORMAL, 3, {"status", "git", "chargen"}, "○ chargen", NULL},
+    {FAKE_NORMAL, 3, {"status", "finger"}, "paused", NULL},
+    {FAKE_NORMAL, 4, {"status", "gti"}, NULL, "mpctl: no service 'gti'; did you mean 'git'?\n"},
+    {FAKE_NORMAL, 4, {"status", "tftp", "gti"}, "× tftp", "mpctl: no service 'gti'"},
+    {FAKE_NORMAL, 4, {"status", "x*"}, NULL, "mpctl: no service matches 'x*'\nhint: "},
+    {FAKE_NORMAL, 4, {"status", "\033[2J"}, NULL, "\\x1b[2J"},
+    {FAKE_NORMAL, 4, {"--json", "status", "gti"}, "\"services\":[]", "mpctl: no service 'gti'"},
+    {FAKE_NORMAL, 0, {"--plain", "-o", "service,state", "status", "git"}, "git\tfull\n", NULL},
+    {FAKE_NORMAL, 0, {"-o", "help"}, "LAST-ERROR", NULL},
+    {FAKE_NORMAL, 2, {"-o", "STAET"}, NULL, "mpctl: no column 'STAET'; did you mean 'STATE'?"},
+    {FAKE_NORMAL, 0, {"is-active", "git", "echo"}, NULL, NULL},
+    {FAKE_NORMAL, 3, {"is-active", "git", "tftp"}, NULL, NULL},
+    {FAKE_NORMAL, 4, {"is-active", "tftp", "nope"}, NULL, "mpctl: no service 'nope'"},
+    {FAKE_NORMAL, 2, {"is-active"}, NULL, "mpctl: 'is-active' needs NAME...\n"},
+    {FAKE_NORMAL, 0, {"ps"}, "30161  git      198.51.100.7:40112  running", NULL},
+    {FAKE_NORMAL, 0, {"ps", "--plain", "-o", "pid", "git"}, "30161\n", NULL},
+    {FAKE_NORMAL, 0, {"ps", "echo"}, "no instances\n", NULL},
+    {FAKE_NORMAL, 4, {"ps", "nope"}, NULL, "mpctl: no service 'nope'"},
+    {FAKE_NORMAL, 0, {"events"}, "git[30161] 198.51.100.7:40112 ended: exit 0 after 4.1 s\n", NULL},
+    {FAKE_NORMAL, 0, {"events"}, "web[29000]: evil \\x1b]0;title\\x07\\x0aforged line\n", NULL},
+    {FAKE_NORMAL, 0, {"events", "-f", "-n", "0"}, "mpinetd: generation 7\n", NULL},
+    {FAKE_NORMAL,
+     0,
+     {"events", "--plain"},
+     "Z\tinfo\trefused\tgit\t-\t198.51.100.7:40113\trefused: per_source\n",
+     NULL},
+    {FAKE_NORMAL, 4, {"events", "--service", "gti"}, NULL, "did you mean 'git'?"},
+    {FAKE_NORMAL, 0, {"start", "echo", "git"}, "echo: started\ngit: started\n", "echo: 3 running\n"},
+    {FAKE_NORMAL, 0, {"stop", "-q", "echo"}, NULL, NULL},
+    {FAKE_NORMAL, 0, {"stop", "echo", "--no-wait"}, "echo: stopping\n", NULL},
+    {FAKE_NORMAL, 4, {"stop", "ech"}, NULL, "mpctl: no service 'ech'; did you mean 'echo'?"},
+    {FAKE_NORMAL, 2, {"stop"}, NULL, "mpctl: 'stop' needs NAME..."},
+    {FAKE_NORMAL,
+     0,
+     {"reload"},
+     "generation 8:\n  + finger  new: tcp:79\n  ~ git  limits.instances 50 → 80\n"
+     "  - chargen\n  ~ mpinetd  log.level info → debug\n",
+     NULL},
+    {FAKE_NORMAL, 0, {"reload", "--dry-run"}, "nothing changed yet", NULL},
+    {FAKE_NORMAL, 2, {"reload", "x"}, NULL, "mpctl: 'reload' takes no arguments"},
+    {FAKE_NORMAL, 2, {"status", "-f"}, NULL, "mpctl: 'status' takes no option --follow"},
+    {FAKE_NORMAL, 0, {"ping"}, "mpinetd 0.1.0 answers, pid 812\n", NULL},
+    {FAKE_NORMAL, 0, {"version"}, "mpinetd 0.1.0 (pid 812)\n", NULL},
+    {FAKE_NORMAL, 0, {"--version"}, "mpctl ", NULL},
+    {FAKE_NORMAL, 0, {"--help"}, "Usage: mpctl", NULL},
+    {FAKE_NORMAL, 0, {"-h", "stop"}, "Usage: mpctl stop", NULL},
+    {FAKE_NORMAL,
+     2,
+     {"stauts"},
+     NULL,
+     "mpctl: unknown verb 'stauts'; did you mean 'status'?\nhint: try 'mpctl --help'\n"},
+    {FAKE_NORMAL, 2, {"top"}, NULL, "mpctl: 'top' is not in this version\n"},
+    {FAKE_NORMAL, 2, {"kill", "-s", "TERM", "echo"}, NULL, "mpctl: 'kill' is not in this version\n"},
+    {FAKE_NORMAL, 2, {"--nope"}, NULL, "mpctl: unknown option '--nope'"},
+    {FAKE_NORMAL,
+     6,
+     {"-s", "/nonexistent/x", "status"},
+     NULL,
+     "mpctl: mpinetd is not running (nothing listens at /nonexistent/x)\nhint: "},
+    {FAKE_NORMAL, 0, {"-s", "/nonexistent/x", "version"}, "mpinetd is not running\n", NULL},
+    {FAKE_DENIED,
+     5,
+     {"reload"},
+     NULL,
+     "mpctl: reload needs the right to manage mpinetd\nhint: run it as root, or add "
+     "your user or group to control.manage\n"},
+    {FAKE_DENIED, 5, {"stop", "echo"}, NULL, "mpctl: stop needs the right"},
+    {FAKE_DENIED, 5, {"shutdown"}, NULL, "mpctl: shutdown needs the right"},
+    {FAKE_DENIED, 0, {"reload", "--dry-run"}, "would change", NULL},
+    {FAKE_DENIED,
+     5,
+     {"--json", "reload"},
+     "{\"error\":\"dev.mpinetd.Control.NotAllowed\",\"parameters\":{\"method\"",
+     "mpctl: reload needs the right"},
+    {FAKE_INVALID,
+     1,
+     {"reload"},
+     NULL,
+     "services.d/web.yaml:7:7: error: unknown key 'per_sorce' in limits [unknown-key]"},
+    {FAKE_INVALID, 1, {"reload"}, NULL, "2 errors in 2 files; generation 7 stays in force\n"},
+    {FAKE_INVALID, 1, {"reload", "--dry-run"}, NULL, "2 errors in 2 files; generation 7 stays in force\n"},
+    {FAKE_INVALID, 1, {"--json", "reload"}, "\"error\":\"dev.mpinetd.Control.InvalidConfig\"", "mpctl: "},
+    {FAKE_INVALID,
+     1,
+     {"--json", "reload", "--dry-run"},
+     "{\"ok\":false,\"generation\":7,\"diagnostics\":[{",
+     "mpctl: "},
+    {FAKE_FAILED, 1, {"start", "echo"}, NULL, "mpctl: bind: Address already in use\n"},
+    {FAKE_HANGUP, 6, {"ping"}, NULL, "mpctl: mpinetd closed the connection without an answer\n"},
+    {FAKE_SILENT, 6, {"ping", "--timeout", "50ms"}, NULL, "mpctl: mpinetd does not answer in time\n"},
+    {FAKE_GARBAGE, 1, {"ping"}, NULL, "mpctl: what listens there does not talk as mpinetd does\n"},
+    {FAKE_SLOW,
+     1,
+     {"stop", "echo", "--timeout", "50ms"},
+     NULL,
+     "mpctl: not done in time; mpinetd goes on with it\n"},
+    {FAKE_SLOW, 0, {"stop", "echo", "--no-wait"}, "echo: stopping\n", NULL},
+};
+
+static bool says(const Text *text, const char *part) {
+    return part ? strstr(text->s, part) != NULL : text->len == 0;
+}
+
+static void test_cases(void **state) {
+    World *w = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        const Case *c = &cases[i];
+        if (i == 0 || c->mode != cases[i - 1].mode)
+            start_fake(w, c->mode);
+        Result r = run_wide(w, NULL, c->words);
+        if (r.status != c->status || !says(&r.out, c->out) || !says(&r.err, c->err))
+            print_error("case %zu (%s %s): exit %d\n--- stdout\n%s--- stderr\n%s", i,
+                        c->words[0] ? c->words[0] : "", c->words[0] && c->words[1] ? c->words[1] : "",
+                        r.status, r.out.s, r.err.s);
+        assert_int_equal(r.status, c->status);
+        assert_true(says(&r.out, c->out));
+        assert_true(says(&r.err, c->err));
+        result_done(&r);
+    }
+}
+
+/* Nothing that the daemon passes on reaches the terminal as a control, in any form of output. */
+static void test_no_controls(void **state) {
+    static const char *const words[][4] = {
+        {NULL},     {"status", "web"},     {"--plain"}, {"ps"},           {"ps", "--plain"},
+        {"events"}, {"events", "--plain"}, {"--json"},  {"--json", "ps"}, {"--json", "events"},
+    };
+    World *w = *state;
+    start_fake(w, FAKE_NORMAL);
+    for (size_t i = 0; i < ELEMENTS(words); i++) {
+        Result r = run_wide(w, NULL, words[i]);
+        assert_int_equal(r.status, 0);
+        for (const char *s = r.out.s; *s; s++)
+            assert_true((unsigned char)*s >= 0x20 || *s == '\n' || *s == '\t');
+        result_done(&r);
+    }
+}
+
+/* Three widths: no line of the table is wider, and names and states are whole. */
+static void test_widths(void **state) {
+    static const char *const widths[] = {"132", "80", "59"};
+    static const char *const none[] = {NULL};
+    World *w = *state;
+    start_fake(w, FAKE_NORMAL);
+    for (size_t i = 0; i < ELEMENTS(widths); i++) {
+        Result r = run_wide(w, widths[i], none);
+        assert_int_equal(r.status, 0);
+        char *line = strstr(r.out.s, "\n\n") + 2, *end = strstr(line, "\n\n");
+        assert_non_null(end);
+        *end = '\0';
+        assert_non_null(strstr(line, "● rsync    listening"));
+        for (char *next; line; line = next) {
+            next = strchr(line, '\n');
+            if (next)
+                *next++ = '\0';
+            assert_true(utf8_columns(line) <= (size_t)atol(widths[i]));
+        }
+        result_done(&r);
+    }
+}
+
+static json_t *parse_only(const Text *text) {
+    json_t *root = json_loadb(text->s, text->len, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(root);
+    return root;
+}
+
+static void test_json(void **state) {
+    World *w = *state;
+    start_fake(w, FAKE_NORMAL);
+    Result r = RUN(w, "--json", "status", "git", "echo");
+    json_t *root = parse_only(&r.out);
+    assert_int_equal(json_integer_value(json_object_get(root, "api")), 1);
+    assert_int_equal(json_array_size(json_object_get(root, "services")), 2);
+    json_decref(root);
+    result_done(&r);
+    r = RUN(w, "ps", "--json");
+    root = parse_only(&r.out);
+    assert_int_equal(json_array_size(json_object_get(root, "instances")), 3);
+    json_decref(root);
+    result_done(&r);
+    /* One object a line. */
+    r = RUN(w, "events", "--json", "-n", "3");
+    size_t lines = 0;
+    for (char *line = r.out.s, *end; (end = strchr(line, '\n')); line = end + 1, lines++) {
+        *end = '\0';
+        root = json_loads(line, 0, NULL);
+        assert_true(json_is_object(root));
+        json_decref(root);
+    }
+    assert_int_equal(lines, 3);
+    result_done(&r);
+}
+
+static void test_shutdown(void **state) {
+    World *w = *state;
+    start_fake(w, FAKE_NORMAL);
+    Result r = RUN(w, "shutdown");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.out.s, "mpinetd has ended\n");
+    result_done(&r);
+    /* The daemon is gone, and its socket's node is stale. */
+    r = RUN(w, "ping");
+    assert_int_equal(r.status, 6);
+    result_done(&r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_cases, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_controls, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_widths, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_json, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_shutdown, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
