@@ -12,7 +12,7 @@ static const OptionRow rows[_OPTION_MAX] = {
     [OPTION_JSON] = {"json", '\0', NULL, "one JSON document, as the daemon's interface has it"},
     [OPTION_PLAIN] = {"plain", '\0', NULL, "tab separated, no header, nothing cut: for scripts"},
     [OPTION_COLUMNS] = {"columns", 'o', "COLUMNS",
-                        "columns of a table: A,B or +A,B to add some; help lists them"},
+                        "choose columns: A,B, or +A,B to add; help lists them"},
     [OPTION_COLOR] = {"color", '\0', "WHEN", "auto (on a terminal), always or never"},
     [OPTION_QUIET] = {"quiet", 'q', NULL, "print errors only"},
     [OPTION_HELP] = {"help", 'h', NULL, "this help, or that of a verb"},
