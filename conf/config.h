@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* A loaded configuration: typed, checked, immutable, reference-counted. Knows nothing of YAML. What a key means stands in
- * mpinetd.yaml(5) and in the key table (schema.c). Durations are microseconds, USEC_INFINITY for none. */
+/* A loaded configuration: typed, checked, immutable, reference-counted. Knows nothing of YAML. What a key
+ * means stands in mpinetd.yaml(5) and in the key table (schema.c). Durations are microseconds, USEC_INFINITY
+ * for none. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -122,7 +123,7 @@ typedef struct ListenConfig {
     int fast_open;
     int64_t mark;
     int receive_buffer, send_buffer;
-    mode_t mode; /* of a UNIX socket's node: 0666 */
+    mode_t mode;                  /* of a UNIX socket's node: 0666 */
     char *user_name, *group_name; /* of the node, as written; NULL: not given */
     uid_t user;                   /* looked up; (uid_t)-1: leave it */
     gid_t group;
@@ -143,12 +144,12 @@ typedef struct ResourceConfig {
     bool has_nice, has_oom_score_adjust, has_io_priority, has_cpus;
     int nice;
     int oom_score_adjust;
-    int io_priority; /* as ioprio_set(2) takes it */
+    int io_priority;   /* as ioprio_set(2) takes it */
     uint64_t cpus[16]; /* a mask of up to 1024 processors, as sched_setaffinity(2) takes it */
 } ResourceConfig;
 
-/* Identity and program, looked up in the user data base and the file system when the config is loaded, so that nothing is
- * looked up at a connection. Filled by service_config_resolve(). */
+/* Identity and program, looked up in the user data base and the file system when the config is loaded, so
+ * that nothing is looked up at a connection. Filled by service_config_resolve(). */
 typedef struct Resolved {
     bool ok;
     char *program; /* absolute path */
@@ -203,8 +204,8 @@ typedef struct ServiceConfig {
 
 typedef struct Config {
     unsigned refs;
-    char *path; /* of the file, as given */
-    char **files; /* every file read, path first */
+    char *path;           /* of the file, as given */
+    char **files;         /* every file read, path first */
     char *control_socket; /* NULL: the default */
     mode_t control_mode;
     char *control_group; /* as written, or NULL */
@@ -228,20 +229,21 @@ DEFINE_CLEANUP(Config *, config_unref);
 #define CLEANUP_CONFIG CLEANUP(config_unrefp)
 ServiceConfig *config_find(const Config *c, const char *name);
 
-/* Makes the config of `mpinetd --try`: one per-connection service "try" with these endpoints and this command, as the
- * caller. Returns 0 with @ret, or -EINVAL with @diags. */
+/* Makes the config of `mpinetd --try`: one per-connection service "try" with these endpoints and this
+ * command, as the caller. Returns 0 with @ret, or -EINVAL with @diags. */
 struct LoadContext;
-int config_new_try(char *const *endpoints, char *const *command, const struct LoadContext *context, DiagList *diags,
-                   Config **ret);
+int config_new_try(char *const *endpoints, char *const *command, const struct LoadContext *context,
+                   DiagList *diags, Config **ret);
 
-/* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can set), so that
- * an open one serves for the other. Pure. */
+/* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can
+ * set), so that an open one serves for the other. Pure. */
 bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b);
 
-/* What differs between two versions of a service, for the plan of a reload: calls @emit with each key's path and its old
- * and new value as text ("limits.instances", "50", "80"; "" for not given). Values of `environment` are not shown ("…").
- * Pure. Returns the number of differences. */
+/* What differs between two versions of a service, for the plan of a reload: calls @emit with each key's path
+ * and its old and new value as text ("limits.instances", "50", "80"; "" for not given). Values of
+ * `environment` are not shown ("…"). Pure. Returns the number of differences. */
 typedef void (*ConfigDiffEmit)(const char *key, const char *from, const char *to, void *userdata);
-size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit, void *userdata);
+size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit,
+                           void *userdata);
 /* The same for what stands outside of the services: control, log, shutdown. */
 size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit, void *userdata);
