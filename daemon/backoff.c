@@ -10,8 +10,8 @@ static uint64_t doubled(uint64_t delay, unsigned times, uint64_t max) {
     return delay < max ? delay : max;
 }
 
-uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint64_t max_delay_usec, bool failed,
-                        uint64_t lived_usec, uint64_t now_usec) {
+uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint64_t max_delay_usec,
+                        bool failed, uint64_t lived_usec, uint64_t now_usec) {
     if (!failed && lived_usec >= BACKOFF_QUICK_USEC) {
         *b = (Backoff){0};
         return 0;

@@ -15,11 +15,13 @@ typedef struct Backoff {
 /* A clean end is charged only when the process lived shorter than this. */
 #define BACKOFF_QUICK_USEC 1000000ULL
 
-/* Says what the end of a process at @now_usec, which failed or not and lived for @lived_usec, costs: returns the delay
- * before the next start. 0 up to @limit charged ends in its time; beyond that @delay_usec, doubling with each further one
- * up to @max_delay_usec. An end that is not charged (clean, and not quick) forgets everything. */
-uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint64_t max_delay_usec, bool failed,
-                        uint64_t lived_usec, uint64_t now_usec);
+/* Says what the end of a process at @now_usec, which failed or not and lived for @lived_usec, costs: returns
+ * the delay before the next start. 0 up to @limit charged ends in its time; beyond that @delay_usec, doubling
+ * with each further one up to @max_delay_usec. An end that is not charged (clean, and not quick) forgets
+ * everything. */
+uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint64_t max_delay_usec,
+                        bool failed, uint64_t lived_usec, uint64_t now_usec);
 
-/* A retry that has no limit of its own (binding an address, looking a program up): min, 2 min, 4 min … max. */
+/* A retry that has no limit of its own (binding an address, looking a program up): min, 2 min, 4 min … max.
+ */
 uint64_t backoff_retry_delay(unsigned *level, uint64_t min_usec, uint64_t max_usec);

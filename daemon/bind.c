@@ -42,14 +42,15 @@ int bind_set_options(int fd, const ListenConfig *c, const char **ret_step) {
 /* What has to stand before bind(2). */
 static int set_bind_options(int fd, const ListenConfig *c, int family, int type, const char **ret_step) {
     int r = 0;
-    /* Without it a restart would wait for old connections to time out. Never for UDP, where it would let another
-     * process bind the same port and take what is ours: socket(7). */
+    /* Without it a restart would wait for old connections to time out. Never for UDP, where it would let
+     * another process bind the same port and take what is ours: socket(7). */
     if (family != AF_UNIX && type == SOCK_STREAM)
         r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1, "socket", ret_step);
     if (r >= 0 && c->reuse_port)
         r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1, "reuse_port", ret_step);
     if (r >= 0 && family == AF_INET6)
-        r = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, c->endpoint.both_families || c->only_v6, "only_v6", ret_step);
+        r = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, c->endpoint.both_families || c->only_v6, "only_v6",
+                    ret_step);
     if (r >= 0 && c->freebind)
         r = family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1, "freebind", ret_step)
                                : set_int(fd, IPPROTO_IP, IP_FREEBIND, 1, "freebind", ret_step);
@@ -124,8 +125,8 @@ int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret
     if (port != 0)
         addr_set_port(&addr, port);
     *ret_step = "socket";
-    /* A listener that is never accepted on by the daemon goes to processes that expect it to block; the others are made
-     * non-blocking when they are armed. */
+    /* A listener that is never accepted on by the daemon goes to processes that expect it to block; the
+     * others are made non-blocking when they are armed. */
     CLEANUP_CLOSE int fd = socket(family, type | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;

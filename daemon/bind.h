@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Opening the socket of an endpoint: create, options, bind, listen. Stale UNIX nodes are replaced, live ones never. */
+/* Opening the socket of an endpoint: create, options, bind, listen. Stale UNIX nodes are replaced, live ones
+ * never. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -14,16 +15,16 @@ typedef struct BoundSocket {
     ino_t ino;
 } BoundSocket;
 
-/* Opens address @i of @config's endpoint, with @port in place of the endpoint's if it is not 0. Returns 0 with @ret, or a
- * negative errno and in *@ret_step what failed ("socket", "device", "bind", "listen", …). -EADDRINUSE: also a live UNIX
- * socket; -EEXIST: something that is no socket stands at the path. */
+/* Opens address @i of @config's endpoint, with @port in place of the endpoint's if it is not 0. Returns 0
+ * with @ret, or a negative errno and in *@ret_step what failed ("socket", "device", "bind", "listen", …).
+ * -EADDRINUSE: also a live UNIX socket; -EEXIST: something that is no socket stands at the path. */
 int bind_socket(const ListenConfig *config, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step);
 
 /* Removes the node of a UNIX socket if it is still the one with @dev and @ino. */
 void bind_remove_node(const char *path, dev_t dev, ino_t ino);
 
-/* Whether somebody listens on the UNIX socket at @addr: 1 live, 0 stale, -ENOENT nothing there, -EEXIST no socket, or
- * another negative errno. @type as for socket(2). */
+/* Whether somebody listens on the UNIX socket at @addr: 1 live, 0 stale, -ENOENT nothing there, -EEXIST no
+ * socket, or another negative errno. @type as for socket(2). */
 int bind_probe_node(const Addr *addr, int type);
 
 /* Sets the options that an open listener takes as well as a new one. */

@@ -44,7 +44,8 @@ static void collect(const char *key, const char *from, const char *to, void *use
         .from = from ? strdup(from) : NULL,
         .to = to ? strdup(to) : NULL,
     };
-    if ((c->service && !change.service) || (key && !change.key) || (from && !change.from) || (to && !change.to)) {
+    if ((c->service && !change.service) || (key && !change.key) || (from && !change.from) ||
+        (to && !change.to)) {
         free_change(&change);
         c->failed = true;
         return;
@@ -78,7 +79,7 @@ int changes_between(const Config *from, const Config *to, Changes *ret) {
     (void)config_diff_globals(from, to, collect, &c);
     size_t a = 0, b = 0;
     while (a < from->n_services || b < to->n_services) {
-        int order = a == from->n_services   ? 1
+        int order = a == from->n_services ? 1
                     : b == to->n_services ? -1
                                           : strcmp(from->services[a]->name, to->services[b]->name);
         if (order < 0) {

@@ -11,22 +11,14 @@
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static const char *const variable_names[_ENV_VARIABLE_MAX] = {
-    [ENV_MP_INSTANCE] = "MP_INSTANCE",
-    [ENV_MP_STATUS_FD] = "MP_STATUS_FD",
-    [ENV_LISTEN_PID] = "LISTEN_PID",
-    [ENV_LISTEN_FDS] = "LISTEN_FDS",
-    [ENV_LISTEN_FDNAMES] = "LISTEN_FDNAMES",
-    [ENV_PROTO] = "PROTO",
-    [ENV_TCPREMOTEIP] = "TCPREMOTEIP",
-    [ENV_TCPREMOTEPORT] = "TCPREMOTEPORT",
-    [ENV_TCPLOCALIP] = "TCPLOCALIP",
-    [ENV_TCPLOCALPORT] = "TCPLOCALPORT",
-    [ENV_REMOTE_ADDR] = "REMOTE_ADDR",
-    [ENV_REMOTE_PORT] = "REMOTE_PORT",
-    [ENV_UNIXREMOTEEUID] = "UNIXREMOTEEUID",
-    [ENV_UNIXREMOTEEGID] = "UNIXREMOTEEGID",
-    [ENV_UNIXREMOTEPID] = "UNIXREMOTEPID",
-    [ENV_UNIXLOCALPATH] = "UNIXLOCALPATH",
+    [ENV_MP_INSTANCE] = "MP_INSTANCE",       [ENV_MP_STATUS_FD] = "MP_STATUS_FD",
+    [ENV_LISTEN_PID] = "LISTEN_PID",         [ENV_LISTEN_FDS] = "LISTEN_FDS",
+    [ENV_LISTEN_FDNAMES] = "LISTEN_FDNAMES", [ENV_PROTO] = "PROTO",
+    [ENV_TCPREMOTEIP] = "TCPREMOTEIP",       [ENV_TCPREMOTEPORT] = "TCPREMOTEPORT",
+    [ENV_TCPLOCALIP] = "TCPLOCALIP",         [ENV_TCPLOCALPORT] = "TCPLOCALPORT",
+    [ENV_REMOTE_ADDR] = "REMOTE_ADDR",       [ENV_REMOTE_PORT] = "REMOTE_PORT",
+    [ENV_UNIXREMOTEEUID] = "UNIXREMOTEEUID", [ENV_UNIXREMOTEEGID] = "UNIXREMOTEEGID",
+    [ENV_UNIXREMOTEPID] = "UNIXREMOTEPID",   [ENV_UNIXLOCALPATH] = "UNIXLOCALPATH",
 };
 
 static size_t name_length(const char *assignment) {
@@ -222,7 +214,8 @@ static int set_unix(EnvBuilder *b, const Addr *peer, const Addr *local, const st
     return r;
 }
 
-int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local, const struct ucred *credentials) {
+int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local,
+                               const struct ucred *credentials) {
     if (peer->sa.sa_family == AF_UNIX)
         return set_unix(b, peer, local, credentials);
     return set_inet(b, peer, local);

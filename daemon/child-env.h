@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The environment of a process: a base that is the same for each process of a service, built when the config is loaded, and the
- * variables of one process behind it. What `environment` sets wins over everything. */
+/* The environment of a process: a base that is the same for each process of a service, built when the config
+ * is loaded, and the variables of one process behind it. What `environment` sets wins over everything. */
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,12 +39,13 @@ typedef struct ChildEnv {
     uint32_t overridden; /* bit of each EnvVariable that `environment` sets */
 } ChildEnv;
 
-/* Builds the base for @service: PATH, LANG, HOME and the like of its user, MP_SERVICE, what pass_environment takes from
- * the daemon's own environment @env, and `environment`. 0 or -ENOMEM. */
+/* Builds the base for @service: PATH, LANG, HOME and the like of its user, MP_SERVICE, what pass_environment
+ * takes from the daemon's own environment @env, and `environment`. 0 or -ENOMEM. */
 int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *env);
 void child_env_done(ChildEnv *e);
 
-/* The whole environment of one process. One is enough for all services, used one after the other. Starts as {0}. */
+/* The whole environment of one process. One is enough for all services, used one after the other. Starts as
+ * {0}. */
 typedef struct EnvBuilder {
     const ChildEnv *of;
     char **envp; /* owned; its strings are the base's and those in `bytes` */
@@ -58,11 +59,13 @@ void env_builder_done(EnvBuilder *b);
 /* Starts with the base @e alone. 0 or -ENOMEM. */
 int env_builder_begin(EnvBuilder *b, const ChildEnv *e);
 /* Sets one variable; nothing when `environment` has it. -E2BIG when it does not fit. */
-int env_builder_set(EnvBuilder *b, EnvVariable v, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int env_builder_set(EnvBuilder *b, EnvVariable v, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* LISTEN_PID with room for the child to write its own pid, LISTEN_FDS and LISTEN_FDNAMES. */
 int env_builder_set_listen(EnvBuilder *b, size_t n_fds, const char *names);
 /* UCSPI's and systemd's variables of a TCP or UNIX connection (@credentials for the latter). */
 struct ucred;
-int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local, const struct ucred *credentials);
+int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local,
+                               const struct ucred *credentials);
 /* NULL-terminated; valid until the next call with @b. */
 char **env_builder_finish(EnvBuilder *b);

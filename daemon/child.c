@@ -74,7 +74,8 @@ static long step_fds(ChildPlan *p) {
     return r == -ENOSYS ? 0 : r;
 }
 
-/* A new session; and no signal blocked: their handling is at its default already, as the daemon sets it at its start. */
+/* A new session; and no signal blocked: their handling is at its default already, as the daemon sets it at
+ * its start. */
 static long step_session(ChildPlan *p) {
     (void)p;
     uint64_t none = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The child between fork and exec: one fixed list of steps over data that was worked out before. It runs in memory shared with
- * the daemon (clone(2), CLONE_VM) until exec, so it calls nothing of libc, touches no errno and takes no lock: system
- * calls only, made in assembly. How far it got stands in its plan. */
+/* The child between fork and exec: one fixed list of steps over data that was worked out before. It runs in
+ * memory shared with the daemon (clone(2), CLONE_VM) until exec, so it calls nothing of libc, touches no
+ * errno and takes no lock: system calls only, made in assembly. How far it got stands in its plan. */
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,8 +12,8 @@
 #include "conf/config.h"
 #include "daemon/base/strtab.h"
 
-/* In the order in which they are taken. `limit`, `cgroup` and `namespaces` are steps of the contract that no built part
- * takes yet. */
+/* In the order in which they are taken. `limit`, `cgroup` and `namespaces` are steps of the contract that no
+ * built part takes yet. */
 typedef enum SpawnStep {
     STEP_LIMIT, /* fork itself: a limit of processes or memory */
     STEP_FORK,
@@ -57,11 +57,12 @@ typedef struct ChildPlan {
     bool set_umask;
     mode_t umask;
     const ResourceConfig *resources;
-    const RlimitConfig *restore_nofile; /* the daemon's own original limit, or NULL when it never changed it */
+    const RlimitConfig
+        *restore_nofile; /* the daemon's own original limit, or NULL when it never changed it */
     rlim_t restore_nofile_hard;
     bool no_new_privileges;
-    /* What is of this process. Moves are done in order; `saved` says which sources were first to be brought above all
-     * targets because a target would overwrite them. */
+    /* What is of this process. Moves are done in order; `saved` says which sources were first to be brought
+     * above all targets because a target would overwrite them. */
     FdMove moves[CHILD_FDS_MAX];
     size_t n_moves;
     int first_closed; /* every descriptor from here on is closed */
@@ -70,6 +71,6 @@ typedef struct ChildPlan {
     volatile int error; /* errno of `step`, or 0 */
 } ChildPlan;
 
-/* The function for clone(2): takes the steps on the ChildPlan @plan and execs, or ends the child with its step and errno in
- * the plan. Never returns. */
+/* The function for clone(2): takes the steps on the ChildPlan @plan and execs, or ends the child with its
+ * step and errno in the plan. Never returns. */
 int child_main(void *plan);

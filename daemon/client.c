@@ -50,8 +50,9 @@ static void watch_request(Client *c) {
         c->deadline = sd_event_source_disable_unref(c->deadline);
         return;
     }
-    if (!c->deadline && sd_event_add_time_relative(c->loop, &c->deadline, CLOCK_MONOTONIC, CLIENT_REQUEST_TIME_USEC,
-                                                   USEC_PER_SEC, on_deadline, c) < 0)
+    if (!c->deadline &&
+        sd_event_add_time_relative(c->loop, &c->deadline, CLOCK_MONOTONIC, CLIENT_REQUEST_TIME_USEC,
+                                   USEC_PER_SEC, on_deadline, c) < 0)
         c->failed = true;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* A client of the control socket: its credentials, the bytes to and from it, and what it waits for. Everything that it can make us
- * keep is bounded; one that does not keep to the rules loses its connection, and nothing else happens. */
+/* A client of the control socket: its credentials, the bytes to and from it, and what it waits for.
+ * Everything that it can make us keep is bounded; one that does not keep to the rules loses its connection,
+ * and nothing else happens. */
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
@@ -10,7 +11,8 @@
 #include "daemon/base/list.h"
 #include "daemon/manager.h"
 
-/* A request's longest; how much may wait to be read by a client before it takes no more requests; and before it is let go. */
+/* A request's longest; how much may wait to be read by a client before it takes no more requests; and before
+ * it is let go. */
 #define CLIENT_REQUEST_MAX ((size_t)64 << 10)
 #define CLIENT_OUTPUT_PAUSE ((size_t)256 << 10)
 #define CLIENT_FOLLOW_MAX ((size_t)1 << 20)

@@ -23,8 +23,8 @@ static bool matches_any(char *const *patterns, const char *name) {
     return false;
 }
 
-/* The services that @patterns (names or globs; NULL: all) mean, in @ret (to be freed). When one of them means none, -ENOENT
- * with it in *ret_missing. */
+/* The services that @patterns (names or globs; NULL: all) mean, in @ret (to be freed). When one of them means
+ * none, -ENOENT with it in *ret_missing. */
 static int select_services(const Calls *calls, char *const *patterns, Service ***ret, size_t *ret_n,
                            const char **ret_missing) {
     const ServiceSet *set = manager_services(calls->manager);
@@ -97,7 +97,8 @@ static bool event_is_of(const ApiEvent *e, const char *service) {
 }
 
 /* The peer as the client may see it: an event was written with what log.addresses said then. */
-static void answer_events(const EventRing *ring, Client *client, const char *service, int64_t last, bool continues) {
+static void answer_events(const EventRing *ring, Client *client, const char *service, int64_t last,
+                          bool continues) {
     size_t wanted = last < 0 ? EVENTS_DEFAULT : (size_t)last, n = 0, first = ring->n;
     if (wanted > ring->n)
         wanted = ring->n;
@@ -159,7 +160,7 @@ static bool collect_part(Calls *calls, Client *client, Part *part) {
         int order = client->list_service ? strcmp(s->name, client->list_service) : 1;
         if (order < 0 || (client->list_only && !streq(s->name, client->list_only)))
             continue;
-        LIST_FOREACH(i, &s->instances, Instance, link) {
+        LIST_FOREACH (i, &s->instances, Instance, link) {
             if (order == 0 && i->number <= client->list_after)
                 continue;
             if (part->n == LIST_PART)
@@ -207,7 +208,7 @@ static void answer_all_instances(Calls *calls, Client *client, Service *const *s
     }
     n = 0;
     for (size_t k = 0; k < n_services; k++) {
-        LIST_FOREACH(i, &services[k]->instances, Instance, link) {
+        LIST_FOREACH (i, &services[k]->instances, Instance, link) {
             snapshot_instance(i, addresses, peers[n], &items[n]);
             n++;
         }
@@ -263,7 +264,7 @@ static void call_describe(Calls *calls, Client *client, ApiRequest *r) {
         return;
     }
     LogAddresses addresses = addresses_for(calls, client);
-    LIST_FOREACH(instance, &s->instances, Instance, link) {
+    LIST_FOREACH (instance, &s->instances, Instance, link) {
         snapshot_instance(instance, addresses, peers[i], &instances[i]);
         i++;
     }
@@ -371,7 +372,8 @@ static const Service *still_missing(const Calls *calls, const Client *client) {
 
 static void answer_failed_start(Client *client, const Service *s) {
     if (s->state == SERVICE_DISABLED)
-        api_encode_error(client_out(client), API_INVALID_STATE, s->name, "it has 'enabled: false' in its config", 0);
+        api_encode_error(client_out(client), API_INVALID_STATE, s->name,
+                         "it has 'enabled: false' in its config", 0);
     else
         api_encode_error(client_out(client), API_FAILED, s->last_error.step,
                          s->last_error.message ? s->last_error.message : "it could not be started",
@@ -403,26 +405,20 @@ void calls_check_wait(Calls *calls, Client *client) {
 typedef void (*Call)(Calls *calls, Client *client, ApiRequest *r);
 
 static const Call table[_METHOD_MAX] = {
-    [METHOD_GET_INFO] = call_get_info,
-    [METHOD_GET_INTERFACE_DESCRIPTION] = call_get_interface,
-    [METHOD_PING] = call_ping,
-    [METHOD_STATUS] = call_status,
-    [METHOD_DESCRIBE] = call_describe,
-    [METHOD_INSTANCES] = call_instances,
-    [METHOD_EVENTS] = call_events,
-    [METHOD_CHECK_CONFIG] = call_check_config,
-    [METHOD_START] = call_start,
-    [METHOD_STOP] = call_stop,
-    [METHOD_RELOAD] = call_reload,
-    [METHOD_SHUTDOWN] = call_shutdown,
+    [METHOD_GET_INFO] = call_get_info, [METHOD_GET_INTERFACE_DESCRIPTION] = call_get_interface,
+    [METHOD_PING] = call_ping,         [METHOD_STATUS] = call_status,
+    [METHOD_DESCRIBE] = call_describe, [METHOD_INSTANCES] = call_instances,
+    [METHOD_EVENTS] = call_events,     [METHOD_CHECK_CONFIG] = call_check_config,
+    [METHOD_START] = call_start,       [METHOD_STOP] = call_stop,
+    [METHOD_RELOAD] = call_reload,     [METHOD_SHUTDOWN] = call_shutdown,
 };
 
 static bool allowed(const Calls *calls, const Client *client, Method m) {
     if (method_access(m) == METHOD_READS)
         return true;
     bool may = client_may_change(client, manager_config(calls->manager));
-    eventlog_say(calls->log, may ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "control", "%s by uid %u%s", method_name(m),
-                 client->uid, may ? "" : ": not allowed");
+    eventlog_say(calls->log, may ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "control", "%s by uid %u%s",
+                 method_name(m), client->uid, may ? "" : ": not allowed");
     return may;
 }
 

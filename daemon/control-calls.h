@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The calls of the control interface: one handler for each method. Requests come decoded, replies go out encoded; here stands what
- * they do. */
+/* The calls of the control interface: one handler for each method. Requests come decoded, replies go out
+ * encoded; here stands what they do. */
 #include "daemon/client.h"
 #include "daemon/eventlog.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The node of the control socket: taken under a lock, so that two daemons never fight over it; a stale one is replaced. */
+/* The node of the control socket: taken under a lock, so that two daemons never fight over it; a stale one is
+ * replaced. */
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -14,9 +15,9 @@ typedef struct ControlSocket {
     ino_t ino;
 } ControlSocket;
 
-/* Locks @path and makes sure that nobody listens there. 0; -EADDRINUSE when somebody does; -EEXIST when something that is no
- * socket stands there; -EPERM when the folder can be written by others; or another negative errno. *ret_step tells
- * what failed. */
+/* Locks @path and makes sure that nobody listens there. 0; -EADDRINUSE when somebody does; -EEXIST when
+ * something that is no socket stands there; -EPERM when the folder can be written by others; or another
+ * negative errno. *ret_step tells what failed. */
 int control_socket_take(ControlSocket *s, const char *path, const char **ret_step);
 /* Binds and listens. */
 int control_socket_listen(ControlSocket *s, mode_t mode, gid_t gid, const char **ret_step);

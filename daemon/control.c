@@ -7,8 +7,8 @@
 #include "daemon/control-calls.h"
 #include "daemon/control-socket.h"
 
-/* Connections at once: of one user, of all who may only look, and of all; the difference is kept free for those who may
- * change things. */
+/* Connections at once: of one user, of all who may only look, and of all; the difference is kept free for
+ * those who may change things. */
 #define CLIENTS_PER_UID 64
 #define CLIENTS_LOOKING 192
 #define CLIENTS_MAX 256
@@ -25,7 +25,8 @@ struct Control {
     ClientHandler handler;
 };
 
-int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Control **ret, const char **ret_step) {
+int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Control **ret,
+                const char **ret_step) {
     Control *c = calloc(1, sizeof(*c));
     if (!c)
         return -ENOMEM;
@@ -43,7 +44,7 @@ int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Con
 Control *control_free(Control *c) {
     if (!c)
         return NULL;
-    LIST_FOREACH_SAFE(client, &c->clients, Client, link)
+    LIST_FOREACH_SAFE (client, &c->clients, Client, link)
         client_free(client);
     sd_event_source_disable_unref(c->source);
     sd_event_source_disable_unref(c->state_changed);
@@ -76,7 +77,7 @@ static void on_gone(Client *client, void *userdata) {
 static bool has_place(const Control *c, const Client *new_client) {
     size_t of_uid = 0;
     bool manages = client_may_change(new_client, manager_config(c->calls.manager));
-    LIST_FOREACH(other, &c->clients, Client, link)
+    LIST_FOREACH (other, &c->clients, Client, link)
         of_uid += other->uid == new_client->uid;
     return of_uid < CLIENTS_PER_UID && c->n_clients < (manages ? CLIENTS_MAX : CLIENTS_LOOKING);
 }
@@ -92,8 +93,8 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userda
     if (client_new(c->loop, client_fd, &c->handler, &client) < 0)
         return 0;
     if (!has_place(c, client)) {
-        eventlog_say(c->log, LOG_LEVEL_DEBUG, "control", "too many control clients of uid %u: one turned away",
-                     client->uid);
+        eventlog_say(c->log, LOG_LEVEL_DEBUG, "control",
+                     "too many control clients of uid %u: one turned away", client->uid);
         client_free(client);
         return 0;
     }
@@ -102,8 +103,18 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userda
     return 0;
 }
 
+static int on_state_changed(sd_event_source *s, void *userdata) {
+    Control *c = userdata;
+    (void)s;
+    LIST_FOREACH_SAFE (client, &c->clients, Client, link)
+        if (client->wait == WAIT_STARTED || client->wait == WAIT_STOPPED)
+            calls_check_wait(&c->calls, client);
+    return 0;
+}
+
 int control_open(Control *c, const Config *config, const char **ret_step) {
-    c->handler = (ClientHandler){.message = on_message, .writable = on_writable, .gone = on_gone, .userdata = c};
+    c->handler =
+        (ClientHandler){.message = on_message, .writable = on_writable, .gone = on_gone, .userdata = c};
     int r = control_socket_listen(&c->socket, config->control_mode, config->control_gid, ret_step);
     if (r < 0)
         return r;
@@ -118,17 +129,8 @@ int control_open(Control *c, const Config *config, const char **ret_step) {
 void control_refresh(Control *c, const Config *config) {
     int r = control_socket_refresh(&c->socket, config->control_mode, config->control_gid);
     if (r < 0)
-        eventlog_say(c->log, LOG_LEVEL_ERROR, "control", "the control socket's mode and group could not be changed: %s",
-                     strerror(-r));
-}
-
-static int on_state_changed(sd_event_source *s, void *userdata) {
-    Control *c = userdata;
-    (void)s;
-    LIST_FOREACH_SAFE(client, &c->clients, Client, link)
-        if (client->wait == WAIT_STARTED || client->wait == WAIT_STOPPED)
-            calls_check_wait(&c->calls, client);
-    return 0;
+        eventlog_say(c->log, LOG_LEVEL_ERROR, "control",
+                     "the control socket's mode and group could not be changed: %s", strerror(-r));
 }
 
 void control_on_state(Control *c) {
@@ -137,13 +139,13 @@ void control_on_state(Control *c) {
 }
 
 void control_on_event(Control *c, const ApiEvent *e) {
-    LIST_FOREACH_SAFE(client, &c->clients, Client, link)
+    LIST_FOREACH_SAFE (client, &c->clients, Client, link)
         if (client->following && !client->failed)
             calls_send_event(&c->calls, client, e);
 }
 
 void control_say_goodbye(Control *c) {
-    LIST_FOREACH_SAFE(client, &c->clients, Client, link) {
+    LIST_FOREACH_SAFE (client, &c->clients, Client, link) {
         if (client->wait != WAIT_SHUTDOWN)
             continue;
         api_encode_empty(client_out(client), false);

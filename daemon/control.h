@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The control socket: who may connect, what they may call, and the bytes to and from them. What is said is decoded and encoded by
- * ctl/proto; what is done is done by the manager. */
+/* The control socket: who may connect, what they may call, and the bytes to and from them. What is said is
+ * decoded and encoded by ctl/proto; what is done is done by the manager. */
 #include <systemd/sd-event.h>
 
 #include "daemon/manager.h"
 
 typedef struct Control Control;
 
-/* Takes the path of the control socket: makes its folder if that is missing, locks it, replaces a stale socket, never a
- * live one. Not listening yet. 0, -EADDRINUSE when another daemon has it, or another negative errno with *ret_step telling
- * what failed. */
-int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Control **ret, const char **ret_step);
+/* Takes the path of the control socket: makes its folder if that is missing, locks it, replaces a stale
+ * socket, never a live one. Not listening yet. 0, -EADDRINUSE when another daemon has it, or another negative
+ * errno with *ret_step telling what failed. */
+int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Control **ret,
+                const char **ret_step);
 Control *control_free(Control *c); /* removes its socket; returns NULL */
 
 /* Listens, with mode and group of the config. */

@@ -19,8 +19,8 @@ static const char *copy_string(char **at, const char *s) {
 
 Event *event_new(const ApiEvent *e) {
     /* level and event are words of the program and need no copy. */
-    size_t n = string_size(e->service) + string_size(e->peer) + string_size(e->reason) + string_size(e->step) +
-               string_size(e->message);
+    size_t n = string_size(e->service) + string_size(e->peer) + string_size(e->reason) +
+               string_size(e->step) + string_size(e->message);
     Event *copy = malloc(sizeof(Event) + n);
     if (!copy)
         return NULL;

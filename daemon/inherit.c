@@ -8,8 +8,8 @@
 
 #include "daemon/base/text.h"
 
-/* Whether the path of the UNIX socket @addr leads to it: connecting cannot tell whose it is, but the kernel's table of
- * sockets and the node's existence are what sd_is_socket_unix(3) has to go by as well. */
+/* Whether the path of the UNIX socket @addr leads to it: connecting cannot tell whose it is, but the kernel's
+ * table of sockets and the node's existence are what sd_is_socket_unix(3) has to go by as well. */
 static bool path_is_there(const Addr *addr) {
     struct stat st;
     if (addr->un.sun_path[0] == '\0')
@@ -46,7 +46,8 @@ int inherited_init(Inherited *in, EventLog *log) {
         int r = examine(&p);
         if (r < 0) {
             eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
-                         "descriptor %d ('%s') was passed in, but is no socket to listen on: closed", p.fd, names[i]);
+                         "descriptor %d ('%s') was passed in, but is no socket to listen on: closed", p.fd,
+                         names[i]);
             (void)close(p.fd);
             continue;
         }

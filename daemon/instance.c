@@ -122,7 +122,8 @@ ExitResult exit_classify(int status, bool asked, bool timed_out) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-ApiEvent instance_event(const Instance *i, LogLevel level, const char *event, char peer_buf[static PEER_TEXT_MAX]) {
+ApiEvent instance_event(const Instance *i, LogLevel level, const char *event,
+                        char peer_buf[static PEER_TEXT_MAX]) {
     ApiEvent e = eventlog_event(level, event);
     e.service = i->service->name;
     e.instance = i->number;
@@ -205,7 +206,8 @@ static int on_kill_time(sd_event_source *s, uint64_t usec, void *userdata) {
 
 static int set_timer(Instance *i, uint64_t at_usec, sd_event_time_handler_t handler) {
     i->timer = sd_event_source_disable_unref(i->timer);
-    return sd_event_add_time(i->rt->loop, &i->timer, CLOCK_MONOTONIC, at_usec, 10 * USEC_PER_MSEC, handler, i);
+    return sd_event_add_time(i->rt->loop, &i->timer, CLOCK_MONOTONIC, at_usec, 10 * USEC_PER_MSEC, handler,
+                             i);
 }
 
 void instance_stop(Instance *i, uint64_t stop_usec) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* An instance: one process of a service, from its start to its death, with the pipes that the daemon reads of it. A slot is held
- * until the process is reaped; the pipes may live longer, when others hold them. */
+/* An instance: one process of a service, from its start to its death, with the pipes that the daemon reads of
+ * it. A slot is held until the process is reaped; the pipes may live longer, when others hold them. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -59,10 +59,12 @@ void instance_table_done(InstanceTable *t);
 Instance *instance_new(struct Runtime *rt, struct Service *service, const Peer *peer);
 /* Frees it, closing its pipes. Returns NULL. */
 Instance *instance_free(Instance *i);
-/* After it was reaped: frees it, unless others hold its stderr pipe; then it stays, among @ghosts, until they let go. */
+/* After it was reaped: frees it, unless others hold its stderr pipe; then it stays, among @ghosts, until they
+ * let go. */
 void instance_bury(Instance *i, List *ghosts);
 
-/* Begins to read @stderr_fd and @status_fd (negative: there is none), both taken over. 0 or a negative errno. */
+/* Begins to read @stderr_fd and @status_fd (negative: there is none), both taken over. 0 or a negative errno.
+ */
 int instance_read_pipes(Instance *i, int stderr_fd, int status_fd);
 /* Reads what its pipes hold now. */
 void instance_drain_pipes(Instance *i);
@@ -77,4 +79,5 @@ int instance_limit_lifetime(Instance *i, uint64_t lifetime_usec);
 /* How it ended, from wait(2)'s @status and what was asked of it. Pure. */
 ExitResult exit_classify(int status, bool asked, bool timed_out);
 /* Its own event, with service, numbers and peer filled in; @peer_buf must live as long as the event. */
-ApiEvent instance_event(const Instance *i, LogLevel level, const char *event, char peer_buf[static PEER_TEXT_MAX]);
+ApiEvent instance_event(const Instance *i, LogLevel level, const char *event,
+                        char peer_buf[static PEER_TEXT_MAX]);

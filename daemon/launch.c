@@ -140,7 +140,8 @@ static int plan_connection(Service *s, ChildPlan *plan, const Connection *c, con
     if (r < 0)
         return r;
     struct ucred credentials = {.pid = c->pid, .uid = c->uid, .gid = c->gid};
-    return env_builder_set_connection(&rt->env, &c->remote, &c->local, c->has_credentials ? &credentials : NULL);
+    return env_builder_set_connection(&rt->env, &c->remote, &c->local,
+                                      c->has_credentials ? &credentials : NULL);
 }
 
 static int plan_listen_fds(Service *s, const Slot *slot, ChildPlan *plan) {
@@ -187,7 +188,8 @@ static void tell_failure(Service *s, Instance *i, SpawnStep step, int error) {
     const char *name = spawn_step_to_string(step);
     s->counters.spawn_failed++;
     (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
-                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)" : "");
+                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)"
+                                                        : "");
     ApiEvent e = instance_event(i, LOG_LEVEL_ERROR, "spawn_failed", peer);
     e.step = name;
     e.error = error;
@@ -207,8 +209,8 @@ static void tell_start(Instance *i) {
     service_emit(i->service, &e);
 }
 
-/* Carries the plan out. A child that failed before exec is still a child: it stays in the table, without a place in the
- * service, until it is reaped. */
+/* Carries the plan out. A child that failed before exec is still a child: it stays in the table, without a
+ * place in the service, until it is reaped. */
 static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
     Runtime *rt = s->rt;
     plan->envp = env_builder_finish(&rt->env);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Launching: from a service and the sockets that a process is to get, to a running instance. The plan of the child is worked out
- * here; spawn.c carries it out. */
+/* Launching: from a service and the sockets that a process is to get, to a running instance. The plan of the
+ * child is worked out here; spawn.c carries it out. */
 #include "daemon/service.h"
 
 struct ucred;
@@ -17,8 +17,8 @@ typedef struct Connection {
     pid_t pid;
 } Connection;
 
-/* Starts an instance for @connection, whose descriptor stays the caller's. Returns it, running, or NULL after a failure that has
- * been counted and told. */
+/* Starts an instance for @connection, whose descriptor stays the caller's. Returns it, running, or NULL after
+ * a failure that has been counted and told. */
 Instance *launch_for_connection(Service *s, const Connection *connection);
 /* Starts an instance that gets the listeners of @slot. */
 Instance *launch_for_slot(Service *s, Slot *slot);

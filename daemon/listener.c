@@ -17,7 +17,8 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
     Listener *l = calloc(1, sizeof(*l));
     if (!l)
         return NULL;
-    *l = (Listener){.service = service, .loop = loop, .config = config, .index = index, .fd = -EBADF, .budget = 1};
+    *l = (Listener){
+        .service = service, .loop = loop, .config = config, .index = index, .fd = -EBADF, .budget = 1};
     if (index < config->endpoint.n_addrs)
         l->addr = config->endpoint.addrs[index];
     return l;
@@ -68,8 +69,8 @@ void listener_adopt(Listener *l, int fd, const Addr *addr) {
     l->ino = 0; /* the node belongs to who passed the socket */
 }
 
-/* A process may have called shutdown(2) on the socket that it shares with us: the kernel then reports a hang-up for ever, and
- * only listen(2) brings it back. */
+/* A process may have called shutdown(2) on the socket that it shares with us: the kernel then reports a
+ * hang-up for ever, and only listen(2) brings it back. */
 static void revive(Listener *l) {
     (void)listen(l->fd, l->config->backlog > 0 ? l->config->backlog : INT_MAX);
     listener_pause(l);
@@ -117,7 +118,8 @@ void listener_pause(Listener *l) {
     uint64_t delay = backoff_retry_delay(&l->pause_level, PAUSE_MIN_USEC, PAUSE_MAX_USEC);
     if (l->pause_timer)
         return;
-    if (sd_event_add_time_relative(l->loop, &l->pause_timer, CLOCK_MONOTONIC, delay, USEC_PER_MSEC, on_pause_over, l) < 0)
+    if (sd_event_add_time_relative(l->loop, &l->pause_timer, CLOCK_MONOTONIC, delay, USEC_PER_MSEC,
+                                   on_pause_over, l) < 0)
         return;
     l->source = sd_event_source_disable_unref(l->source);
 }
@@ -142,7 +144,8 @@ void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog
         return;
     struct tcp_info info;
     socklen_t n = sizeof(info);
-    /* Of a listener, tcpi_unacked is the length of its queue and tcpi_sacked the limit: tcp_get_info() in the kernel. */
+    /* Of a listener, tcpi_unacked is the length of its queue and tcpi_sacked the limit: tcp_get_info() in the
+     * kernel. */
     if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0) {
         *ret_queued = info.tcpi_unacked;
         *ret_backlog = info.tcpi_sacked;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* A listener: the open socket of one address of an endpoint. It opens, is polled while it is armed, tells its service when
- * something waits, and closes. */
+/* A listener: the open socket of one address of an endpoint. It opens, is polled while it is armed, tells its
+ * service when something waits, and closes. */
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 

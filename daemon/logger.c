@@ -33,8 +33,8 @@ struct Logger {
     LogLevel level;
     LogFormat format;
     int fd;
-    bool is_socket;      /* send with MSG_DONTWAIT */
-    bool may_block;      /* the descriptor is shared and blocking: ask poll(2) first */
+    bool is_socket; /* send with MSG_DONTWAIT */
+    bool may_block; /* the descriptor is shared and blocking: ask poll(2) first */
     Text buffer;
     uint64_t lost;       /* lines that could not be written */
     time_t stamp_second; /* the second that `stamp` stands for */
@@ -46,8 +46,8 @@ static bool stderr_is_journal(void) {
     const char *stream = getenv("JOURNAL_STREAM");
     uint64_t dev = 0, ino = 0;
     struct stat st;
-    return stream && sscanf(stream, "%" SCNu64 ":%" SCNu64, &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-           st.st_dev == dev && st.st_ino == ino;
+    return stream && sscanf(stream, "%" SCNu64 ":%" SCNu64, &dev, &ino) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
 /* An open file description of our own, so that O_NONBLOCK is not set for whoever shares ours. */
@@ -257,7 +257,8 @@ void logger_flush(Logger *l) {
         uint64_t lost = l->lost;
         int n = snprintf(note, sizeof(note),
                          l->format == LOG_FORMAT_JSON ? "{\"event\":\"log_lost\",\"lines\":%" PRIu64 "}\n"
-                                                      : "mpinetd: %" PRIu64 " lines could not be written to the log\n",
+                                                      : "mpinetd: %" PRIu64
+                                                        " lines could not be written to the log\n",
                          lost);
         if (n > 0 && write_all(l, note, (size_t)n))
             l->lost -= lost;

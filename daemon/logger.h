@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The daemon's log: events go to stderr (as text or JSON lines), to the journal with fields, or to syslog. Lines for stderr
- * are collected and written once per turn of the loop; writing never blocks: what a full pipe or disk does not take is
- * counted, and told once there is room again. */
+/* The daemon's log: events go to stderr (as text or JSON lines), to the journal with fields, or to syslog.
+ * Lines for stderr are collected and written once per turn of the loop; writing never blocks: what a full
+ * pipe or disk does not take is counted, and told once there is room again. */
 #include "conf/config.h"
 #include "ctl/proto/api.h"
 

@@ -19,14 +19,16 @@ static int fill_standard_fds(void) {
     }
 }
 
-/* Every signal at its default, whatever we were started with: our children inherit what is ignored. Those that the loop reads are
- * blocked, and SIGPIPE and SIGXFSZ with them, as writing must never kill us; children unblock all. */
+/* Every signal at its default, whatever we were started with: our children inherit what is ignored. Those
+ * that the loop reads are blocked, and SIGPIPE and SIGXFSZ with them, as writing must never kill us; children
+ * unblock all. */
 static void set_up_signals(void) {
     for (int s = 1; s < NSIG; s++)
         (void)signal(s, SIG_DFL);
     sigset_t set;
     (void)sigemptyset(&set);
-    static const int blocked[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGPIPE, SIGXFSZ};
+    static const int blocked[] = {SIGCHLD, SIGTERM, SIGINT,  SIGHUP, SIGUSR1,
+                                  SIGUSR2, SIGQUIT, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < ELEMENTS(blocked); i++)
         (void)sigaddset(&set, blocked[i]);
     (void)sigprocmask(SIG_SETMASK, &set, NULL);
@@ -43,7 +45,8 @@ static void print_diags(const DiagList *diags, const char *tail) {
 static int load(const Options *o, const LoadContext *context, DiagList *diags, Config **ret) {
     if (o->attempt)
         return config_new_try(o->endpoints, o->command, context, diags, ret);
-    char *path CLEANUP_FREE = o->config ? strdup(o->config) : config_default_path(context->euid, context->environ);
+    char *path CLEANUP_FREE =
+        o->config ? strdup(o->config) : config_default_path(context->euid, context->environ);
     return path ? config_load(path, context, diags, ret) : -ENOMEM;
 }
 

@@ -114,8 +114,8 @@ static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Change
         diag_format_line(&diags->items[i], &line);
         eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%s", line.s ? line.s : "");
     }
-    eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%zu errors; generation %llu stays in force", diags->n_errors,
-                 (unsigned long long)m->generation);
+    eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%zu errors; generation %llu stays in force",
+                 diags->n_errors, (unsigned long long)m->generation);
 }
 
 int manager_check(Manager *m, DiagList *diags, Changes *changes) {
@@ -158,7 +158,8 @@ static void notify_status(const Manager *m) {
 int manager_reload(Manager *m, DiagList *diags, Changes *changes) {
     if (m->state != MANAGER_RUNNING)
         return -ESHUTDOWN;
-    /* systemd.service(5), Type=notify-reload: the time lets the manager tell this reload from an earlier one. */
+    /* systemd.service(5), Type=notify-reload: the time lets the manager tell this reload from an earlier one.
+     */
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_monotonic_usec());
     int r = load_and_apply(m, diags, changes);
     remember_reload(m, r >= 0, diags);
@@ -223,8 +224,8 @@ void manager_stop(Manager *m, ShutdownChildren children) {
         return;
     }
     if (m->config->shutdown_drain_usec != USEC_INFINITY &&
-        sd_event_add_time_relative(m->rt.loop, &m->drain_timer, CLOCK_MONOTONIC, m->config->shutdown_drain_usec,
-                                   10 * USEC_PER_MSEC, on_drain_over, m) < 0)
+        sd_event_add_time_relative(m->rt.loop, &m->drain_timer, CLOCK_MONOTONIC,
+                                   m->config->shutdown_drain_usec, 10 * USEC_PER_MSEC, on_drain_over, m) < 0)
         (void)on_drain_over(NULL, 0, m);
     finish_if_empty(m);
 }
@@ -270,8 +271,9 @@ static void tell_summary(Manager *m) {
     ApiDaemon d;
     manager_describe(m, &d);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
-                 "generation %llu, %zu services, %llu processes, %llu descriptors", (unsigned long long)d.generation,
-                 m->services.n, (unsigned long long)d.children, (unsigned long long)d.fds);
+                 "generation %llu, %zu services, %llu processes, %llu descriptors",
+                 (unsigned long long)d.generation, m->services.n, (unsigned long long)d.children,
+                 (unsigned long long)d.fds);
     for (size_t i = 0; i < m->services.n; i++) {
         const Service *s = m->services.items[i];
         eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
@@ -309,7 +311,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
         tell_summary(m);
         break;
     case SIGUSR2:
-        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "upgrade", "upgrading in place is not in this version");
+        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "upgrade",
+                     "upgrading in place is not in this version");
         break;
     default:
         break;
@@ -408,7 +411,8 @@ static int init_runtime(Manager *m, Logger *logger) {
     return r < 0 ? r : add_signals(m);
 }
 
-/* The control socket is taken before anything is bound, so that a second daemon disturbs nothing of the first. */
+/* The control socket is taken before anything is bound, so that a second daemon disturbs nothing of the
+ * first. */
 static int take_control(Manager *m) {
     const char *path = m->options->socket ? m->options->socket : m->config->control_socket, *step = NULL;
     char *standard CLEANUP_FREE = path ? NULL : config_default_socket(geteuid(), m->load.environ);
@@ -416,17 +420,19 @@ static int take_control(Manager *m) {
     if (!path)
         path = standard;
     if (!path) {
-        eventlog_say(log, LOG_LEVEL_ERROR, "error",
-                     "no place for the control socket: XDG_RUNTIME_DIR is not set. Set it, or name a path with "
-                     "'-s PATH' or 'control: {socket: PATH}'");
+        eventlog_say(
+            log, LOG_LEVEL_ERROR, "error",
+            "no place for the control socket: XDG_RUNTIME_DIR is not set. Set it, or name a path with "
+            "'-s PATH' or 'control: {socket: PATH}'");
         return -ENOENT;
     }
     int r = control_new(m, m->rt.loop, log, path, &m->control, &step);
     if (r == -EADDRINUSE)
-        eventlog_say(log, LOG_LEVEL_ERROR, "error",
-                     "already running: another mpinetd has the control socket %s. Stop it, or name another path "
-                     "with -s",
-                     path);
+        eventlog_say(
+            log, LOG_LEVEL_ERROR, "error",
+            "already running: another mpinetd has the control socket %s. Stop it, or name another path "
+            "with -s",
+            path);
     else if (r < 0)
         eventlog_say(log, LOG_LEVEL_ERROR, "error", "%s %s: %s%s", step, path, strerror(-r),
                      r == -EPERM ? " (its folder must be yours or root's, and not writable by others)" : "");
@@ -447,7 +453,8 @@ static int make_services(Manager *m) {
     return 0;
 }
 
-int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger, Manager **ret) {
+int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger,
+                Manager **ret) {
     CLEANUP(manager_freep) Manager *m = calloc(1, sizeof(*m));
     if (!m) {
         config_unref(config);
@@ -540,15 +547,17 @@ int manager_run(Manager *m) {
     open_services(m);
     int r = control_open(m->control, m->config, &step);
     if (r < 0) {
-        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "%s %s: %s", step, control_path(m->control), strerror(-r));
+        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "%s %s: %s", step, control_path(m->control),
+                     strerror(-r));
         return EXIT_FAILURE;
     }
     m->state = MANAGER_RUNNING;
     (void)sd_event_set_watchdog(m->rt.loop, true);
     (void)sd_notify(0, "READY=1");
     notify_status(m);
-    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running", "%s %s is running with %zu services; control socket %s",
-                 "mpinetd", MP_VERSION, m->services.n, control_path(m->control));
+    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running",
+                 "%s %s is running with %zu services; control socket %s", "mpinetd", MP_VERSION,
+                 m->services.n, control_path(m->control));
     int status = serve(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopped", "stopped");
     return status;

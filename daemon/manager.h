@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The manager owns everything: the loop, the config, the services, the control socket. It starts, reloads, stops. */
+/* The manager owns everything: the loop, the config, the services, the control socket. It starts, reloads,
+ * stops. */
 #include <stdbool.h>
 
 #include "conf/load.h"
@@ -9,14 +10,15 @@
 
 typedef struct Manager Manager;
 
-/* @config (a reference is taken over in any case) as generation 1; @load is used for reloads and must outlive the manager.
- * 0 or a negative errno, told to the log. */
-int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger, Manager **ret);
+/* @config (a reference is taken over in any case) as generation 1; @load is used for reloads and must outlive
+ * the manager. 0 or a negative errno, told to the log. */
+int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger,
+                Manager **ret);
 Manager *manager_free(Manager *m); /* returns NULL */
 DEFINE_CLEANUP(Manager *, manager_free);
 
-/* Opens the listeners, then the control socket, tells the service manager, and serves until told to end. Returns the exit status
- * of the daemon. */
+/* Opens the listeners, then the control socket, tells the service manager, and serves until told to end.
+ * Returns the exit status of the daemon. */
 int manager_run(Manager *m);
 
 /* For the control plane. */

@@ -57,7 +57,8 @@ static int usage(const char *format, const char *what) {
     return 2;
 }
 
-static int choose(int (*from_string)(const char *s), const char *text, const char *option, const char *choices) {
+static int choose(int (*from_string)(const char *s), const char *text, const char *option,
+                  const char *choices) {
     int value = from_string(text);
     if (value >= 0)
         return value;
@@ -119,7 +120,8 @@ static int take_option(Options *o, int c, int argc, char **argv) {
     }
 }
 
-/* --try ENDPOINT… -- COMMAND…: getopt stops at "--", so the endpoints come first and the command behind it. */
+/* --try ENDPOINT… -- COMMAND…: getopt stops at "--", so the endpoints come first and the command behind it.
+ */
 static int take_try(Options *o, int argc, char **argv) {
     int i = optind;
     for (; i < argc && !streq(argv[i], "--"); i++)

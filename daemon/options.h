@@ -21,6 +21,7 @@ typedef struct Options {
 /* What to do after parsing: go on, or end with this exit status. */
 #define OPTIONS_GO_ON (-1)
 
-/* Parses; prints help, version or what is wrong. OPTIONS_GO_ON, or the exit status to end with (0, or 2 for wrong usage). */
+/* Parses; prints help, version or what is wrong. OPTIONS_GO_ON, or the exit status to end with (0, or 2 for
+ * wrong usage). */
 int options_parse(Options *o, int argc, char **argv);
 void options_done(Options *o);

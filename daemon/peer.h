@@ -31,5 +31,6 @@ typedef struct Peer {
 
 Peer peer_from_addr(const Addr *a);
 Peer peer_from_uid(uid_t uid);
-/* As log.addresses wants it shown: in full; by its prefix of 24 or 48 bits without a port; or NULL for none and for no peer. */
+/* As log.addresses wants it shown: in full; by its prefix of 24 or 48 bits without a port; or NULL for none
+ * and for no peer. */
 const char *peer_format(const Peer *p, LogAddresses how, char buf[static PEER_TEXT_MAX]);

@@ -84,7 +84,8 @@ void pipe_reader_set_userdata(PipeReader *r, void *userdata) {
     r->userdata = userdata;
 }
 
-int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata, PipeReader **ret) {
+int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,
+                    PipeReader **ret) {
     CLEANUP_CLOSE int owned = fd;
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
         return -errno;

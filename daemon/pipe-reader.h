@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* A pipe of a process that the daemon reads line by line: its stderr, its status pipe. Bounded per wake-up; lives until the end of
- * the stream, whatever becomes of the process. */
+/* A pipe of a process that the daemon reads line by line: its stderr, its status pipe. Bounded per wake-up;
+ * lives until the end of the stream, whatever becomes of the process. */
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
@@ -9,11 +9,13 @@
 
 typedef struct PipeReader PipeReader;
 
-/* @emit gets each line; @end is called once at the end of the stream (or a read error) and may free the reader. */
+/* @emit gets each line; @end is called once at the end of the stream (or a read error) and may free the
+ * reader. */
 typedef void (*PipeReaderEnd)(PipeReader *r, void *userdata);
 
 /* Reads from @fd, which it takes over in any case. 0 or a negative errno. */
-int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata, PipeReader **ret);
+int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,
+                    PipeReader **ret);
 PipeReader *pipe_reader_free(PipeReader *r); /* returns NULL; NULL is fine */
 /* Reads what is there now, up to a bound, without waiting: so that last words come before the end. */
 void pipe_reader_drain(PipeReader *r);

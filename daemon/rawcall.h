@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* System calls without libc, for code that shares its memory with another process: no errno, no cancellation points.
- * Returns the kernel's value, a negative errno on failure. */
+/* System calls without libc, for code that shares its memory with another process: no errno, no cancellation
+ * points. Returns the kernel's value, a negative errno on failure. */
 #include <sys/syscall.h>
 
 #if defined(__x86_64__)

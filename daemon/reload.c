@@ -10,7 +10,8 @@
 
 /* All that is prepared before anything changes. */
 typedef struct Prepared {
-    Service **services; /* what the set will be: kept ones and new ones, then the removed that have instances */
+    Service *
+        *services; /* what the set will be: kept ones and new ones, then the removed that have instances */
     size_t n;
     Listener **listeners; /* opened for it, to be handed out by endpoint */
     size_t n_listeners;
@@ -46,7 +47,8 @@ static bool config_has(const ServiceConfig *c, const Listener *l) {
     return false;
 }
 
-/* An open listener that its own service gives up, and that serves for @config: the endpoint has moved to another service. */
+/* An open listener that its own service gives up, and that serves for @config: the endpoint has moved to
+ * another service. */
 static bool is_given_up(const ServiceSet *set, const Config *to, const ListenConfig *config, size_t index) {
     for (size_t i = 0; i < set->n; i++) {
         Listener *l = find_own(set->items[i], config, index);
@@ -80,7 +82,8 @@ static void prepared_done(Prepared *p) {
     *p = (Prepared){0};
 }
 
-static int prepare_listener(Runtime *rt, const ListenConfig *config, size_t index, Prepared *p, DiagList *diags) {
+static int prepare_listener(Runtime *rt, const ListenConfig *config, size_t index, Prepared *p,
+                            DiagList *diags) {
     Listener *l = listener_new(NULL, rt->loop, config, index);
     if (!l)
         return -ENOMEM;
@@ -99,7 +102,8 @@ static int prepare_listener(Runtime *rt, const ListenConfig *config, size_t inde
 }
 
 /* Opens what @to has and nobody listens on yet. All failures are told. */
-static int prepare_listeners(Runtime *rt, const ServiceSet *set, const Config *to, Prepared *p, DiagList *diags) {
+static int prepare_listeners(Runtime *rt, const ServiceSet *set, const Config *to, Prepared *p,
+                             DiagList *diags) {
     size_t n = 0;
     for (size_t i = 0; i < to->n_services; i++)
         for (size_t k = 0; k < to->services[i]->n_listen; k++)
@@ -132,7 +136,8 @@ static int compare_services(const void *a, const void *b) {
 }
 
 /* Services that are new, as empty shells: their listeners are attached at the change-over. */
-static int prepare_services(Runtime *rt, const ServiceSet *set, Config *to, uint64_t generation, Prepared *p) {
+static int prepare_services(Runtime *rt, const ServiceSet *set, Config *to, uint64_t generation,
+                            Prepared *p) {
     p->services = (Service **)calloc(set->n + to->n_services + 1, sizeof(Service *));
     if (!p->services)
         return -ENOMEM;
@@ -191,17 +196,20 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
         r = make_pool(set, &p, &pool);
     if (r < 0)
         return r;
-    /* First they all give up what changes, so that what moves from one service to another is there to be taken. */
+    /* First they all give up what changes, so that what moves from one service to another is there to be
+     * taken. */
     for (size_t i = 0; i < p.n; i++)
         service_begin_change(p.services[i], config_find(to, p.services[i]->name), &pool);
     for (size_t i = 0; i < p.n; i++)
-        if (service_end_change(p.services[i], to, config_find(to, p.services[i]->name), generation, &pool) < 0)
+        if (service_end_change(p.services[i], to, config_find(to, p.services[i]->name), generation, &pool) <
+            0)
             r = -ENOMEM;
     free((void *)set->items);
     *set = (ServiceSet){.items = TAKE_PTR(p.services), .n = p.n};
     for (size_t i = 0; i < set->n; i++) {
         Service *s = set->items[i];
-        /* Connections of a service that is gone go on; a process that would accept new ones is told to end. */
+        /* Connections of a service that is gone go on; a process that would accept new ones is told to end.
+         */
         if (s->removed || !s->config->enabled)
             service_stop_instances(s, true);
         (void)service_open(s);

@@ -20,9 +20,10 @@ typedef struct ServiceSet {
 } ServiceSet;
 Service *service_set_find(const ServiceSet *set, const char *name);
 
-/* Makes @set what @to says, as generation @generation: first opens every new listener; if one cannot be opened, closes the new
- * ones again, says so in @diags and returns -EINVAL with nothing changed. Then changes over. -ENOMEM also leaves all as it
- * was. Services that are gone stay in the set, marked removed, as long as they have instances. */
+/* Makes @set what @to says, as generation @generation: first opens every new listener; if one cannot be
+ * opened, closes the new ones again, says so in @diags and returns -EINVAL with nothing changed. Then changes
+ * over. -ENOMEM also leaves all as it was. Services that are gone stay in the set, marked removed, as long as
+ * they have instances. */
 int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags);
 /* Takes services out of the set that are removed and have no instances left. */
 void reload_sweep(ServiceSet *set);

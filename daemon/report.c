@@ -104,16 +104,11 @@ static const struct {
     ReportKind kind;
     bool (*take)(Report *r, const char *value, size_t n);
 } words[] = {
-    {"READY", REPORT_READY, take_ready},
-    {"STATUS", REPORT_STATUS, take_status},
-    {"STOPPING", REPORT_STOPPING, take_stopping},
-    {"RELOADING", REPORT_RELOADING, take_reloading},
-    {"WATCHDOG", REPORT_WATCHDOG, take_one},
-    {"ERRNO", REPORT_ERRNO, take_errno},
-    {"ACTIVE", REPORT_ACTIVE, take_active},
-    {"REQUESTS", REPORT_REQUESTS, take_requests},
-    {"QUEUED", REPORT_QUEUED, take_queued},
-    {"BAN", REPORT_BAN, take_one},
+    {"READY", REPORT_READY, take_ready},          {"STATUS", REPORT_STATUS, take_status},
+    {"STOPPING", REPORT_STOPPING, take_stopping}, {"RELOADING", REPORT_RELOADING, take_reloading},
+    {"WATCHDOG", REPORT_WATCHDOG, take_one},      {"ERRNO", REPORT_ERRNO, take_errno},
+    {"ACTIVE", REPORT_ACTIVE, take_active},       {"REQUESTS", REPORT_REQUESTS, take_requests},
+    {"QUEUED", REPORT_QUEUED, take_queued},       {"BAN", REPORT_BAN, take_one},
 };
 
 static bool metric_name_valid(const char *name, size_t n) {
@@ -175,7 +170,8 @@ ReportKind report_line(Report *r, const char *line, size_t n) {
             if (strlen(words[i].key) == key_n && memcmp(words[i].key, line, key_n) == 0 &&
                 words[i].take(r, value, value_n))
                 return words[i].kind;
-        if (key_n > 2 && line[0] == 'X' && line[1] == '_' && take_metric(r, line + 2, key_n - 2, value, value_n))
+        if (key_n > 2 && line[0] == 'X' && line[1] == '_' &&
+            take_metric(r, line + 2, key_n - 2, value, value_n))
             return REPORT_METRIC;
     }
     r->malformed++;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What a process says of itself over its status pipe: KEY=VALUE lines with sd_notify(3)'s words. Parsed without allocation,
- * except for the newest STATUS text. Data only: nothing that a process says is an authority. Pure. */
+/* What a process says of itself over its status pipe: KEY=VALUE lines with sd_notify(3)'s words. Parsed
+ * without allocation, except for the newest STATUS text. Data only: nothing that a process says is an
+ * authority. Pure. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@ typedef struct ReportMetric {
 
 typedef struct Report {
     bool ready, stopping, reloading;
-    int error; /* the last ERRNO= */
+    int error;                        /* the last ERRNO= */
     int64_t active, requests, queued; /* -1: never said */
     char *status;                     /* owned; NULL: never said */
     ReportMetric *metrics;            /* owned */
@@ -43,5 +44,6 @@ typedef enum ReportKind {
 
 void report_init(Report *r);
 void report_done(Report *r);
-/* Takes one line of @n bytes (no newline; not NUL-terminated). What is malformed is counted and changes nothing else. */
+/* Takes one line of @n bytes (no newline; not NUL-terminated). What is malformed is counted and changes
+ * nothing else. */
 ReportKind report_line(Report *r, const char *line, size_t n);

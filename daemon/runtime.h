@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What the daemon's modules share while it runs: the loop, the way to spawn, the table of processes, the log. Made once by the
- * manager and passed down; it decides nothing. */
+/* What the daemon's modules share while it runs: the loop, the way to spawn, the table of processes, the log.
+ * Made once by the manager and passed down; it decides nothing. */
 #include <sys/resource.h>
 #include <systemd/sd-event.h>
 
@@ -23,8 +23,8 @@ typedef struct Runtime {
     uint64_t next_instance;
     int null_fd; /* /dev/null, for reading and writing */
     LogAddresses log_addresses;
-    char *const *environ;     /* the daemon's own */
-    RlimitConfig nofile;      /* the limit of descriptors that the daemon was started with */
+    char *const *environ; /* the daemon's own */
+    RlimitConfig nofile;  /* the limit of descriptors that the daemon was started with */
     rlim_t nofile_hard;
     bool nofile_raised;
     mode_t umask;             /* the daemon's */

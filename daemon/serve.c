@@ -11,7 +11,8 @@
 /* The most that one wake-up takes, so that a flood on one listener never starves the others. */
 #define BUDGET_MAX 16
 
-static ApiEvent connection_event(Service *s, const Connection *c, LogLevel level, const char *event, char *peer_buf) {
+static ApiEvent connection_event(Service *s, const Connection *c, LogLevel level, const char *event,
+                                 char *peer_buf) {
     ApiEvent e = eventlog_event(level, event);
     e.service = s->name;
     e.peer = peer_format(&c->peer, s->rt->log_addresses, peer_buf);

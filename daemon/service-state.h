@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The state of a service, as one pure function of the facts about it. It is computed anew whenever a fact has changed, so
- * that no lost event can leave a service in a wrong state.
+/* The state of a service, as one pure function of the facts about it. It is computed anew whenever a fact has
+ * changed, so that no lost event can leave a service in a wrong state.
  *
  *   disabled ── enabled: false
  *   failed ──── nothing to run, or no listener open; retried ──> listening

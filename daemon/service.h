@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* A service at run time: its listeners, its instances, its counters and its state. It outlives reloads under its name; what is
- * configured comes and goes with the generations. service.c writes these fields, with slot.c (on-demand), serve.c
- * (per-connection) and launch.c; others read them. */
+/* A service at run time: its listeners, its instances, its counters and its state. It outlives reloads under
+ * its name; what is configured comes and goes with the generations. service.c writes these fields, with
+ * slot.c (on-demand), serve.c (per-connection) and launch.c; others read them. */
 #include "conf/config.h"
 #include "daemon/backoff.h"
 #include "daemon/instance.h"
@@ -31,7 +31,7 @@ typedef struct Slot {
     size_t index;
     Instance *instance;
     Backoff backoff;
-    bool delayed;      /* a start is being held back */
+    bool delayed;         /* a start is being held back */
     bool start_by_itself; /* when the delay is over, without traffic */
     sd_event_source *timer;
 } Slot;
@@ -57,7 +57,7 @@ typedef struct Service {
     uint64_t since_usec; /* since 1970 */
     ServiceOrder order;
     bool removed;
-    bool changing;      /* between the two passes of a reload */
+    bool changing;        /* between the two passes of a reload */
     size_t first_in_pool; /* then: where its listeners are */
     Listener **listeners;
     size_t n_listeners;
@@ -65,7 +65,8 @@ typedef struct Service {
     size_t n_slots;
     List instances, ghosts;
     uint64_t n_instances;
-    uint64_t n_strays; /* on-demand processes that a reload has parted from their slot: they still have the listeners */
+    uint64_t n_strays; /* on-demand processes that a reload has parted from their slot: they still have the
+                          listeners */
     Counters counters;
     char *status; /* the newest STATUS= text */
     LastError last_error;
@@ -77,8 +78,8 @@ typedef struct Service {
     unsigned retry_level;
 } Service;
 
-/* A new service for @config, which is of @generation_config (a reference is taken). Nothing is opened. NULL when memory runs
- * out. */
+/* A new service for @config, which is of @generation_config (a reference is taken). Nothing is opened. NULL
+ * when memory runs out. */
 Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *config, uint64_t generation);
 /* Ends listening and forgets its instances, which go on without us. Returns NULL. */
 Service *service_free(Service *s);
@@ -89,16 +90,18 @@ typedef struct ListenerSet {
     size_t n;
 } ListenerSet;
 
-/* A reload, in two passes over all services. First each hands its listeners to @pool (which has room) if its config changes to
- * @config, NULL when it is removed; then each takes from there what serves for its new config, and makes what is missing,
- * closed. The second returns 0 or -ENOMEM. */
+/* A reload, in two passes over all services. First each hands its listeners to @pool (which has room) if its
+ * config changes to
+ * @config, NULL when it is removed; then each takes from there what serves for its new config, and makes what
+ * is missing, closed. The second returns 0 or -ENOMEM. */
 void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *pool);
 int service_end_change(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation,
                        ListenerSet *pool);
 /* Gives its listeners what was passed in for them. */
 struct Inherited;
 void service_adopt(Service *s, struct Inherited *in);
-/* Opens what is not open; what fails is remembered and retried. Returns how many listeners could not be opened. */
+/* Opens what is not open; what fails is remembered and retried. Returns how many listeners could not be
+ * opened. */
 size_t service_open(Service *s);
 /* Computes the state anew and arms or disarms the listeners. To be called after any fact has changed. */
 void service_update(Service *s, const char *why);
@@ -123,6 +126,6 @@ void service_set_error(Service *s, const char *step, int error, const char *mess
 /* Emits an event of the service's; @line says which limit it falls under. */
 void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e);
 void service_emit(Service *s, const ApiEvent *e);
-/* One line with the count of lines that were left out, for each kind that has some. True while there are more to tell. */
+/* One line with the count of lines that were left out, for each kind that has some. True while there are more
+ * to tell. */
 bool service_tell_suppressed(Service *s, uint64_t now_usec);
-

@@ -53,8 +53,8 @@ void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec) {
     slot->instance = NULL;
     if (slot->service->order != ORDER_RUN || slot->service->removed || slot->service->rt->stopping)
         return;
-    uint64_t delay = backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec, c->restart_max_delay_usec,
-                                    failed, lived_usec, clock_monotonic_usec());
+    uint64_t delay = backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec,
+                                    c->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());
     slot->start_by_itself =
         c->restart_policy == RESTART_ALWAYS || (c->restart_policy == RESTART_ON_FAILURE && failed);
     /* Without traffic to pace it, a restart always waits a little. */

@@ -4,7 +4,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-/* The deepest chain of child_main() takes a few hundred bytes; the kernel's frame of a signal never lies here. */
+/* The deepest chain of child_main() takes a few hundred bytes; the kernel's frame of a signal never lies
+ * here. */
 #define STACK_SIZE ((size_t)16384)
 #define GUARD_SIZE ((size_t)4096)
 
@@ -16,7 +17,8 @@ int spawner_new(Spawner **ret) {
     CLEANUP(spawner_freep) Spawner *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
-    void *p = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    void *p = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (p == MAP_FAILED)
         return -ENOMEM;
     s->stack = p;
@@ -49,7 +51,8 @@ int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid) {
     pid_t pid = clone(child_main, s->stack + GUARD_SIZE + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
     if (pid < 0) {
         int e = errno;
-        /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine. */
+        /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine.
+         */
         plan->step = e == EAGAIN || e == ENOSPC ? STEP_LIMIT : STEP_FORK;
         plan->error = e;
         return -e;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Spawning: the one way by which the daemon starts a process. The caller's plan holds everything resolved; what goes wrong in
- * the child comes back as step and errno. */
+/* Spawning: the one way by which the daemon starts a process. The caller's plan holds everything resolved;
+ * what goes wrong in the child comes back as step and errno. */
 #include <sys/types.h>
 
 #include "daemon/child.h"
@@ -13,10 +13,11 @@ int spawner_new(Spawner **ret);
 Spawner *spawner_free(Spawner *s); /* returns NULL */
 DEFINE_CLEANUP(Spawner *, spawner_free);
 
-/* Adds a descriptor of the child to @plan: @source (of the daemon) will be @target. -E2BIG past CHILD_FDS_MAX. */
+/* Adds a descriptor of the child to @plan: @source (of the daemon) will be @target. -E2BIG past
+ * CHILD_FDS_MAX. */
 int child_plan_move_fd(ChildPlan *plan, int source, int target);
 
-/* Starts a process by @plan. Returns 0 when the program was exec'ed; else a negative errno, and plan->step says where it
- * failed. *ret_pid is the child to be reaped, in either case when there is one, else 0. Returns once the child has
- * exec'ed or ended (vfork(2) has the same). */
+/* Starts a process by @plan. Returns 0 when the program was exec'ed; else a negative errno, and plan->step
+ * says where it failed. *ret_pid is the child to be reaped, in either case when there is one, else 0. Returns
+ * once the child has exec'ed or ended (vfork(2) has the same). */
 int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid);

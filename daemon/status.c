@@ -51,7 +51,7 @@ static void fill_service(const Service *s, ApiService *ret) {
     };
     memcpy(ret->refused, c->refused, sizeof(ret->refused));
     memcpy(ret->exited, c->exited, sizeof(ret->exited));
-    LIST_FOREACH(i, &s->instances, Instance, link)
+    LIST_FOREACH (i, &s->instances, Instance, link)
         if (i->report && i->report->queued > 0)
             ret->work_queued += (uint64_t)i->report->queued;
 }
@@ -107,7 +107,8 @@ void snapshot_done(Snapshot *s) {
     *s = (Snapshot){0};
 }
 
-/* The fields of /proc/PID/stat behind the name, which may hold anything: proc(5), 14 utime, 15 stime, 24 rss. */
+/* The fields of /proc/PID/stat behind the name, which may hold anything: proc(5), 14 utime, 15 stime, 24 rss.
+ */
 static void read_usage(pid_t pid, uint64_t *ret_cpu_usec, uint64_t *ret_memory) {
     char path[40], buf[1024];
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
@@ -119,9 +120,10 @@ static void read_usage(pid_t pid, uint64_t *ret_cpu_usec, uint64_t *ret_memory) 
     const char *at = strrchr(buf, ')');
     unsigned long utime = 0, stime = 0;
     long rss = 0;
-    if (!at || sscanf(at + 1,
-                      " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
-                      &utime, &stime, &rss) != 3)
+    if (!at ||
+        sscanf(at + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
+               &utime, &stime, &rss) != 3)
         return;
     uint64_t ticks = (uint64_t)sysconf(_SC_CLK_TCK), page = (uint64_t)sysconf(_SC_PAGESIZE);
     *ret_cpu_usec = (uint64_t)(utime + stime) * (USEC_PER_SEC / ticks);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* The listeners of a service: made for its config, opened, kept or handed on over a reload, closed. */
+#include <limits.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "daemon/bind.h"
+#include "daemon/inherit.h"
+#include "daemon/service-private.h"
+#include "daemon/slot.h"
+
+void service_free_slots(Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++) {
+        slot_reset(&s->slots[i]);
+        if (s->slots[i].instance) {
+            s->slots[i].instance->slot = NULL;
+            s->n_strays++;
+        }
+    }
+    free(s->slots);
+    s->slots = NULL;
+    s->n_slots = 0;
+}
+
+static int make_slots(Service *s) {
+    size_t n = slot_count(s->config, s->n_listeners);
+    /* One slot is all the listeners there are, whichever: its process stays where it is. */
+    if (n == 1 && s->n_slots == 1)
+        return 0;
+    service_free_slots(s);
+    if (n == 0)
+        return 0;
+    s->slots = calloc(n, sizeof(Slot));
+    if (!s->slots)
+        return -ENOMEM;
+    s->n_slots = n;
+    for (size_t i = 0; i < n; i++)
+        s->slots[i] = (Slot){.service = s, .index = i};
+    for (size_t i = 0; i < s->n_listeners; i++)
+        s->listeners[i]->slot = n == 1 ? 0 : i;
+    return 0;
+}
+
+/* From the @pool what serves for address @index of @config: its own by preference. */
+static Listener *take_listener(Service *s, ListenerSet *pool, const ListenConfig *config, size_t index) {
+    for (size_t i = 0; pool && i < pool->n; i++) {
+        Listener **at = &pool->items[(s->first_in_pool + i) % pool->n];
+        if (*at && (*at)->index == index && listen_config_same_socket((*at)->config, config))
+            return TAKE_PTR(*at);
+    }
+    return NULL;
+}
+
+/* Options that an open socket takes; what a UNIX node has is changed at its path. */
+static void refresh_listener(Service *s, Listener *l) {
+    const char *step = NULL;
+    const ListenConfig *c = l->config;
+    int r = bind_set_options(l->fd, c, &step);
+    if (r < 0)
+        service_set_error(s, step, -r, NULL, &c->pos);
+    if (endpoint_socket_type(c->endpoint.kind) != SOCK_DGRAM)
+        (void)listen(l->fd, c->backlog > 0 ? c->backlog : INT_MAX);
+    if (l->ino != 0) {
+        if ((c->user != (uid_t)-1 || c->group != (gid_t)-1) &&
+            lchown(c->endpoint.path, c->user, c->group) < 0)
+            service_set_error(s, "user", errno, NULL, &c->pos);
+        (void)chmod(c->endpoint.path, c->mode);
+    }
+}
+
+int service_make_listeners(Service *s, ListenerSet *pool) {
+    const ServiceConfig *c = s->config;
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_listen; i++)
+        n += c->listen[i].endpoint.n_addrs;
+    Listener **listeners = (Listener **)calloc(n + 1, sizeof(Listener *));
+    if (!listeners)
+        return -ENOMEM;
+    s->listeners = listeners;
+    s->n_listeners = 0;
+    for (size_t i = 0; i < c->n_listen; i++) {
+        for (size_t a = 0; a < c->listen[i].endpoint.n_addrs; a++) {
+            Listener *l = take_listener(s, pool, &c->listen[i], a);
+            if (!l)
+                l = listener_new(s, s->rt->loop, &c->listen[i], a);
+            if (!l)
+                return -ENOMEM;
+            l->config = &c->listen[i];
+            l->service = s;
+            listeners[s->n_listeners++] = l;
+            if (pool && listener_is_open(l))
+                refresh_listener(s, l);
+        }
+    }
+    return make_slots(s);
+}
+
+void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *pool) {
+    s->changing = !config || s->removed || s->config->enabled != config->enabled ||
+                  service_config_diff(s->config, config, NULL, NULL) > 0;
+    if (!s->changing)
+        return;
+    s->first_in_pool = pool->n;
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        /* Armed anew later: another model is woken in another way. */
+        listener_disarm(s->listeners[i]);
+        pool->items[pool->n++] = s->listeners[i];
+    }
+    s->n_listeners = 0;
+    free((void *)s->listeners);
+    s->listeners = NULL;
+    s->retry = sd_event_source_disable_unref(s->retry);
+    s->retry_level = 0;
+}
+
+int service_end_change(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation,
+                       ListenerSet *pool) {
+    bool changing = s->changing;
+    s->changing = false;
+    if (!config) {
+        s->removed = true;
+        service_free_slots(s);
+        return 0;
+    }
+    service_set_config(s, generation_config, config, generation);
+    service_forget_process_data(s);
+    s->removed = false;
+    if (changing)
+        return service_make_listeners(s, pool);
+    size_t at = 0;
+    for (size_t i = 0; i < config->n_listen; i++)
+        for (size_t a = 0; a < config->listen[i].endpoint.n_addrs; a++)
+            s->listeners[at++]->config = &config->listen[i];
+    return 0;
+}
+
+/* The port that the other family of the same endpoint got from the kernel. */
+static uint16_t port_of_pair(const Service *s, size_t i) {
+    if (i == 0 || s->listeners[i]->index == 0 || !listener_is_open(s->listeners[i - 1]))
+        return 0;
+    return addr_port(&s->listeners[i - 1]->addr);
+}
+
+static bool family_is_missing(const Listener *l, int error) {
+    return l->config->endpoint.both_families && l->index > 0 &&
+           (error == EAFNOSUPPORT || error == EADDRNOTAVAIL || error == EPROTONOSUPPORT);
+}
+
+static void tell_open(Service *s, const Listener *l) {
+    char text[ADDR_TEXT_MAX], message[ADDR_TEXT_MAX + 64];
+    (void)snprintf(message, sizeof(message), "listening on %s:%s%s",
+                   endpoint_kind_to_string(l->config->endpoint.kind), addr_format(&l->addr, text),
+                   l->adopted ? " (passed in)" : "");
+    ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "listening");
+    e.service = s->name;
+    e.message = message;
+    service_emit(s, &e);
+}
+
+/* Whether it is open now; a failure is told once, not at each retry. */
+bool service_open_listener(Service *s, size_t i) {
+    Listener *l = s->listeners[i];
+    int before = l->error;
+    uint16_t port = port_of_pair(s, i);
+    int r = listener_open(l, port);
+    /* The kernel chose a port for one family that somebody has in the other: one more choice for both. */
+    for (int tries = 0; r == -EADDRINUSE && port != 0 && l->config->endpoint.addrs[0].len &&
+                        addr_port(&l->config->endpoint.addrs[0]) == 0 && tries < 8;
+         tries++) {
+        listener_close(s->listeners[i - 1], true);
+        if (listener_open(s->listeners[i - 1], 0) < 0)
+            break;
+        port = addr_port(&s->listeners[i - 1]->addr);
+        r = listener_open(l, port);
+    }
+    if (r >= 0) {
+        tell_open(s, l);
+        return true;
+    }
+    if (family_is_missing(l, -r)) {
+        l->error = 0;
+        l->dispensable = true;
+        return true;
+    }
+    if (before != -r) {
+        char why[128], message[ENDPOINT_TEXT_MAX + 160];
+        (void)snprintf(message, sizeof(message), "cannot listen on %s: %s", l->config->endpoint.text,
+                       listener_error_text(l, why, sizeof(why)));
+        service_set_error(s, l->error_step, -r, message, &l->config->pos);
+    }
+    return false;
+}
+
+void service_adopt(Service *s, Inherited *in) {
+    if (!s->config->enabled)
+        return;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (inherited_adopt(in, s->listeners[i]))
+            tell_open(s, s->listeners[i]);
+}
+
+void service_close_listeners(Service *s, bool keep_nodes) {
+    s->retry = sd_event_source_disable_unref(s->retry);
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        listener_close(s->listeners[i], !keep_nodes);
+        s->listeners[i]->error = 0;
+        s->listeners[i]->dispensable = false;
+    }
+}

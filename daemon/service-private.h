@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What service.c, service-listen.c and service-tell.c share: one noun in three files. */
+#include "daemon/service.h"
+
+void service_set_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation);
+/* What was built for its processes is built anew with the next one. */
+void service_forget_process_data(Service *s);
+/* Their processes become strays: they still have the listeners. */
+void service_free_slots(Service *s);
+
+/* Makes its listeners and slots for its config, closed, taking from @pool (may be NULL) those that serve for
+ * the same socket. 0 or -ENOMEM. */
+int service_make_listeners(Service *s, ListenerSet *pool);
+/* Opens listener @i; whether it is open now. A failure is told once, not at each retry. */
+bool service_open_listener(Service *s, size_t i);
+
+void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec);

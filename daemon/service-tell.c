@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* What a service has to say: its events, each kind bounded, and its last error. */
+#include <inttypes.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/service-private.h"
+
+/* Lines of a kind: so many a second after a burst. */
+#define LINES_PER_SECOND 10
+#define LINES_BURST 100
+
+void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec) {
+    char peer[PEER_TEXT_MAX], message[128];
+    double seconds = (double)lived_usec / (double)USEC_PER_SEC;
+    const char *why = i->timed_out ? " (timeouts.lifetime)" : i->asked ? " (as asked)" : "";
+    ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "ended", peer);
+    e.reason = exit_result_to_string(result);
+    e.duration_usec = lived_usec;
+    if (WIFSIGNALED(status)) {
+        e.signal = WTERMSIG(status);
+        const char *name = sigabbrev_np(e.signal);
+        (void)snprintf(message, sizeof(message), "ended: killed by SIG%s after %.3g s%s", name ? name : "?",
+                       seconds, why);
+    } else {
+        e.exit_code = WEXITSTATUS(status);
+        (void)snprintf(message, sizeof(message), "ended: exit %d after %.3g s%s", e.exit_code, seconds, why);
+    }
+    e.message = message;
+    service_emit(s, &e);
+}
+
+void service_set_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos) {
+    LastError *last = &s->last_error;
+    char text[160];
+    if (!message) {
+        (void)snprintf(text, sizeof(text), "%s: %s", step, strerror(error));
+        message = text;
+    } else {
+        /* Not told elsewhere: failures of processes have an event of their own. */
+        ApiEvent e = eventlog_event(LOG_LEVEL_ERROR, "error");
+        e.service = s->name;
+        e.step = step;
+        e.error = error;
+        e.message = message;
+        service_emit_limited(s, LIMITED_ERROR, &e);
+    }
+    char *copy = strdup(message), *file = pos && pos->line ? strdup(pos->file ? pos->file : "") : NULL;
+    free(last->message);
+    free(last->file);
+    *last = (LastError){
+        .time_usec = clock_realtime_usec(),
+        .step = step,
+        .error = error,
+        .message = copy,
+        .file = file,
+        .line = pos ? pos->line : 0,
+    };
+}
+
+void service_emit(Service *s, const ApiEvent *e) {
+    eventlog_emit(&s->rt->events, e, &s->ring);
+}
+
+void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e) {
+    if (ratelimit_pass(&s->limited[line], LINES_PER_SECOND, LINES_BURST, clock_monotonic_usec()))
+        service_emit(s, e);
+    else if (s->rt->on_suppressed)
+        s->rt->on_suppressed(s->rt->on_suppressed_userdata);
+}
+
+bool service_tell_suppressed(Service *s, uint64_t now_usec) {
+    static const char *const kinds[_LIMITED_MAX] = {
+        [LIMITED_REFUSED] = "refused", [LIMITED_SPAWN_FAILED] = "spawn_failed",
+        [LIMITED_GONE] = "gone",       [LIMITED_STATUS] = "status",
+        [LIMITED_STATE] = "state",     [LIMITED_ERROR] = "error",
+    };
+    bool more = false;
+    for (size_t i = 0; i < _LIMITED_MAX; i++) {
+        uint64_t n = ratelimit_take_suppressed(&s->limited[i], now_usec);
+        if (n > 0) {
+            char message[96];
+            (void)snprintf(message, sizeof(message), "%" PRIu64 " more lines of '%s' left out", n, kinds[i]);
+            ApiEvent e = eventlog_event(LOG_LEVEL_WARNING, kinds[i]);
+            e.service = s->name;
+            e.message = message;
+            service_emit(s, &e);
+        }
+        more = more || s->limited[i].suppressed > 0;
+    }
+    return more;
+}
