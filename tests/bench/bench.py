@@ -72,27 +72,34 @@ class Packages:
                 raise Unavailable("apt-get download %s: %s" % (package, done.stderr.strip().splitlines()[-1:]))
             subprocess.run(["dpkg", "-x", files[0], self.root], check=True)
 
-    def environment(self):
-        folders = glob.glob(self.root + "/lib/*-linux-gnu") + glob.glob(self.root + "/usr/lib/*-linux-gnu")
-        return {**os.environ, "LD_LIBRARY_PATH": ":".join(folders)}
+    def library_path(self):
+        return ":".join(glob.glob(self.root + "/lib/*-linux-gnu") + glob.glob(self.root + "/usr/lib/*-linux-gnu"))
 
     def missing_libraries(self, program):
-        done = subprocess.run(["ldd", program], env=self.environment(), stdout=subprocess.PIPE, universal_newlines=True)
+        done = subprocess.run(["ldd", program], stdout=subprocess.PIPE, universal_newlines=True)
         return [line.split()[0] for line in done.stdout.splitlines() if "not found" in line]
 
-    def program(self, package, path, identify):
-        """The program of a package: (path, environment)."""
+    def command(self, package, path, identify):
+        """The words that start the program of a package."""
         if os.access(path, os.X_OK) and identify(path):
-            return path, dict(os.environ)
+            return [path]
         unpacked = self.root + path
         if not os.access(unpacked, os.X_OK):
             say("unpacking %s into %s" % (package, self.root))
             self.unpack(package)
-        for library in self.missing_libraries(unpacked):
+        missing = self.missing_libraries(unpacked)
+        if not missing:
+            return [unpacked]
+        for library in missing:
             if library not in LIBRARIES:
                 raise Unavailable("%s needs %s" % (package, library))
-            self.unpack(LIBRARIES[library])
-        return unpacked, self.environment()
+            if not glob.glob("%s/**/%s" % (self.root, library), recursive=True):
+                self.unpack(LIBRARIES[library])
+        # By the loader and not by LD_LIBRARY_PATH, which the peer's services would inherit and be slower by.
+        loaders = glob.glob("/lib64/ld-linux-*.so.*") + glob.glob("/lib/ld-linux-*.so.*")
+        if not loaders:
+            raise Unavailable("%s: no loader found" % package)
+        return [loaders[0], "--library-path", self.library_path(), unpacked]
 
 
 def free_port():
@@ -104,12 +111,13 @@ def free_port():
 class Server:
     """One server that runs one service on one port."""
 
-    def __init__(self, name, service, argv, port, folder, env=None):
+    def __init__(self, name, service, argv, port, folder):
         self.name, self.service, self.port = name, service, port
         self.log = os.path.join(folder, "log")
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=env, start_new_session=True)
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True,
+                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")})
 
     def wait_ready(self):
         """Until it answers, as the load will see it."""
@@ -201,7 +209,7 @@ class Bench:
 
     def xinetd(self, name, service, program, port, folder):
         """As fast as it goes: no libwrap, no limits, and, as Debian ships it, no line for each connection."""
-        path, env = self.packages.program("xinetd", "/usr/sbin/xinetd", lambda path: True)
+        command = self.packages.command("xinetd", "/usr/sbin/xinetd", lambda path: True)
         user = "root" if os.geteuid() == 0 else str(os.geteuid())
         config = write(folder, "xinetd.conf", (
             "defaults\n{\n  log_type = FILE %s/xinetd.log\n  instances = UNLIMITED\n  per_source = UNLIMITED\n"
@@ -209,8 +217,8 @@ class Bench:
             "service %s\n{\n  type = UNLISTED\n  flags = NOLIBWRAP\n  socket_type = stream\n  protocol = tcp\n"
             "  bind = 127.0.0.1\n  port = %d\n  wait = no\n  user = %s\n  server = %s\n  disable = no\n}\n"
             % (folder, service, port, user, program)))
-        argv = [path, "-dontfork", "-stayalive", "-f", config, "-pidfile", os.path.join(folder, "pid")]
-        return Server(name, service, argv, port, folder, env)
+        argv = command + ["-dontfork", "-stayalive", "-f", config, "-pidfile", os.path.join(folder, "pid")]
+        return Server(name, service, argv, port, folder)
 
     def openbsd_inetd(self, name, service, program, port, folder):
         """Without libwrap (-l is not given), its rate limit out of reach."""
@@ -218,11 +226,11 @@ class Bench:
             with open(path, "rb") as f:
                 return b"libevent" in f.read()
 
-        path, env = self.packages.program("openbsd-inetd", "/usr/sbin/inetd", is_openbsd)
+        command = self.packages.command("openbsd-inetd", "/usr/sbin/inetd", is_openbsd)
         user = "root" if os.geteuid() == 0 else subprocess.getoutput("id -un")
         config = write(folder, "inetd.conf", "127.0.0.1:%d stream tcp nowait.100000000 %s %s %s\n"
                        % (port, user, program, os.path.basename(program)))
-        return Server(name, service, [path, "-i", config], port, folder, env)
+        return Server(name, service, command + ["-i", config], port, folder)
 
 
 # --- measuring ------------------------------------------------------------------------------------------------------
