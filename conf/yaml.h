@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The one place that knows libyaml: a file's text becomes a tree of nodes with their places. Aliases are expanded
- * (shared, counted), merge keys `<<` resolved, keys checked for duplicates; bounded in every way. */
+/* The one place that knows libyaml: a file's text becomes a tree of nodes with their places. Aliases are
+ * expanded (shared, counted), merge keys `<<` resolved, keys checked for duplicates; bounded in every way. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,7 +26,7 @@ struct YamlNode {
     YamlKind kind;
     bool faulty;      /* what is wrong with it was told: yaml_diag() says no more of it */
     bool quoted;      /* scalar: in ' or ", or a block scalar */
-    const char *text; /* scalar, NUL-terminated, no NUL within; after expansion of ${…} when that was asked for */
+    const char *text; /* scalar: NUL-terminated, no NUL within, ${…} expanded when that was asked for */
     DiagPos pos;      /* scalar: its text; collections: their first character */
     size_t n;
     union {
@@ -53,12 +53,12 @@ typedef struct YamlFile YamlFile;
 /* Looks @name up for ${name}; NULL when it is not set. */
 typedef const char *(*YamlLookup)(const char *name, void *userdata);
 
-/* Parses @text (@n bytes, any bytes) of the file shown as @name. ${VAR} is expanded in scalar values (not keys) by
- * @lookup. What is wrong goes to @diags; returns 0 with a file (its root NULL when the document is empty), -EINVAL when
- * there is no tree worth looking at, -ENOMEM. A file with errors in it may still come back, so that more errors can be
- * found: look at diags->n_errors. */
-int yaml_parse(const char *name, const char *text, size_t n, YamlBudget *budget, YamlLookup lookup, void *userdata,
-               DiagList *diags, YamlFile **ret);
+/* Parses @text (@n bytes, any bytes) of the file shown as @name. ${VAR} is expanded in scalar values (not
+ * keys) by @lookup, if it is given. What is wrong goes to @diags; returns 0 with a file (its root NULL when
+ * the document is empty), -EINVAL when there is no tree worth looking at, -ENOMEM. A file with errors in it
+ * may still come back, so that more errors can be found: look at diags->n_errors. */
+int yaml_parse(const char *name, const char *text, size_t n, YamlBudget *budget, YamlLookup lookup,
+               void *userdata, DiagList *diags, YamlFile **ret);
 YamlFile *yaml_file_free(YamlFile *f); /* returns NULL */
 const YamlNode *yaml_file_root(const YamlFile *f);
 const char *yaml_file_name(const YamlFile *f);
