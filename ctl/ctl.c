@@ -172,20 +172,40 @@ static const ErrorMeaning meanings[] = {
      "it is of another version than mpctl: see 'mpctl version'"},
 };
 
+/* The words of the call as they were given: "start web". */
+static void add_call(const Ctl *c, Text *out) {
+    text_add(out, c->options.verb ? c->options.verb : "status");
+    for (char **arg = c->options.args; *arg; arg++) {
+        text_addc(out, ' ');
+        text_add_escaped(out, *arg, strlen(*arg));
+    }
+}
+
 static int report_failed(Ctl *c, const json_t *parameters) {
     CLEANUP_TEXT Text what = {0};
-    field_show(&what, parameters, "step");
-    text_add(&what, what.len > 0 ? ": " : "");
+    add_call(c, &what);
+    text_add(&what, ": ");
+    if (field_given(parameters, "step")) {
+        field_show(&what, parameters, "step");
+        text_add(&what, ": ");
+    }
     field_show(&what, parameters, "message");
-    return ctl_fail(c, CTL_FAILED, "'mpctl events' may tell more", "%s", what.s);
+    return ctl_fail(c, CTL_FAILED, "'mpctl status --failed' and 'mpctl events' tell more", "%s", what.s);
 }
 
 static int report_state(Ctl *c, const json_t *parameters) {
-    CLEANUP_TEXT Text service = {0}, reason = {0};
-    field_show(&service, parameters, "service");
-    field_show(&reason, parameters, "reason");
-    return ctl_fail(c, CTL_FAILED, NULL, "%s: %s", service.s,
-                    reason.len > 0 ? reason.s : "not in this state");
+    CLEANUP_TEXT Text what = {0};
+    add_call(c, &what);
+    text_add(&what, ": ");
+    if (*field_text(parameters, "service")) {
+        field_show(&what, parameters, "service");
+        text_add(&what, ": ");
+    }
+    if (field_given(parameters, "reason"))
+        field_show(&what, parameters, "reason");
+    else
+        text_add(&what, "not possible in its state");
+    return ctl_fail(c, CTL_FAILED, NULL, "%s", what.s);
 }
 
 static bool is_error(const Reply *reply, ApiError error) {

@@ -73,7 +73,7 @@ static int run(Ctl *c, int argc, char **argv) {
         return CTL_DONE;
     }
     int status = check_usage(c, verb);
-    return status != 0 ? status : verb->run(c, c->options.args);
+    return status != 0 || !verb->run ? status : verb->run(c, c->options.args);
 }
 
 int main(int argc, char **argv) {

@@ -28,11 +28,11 @@ typedef struct Verb {
     const char *arguments; /* "NAME..."; "" for none */
     const char *summary;   /* one line, without a full stop */
     const char *details;   /* whole sentences for its help and the manual */
-    VerbGroup group;
     VerbRun run; /* NULL: known, and not in this version */
     size_t min_args, max_args;
-    OptionSet options; /* its own; the global ones go with every verb */
     VerbExample examples[VERB_EXAMPLES_MAX + 1];
+    OptionSet options; /* its own; the global ones go with every verb */
+    VerbGroup group;
 } Verb;
 
 const Verb *verb_find(const char *name);

@@ -15,7 +15,8 @@ void api_add_duration(Text *out, uint64_t usec) {
     else if (usec < USEC_PER_SEC)
         text_addf(out, "%llu ms", (unsigned long long)(usec / USEC_PER_MSEC));
     else if (sec < 60)
-        text_addf(out, "%.1f s", (double)(usec / 100000) / 10);
+        text_addf(out, "%llu.%llu s", (unsigned long long)sec,
+                  (unsigned long long)(usec % USEC_PER_SEC / 100000));
     else if (sec < 3600)
         text_addf(out, "%llum %llus", (unsigned long long)(sec / 60), (unsigned long long)(sec % 60));
     else if (sec < 86400)

@@ -18,7 +18,7 @@ typedef struct Sample {
 void sample_init(Sample *s, uint64_t now_usec);
 /* NULL when there is none. */
 const ApiService *sample_service(const Sample *s, const char *name);
-ApiDescription sample_description(const Sample *s, const ApiService *service);
+ApiDescription sample_description(const Sample *s, const ApiService *of);
 /* Two errors of a config. The caller frees them. */
 void sample_diagnostics(DiagList *diags);
 extern const ApiChange sample_changes[];

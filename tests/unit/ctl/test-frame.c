@@ -30,8 +30,8 @@ static void feed(Frame *f, const char *s, size_t n) {
 
 /* Takes all whole messages, which have to be the next ones of the list. */
 static void take(Frame *f, size_t *next) {
-    const char *message;
-    size_t n;
+    const char *message = "";
+    size_t n = 0;
     while (frame_next(f, &message, &n) > 0) {
         assert_true(*next < ELEMENTS(messages));
         assert_int_equal(n, strlen(messages[*next]));

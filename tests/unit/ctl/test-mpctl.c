@@ -242,7 +242,7 @@ static const Case cases[] = {
      {"--json", "reload", "--dry-run"},
      "{\"ok\":false,\"generation\":7,\"diagnostics\":[{",
      "mpctl: "},
-    {FAKE_FAILED, 1, {"start", "echo"}, NULL, "mpctl: bind: Address already in use\n"},
+    {FAKE_FAILED, 1, {"start", "echo"}, NULL, "mpctl: start echo: bind: Address already in use\n"},
     {FAKE_HANGUP, 6, {"ping"}, NULL, "mpctl: mpinetd closed the connection without an answer\n"},
     {FAKE_SILENT, 6, {"ping", "--timeout", "50ms"}, NULL, "mpctl: mpinetd does not answer in time\n"},
     {FAKE_GARBAGE, 1, {"ping"}, NULL, "mpctl: what listens there does not talk as mpinetd does\n"},

@@ -79,7 +79,7 @@ static void test_parse(void **state) {
             print_error("case %zu: %d %s\n", i, r, error.s ? error.s : "");
         assert_int_equal(r, c->error ? -EINVAL : 0);
         if (c->error) {
-            assert_non_null(strstr(error.s, c->error));
+            assert_non_null(strstr(error.s ? error.s : "", c->error));
         } else {
             for (char **arg = o.args; *arg; arg++)
                 text_addf(&args, "%s%s", args.len > 0 ? " " : "", *arg);
