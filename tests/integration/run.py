@@ -174,6 +174,7 @@ def main():
     options = parser.parse_args()
 
     os.environ["BUILD_DIR"] = os.path.realpath(options.build)
+    os.environ["MPINETD_LIBEXECDIR"] = os.path.join(os.environ["BUILD_DIR"], "services")
     with open(os.path.join(options.build, "meson-info", "intro-buildoptions.json"), encoding="utf-8") as file:
         sanitize = next((o["value"] for o in json.load(file) if o["name"] == "b_sanitize"), "none")
     os.environ["MP_TEST_SANITIZED"] = "0" if sanitize == "none" else "1"
@@ -192,7 +193,7 @@ def main():
                 reason = f": {result['text']}" if result["status"] == "skipped" else ""
                 print(f"{mark} {result['test']} ({result['seconds']} s){reason}", flush=True)
                 if result["status"] == "failed":
-                    print("      " + result["text"].strip().replace("\n", "\n      "), flush=True)
+                    print("\n".join("      " + line for line in result["text"].splitlines()[-60:]), flush=True)
         time.sleep(0.02)
     print(f"      {options.name} integration tests: {time.monotonic() - start:.0f} s", flush=True)
     if options.tally:
