@@ -203,6 +203,40 @@ static void test_depth(void **state) {
     assert_int_equal(decode_depth(1000000), CLOSED);
 }
 
+/* A value of none of the types of @field. */
+static const char *wrong_value(const ApiField *field) {
+    return strstr(field->type, "string") && !strstr(field->type, "[]") ? "[1]" : "{\"a\":1}";
+}
+
+static void assert_invalid(const ApiMethod *method, const char *params, const char *parameter) {
+    Text json = {0}, reply = {0};
+    ApiRequest r = {.last = -1};
+    Case c = {method->name, NULL, ANSWERED, "InvalidParameter", parameter};
+    text_addf(&json, "{\"method\":\"%s\",\"parameters\":%s}", method->name, params);
+    assert_int_equal(api_decode(json.s, json.len, &r, &reply), ANSWERED);
+    assert_error(&c, &reply);
+    text_done(&json);
+    text_done(&reply);
+}
+
+/* Every method of the table: one parameter too many, each of the wrong type, and those missing that are
+ * needed. */
+static void test_every_parameter(void **state) {
+    (void)state;
+    for (Method m = 0; m < _METHOD_MAX; m++) {
+        const ApiMethod *method = api_method(m);
+        assert_invalid(method, "{\"no_such_parameter\":1}", "no_such_parameter");
+        for (const ApiField *f = method->in; f->name; f++) {
+            Text wrong = {0};
+            text_addf(&wrong, "{\"%s\":%s}", f->name, wrong_value(f));
+            assert_invalid(method, wrong.s, f->name);
+            text_done(&wrong);
+            if (f == method->in && f->type[0] != '?')
+                assert_invalid(method, "{}", f->name);
+        }
+    }
+}
+
 /* Garbage closes the connection, whatever it is, and nothing is answered. */
 static void test_garbage(void **state) {
     uint32_t seed = 1;
@@ -224,10 +258,8 @@ static void test_garbage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_table),           cmocka_unit_test(test_values),  cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_every_parameter), cmocka_unit_test(test_garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
