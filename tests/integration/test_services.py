@@ -1,9 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The shipped services as programs of their own, without the daemon: each way of handing over a socket.
-
-MPINETD_LIBEXECDIR names the folder that has them.
-"""
+"""The shipped services as programs of their own, without the daemon: each way of handing over a socket."""
 
 import array
 import calendar
@@ -15,13 +11,13 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import unittest
 
-LIBEXEC = os.environ.get("MPINETD_LIBEXECDIR", "")
+from harness import SERVICES
+
 NAMES = ["mp-echo", "mp-discard", "mp-chargen", "mp-daytime", "mp-time"]
 DEADLINE = 20
 DAYTIME = re.compile(
@@ -31,7 +27,7 @@ DAYTIME = re.compile(
 
 
 def program(name):
-    return os.path.join(LIBEXEC, name)
+    return os.path.join(SERVICES, name)
 
 
 def chargen(n, first_line=0):
@@ -821,6 +817,4 @@ class CommandLine(Base):
 
 
 if __name__ == "__main__":
-    if not LIBEXEC:
-        sys.exit("test_services.py: MPINETD_LIBEXECDIR must name the folder of the mp-* programs")
     unittest.main()
