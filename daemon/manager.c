@@ -103,7 +103,7 @@ static void remember_reload(Manager *m, bool ok, const DiagList *diags) {
 static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Changes *changes) {
     EventLog *log = &m->rt.events;
     if (ok) {
-        eventlog_say(log, LOG_LEVEL_INFO, "reloaded", "generation %llu is in force, with %zu changes",
+        eventlog_say(log, LOG_LEVEL_INFO, "reloaded", "generation %llu is in force, changes: %zu",
                      (unsigned long long)m->generation, changes->n);
         return;
     }
@@ -114,7 +114,7 @@ static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Change
         diag_format_line(&diags->items[i], &line);
         eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%s", line.s ? line.s : "");
     }
-    eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%zu errors; generation %llu stays in force",
+    eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "errors: %zu; generation %llu stays in force",
                  diags->n_errors, (unsigned long long)m->generation);
 }
 
@@ -556,8 +556,8 @@ int manager_run(Manager *m) {
     (void)sd_notify(0, "READY=1");
     notify_status(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running",
-                 "%s %s is running with %zu services; control socket %s", "mpinetd", MP_VERSION,
-                 m->services.n, control_path(m->control));
+                 "version %s is running, services: %zu; control socket: %s", MP_VERSION, m->services.n,
+                 control_path(m->control));
     int status = serve(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopped", "stopped");
     return status;

@@ -11,9 +11,21 @@
 #define LINES_PER_SECOND 10
 #define LINES_BURST 100
 
+/* "0.8 ms", "4.1 s", "12 min", "3.2 h": as exact as anybody wants to know. Returns @buf. */
+static const char *format_length(uint64_t usec, char buf[static 32]) {
+    static const struct {
+        double usec;
+        const char *unit;
+    } units[] = {{3600e6, "h"}, {60e6, "min"}, {1e6, "s"}, {1e3, "ms"}};
+    size_t i = 0;
+    while (i + 1 < ELEMENTS(units) && (double)usec < units[i].usec)
+        i++;
+    (void)snprintf(buf, 32, "%.1f %s", (double)usec / units[i].usec, units[i].unit);
+    return buf;
+}
+
 void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec) {
-    char peer[PEER_TEXT_MAX], message[128];
-    double seconds = (double)lived_usec / (double)USEC_PER_SEC;
+    char peer[PEER_TEXT_MAX], message[128], lived[32];
     const char *why = i->timed_out ? " (timeouts.lifetime)" : i->asked ? " (as asked)" : "";
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "ended", peer);
     e.reason = exit_result_to_string(result);
@@ -21,11 +33,12 @@ void service_tell_end(Service *s, const Instance *i, int status, ExitResult resu
     if (WIFSIGNALED(status)) {
         e.signal = WTERMSIG(status);
         const char *name = sigabbrev_np(e.signal);
-        (void)snprintf(message, sizeof(message), "ended: killed by SIG%s after %.3g s%s", name ? name : "?",
-                       seconds, why);
+        (void)snprintf(message, sizeof(message), "ended: killed by SIG%s after %s%s", name ? name : "?",
+                       format_length(lived_usec, lived), why);
     } else {
         e.exit_code = WEXITSTATUS(status);
-        (void)snprintf(message, sizeof(message), "ended: exit %d after %.3g s%s", e.exit_code, seconds, why);
+        (void)snprintf(message, sizeof(message), "ended: exit %d after %s%s", e.exit_code,
+                       format_length(lived_usec, lived), why);
     }
     e.message = message;
     service_emit(s, &e);

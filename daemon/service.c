@@ -148,7 +148,7 @@ static ServiceFacts facts_of(const Service *s) {
         .removed = s->removed,
         .has_problem = s->config->problem != NULL,
         .model = s->config->model,
-        .order = s->order,
+        .order = s->rt->stopping ? ORDER_STOP : s->order,
         .listeners = s->n_listeners,
         .listeners_open = count_open(s),
         .instances = s->n_instances,
