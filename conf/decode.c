@@ -206,7 +206,9 @@ static void decode_implied(ServiceDecoder *d) {
     if (!service_origin(s, "report"))
         s->report = on_demand && s->pass == HANDOFF_LISTEN_FDS;
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
-    s->exec_pos = exec ? exec->pos : s->pos;
+    const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;
+    bool list = command && command->kind == YAML_SEQUENCE && command->n > 0;
+    s->exec_pos = list ? reader_pos(d->r, command->items[0]) : exec ? exec->pos : s->pos;
     s->user_pos = user ? user->pos : s->pos;
 }
 

@@ -160,6 +160,7 @@ static const struct {
     FieldFormat format;
     FieldEqual equal;
 } operations[_KEY_TYPE_MAX] = {
+    [KEY_SECTION] = {format_bool, equal_bytes}, /* those with a field: whether they are there */
     [KEY_BOOL] = {format_bool, equal_bytes},       [KEY_WORD] = {format_word, equal_bytes},
     [KEY_INTEGER] = {format_integer, equal_bytes}, [KEY_DURATION] = {format_duration, equal_bytes},
     [KEY_SIZE] = {format_integer, equal_bytes},    [KEY_RATE] = {format_rate, equal_bytes},

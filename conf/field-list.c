@@ -14,14 +14,15 @@ static const char *const kind_names[] = {
     [YAML_MAPPING] = "a mapping",
 };
 
-void field_wrong_type(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value) {
+void field_wrong_type(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value,
+                      const char *hint) {
     char label[64];
     field_label(key, label);
     if (value->kind == YAML_NULL)
         reader_error(r, name, DIAG_WRONG_TYPE, "write its value, or leave the key out", "%s has no value",
                      label);
     else
-        reader_error(r, value, DIAG_WRONG_TYPE, NULL, "%s takes %s, not %s", label,
+        reader_error(r, value, DIAG_WRONG_TYPE, hint, "%s takes %s, not %s", label,
                      schema_type_describe(key->type), kind_names[value->kind]);
 }
 
@@ -70,7 +71,7 @@ static int decode_command(Reader *r, const Key *key, const YamlNode *name, const
         return k == -ERANGE ? -EINVAL : k;
     }
     if (value->kind != YAML_SEQUENCE) {
-        field_wrong_type(r, key, name, value);
+        field_wrong_type(r, key, name, value, NULL);
         return -EINVAL;
     }
     int k = decode_items(r, key, value, ret);
@@ -159,7 +160,7 @@ int field_list_decode(Reader *r, const Key *key, const YamlNode *name, const Yam
     } else if (value->kind == YAML_SEQUENCE) {
         k = decode_items(r, key, value, &v);
     } else {
-        field_wrong_type(r, key, name, value);
+        field_wrong_type(r, key, name, value, NULL);
         k = -EINVAL;
     }
     if (k < 0)

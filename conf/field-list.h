@@ -7,5 +7,6 @@
 /* Decodes a KEY_LIST, KEY_COMMAND or KEY_ENVIRONMENT into @field; an environment is added to what is there,
  * the others replace it. Returns 0, -EINVAL (told) or -ENOMEM. */
 int field_list_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, char ***field);
-/* Says that @value, under @name, is not of the type that @key takes. */
-void field_wrong_type(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value);
+/* Says that @value, under @name, is not of the type that @key takes. @hint may be NULL. */
+void field_wrong_type(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value,
+                      const char *hint);

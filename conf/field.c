@@ -63,55 +63,64 @@ static int parse_integer(const Key *key, const char *s, void *base, ValueError *
     return r;
 }
 
+/* "one of a, b": the words that are there by now. */
 static void list_words(const Key *key, Text *out) {
     char word[32];
     bool later;
-    const char *separator = "one of ";
+    size_t n = 0;
     for (size_t i = 0; schema_word(key, i, word, &later); i++) {
         if (later)
             continue;
-        text_add(out, separator);
+        text_add(out, n++ > 0 ? ", " : "");
         text_add(out, word);
-        separator = ", ";
     }
 }
 
-static int parse_word(const Key *key, const char *s, void *base, ValueError *error) {
-    char label[64];
-    CLEANUP_TEXT Text shown = {0};
-    bool later = false;
-    int i = schema_word_find(key, s, &later);
-    if (i >= 0 && !later) {
-        store_integer(key, base, i);
-        return 0;
-    }
-    field_label(key, label);
-    text_add_escaped(&shown, s, strnlen(s, 64));
-    CLEANUP_TEXT Text words = {0};
-    list_words(key, &words);
-    if (later) {
-        (void)snprintf(error->why, sizeof(error->why), "%s '%s' is not in this version", label, s);
-        (void)snprintf(error->hint, sizeof(error->hint), "%s", words.s ? words.s : "");
-        return -EINVAL;
-    }
-    (void)snprintf(error->why, sizeof(error->why), "unknown value '%s' of %s", shown.s ? shown.s : "", label);
-    const char *foreign = foreign_value(key->path, s);
-    (void)snprintf(error->hint, sizeof(error->hint), "%s", foreign ? foreign : words.s ? words.s : "");
-    if (foreign)
-        return -EINVAL;
+static bool near_word(const Key *key, const char *s, char best[static 32]) {
+    char word[32];
+    bool later;
     Suggestion near = {.word = s};
-    char word[32], best[32] = "";
-    for (size_t k = 0; schema_word(key, k, word, &later); k++) {
+    for (size_t i = 0; schema_word(key, i, word, &later); i++) {
         const char *before = near.best;
         suggestion_offer(&near, word);
-        if (near.best != before && near.best)
-            memcpy(best, word, sizeof(best));
-        if (near.best)
-            near.best = best;
+        if (near.best && near.best != before) {
+            memcpy(best, word, sizeof(word));
+            near.best = best; /* word goes on to the next */
+        }
     }
-    if (near.best)
+    return near.best;
+}
+
+static int refuse_word(const Key *key, const char *s, bool later, ValueError *error) {
+    char label[64], best[32];
+    CLEANUP_TEXT Text shown = {0};
+    CLEANUP_TEXT Text words = {0};
+    field_label(key, label);
+    text_add_escaped(&shown, s, strnlen(s, 64));
+    list_words(key, &words);
+    const char *text = shown.s ? shown.s : "", *known = words.s ? words.s : "";
+    const char *foreign = foreign_value(key->path, s);
+    if (later)
+        (void)snprintf(error->why, sizeof(error->why), "%s '%.64s' is not in this version", label, text);
+    else
+        (void)snprintf(error->why, sizeof(error->why), "unknown value '%.100s' of %s", text, label);
+    if (foreign)
+        (void)snprintf(error->hint, sizeof(error->hint), "%s", foreign);
+    else if (!later && near_word(key, s, best))
         (void)snprintf(error->hint, sizeof(error->hint), "did you mean '%s'?", best);
+    else
+        (void)snprintf(error->hint, sizeof(error->hint), "%s%.150s",
+                       strchr(known, ',') ? "one of " : "write ", known);
     return -EINVAL;
+}
+
+static int parse_word(const Key *key, const char *s, void *base, ValueError *error) {
+    bool later = false;
+    int i = schema_word_find(key, s, &later);
+    if (i < 0 || later)
+        return refuse_word(key, s, i >= 0, error);
+    store_integer(key, base, i);
+    return 0;
 }
 
 static int parse_duration(const Key *key, const char *s, void *base, ValueError *error) {
@@ -281,6 +290,8 @@ static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void 
         char label[64];
         field_label(key, label);
         bool named = key->type == KEY_WORD; /* its message names the key */
+        if (key->min == key->max && key->max > 0)
+            (void)snprintf(error.hint, sizeof(error.hint), "write %lld", (long long)key->max);
         reader_error(r, value, k == -ERANGE ? DIAG_OUT_OF_RANGE : DIAG_BAD_VALUE, error.hint, "%s%s%s",
                      named ? "" : label, named ? "" : ": ", error.why);
         return -EINVAL;
@@ -291,9 +302,8 @@ static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void 
 int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base) {
     if (key->type == KEY_LIST || key->type == KEY_COMMAND || key->type == KEY_ENVIRONMENT)
         return field_list_decode(r, key, name, value, (char ***)field_of(key, base));
-    /* A list of processors reads as a list, too. */
     if (value->kind != YAML_SCALAR || !parsers[key->type]) {
-        field_wrong_type(r, key, name, value);
+        field_wrong_type(r, key, name, value, NULL);
         return -EINVAL;
     }
     return decode_scalar(r, key, value, base);

@@ -44,24 +44,21 @@ static void no_fit(Reader *r, const Key *key, const YamlNode *name, const Endpoi
 }
 
 /* Options that the kind has, but this address has not. Returns why not, or NULL. */
-static const char *address_lacks(const Key *key, const Endpoint *e) {
+static const char *address_lacks(const Key *key, const ListenConfig *l) {
+    const Endpoint *e = &l->endpoint;
     bool of_node = (key->kinds & 1U << ENDPOINT_UNIX) != 0 && (key->kinds & 1U << ENDPOINT_TCP) == 0;
     if (of_node && e->path && e->path[0] == '@')
         return "an abstract socket has no node";
-    if (streq(key->path, "only_v6") && (e->n_addrs != 1 || e->addrs[0].sa.sa_family != AF_INET6))
+    if (streq(key->path, "only_v6") && l->only_v6 &&
+        (e->n_addrs != 1 || e->addrs[0].sa.sa_family != AF_INET6))
         return e->both_families ? "it has a socket for each family anyway" : "it is no IPv6 address";
     return NULL;
 }
 
 static int decode_option(Reader *r, const Key *key, const Slot *slot, ListenConfig *l) {
     if (!schema_fits_endpoint(key, l->endpoint.kind)) {
-        no_fit(r, key, slot->name, &l->endpoint);
-        return -EINVAL;
-    }
-    const char *lack = address_lacks(key, &l->endpoint);
-    if (lack) {
-        reader_error(r, slot->name, DIAG_CONFLICT, NULL, "'%s' does not fit %s: %s", key->path,
-                     l->endpoint.text, lack);
+        if (!strchr(key->path, '.')) /* else its section was told of */
+            no_fit(r, key, slot->name, &l->endpoint);
         return -EINVAL;
     }
     if (key->type == KEY_SECTION) { /* to be there is to be wanted */
@@ -69,7 +66,13 @@ static int decode_option(Reader *r, const Key *key, const Slot *slot, ListenConf
             l->keepalive = true;
         return 0;
     }
-    return field_decode(r, key, slot->name, slot->value, l);
+    int k = field_decode(r, key, slot->name, slot->value, l);
+    const char *lack = k == 0 ? address_lacks(key, l) : NULL;
+    if (!lack)
+        return k;
+    reader_error(r, slot->name, DIAG_CONFLICT, NULL, "'%s' does not fit %s: %s", key->path, l->endpoint.text,
+                 lack);
+    return -EINVAL;
 }
 
 static int decode_options(Reader *r, const Slot *slots, ListenConfig *l) {
@@ -98,7 +101,7 @@ static int decode_long(Reader *r, const YamlNode *node, ListenConfig *l) {
         return -EINVAL;
     }
     if (endpoint->value->kind != YAML_SCALAR) {
-        field_wrong_type(r, schema_find(KEY_SCOPE_LISTEN, "endpoint"), endpoint->name, endpoint->value);
+        field_wrong_type(r, schema_find(KEY_SCOPE_LISTEN, "endpoint"), endpoint->name, endpoint->value, NULL);
         return -EINVAL;
     }
     l->pos = reader_pos(r, endpoint->value);
@@ -115,7 +118,7 @@ static int decode_one(Reader *r, const Key *key, const YamlNode *name, const Yam
         l->pos = reader_pos(r, node);
         k = listen_decode_endpoint(r, node, &l->endpoint);
     } else {
-        field_wrong_type(r, key, name, node);
+        field_wrong_type(r, key, name, node, NULL);
     }
     if (k == 0 && !l->name && !(l->name = strdup(service)))
         k = -ENOMEM;

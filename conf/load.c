@@ -156,10 +156,47 @@ static size_t count_errors(const DiagList *diags) {
     return diags->n_errors + diags->n_dropped;
 }
 
+/* A diagnostic with its place in the order of the files. */
+typedef struct Placed {
+    Diag diag;
+    size_t file, index;
+} Placed;
+
+static int compare_placed(const void *a, const void *b) {
+    const Placed *x = a, *y = b;
+    const size_t keys[][2] = {
+        {x->file, y->file},
+        {x->diag.line, y->diag.line},
+        {x->diag.column, y->diag.column},
+        {x->index, y->index},
+    };
+    for (size_t i = 0; i < ELEMENTS(keys); i++)
+        if (keys[i][0] != keys[i][1])
+            return keys[i][0] < keys[i][1] ? -1 : 1;
+    return 0;
+}
+
+/* Puts what was found, from @first on, into the order in which it is read in the files. */
+static void sort_diags(const Reader *r, DiagList *diags, size_t first) {
+    size_t n = diags->n - first;
+    CLEANUP_FREE Placed *placed = calloc(n + 1, sizeof(Placed));
+    for (size_t i = 0; placed && i < n; i++) {
+        placed[i] = (Placed){.diag = diags->items[first + i], .index = i};
+        const char *file = placed[i].diag.file;
+        while (placed[i].file < r->n_files && file && !streq(r->names[placed[i].file], file))
+            placed[i].file++;
+    }
+    if (!placed)
+        return;
+    qsort(placed, n, sizeof(Placed), compare_placed);
+    for (size_t i = 0; i < n; i++)
+        diags->items[first + i] = placed[i].diag;
+}
+
 int config_load(const char *path, const LoadContext *context, DiagList *diags, Config **ret) {
     Reader r = {.context = context, .diags = diags};
     Tree tree = {0};
-    size_t errors = count_errors(diags);
+    size_t errors = count_errors(diags), first = diags->n;
     CLEANUP_CONFIG Config *c = config_new();
     int k = c && (c->path = strdup(path)) ? files_read(&r, path) : -ENOMEM;
     if (k == 0)
@@ -170,6 +207,7 @@ int config_load(const char *path, const LoadContext *context, DiagList *diags, C
         k = -ENOMEM;
     if (k == 0 && (count_errors(diags) > errors || r.n_files == 0))
         k = -EINVAL;
+    sort_diags(&r, diags, first);
     if (k == 0) {
         c->files = TAKE_PTR(r.names);
         *ret = TAKE_PTR(c);

@@ -103,6 +103,8 @@ static int keep_named_groups(Resolver *v, char *const *names) {
     if (!to->groups)
         return -ENOMEM;
     for (; *names; names++) {
+        if (!**names)
+            continue; /* a rule of its own says so */
         int r = look_up_group(v, place(v, "supplementary_groups"), *names, &to->groups[to->n_groups]);
         if (r == -ENOMEM)
             return r;
@@ -164,6 +166,9 @@ static int resolve_named(Resolver *v, const char *name) {
         return 0;
     }
     if (uid == 0 && !streq(name, "root")) {
+        v->bad = true;
+        if (lookups_is_number(name, &number))
+            return 0; /* a rule of its own says so */
         tell(v, &s->user_pos, DIAG_NOT_ALLOWED, "write user: root if that is meant",
              "user '%s' is root by another name", name);
         return 0;
@@ -225,6 +230,8 @@ static int resolve_program(Resolver *v) {
     ServiceConfig *s = v->s;
     const ProgramUser user = program_user(s);
     const char *word = s->exec[0], *root = s->root_directory ? s->root_directory : "";
+    if (word[0] != '/' && strchr(word, '/'))
+        return 0; /* a rule of its own says so */
     int r = program_find(word, v->context->libexecdir, s->root_directory, &user, &s->resolved.program);
     if (r == 0 || r == -ENOMEM)
         return r;

@@ -62,10 +62,13 @@ static void walk_section(Reader *r, const Key *key, const YamlPair *pair, Slot *
     } else {
         CLEANUP_TEXT Text hint = {0};
         size_t at = 0;
-        const Key *child = schema_next_child(key->scope, key, &at);
+        const Key *child;
+        do {
+            child = schema_next_child(key->scope, key, &at);
+        } while (child && ((child->flags & KEY_LATER) || !child->example));
         if (child)
             text_addf(&hint, "write: %s", child->example);
-        field_wrong_type(r, key, pair->key, pair->value);
+        field_wrong_type(r, key, pair->key, pair->value, hint.s);
     }
 }
 
@@ -93,7 +96,7 @@ static void add_services(Tree *t, Reader *r, const Key *key, const Slot *slot) {
     if (slot->value->kind == YAML_NULL)
         return; /* all of them commented out */
     if (slot->value->kind != YAML_MAPPING) {
-        field_wrong_type(r, key, slot->name, slot->value);
+        field_wrong_type(r, key, slot->name, slot->value, NULL);
         return;
     }
     size_t need = t->n_services + slot->value->n;
@@ -119,7 +122,7 @@ static void add_defaults(Tree *t, Reader *r, const Key *key, const Slot *slot) {
     if (slot->value->kind == YAML_MAPPING)
         tree_walk(r, KEY_SCOPE_SERVICE, "defaults", slot->value, t->defaults);
     else if (slot->value->kind != YAML_NULL)
-        field_wrong_type(r, key, slot->name, slot->value);
+        field_wrong_type(r, key, slot->name, slot->value, NULL);
 }
 
 void tree_add(Tree *t, Reader *r, const YamlNode *root) {

@@ -138,11 +138,14 @@ static void on_overlap(const ListenConfig *first, const ServiceConfig *first_ser
     Reader *r = userdata;
     CLEANUP_TEXT Text message = {0};
     CLEANUP_TEXT Text hint = {0};
-    const char *name = first->endpoint.text;
-    if (streq(first->endpoint.text, second->endpoint.text))
-        name = "it";
-    text_addf(&message, "%s of service '%s' overlaps with %s of service '%s'", second->endpoint.text,
-              second_service->name, name, first_service->name);
+    if (!streq(first->endpoint.text, second->endpoint.text))
+        text_addf(&message, "%s overlaps with %s of service '%s'", second->endpoint.text,
+                  first->endpoint.text, first_service->name);
+    else if (first_service == second_service)
+        text_addf(&message, "%s is there twice", second->endpoint.text);
+    else
+        text_addf(&message, "%s is an endpoint of service '%s', too", second->endpoint.text,
+                  first_service->name);
     text_addf(&hint, "the other one is at %s:%u:%u", first->pos.file ? first->pos.file : "?", first->pos.line,
               first->pos.column);
     if (endpoint_kind_is_inet(second->endpoint.kind))
