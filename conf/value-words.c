@@ -37,7 +37,7 @@ static int split_quoted(Splitter *s, Text *word) {
     }
     if (*s->p == '\0') {
         value_fail(s->error, -EINVAL, NULL, "the %c at character %zu is never closed", quote,
-                   (size_t)(open - s->start) + 1);
+                   utf8_length(s->start, (size_t)(open - s->start)) + 1);
         value_hint(s->error, "close it, or write \\%c for the character itself", quote);
         return -EINVAL;
     }

@@ -89,8 +89,8 @@ static size_t word_around(const Problem *x, char buf[static WORD_SHOWN_MAX + 1])
 
 /* Marks the word that word_around() gave. */
 static void mark_word(Problem *x, size_t begin, const char *word) {
-    x->mark.column = yaml_text_characters(x->line, begin);
-    x->width = yaml_text_characters(word, strlen(word));
+    x->mark.column = utf8_length(x->line, begin);
+    x->width = (unsigned)utf8_length(word, strlen(word));
 }
 
 static bool looks_like_in6(const char *s) {
@@ -394,7 +394,7 @@ static void pull_back(const YamlText *t, yaml_mark_t *mark) {
     while (mark->line > 0 && (!yaml_text_line(t, (unsigned)mark->line + 1, &n) || n == 0)) {
         mark->line--;
         const char *s = yaml_text_line(t, (unsigned)mark->line + 1, &n);
-        mark->column = s ? yaml_text_characters(s, n) : 0;
+        mark->column = s ? utf8_length(s, n) : 0;
     }
 }
 

@@ -38,8 +38,8 @@ static DiagPos pos_within(YamlParser *p, const yaml_event_t *event, const YamlIt
     if (event->start_mark.line != event->end_mark.line || left < n + quote ||
         memcmp(raw + quote, value, n) != 0)
         return pos;
-    pos.column += (unsigned)quote + yaml_text_characters(value, error->begin);
-    pos.end_column = pos.column + yaml_text_characters(value + error->begin, error->end - error->begin);
+    pos.column += (unsigned)quote + (unsigned)utf8_length(value, error->begin);
+    pos.end_column = pos.column + (unsigned)utf8_length(value + error->begin, error->end - error->begin);
     return pos;
 }
 

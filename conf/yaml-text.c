@@ -149,11 +149,3 @@ const char *yaml_text_seek(const YamlText *t, YamlCursor *c, size_t index) {
     }
     return t->s + c->offset;
 }
-
-unsigned yaml_text_characters(const char *s, size_t n) {
-    unsigned characters = 0;
-    for (size_t i = 0; i < n; i++)
-        if (((unsigned char)s[i] & 0xc0) != 0x80)
-            characters++;
-    return characters;
-}

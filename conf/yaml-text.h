@@ -40,5 +40,3 @@ const char *yaml_text_line(const YamlText *t, unsigned line, size_t *ret_n);
 const char *yaml_text_at(const YamlText *t, unsigned line, unsigned column);
 /* The text from character @index on. */
 const char *yaml_text_seek(const YamlText *t, YamlCursor *c, size_t index);
-/* Characters in @n bytes. */
-unsigned yaml_text_characters(const char *s, size_t n);

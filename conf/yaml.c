@@ -78,7 +78,7 @@ static unsigned skip_properties(YamlParser *p, const yaml_mark_t *mark) {
         s += strspn(s, " \t");
     }
     bool nothing = *s == '\0' || strchr("\r\n#,]}", *s) != NULL;
-    return nothing ? 0 : yaml_text_characters(start, (size_t)(s - start));
+    return nothing ? 0 : (unsigned)utf8_length(start, (size_t)(s - start));
 }
 
 static DiagPos pos_of_node(YamlParser *p, const yaml_event_t *event, bool properties) {

@@ -40,6 +40,8 @@ void text_add_json(Text *t, const char *s, size_t n);
  */
 size_t utf8_next(const char *s, size_t n, uint32_t *ret);
 bool utf8_valid(const char *s, size_t n);
+/* Characters (code points) in the @n bytes of valid UTF-8 at @s. */
+size_t utf8_length(const char *s, size_t n);
 /* Columns of a terminal that @s takes (wcwidth; 0 for combining, 2 for wide). */
 size_t utf8_columns(const char *s);
 
