@@ -337,6 +337,8 @@ static int complain_no_kind(const char *s, Complaint *c) {
     static const char why[] = "the kind of the endpoint is missing";
     if (*s == '\0')
         return complain(c, "there is nothing to listen on", "such as tcp:80");
+    if (*s == '[' || is_ip(s, strlen(s), AF_INET6))
+        return complain(c, why, "such as tcp:[::1]:80");
     if (*s == ':' || *s == '*')
         return complain(c, why, "for all addresses write tcp:PORT, such as tcp:80");
     if (*skip_digits(s) == '\0')
@@ -345,8 +347,6 @@ static int complain_no_kind(const char *s, Complaint *c) {
         return complain(c, why, "write unix: before the path, such as unix:/run/example.sock");
     if (*s == '@')
         return complain(c, why, "write unix: before the name, such as unix:@example");
-    if (*s == '[' || is_ip(s, strlen(s), AF_INET6))
-        return complain(c, why, "such as tcp:[::1]:80");
     if (is_ip(s, strcspn(s, ":"), AF_INET))
         return complain(c, why, "write tcp: before the address, such as tcp:127.0.0.1:80");
     return complain(c, why, "such as tcp:80 or unix:/run/example.sock");
