@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/client.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -33,7 +34,13 @@ int client_open(const char *path, Client **ret) {
     Client *c = calloc(1, sizeof(*c));
     if (!c)
         return -ENOMEM;
-    c->fd = TAKE_FD(fd);
+    /* Where stdout is closed, what is printed must not go to the daemon. */
+    c->fd = fd > STDERR_FILENO ? TAKE_FD(fd) : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (c->fd < 0) {
+        r = -errno;
+        free(c);
+        return r;
+    }
     frame_init(&c->frame, REPLY_MAX);
     *ret = c;
     return 0;

@@ -275,6 +275,21 @@ static void add_advice(Ctl *c, const json_t *services) {
     }
 }
 
+/* In place of an empty table. */
+static void add_nothing(Ctl *c, const json_t *status) {
+    const json_t *daemon = json_object_get(status, "daemon");
+    if (options_has(&c->options, OPTION(FAILED))) {
+        text_add(&c->out, "no service is failed\n");
+        return;
+    }
+    text_add(&c->out, "no services yet: add one to ");
+    if (field_given(daemon, "config"))
+        field_show(&c->out, daemon, "config");
+    else
+        text_add(&c->out, "the config");
+    text_add(&c->out, " ('mpctl explain' tells the keys), then: mpctl reload\n");
+}
+
 static int show_table(Ctl *c, const json_t *status) {
     const json_t *services = json_object_get(status, "services");
     bool text = c->options.format == OUTPUT_TEXT;
@@ -291,8 +306,7 @@ static int show_table(Ctl *c, const json_t *status) {
     if (text)
         add_header(c, status);
     if (text && view.table.n_rows == 0) {
-        text_add(&c->out,
-                 options_has(&c->options, OPTION(FAILED)) ? "no service is failed\n" : "no services yet\n");
+        add_nothing(c, status);
         return CTL_DONE;
     }
     text_add(&c->out, text ? "\n" : "");

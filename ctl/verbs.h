@@ -28,7 +28,7 @@ typedef struct Verb {
     const char *arguments; /* "NAME..."; "" for none */
     const char *summary;   /* one line, without a full stop */
     const char *details;   /* whole sentences for its help and the manual */
-    VerbRun run; /* NULL: known, and not in this version */
+    VerbRun run;           /* NULL: known, and not in this version */
     size_t min_args, max_args;
     VerbExample examples[VERB_EXAMPLES_MAX + 1];
     OptionSet options; /* its own; the global ones go with every verb */
