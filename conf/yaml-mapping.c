@@ -89,12 +89,12 @@ static int compare_entries(const void *a, const void *b) {
 
 /* Of entries with one key the first stays: a key of the mapping itself before a merged one. */
 static int mark_repeated(const Entries *e) {
-    CLEANUP_FREE Entry **sorted = calloc(e->n + 1, sizeof(*sorted));
+    CLEANUP_FREE Entry **sorted = (Entry **)calloc(e->n + 1, sizeof(Entry *));
     if (!sorted)
         return -ENOMEM;
     for (size_t i = 0; i < e->n; i++)
         sorted[i] = &e->items[i];
-    qsort((void *)sorted, e->n, sizeof(*sorted), compare_entries);
+    qsort((void *)sorted, e->n, sizeof(Entry *), compare_entries);
     for (size_t i = 1; i < e->n; i++) {
         const Entry *first = sorted[i - 1]->first ? sorted[i - 1]->first : sorted[i - 1];
         if (!streq(first->pair.key->text, sorted[i]->pair.key->text))

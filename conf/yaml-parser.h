@@ -59,8 +59,8 @@ typedef struct YamlParser {
 
 /* Takes @weight events from the budgets. */
 int yaml_spend(YamlParser *p, size_t weight, const yaml_mark_t *mark);
-/* A node for @event: placed, anchored, its tag looked at. */
-int yaml_item_new(YamlParser *p, const yaml_event_t *event, YamlKind kind, YamlItem **ret);
+/* A node for @event: placed, anchored, its tag looked at; NULL when memory runs out. */
+YamlItem *yaml_item_new(YamlParser *p, const yaml_event_t *event, YamlKind kind);
 /* Gives @item to the collection that is open, or makes it the root. */
 int yaml_item_add(YamlParser *p, YamlItem *item);
 int yaml_on_scalar(YamlParser *p, const yaml_event_t *event);

@@ -93,12 +93,12 @@ static void classify_scalar(YamlItem *item, const yaml_event_t *event, bool key)
 int yaml_on_scalar(YamlParser *p, const yaml_event_t *event) {
     const char *value = (const char *)event->data.scalar.value;
     size_t n = event->data.scalar.length;
-    YamlItem *item = NULL;
     int r = yaml_spend(p, 1, &event->start_mark);
-    if (r == 0)
-        r = yaml_item_new(p, event, YAML_SCALAR, &item);
     if (r < 0)
         return r;
+    YamlItem *item = yaml_item_new(p, event, YAML_SCALAR);
+    if (!item)
+        return -ENOMEM;
     bool key = yaml_key_is_next(p);
     if (event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
         p->quote = event->start_mark;

@@ -128,7 +128,7 @@ int yaml_item_add(YamlParser *p, YamlItem *item) {
     }
     if (frame->n == frame->cap) {
         size_t cap = frame->cap ? frame->cap * 2 : 16;
-        YamlItem **nodes = realloc((void *)frame->nodes, cap * sizeof(*nodes));
+        YamlItem **nodes = (YamlItem **)realloc((void *)frame->nodes, cap * sizeof(YamlItem *));
         if (!nodes)
             return -ENOMEM;
         frame->nodes = nodes;
@@ -212,11 +212,11 @@ static void complain_tag(YamlParser *p, const yaml_event_t *event, const char *t
 }
 
 /* A node for @event: placed, anchored, its tag looked at. */
-int yaml_item_new(YamlParser *p, const yaml_event_t *event, YamlKind kind, YamlItem **ret) {
+YamlItem *yaml_item_new(YamlParser *p, const yaml_event_t *event, YamlKind kind) {
     const char *anchor = anchor_of(event), *tag = yaml_tag_of(event);
     YamlItem *item = yaml_alloc(p->file, sizeof(*item));
     if (!item)
-        return -ENOMEM;
+        return NULL;
     item->node.kind = kind;
     item->node.pos = pos_of_node(p, event, anchor || tag);
     item->weight = kind == YAML_SCALAR ? 1 : 2;
@@ -226,8 +226,7 @@ int yaml_item_new(YamlParser *p, const yaml_event_t *event, YamlKind kind, YamlI
         complain_tag(p, event, tag);
         item->node.faulty = kind == YAML_SCALAR;
     }
-    *ret = item;
-    return anchor ? add_anchor(p, anchor, item) : 0;
+    return anchor && add_anchor(p, anchor, item) < 0 ? NULL : item;
 }
 
 static void suggest_anchor(const void *node, VISIT visit, void *userdata) {
@@ -281,10 +280,9 @@ static int open_collection(YamlParser *p, const yaml_event_t *event, YamlKind ki
         return r;
     if (p->depth == YAML_DEPTH_MAX)
         return yaml_refuse(p, &event->start_mark, "", "there are more than 32 levels of lists and mappings");
-    YamlItem *item = NULL;
-    r = yaml_item_new(p, event, kind, &item);
-    if (r < 0)
-        return r;
+    YamlItem *item = yaml_item_new(p, event, kind);
+    if (!item)
+        return -ENOMEM;
     YamlFrame *frame = &p->frames[p->depth++];
     frame->item = item;
     frame->n = 0;
