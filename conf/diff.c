@@ -14,7 +14,8 @@ typedef struct Diff {
 
 static void emit_texts(Diff *d, const char *key, Text *from, Text *to) {
     d->n++;
-    d->emit(key, from->s ? from->s : "", to->s ? to->s : "", d->userdata);
+    if (d->emit)
+        d->emit(key, from->s ? from->s : "", to->s ? to->s : "", d->userdata);
 }
 
 static void diff_key(Diff *d, const Key *key, const void *a, const void *b) {

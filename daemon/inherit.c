@@ -32,26 +32,44 @@ static int examine(PassedSocket *p) {
     return p->type != SOCK_DGRAM && !p->listening ? -EINVAL : 0;
 }
 
+/* How many were passed, and their names where those make sense: the sockets are good without them. The
+ * variables go. */
+static int take_announcement(char ***ret_names, EventLog *log) {
+    int n = sd_listen_fds_with_names(0, ret_names);
+    if (n < 0) {
+        int r = n;
+        n = sd_listen_fds(0);
+        if (n > 0)
+            eventlog_say(
+                log, LOG_LEVEL_WARNING, "inherit",
+                "LISTEN_FDNAMES does not fit the %d sockets passed in (%s): they are matched by address", n,
+                strerror(-r));
+    }
+    (void)sd_listen_fds(1);
+    return n;
+}
+
 int inherited_init(Inherited *in, EventLog *log) {
     CLEANUP_STRV char **names = NULL;
     *in = (Inherited){0};
-    int n = sd_listen_fds_with_names(1, &names);
+    int n = take_announcement(&names, log);
     if (n <= 0)
         return n;
     in->sockets = calloc((size_t)n, sizeof(PassedSocket));
     if (!in->sockets)
         return -ENOMEM;
     for (int i = 0; i < n; i++) {
+        const char *name = names ? names[i] : "unknown";
         PassedSocket p = {.fd = SD_LISTEN_FDS_START + i};
         int r = examine(&p);
         if (r < 0) {
             eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
                          "descriptor %d ('%s') was passed in, but is no socket to listen on: closed", p.fd,
-                         names[i]);
+                         name);
             (void)close(p.fd);
             continue;
         }
-        p.name = strdup(names[i]);
+        p.name = strdup(name);
         if (!p.name)
             return -ENOMEM;
         in->sockets[in->n++] = p;

@@ -384,6 +384,21 @@ static void raise_descriptor_limit(Runtime *rt) {
     rt->nofile_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+static int ignore_time(sd_event_source *s, uint64_t usec, void *userdata) {
+    (void)s;
+    (void)usec;
+    (void)userdata;
+    return 0;
+}
+
+/* The loop opens its timerfd with the first timer: now, when descriptors are there, and not in need. */
+static int open_timer_descriptor(sd_event *loop) {
+    sd_event_source *source = NULL;
+    int r = sd_event_add_time(loop, &source, CLOCK_MONOTONIC, UINT64_MAX / 2, 0, ignore_time, NULL);
+    sd_event_source_disable_unref(source);
+    return r;
+}
+
 static int init_runtime(Manager *m, Logger *logger) {
     Runtime *rt = &m->rt;
     eventlog_init(&rt->events, logger);
@@ -404,6 +419,8 @@ static int init_runtime(Manager *m, Logger *logger) {
     int r = spawner_new(&rt->spawner);
     if (r >= 0)
         r = sd_event_new(&rt->loop);
+    if (r >= 0)
+        r = open_timer_descriptor(rt->loop);
     if (r >= 0)
         r = sd_event_add_defer(rt->loop, &m->sweep, on_sweep, m);
     if (r >= 0)

@@ -97,15 +97,20 @@ int service_make_listeners(Service *s, ListenerSet *pool) {
 }
 
 void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *pool) {
-    s->changing = !config || s->removed || s->config->enabled != config->enabled ||
+    /* A service that is new has been made with this very config, its listeners still closed. */
+    s->changing = !config || s->config == config || s->removed || s->config->enabled != config->enabled ||
                   service_config_diff(s->config, config, NULL, NULL) > 0;
     if (!s->changing)
         return;
     s->first_in_pool = pool->n;
     for (size_t i = 0; i < s->n_listeners; i++) {
+        Listener *l = s->listeners[i];
         /* Armed anew later: another model is woken in another way. */
-        listener_disarm(s->listeners[i]);
-        pool->items[pool->n++] = s->listeners[i];
+        listener_disarm(l);
+        if (listener_is_open(l))
+            pool->items[pool->n++] = l;
+        else
+            listener_free(l, false);
     }
     s->n_listeners = 0;
     free((void *)s->listeners);
