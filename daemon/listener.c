@@ -8,6 +8,7 @@
 
 #include "daemon/backoff.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/text.h"
 #include "daemon/bind.h"
 
 #define PAUSE_MIN_USEC (10 * USEC_PER_MSEC)
@@ -43,6 +44,17 @@ Listener *listener_free(Listener *l, bool remove_node) {
 
 bool listener_is_open(const Listener *l) {
     return l->fd >= 0;
+}
+
+bool listener_serves(const Listener *l, const ListenConfig *config, size_t index) {
+    const ListenConfig *own = l->config;
+    if (l->index == index && listen_config_same_socket(own, config))
+        return true;
+    /* Written differently, and yet the same address: a port that the kernel had chosen is now named. */
+    return listener_is_open(l) && own->endpoint.kind == config->endpoint.kind &&
+           own->endpoint.both_families == config->endpoint.both_families && own->only_v6 == config->only_v6 &&
+           own->reuse_port == config->reuse_port && streq_null(own->device, config->device) &&
+           index < config->endpoint.n_addrs && addr_equal(&l->addr, &config->endpoint.addrs[index]);
 }
 
 int listener_open(Listener *l, uint16_t port) {

@@ -47,6 +47,8 @@ void listener_adopt(Listener *l, int fd, const Addr *addr);
 /* Closes its socket; it may be opened again. */
 void listener_close(Listener *l, bool remove_node);
 bool listener_is_open(const Listener *l);
+/* Whether its socket is the one that address @index of @config asks for. Pure. */
+bool listener_serves(const Listener *l, const ListenConfig *config, size_t index);
 
 /* Starts or stops polling; @wake is called when something waits. 0 or a negative errno. */
 int listener_arm(Listener *l, ListenerWake wake);

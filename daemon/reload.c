@@ -35,15 +35,16 @@ Service *service_set_find(const ServiceSet *set, const char *name) {
 /* The listener that @s has for this socket now, open or being tried. */
 static Listener *find_own(const Service *s, const ListenConfig *config, size_t index) {
     for (size_t i = 0; s && i < s->n_listeners; i++)
-        if (s->listeners[i]->index == index && listen_config_same_socket(s->listeners[i]->config, config))
+        if (listener_serves(s->listeners[i], config, index))
             return s->listeners[i];
     return NULL;
 }
 
 static bool config_has(const ServiceConfig *c, const Listener *l) {
     for (size_t i = 0; c && c->enabled && i < c->n_listen; i++)
-        if (l->index < c->listen[i].endpoint.n_addrs && listen_config_same_socket(l->config, &c->listen[i]))
-            return true;
+        for (size_t a = 0; a < c->listen[i].endpoint.n_addrs; a++)
+            if (listener_serves(l, &c->listen[i], a))
+                return true;
     return false;
 }
 

@@ -46,7 +46,7 @@ static int make_slots(Service *s) {
 static Listener *take_listener(Service *s, ListenerSet *pool, const ListenConfig *config, size_t index) {
     for (size_t i = 0; pool && i < pool->n; i++) {
         Listener **at = &pool->items[(s->first_in_pool + i) % pool->n];
-        if (*at && (*at)->index == index && listen_config_same_socket((*at)->config, config))
+        if (*at && listener_serves(*at, config, index))
             return TAKE_PTR(*at);
     }
     return NULL;
@@ -87,6 +87,7 @@ int service_make_listeners(Service *s, ListenerSet *pool) {
             if (!l)
                 return -ENOMEM;
             l->config = &c->listen[i];
+            l->index = a;
             l->service = s;
             listeners[s->n_listeners++] = l;
             if (pool && listener_is_open(l))
