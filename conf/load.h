@@ -28,10 +28,10 @@ int service_config_resolve(ServiceConfig *s, const LoadContext *context);
 
 /* The config file to use when none is named: for an ordinary user $XDG_CONFIG_HOME/mpinetd/mpinetd.yaml (or
  * ~/.config/…) if it exists, else SYSCONFDIR/mpinetd/mpinetd.yaml. The caller frees it. */
-char *config_default_path(uid_t euid, char *const *environ);
+char *config_default_path(uid_t euid, char *const *environment);
 /* MPINETD_LIBEXECDIR, or the folder that the build was configured with. Borrowed. */
-const char *config_libexecdir(char *const *environ);
+const char *config_libexecdir(char *const *environment);
 /* The control socket to use: the user's own ($XDG_RUNTIME_DIR/mpinetd/control.sock) or
  * /run/mpinetd/control.sock for root. NULL when an ordinary user has no XDG_RUNTIME_DIR. The caller frees it.
  */
-char *config_default_socket(uid_t euid, char *const *environ);
+char *config_default_socket(uid_t euid, char *const *environment);

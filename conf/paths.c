@@ -25,9 +25,9 @@ static char *join(const char *folder, const char *rest) {
     return text_take(&path);
 }
 
-char *config_default_path(uid_t euid, char *const *environ) {
-    const char *config = environment_path(environ, "XDG_CONFIG_HOME");
-    const char *home = environment_path(environ, "HOME");
+char *config_default_path(uid_t euid, char *const *environment) {
+    const char *config = environment_path(environment, "XDG_CONFIG_HOME");
+    const char *home = environment_path(environment, "HOME");
     if (euid != 0 && (config || home)) {
         CLEANUP_FREE char *own =
             join(config ? config : home, config ? "/mpinetd/mpinetd.yaml" : "/.config/mpinetd/mpinetd.yaml");
@@ -37,14 +37,14 @@ char *config_default_path(uid_t euid, char *const *environ) {
     return strdup(MP_SYSCONFDIR "/mpinetd/mpinetd.yaml");
 }
 
-const char *config_libexecdir(char *const *environ) {
-    const char *folder = environment_path(environ, "MPINETD_LIBEXECDIR");
+const char *config_libexecdir(char *const *environment) {
+    const char *folder = environment_path(environment, "MPINETD_LIBEXECDIR");
     return folder ? folder : MP_LIBEXECDIR;
 }
 
-char *config_default_socket(uid_t euid, char *const *environ) {
+char *config_default_socket(uid_t euid, char *const *environment) {
     if (euid == 0)
         return strdup("/run/mpinetd/control.sock");
-    const char *runtime = environment_path(environ, "XDG_RUNTIME_DIR");
+    const char *runtime = environment_path(environment, "XDG_RUNTIME_DIR");
     return runtime ? join(runtime, "/mpinetd/control.sock") : NULL;
 }

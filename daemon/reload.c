@@ -120,7 +120,7 @@ static int prepare_listeners(Runtime *rt, const ServiceSet *set, const Config *t
         for (size_t k = 0; k < c->n_listen; k++) {
             for (size_t a = 0; a < c->listen[k].endpoint.n_addrs; a++) {
                 const Listener *own = find_own(s, &c->listen[k], a);
-                bool waits = own && !listener_is_open(own) && !s->removed && s->config->enabled;
+                bool waits = s && own && !listener_is_open(own) && !s->removed && s->config->enabled;
                 if ((own && listener_is_open(own)) || waits || is_given_up(set, to, &c->listen[k], a))
                     continue;
                 int r = prepare_listener(rt, &c->listen[k], a, p, diags);
