@@ -60,14 +60,16 @@ static size_t character_length(const char *s, size_t n) {
 }
 
 static char *keep_excerpt(const char *line, unsigned column) {
-    size_t n = line ? strcspn(line, "\r\n") : 0;
-    size_t kept = 0;
+    size_t n = 0, kept = 0;
     unsigned characters = 0;
-    while (kept < n && kept < EXCERPT_KEPT) {
+    /* Not one byte further than is kept: there may be a megabyte of it, and an error for every word. */
+    while (line && n < EXCERPT_KEPT && line[n] && line[n] != '\r' && line[n] != '\n')
+        n++;
+    while (kept < n) {
         kept += character_length(line + kept, n - kept);
         characters++;
     }
-    bool marked = kept == n || characters >= column;
+    bool marked = n < EXCERPT_KEPT || characters >= column;
     return strndup(line ? line : "", marked ? kept : 0);
 }
 

@@ -34,8 +34,8 @@ typedef enum DiagSeverity {
 
 DECLARE_STRTAB(diag_severity, DiagSeverity); /* "error", "warning" */
 
-/* A place in a file; line and columns are 1-based, columns counted in characters. end_column is one past the last
- * character marked (column + 1 at least). line 0: no place. */
+/* A place in a file; line and columns are 1-based, columns counted in characters. end_column is one past the
+ * last character marked (column + 1 at least). line 0: no place. */
 typedef struct DiagPos {
     const char *file; /* borrowed */
     unsigned line;
@@ -63,18 +63,18 @@ typedef struct DiagList {
 void diag_list_done(DiagList *l);
 #define CLEANUP_DIAGS CLEANUP(diag_list_done)
 
-/* Adds one; @hint may be NULL; @excerpt is the text of the line (borrowed, up to its newline) or NULL. Memory that runs
- * out loses the text but still counts the error. */
+/* Adds one; @hint may be NULL; @excerpt is the text of the line (borrowed, up to its newline) or NULL. Memory
+ * that runs out loses the text but still counts the error. */
 void diag_add(DiagList *l, DiagSeverity severity, DiagCode code, const DiagPos *pos, const char *excerpt,
               const char *hint, const char *format, ...) __attribute__((format(printf, 7, 8)));
 /* Moves all of @from to the end of @to. */
 void diag_list_move(DiagList *to, DiagList *from);
 
-/* "FILE:L:C: error: message [code]\n" and, where there is an excerpt, the line and the caret with the hint, each ended
- * by a newline; what comes from the file is escaped. */
+/* "FILE:L:C: error: message [code]\n" and, where there is an excerpt, the line and the caret with the hint,
+ * each ended by a newline; what comes from the file is escaped. */
 void diag_format(const Diag *d, Text *out);
-/* The first 20 in full, then "… and N more errors", then the count: "3 errors in 2 files". @tail is appended to the
- * count's line after "; " if not NULL ("generation 7 stays in force"). Nothing for an empty list. */
+/* The first 20 in full, then "… and N more errors", then the count: "3 errors in 2 files". @tail is appended
+ * to the count's line after "; " if not NULL ("generation 7 stays in force"). Nothing for an empty list. */
 void diag_list_format(const DiagList *l, const char *tail, Text *out);
 /* The same without an excerpt, on one line: for logs and last_error. */
 void diag_format_line(const Diag *d, Text *out);

@@ -31,7 +31,8 @@ DECLARE_STRTAB(endpoint_kind, EndpointKind);
 typedef struct Endpoint {
     EndpointKind kind;
     char text[ENDPOINT_TEXT_MAX]; /* as written, e.g. "tcp:[::1]:80" */
-    /* The path of unix, fifo; the name of mqueue and systemd: points into text. "@name" is abstract. NULL else. */
+    /* The path of unix, fifo; the name of mqueue and systemd: points into text. "@name" is abstract. NULL
+     * else. */
     const char *path;
     /* What to bind, one listener for each: "tcp:PORT" has the IPv4 wildcard, then the IPv6 one. 0 entries for
      * systemd:, fifo and mqueue. */
@@ -40,8 +41,9 @@ typedef struct Endpoint {
     bool both_families; /* "tcp:PORT" or "udp:PORT": without IPv6 in the kernel, IPv4 alone will do */
 } Endpoint;
 
-/* Parses @s (contract: "Endpoints"). Returns 0, or -EINVAL with a sentence of what is wrong in *@ret_why and what to
- * write instead in *@ret_hint (either may be left NULL; both static strings). @ret is untouched on failure. */
+/* Parses @s (contract: "Endpoints"). Returns 0, or -EINVAL with a sentence of what is wrong in *@ret_why and
+ * what to write instead in *@ret_hint (either may be left NULL; both static strings). @ret is untouched on
+ * failure. */
 int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const char **ret_hint);
 
 /* Connections are accepted on it (stream, seqpacket), as against datagrams, fifo and mqueue. */

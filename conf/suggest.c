@@ -47,6 +47,9 @@ size_t suggest_distance(const char *a, const char *b) {
 void suggestion_offer(Suggestion *s, const char *candidate) {
     size_t n = strlen(s->word), m = strlen(candidate);
     size_t near = n / 3 > 1 ? n / 3 : 1;
+    /* The lengths alone may tell. */
+    if ((n > m ? n - m : m - n) > near)
+        return;
     size_t distance = suggest_distance(s->word, candidate);
     /* A word of which no character stayed is not a misspelling of the other. */
     if (distance > near || distance >= (n > m ? n : m))

@@ -79,7 +79,6 @@ void yaml_diag(const YamlFile *f, const YamlNode *node, DiagList *diags, DiagSev
     if (vasprintf(&message, format, ap) < 0)
         message = NULL;
     va_end(ap);
-    size_t n = 0;
-    diag_add(diags, severity, code, &node->pos, yaml_text_line(&f->text, node->pos.line, &n), hint, "%s",
+    diag_add(diags, severity, code, &node->pos, yaml_text_line_start(&f->text, node->pos.line), hint, "%s",
              message ? message : "");
 }

@@ -115,10 +115,14 @@ int yaml_text_init(YamlText *ret, const char *s, size_t n, YamlTextError *error)
     return scan(ret, error);
 }
 
+const char *yaml_text_line_start(const YamlText *t, unsigned line) {
+    return line == 0 || line > t->n_lines ? NULL : t->s + t->lines[line - 1];
+}
+
 const char *yaml_text_line(const YamlText *t, unsigned line, size_t *ret_n) {
-    if (line == 0 || line > t->n_lines)
+    const char *s = yaml_text_line_start(t, line);
+    if (!s)
         return NULL;
-    const char *s = t->s + t->lines[line - 1];
     size_t left = t->n - t->lines[line - 1], n = 0;
     while (n < left && break_length(s + n, left - n) == 0)
         n++;

@@ -34,7 +34,9 @@ typedef struct YamlTextError {
 int yaml_text_init(YamlText *ret, const char *s, size_t n, YamlTextError *error);
 void yaml_text_done(YamlText *t);
 
-/* Line @line (1-based) up to its end, or NULL past the last one. */
+/* Where line @line (1-based) begins, or NULL past the last one. */
+const char *yaml_text_line_start(const YamlText *t, unsigned line);
+/* The line up to its end, which is looked for; or NULL. */
 const char *yaml_text_line(const YamlText *t, unsigned line, size_t *ret_n);
 /* The text from @line and @column (1-based) on; the end of the line when it is shorter. */
 const char *yaml_text_at(const YamlText *t, unsigned line, unsigned column);

@@ -12,8 +12,9 @@
 #include "conf/yaml-parser.h"
 #include "daemon/base/text.h"
 
-/* Names are only suggested among so many: the search is linear. */
+/* Names are only suggested among so many, and for so many errors: the search is linear. */
 #define SUGGEST_ANCHORS_MAX 100
+#define SUGGEST_ERRORS_MAX 20
 
 typedef struct YamlAnchor {
     const char *name;
@@ -36,8 +37,7 @@ void yaml_error_at(YamlParser *p, const DiagPos *pos, DiagCode code, const char 
     if (vasprintf(&message, format, ap) < 0)
         message = NULL;
     va_end(ap);
-    size_t n = 0;
-    diag_add(p->diags, DIAG_ERROR, code, pos, yaml_text_line(&p->file->text, pos->line, &n), hint, "%s",
+    diag_add(p->diags, DIAG_ERROR, code, pos, yaml_text_line_start(&p->file->text, pos->line), hint, "%s",
              message ? message : "");
 }
 
@@ -236,7 +236,7 @@ static void suggest_anchor(const void *node, VISIT visit, void *userdata) {
 
 static void complain_alias(YamlParser *p, const char *name, const DiagPos *pos) {
     Suggestion s = {.word = name};
-    if (p->n_anchors <= SUGGEST_ANCHORS_MAX)
+    if (p->n_anchors <= SUGGEST_ANCHORS_MAX && p->diags->n < SUGGEST_ERRORS_MAX)
         twalk_r(p->anchors, suggest_anchor, &s);
     CLEANUP_TEXT Text hint = {0};
     if (s.best)

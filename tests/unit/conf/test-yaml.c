@@ -537,6 +537,14 @@ static void test_many_names(void **state) {
     assert_int_equal(x.diags.n_errors, 1);
     assert_int_equal(yaml_file_root(x.file)->n, 90003);
     text_reset(&text);
+    text_addc(&text, '{');
+    for (int i = 0; i < 60000; i++)
+        text_add(&text, "a: b,");
+    text_addc(&text, '}');
+    CLEANUP(result_done) Result z = parse_n(text.s, text.len);
+    assert_int_equal(z.r, 0);
+    assert_int_equal(z.diags.n_errors, 59999);
+    text_reset(&text);
     for (int i = 0; i < 90000; i++)
         text_addf(&text, "k%d:\n", i % 89999);
     CLEANUP(result_done) Result y = parse_n(text.s, text.len);
