@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "daemon/attempt.h"
 #include "daemon/manager.h"
 
 /* Descriptors 0 to 2 are always something: the first socket must not end up as somebody's stderr. */
@@ -63,15 +64,23 @@ static int check(const Options *o, LoadContext *context) {
     return EXIT_SUCCESS;
 }
 
-static int run(const Options *o, LoadContext *context) {
+static int run(Options *o, LoadContext *context) {
     DiagList diags CLEANUP_DIAGS = {0};
     Config *config CLEANUP_CONFIG = NULL;
+    Attempt attempt CLEANUP(attempt_done) = {0};
     Logger *logger CLEANUP(logger_freep) = NULL;
     Manager *manager CLEANUP(manager_freep) = NULL;
     int r = load(o, context, &diags, &config);
     print_diags(&diags, NULL);
     if (r < 0)
         return EXIT_FAILURE;
+    if (o->attempt && !o->socket) {
+        r = attempt_init(&attempt, &o->socket);
+        if (r < 0) {
+            (void)fprintf(stderr, "mpinetd: no place for the control socket: %s\n", strerror(-r));
+            return EXIT_FAILURE;
+        }
+    }
     r = logger_new(o->target, &logger);
     if (r >= 0)
         r = manager_new(o, TAKE_PTR(config), context, logger, &manager);

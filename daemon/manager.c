@@ -9,6 +9,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "build-config.h"
+#include "daemon/attempt.h"
 #include "daemon/base/clock.h"
 #include "daemon/control.h"
 #include "daemon/inherit.h"
@@ -535,14 +536,17 @@ static void adopt_sockets(Manager *m) {
     inherited_done(&in, &m->rt.events);
 }
 
-static void open_services(Manager *m) {
+/* Returns how many listeners are not open: they are tried again. */
+static size_t open_services(Manager *m) {
+    size_t not_open = 0;
     adopt_sockets(m);
     for (size_t i = 0; i < m->services.n; i++)
-        (void)service_open(m->services.items[i]);
+        not_open += service_open(m->services.items[i]);
     for (size_t i = 0; i < m->services.n; i++) {
         service_update(m->services.items[i], "start");
         service_start_now(m->services.items[i]);
     }
+    return not_open;
 }
 
 static int serve(Manager *m) {
@@ -561,7 +565,10 @@ static int serve(Manager *m) {
 
 int manager_run(Manager *m) {
     const char *step = NULL;
-    open_services(m);
+    size_t not_open = open_services(m);
+    /* Whoever tries something out wants to know now. */
+    if (m->options->attempt && not_open > 0)
+        return EXIT_FAILURE;
     int r = control_open(m->control, m->config, &step);
     if (r < 0) {
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "%s %s: %s", step, control_path(m->control),
@@ -575,6 +582,9 @@ int manager_run(Manager *m) {
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running",
                  "version %s is running, services: %zu; control socket: %s", MP_VERSION, m->services.n,
                  control_path(m->control));
+    logger_flush(m->rt.events.logger);
+    if (m->options->attempt)
+        attempt_say(m->services.items[0], control_path(m->control));
     int status = serve(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopped", "stopped");
     return status;

@@ -166,14 +166,19 @@ static void set_state(Service *s, ServiceState state, const char *why) {
                    service_state_to_string(state), why ? ": " : "", why ? why : "");
     s->state = state;
     s->since_usec = clock_realtime_usec();
+    if (s->rt->on_state)
+        s->rt->on_state(s, s->rt->on_state_userdata);
     bool trouble = state == SERVICE_FAILED || state == SERVICE_BACKOFF || state == SERVICE_FULL;
+    /* That a new service listens is told by its listeners. */
+    bool first = !s->has_stated;
+    s->has_stated = true;
+    if (first && !trouble)
+        return;
     ApiEvent e = eventlog_event(trouble ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "state");
     e.service = s->name;
     e.message = message;
     e.reason = why;
     service_emit_limited(s, LIMITED_STATE, &e);
-    if (s->rt->on_state)
-        s->rt->on_state(s, s->rt->on_state_userdata);
 }
 
 static void wake_slot(Listener *l) {

@@ -55,6 +55,7 @@ typedef struct Service {
     uint64_t generation;
     ServiceState state;
     uint64_t since_usec; /* since 1970 */
+    bool has_stated; /* its state has been told once */
     ServiceOrder order;
     bool removed;
     bool changing;        /* between the two passes of a reload */
