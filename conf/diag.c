@@ -99,10 +99,23 @@ static void append(DiagList *l, Diag *d) {
     l->n_dropped++;
 }
 
+/* A warning about a place that has been warned of: what stands in `defaults` counts for every service. */
+static bool is_warned_of(const DiagList *l, DiagCode code, const DiagPos *at) {
+    for (size_t i = l->n; at->line > 0 && i-- > 0;) {
+        const Diag *d = &l->items[i];
+        if (d->severity == DIAG_WARNING && d->code == code && d->line == at->line &&
+            d->column == at->column && streq_null(d->file, at->file))
+            return true;
+    }
+    return false;
+}
+
 void diag_add(DiagList *l, DiagSeverity severity, DiagCode code, const DiagPos *pos, const char *excerpt,
               const char *hint, const char *format, ...) {
     static const DiagPos nowhere = {0};
     const DiagPos *at = pos ? pos : &nowhere;
+    if (severity == DIAG_WARNING && is_warned_of(l, code, at))
+        return;
     Diag d = {
         .severity = severity,
         .code = code,

@@ -63,8 +63,9 @@ typedef struct DiagList {
 void diag_list_done(DiagList *l);
 #define CLEANUP_DIAGS CLEANUP(diag_list_done)
 
-/* Adds one; @hint may be NULL; @excerpt is the text of the line (borrowed, up to its newline) or NULL. Memory
- * that runs out loses the text but still counts the error. */
+/* Adds one; @hint may be NULL; @excerpt is the text of the line (borrowed, up to its newline) or NULL. A
+ * second warning of the same code at the same place is not added. Memory that runs out loses the text but
+ * still counts the error. */
 void diag_add(DiagList *l, DiagSeverity severity, DiagCode code, const DiagPos *pos, const char *excerpt,
               const char *hint, const char *format, ...) __attribute__((format(printf, 7, 8)));
 /* Moves all of @from to the end of @to. */

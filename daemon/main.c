@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mpinetd: the command line, the surroundings in which the daemon runs, and its exit status. */
 #include <fcntl.h>
+#include <locale.h>
 #include <signal.h>
 #include <string.h>
 
@@ -89,6 +90,8 @@ static int run(Options *o, LoadContext *context) {
 
 int main(int argc, char **argv) {
     Options options CLEANUP(options_done) = {0};
+    /* Only so that carets stand below wide characters; numbers and messages stay as they are. */
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
     if (fill_standard_fds() < 0)
         return EXIT_FAILURE;
     int status = options_parse(&options, argc, argv);

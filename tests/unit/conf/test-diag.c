@@ -220,13 +220,27 @@ static void test_counts(void **state) {
         CLEANUP_DIAGS DiagList list = {0};
         for (size_t j = 0; j < counts[i].errors + counts[i].warnings; j++)
             add(&list, j < counts[i].errors ? DIAG_ERROR : DIAG_WARNING,
-                counts[i].files ? files[j % counts[i].files] : NULL, 1);
+                counts[i].files ? files[j % counts[i].files] : NULL, (unsigned)j + 1);
         CLEANUP_TEXT Text out = {0};
         diag_list_format(&list, counts[i].tail, &out);
         size_t n = strlen(counts[i].count);
         assert_true(out.len > n);
         assert_string_equal(out.s + out.len - n, counts[i].count);
     }
+}
+
+static void test_one_warning_for_a_place(void **state) {
+    (void)state;
+    CLEANUP_DIAGS DiagList list = {0};
+    for (int i = 0; i < 3; i++) {
+        add(&list, DIAG_WARNING, "a", 1);
+        add(&list, DIAG_WARNING, "a", 2);
+        add(&list, DIAG_WARNING, "b", 1);
+        add(&list, DIAG_WARNING, "", 0);
+        add(&list, DIAG_ERROR, "a", 1);
+    }
+    assert_int_equal(list.n_errors, 3);
+    assert_int_equal(list.n, 3 + 3 + 3);
 }
 
 static size_t count_lines(const char *s) {
@@ -309,6 +323,7 @@ int main(void) {
         cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_far_mark),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_one_warning_for_a_place),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_errors_before_warnings),
