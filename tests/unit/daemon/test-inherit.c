@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/socket.h>
+
+#include "daemon/inherit.h"
+
+static ListenConfig config_for(const char *endpoint, const char *name) {
+    ListenConfig c = {.name = (char *)name, .nodelay = -1, .mark = -1};
+    assert_int_equal(endpoint_parse(endpoint, &c.endpoint, NULL, NULL), 0);
+    return c;
+}
+
+static PassedSocket passed(const char *address, uint16_t port, int type, const char *name) {
+    PassedSocket p = {.fd = 100, .type = type, .listening = true, .name = (char *)name};
+    assert_int_equal(addr_parse_ip(address, port, &p.addr), 0);
+    return p;
+}
+
+typedef struct MatchCase {
+    const char *endpoint;
+    size_t index;
+    const char *address;
+    uint16_t port;
+    int type;
+    const char *name;
+    bool by_address, by_name;
+} MatchCase;
+
+static const MatchCase cases[] = {
+    {"tcp:127.0.0.1:80", 0, "127.0.0.1", 80, SOCK_STREAM, "web", true, true},
+    {"tcp:127.0.0.1:80", 0, "127.0.0.1", 80, SOCK_STREAM, "unknown", true, false},
+    {"tcp:127.0.0.1:80", 0, "127.0.0.1", 81, SOCK_STREAM, "web", false, true},
+    {"tcp:127.0.0.1:80", 0, "127.0.0.2", 80, SOCK_STREAM, "other", false, false},
+    {"tcp:127.0.0.1:80", 0, "127.0.0.1", 80, SOCK_DGRAM, "web", false, false},
+    {"udp:127.0.0.1:80", 0, "127.0.0.1", 80, SOCK_DGRAM, "web", true, true},
+    {"tcp:127.0.0.1:80", 0, "::1", 80, SOCK_STREAM, "web", false, false},
+    {"tcp:80", 0, "0.0.0.0", 80, SOCK_STREAM, "x", true, false},
+    {"tcp:80", 1, "::", 80, SOCK_STREAM, "x", true, false},
+    {"tcp:80", 0, "::", 80, SOCK_STREAM, "x", false, false},
+};
+
+static void test_matches(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        const MatchCase *t = &cases[i];
+        ListenConfig c = config_for(t->endpoint, "web");
+        PassedSocket p = passed(t->address, t->port, t->type, t->name);
+        if (inherited_matches(&p, &c, t->index, false) != t->by_address ||
+            inherited_matches(&p, &c, t->index, true) != t->by_name)
+            fail_msg("case %zu: %s and %s", i, t->endpoint, t->address);
+        p.fd = -EBADF;
+        assert_false(inherited_matches(&p, &c, t->index, false));
+    }
+}
+
+static void test_unix_needs_its_path(void **state) {
+    (void)state;
+    ListenConfig c = config_for("unix:/no/such/folder/x.sock", "web");
+    PassedSocket p = {.fd = 100, .type = SOCK_STREAM, .listening = true, .name = (char *)"web"};
+    assert_int_equal(addr_set_unix("/no/such/folder/x.sock", &p.addr), 0);
+    assert_false(inherited_matches(&p, &c, 0, false));
+    c = config_for("unix:@abstract", "web");
+    assert_int_equal(addr_set_unix("@abstract", &p.addr), 0);
+    assert_true(inherited_matches(&p, &c, 0, false));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_unix_needs_its_path),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
