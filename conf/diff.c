@@ -112,7 +112,8 @@ size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit
 
 bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b) {
     const Endpoint *e = &a->endpoint, *f = &b->endpoint;
-    if (e->kind != f->kind || e->n_addrs != f->n_addrs || !streq_null(e->path, f->path))
+    if (e->kind != f->kind || e->n_addrs != f->n_addrs || !streq(e->scope, f->scope) ||
+        !streq_null(e->path, f->path))
         return false;
     for (size_t i = 0; i < e->n_addrs; i++)
         if (!addr_equal(&e->addrs[i], &f->addrs[i]))

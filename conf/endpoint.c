@@ -82,14 +82,31 @@ static int parse_port(const char *s, EndpointKind kind, uint16_t *ret, Complaint
     return 0;
 }
 
-static int check_in6(const Addr *a, EndpointKind kind, Complaint *c) {
+static int check_in6(const Endpoint *e, Complaint *c) {
+    const Addr *a = &e->addrs[0];
+    EndpointKind kind = e->kind;
     if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
         return complain(c, "this is an IPv4 address in IPv6's clothes",
                         INET_HINT(kind, "write the IPv4 address itself, such as ", "192.0.2.1:80"));
-    if (IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr) && a->in6.sin6_scope_id == 0)
+    if (IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr) && !e->scope[0])
         return complain(c, "a link-local address needs its interface",
                         INET_HINT(kind, "such as ", "[fe80::1%eth0]:80"));
     return 0;
+}
+
+/* An address, perhaps with the interface that it belongs to. That one may be missing as yet. */
+static int parse_scoped(char *host, Endpoint *e) {
+    int r = addr_parse_ip(host, 0, &e->addrs[0]);
+    char *percent = strchr(host, '%');
+    if (!percent || (r < 0 && r != -ENODEV))
+        return r;
+    if (percent[1] == '\0' || strlen(percent + 1) >= sizeof(e->scope) || strpbrk(percent + 1, "/: "))
+        return -ENODEV;
+    memcpy(e->scope, percent + 1, strlen(percent + 1) + 1);
+    if (r == 0)
+        return 0;
+    *percent = '\0';
+    return addr_parse_ip(host, 0, &e->addrs[0]);
 }
 
 /* "[V6ADDR%SCOPE]:PORT". */
@@ -101,15 +118,15 @@ static int parse_in6(Endpoint *e, const char *s, Complaint *c) {
     size_t n = (size_t)(close - s) - 1;
     memcpy(host, s + 1, n);
     host[n] = '\0';
-    int r = addr_parse_ip(host, 0, &e->addrs[0]);
+    int r = parse_scoped(host, e);
     if (r == -ENODEV)
-        return complain(c, "there is no such network interface", NULL);
+        return complain(c, "that cannot be the name of a network interface", NULL);
     if (r < 0)
         return complain(c, "what stands in the brackets is not an IPv6 address",
                         INET_HINT(e->kind, "such as ", "[::1]:80"));
     if (e->addrs[0].sa.sa_family != AF_INET6)
         return complain(c, "brackets are for IPv6 addresses", INET_HINT(e->kind, "such as ", "192.0.2.1:80"));
-    r = check_in6(&e->addrs[0], e->kind, c);
+    r = check_in6(e, c);
     if (r < 0)
         return r;
     if (close[1] != ':')
@@ -443,7 +460,7 @@ static bool path_conflicts(const Endpoint *a, const Endpoint *b) {
 bool endpoint_conflicts(const Endpoint *a, const Endpoint *b) {
     if (a->path && b->path)
         return path_conflicts(a, b);
-    if (a->kind != b->kind)
+    if (a->kind != b->kind || (a->scope[0] && b->scope[0] && !streq(a->scope, b->scope)))
         return false;
     for (size_t i = 0; i < a->n_addrs; i++)
         for (size_t j = 0; j < b->n_addrs; j++)

@@ -2,6 +2,7 @@
 #pragma once
 /* An endpoint: an address written in the config, resolved to the one or two socket addresses it stands for.
  * A plain value; parsing opens nothing, but a port's name is looked up in services(5). */
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,9 @@ typedef struct Endpoint {
      * systemd:, fifo and mqueue. */
     Addr addrs[2];
     size_t n_addrs;
+    /* The interface of a link-local address, "" for none: it may come and go, so bind(2) looks it up again.
+     */
+    char scope[IF_NAMESIZE];
     bool both_families; /* "tcp:PORT" or "udp:PORT": without IPv6 in the kernel, IPv4 alone will do */
 } Endpoint;
 

@@ -2,6 +2,7 @@
 #include "daemon/bind.h"
 
 #include <limits.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -119,11 +120,23 @@ void bind_remove_node(const char *path, dev_t dev, ino_t ino) {
         (void)unlink(path);
 }
 
+/* A name, or a number as in %2. */
+static unsigned find_interface(const char *scope) {
+    unsigned index = if_nametoindex(scope);
+    return index > 0 ? index : (unsigned)strtoul(scope, NULL, 10);
+}
+
 int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step) {
     Addr addr = c->endpoint.addrs[i];
     int type = endpoint_socket_type(c->endpoint.kind), family = addr.sa.sa_family;
     if (port != 0)
         addr_set_port(&addr, port);
+    *ret_step = "interface";
+    if (c->endpoint.scope[0]) {
+        addr.in6.sin6_scope_id = find_interface(c->endpoint.scope);
+        if (addr.in6.sin6_scope_id == 0)
+            return -ENODEV;
+    }
     *ret_step = "socket";
     /* A listener that is never accepted on by the daemon goes to processes that expect it to block; the
      * others are made non-blocking when they are armed. */

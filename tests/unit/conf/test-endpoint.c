@@ -145,7 +145,9 @@ static void test_refused(void **state) {
         {"tcp:[]:80", "not an IPv6 address", NULL},
         {"tcp:[::ffff:1.2.3.4]:80", "IPv4 address in IPv6's clothes", NULL},
         {"tcp:[fe80::1]:80", "needs its interface", "tcp:[fe80::1%eth0]:80"},
-        {"tcp:[fe80::1%nosuch0]:80", "no such network interface", NULL},
+        {"tcp:[fe80::1%]:80", "cannot be the name of a network interface", NULL},
+        {"tcp:[fe80::1%a/b]:80", "cannot be the name of a network interface", NULL},
+        {"tcp:[fe80::1%much-too-long-a-name]:80", "cannot be the name of a network interface", NULL},
         {"tcp:::1:80", "stands in brackets", "tcp:[::1]:80"},
         {"udp:::1", "stands in brackets", "udp:[::1]:80"},
         {"tcp:2001:db8::1:80", "stands in brackets", NULL},
@@ -316,10 +318,30 @@ static void test_kinds(void **state) {
     }
 }
 
+static void test_interface_may_be_missing(void **state) {
+    (void)state;
+    Endpoint a, b;
+    assert_int_equal(endpoint_parse("tcp:[fe80::1%nosuch0]:80", &a, NULL, NULL), 0);
+    assert_string_equal(a.scope, "nosuch0");
+    assert_int_equal(a.addrs[0].in6.sin6_scope_id, 0);
+    assert_int_equal(addr_port(&a.addrs[0]), 80);
+    assert_int_equal(endpoint_parse("tcp:[fe80::1%nosuch1]:80", &b, NULL, NULL), 0);
+    assert_false(endpoint_conflicts(&a, &b));
+    assert_true(endpoint_conflicts(&a, &a));
+    assert_int_equal(endpoint_parse("tcp:[::1%lo]:80", &b, NULL, NULL), 0);
+    assert_string_equal(b.scope, "lo");
+    assert_int_not_equal(b.addrs[0].in6.sin6_scope_id, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_vsock),   cmocka_unit_test(test_port_names),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_lengths), cmocka_unit_test(test_conflicts),
+        cmocka_unit_test(test_interface_may_be_missing),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_vsock),
+        cmocka_unit_test(test_port_names),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_conflicts),
         cmocka_unit_test(test_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
