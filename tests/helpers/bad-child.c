@@ -122,23 +122,24 @@ static int mode_stop_self(char **args) {
     return 0;
 }
 
-/* Each argument is one write to the status pipe; \n and \0 in it as in C. Then it waits to be told to end. */
-static int mode_status(char **args) {
+/* Writes each argument at once; \n, \0, \a and \e in it stand for the characters, which no config can have.
+ */
+static void put_each(int fd, char **args) {
+    static const char names[] = "n0ae", bytes[] = "\n\0\a\033";
     for (; *args; args++) {
         CLEANUP_TEXT Text t = {0};
         for (const char *s = *args; *s; s++) {
-            if (s[0] == '\\' && s[1] == 'n') {
-                text_addc(&t, '\n');
-                s++;
-            } else if (s[0] == '\\' && s[1] == '0') {
-                text_addc(&t, '\0');
-                s++;
-            } else {
-                text_addc(&t, *s);
-            }
+            const char *name = s[0] == '\\' && s[1] ? strchr(names, s[1]) : NULL;
+            text_addc(&t, name ? bytes[name - names] : *s);
+            s += name ? 1 : 0;
         }
-        put(status_fd(), t.s ? t.s : "", t.len);
+        put(fd, t.s ? t.s : "", t.len);
     }
+}
+
+/* Each argument is one write to the status pipe. Then it waits to be told to end. */
+static int mode_status(char **args) {
+    put_each(status_fd(), args);
     sleep_for_ever();
 }
 
@@ -197,10 +198,9 @@ static int mode_stderr(char **args) {
     return 0;
 }
 
-/* Each argument is one write to stderr, as it is. */
+/* Each argument is one write to stderr. */
 static int mode_say(char **args) {
-    for (; *args; args++)
-        puts_to(STDERR_FILENO, *args);
+    put_each(STDERR_FILENO, args);
     return 0;
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from harness import BUILD, children_of, wait_until
+from harness import BUILD, children_of, exchange, wait_until
 
 CONFIG = "/etc/mpinetd/mpinetd.yaml"
 
@@ -38,12 +38,7 @@ def status():
 
 def ask(port, text=b"x"):
     with socket.create_connection(("127.0.0.1", port), 20) as s:
-        s.sendall(text)
-        s.shutdown(socket.SHUT_WR)
-        got = b""
-        while data := s.recv(1000):
-            got += data
-        return got
+        return exchange(s, text)
 
 
 def equal(got, wanted, what):

@@ -53,11 +53,11 @@ class Activation(DaemonTest):
 
     def test_by_name(self):
         port = free_port()
-        d = self.activate({"services": {"web": {"listen": "systemd:web", "exec": ["mp-echo"]}}},
-                          "-l", f"127.0.0.1:{port}", "--fdname=web")
+        d = self.activate({"services": {"s": {"listen": [{"endpoint": "tcp:127.0.0.1:0", "name": "web"}],
+                                                "exec": ["mp-echo"]}}}, "-l", f"127.0.0.1:{port}", "--fdname=web")
         self.assertEqual(self.first(d, lambda: socket.create_connection(("127.0.0.1", port), 5)), b"x")
-        listener = d.listener("web")
-        self.assertEqual((listener["adopted"], listener["endpoint"]), (True, "systemd:web"))
+        listener = d.listener("s")
+        self.assertEqual((listener["adopted"], listener["port"]), (True, port))
 
     def test_datagram(self):
         port = free_port()

@@ -38,7 +38,7 @@ class Report(DaemonTest):
         d.call("Stop", services=["s"])
 
     def test_escapes_in_status(self):
-        d = self.start("status", "STATUS=a \x1b[31mred\x07 one\\n")
+        d = self.start("status", "STATUS=a \\e[31mred\\a one\\n")
         with d.dial("s"):
             status = wait_until(lambda: d.service("s")["status"], "the status")
             self.assertIn("red", status)

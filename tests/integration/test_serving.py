@@ -122,6 +122,7 @@ class Endpoints(DaemonTest):
             self.assertEqual(d.ask("other", b"serves"), b"serves")
         d.wait_service("e", state="listening")
         self.assertEqual(d.ask("e", b"x"), b"x")
+        d.baseline = d.quiet_descriptors()
 
     def test_socket_options(self):
         d = self.daemon({"services": {"e": {"listen": [{
@@ -283,7 +284,6 @@ class PerConnection(DaemonTest):
 
     @need_root
     def test_root_directory(self):
-        d.helper("probe")
         d = self.daemon({"services": {"p": {"description": "{probe}", "listen": "tcp:127.0.0.1:0", "exec": ["/probe"],
                                             "root_directory": "{dir}"}}})
         self.assertEqual(parse_probe(d.ask("p"))["cwd"], "/")
@@ -306,13 +306,13 @@ class Stderr(DaemonTest):
         return lines if len(lines) >= at_least else None
 
     def test_log_joins_writes_and_keeps_the_rest(self):
-        d = self.start("log", "say", "part one, ", "part two\npart three without an end")
+        d = self.start("log", "say", "part one, ", "part two\\npart three without an end")
         d.ask("s")
         lines = wait_until(lambda: self.stderr_lines(d, 2), "two lines")
         self.assertEqual(lines, ["part one, part two", "part three without an end"])
 
     def test_log_is_escaped(self):
-        d = self.start("log", "say", "bell \x07 and \x1b[31mred\n")
+        d = self.start("log", "say", "bell \\a and \\e[31mred\\n")
         d.ask("s")
         wait_until(lambda: self.stderr_lines(d, 1), "the line")
         self.assertNotIn("\x1b", d.log_text())
@@ -485,18 +485,6 @@ class Shipped(DaemonTest):
         self.assertTrue(all(len(line) == 72 for line in lines))
         self.assertEqual(lines[0][1:], lines[1][:-1], "each line begins one character further")
         self.d.wait_idle("chargen")
-
-    def test_datagrams_are_never_answered_with_more(self):
-        for name in self.names[1:]:
-            with self.d.dial(name + "-udp") as s:
-                for size in (0, 1, 3):
-                    s.send(b"x" * size)
-                s.settimeout(0.2)
-                try:
-                    while True:
-                        self.assertLessEqual(len(s.recv(65536)), 3, name)
-                except TimeoutError:
-                    pass
 
     def test_datagram_processes_are_one_for_each_socket(self):
         for _ in range(5):

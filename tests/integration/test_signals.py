@@ -109,6 +109,7 @@ class Signals(DaemonTest):
             s.sendall(b"xy")
             s.shutdown(1)
             self.assertEqual(read_all(s), b"got 2 bytes, then the end\n")
+        d.process = None
 
     def test_stop_and_continue(self):
         d = self.start("half-close")
