@@ -152,10 +152,6 @@ static int read_config(Reader *r, Tree *t, Config *c) {
     return resolve_config(r, t, c);
 }
 
-static size_t count_errors(const DiagList *diags) {
-    return diags->n_errors + diags->n_dropped;
-}
-
 /* A diagnostic with its place in the order of the files. */
 typedef struct Placed {
     Diag diag;
@@ -196,7 +192,7 @@ static void sort_diags(const Reader *r, DiagList *diags, size_t first) {
 int config_load(const char *path, const LoadContext *context, DiagList *diags, Config **ret) {
     Reader r = {.context = context, .diags = diags};
     Tree tree = {0};
-    size_t errors = count_errors(diags), first = diags->n;
+    size_t errors = diags->n_errors, first = diags->n;
     CLEANUP_CONFIG Config *c = config_new();
     int k = c && (c->path = strdup(path)) ? files_read(&r, path) : -ENOMEM;
     if (k == 0)
@@ -205,7 +201,7 @@ int config_load(const char *path, const LoadContext *context, DiagList *diags, C
         k = read_config(&r, &tree, c);
     if (k == 0 && r.no_memory)
         k = -ENOMEM;
-    if (k == 0 && (count_errors(diags) > errors || r.n_files == 0))
+    if (k == 0 && (diags->n_errors > errors || r.n_files == 0))
         k = -EINVAL;
     sort_diags(&r, diags, first);
     if (k == 0) {

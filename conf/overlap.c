@@ -42,9 +42,12 @@ static int compare_groups(const Place *a, const Place *b) {
     return order != 0 ? order : compare_numbers(addr_port(a->addr), addr_port(b->addr));
 }
 
+/* Within a group those that share their port (SO_REUSEPORT) come last, each part sorted by host. */
 static int compare_places(const void *x, const void *y) {
     const Place *a = x, *b = y;
     int order = compare_groups(a, b);
+    if (order == 0 && a->addr)
+        order = a->listen->reuse_port - b->listen->reuse_port;
     if (order == 0)
         order = a->addr ? compare_hosts(a->addr, b->addr) : strcmp(a->path, b->path);
     return order != 0 ? order : compare_numbers(a->order, b->order);
@@ -75,6 +78,10 @@ static bool stands_before(const Place *a, const Place *b) {
     return p->line < q->line;
 }
 
+static bool are_told(const Places *places, const Place *a, const Place *b) {
+    return places->told[a->order] && places->told[b->order];
+}
+
 static void tell(Places *places, const Place *a, const Place *b) {
     const Place *first = stands_before(a, b) ? a : b, *second = first == a ? b : a;
     if (places->told[second->order])
@@ -83,23 +90,36 @@ static void tell(Places *places, const Place *a, const Place *b) {
     places->found(first->listen, first->service, second->listen, second->service, places->userdata);
 }
 
-/* A group has one kind and port and is sorted by host: equal hosts stand together, and a wildcard meets all
- * of them. */
-static void check_group(Places *places, const Place *group, size_t n) {
-    for (size_t i = 1; i < n; i++)
-        for (size_t k = i; k-- > 0 && compare_hosts(group[k].addr, group[i].addr) == 0;)
+/* Those that do not share their port, sorted by host: equal hosts stand together, and a wildcard meets all of
+ * them. */
+static void check_alone(Places *places, const Place *group, size_t n) {
+    for (size_t i = 1; i < n; i++) {
+        for (size_t k = i; k-- > 0 && compare_hosts(group[k].addr, group[i].addr) == 0;) {
             if (cannot_both(&group[k], &group[i])) {
                 tell(places, &group[k], &group[i]);
                 break;
             }
+        }
+    }
     for (size_t w = 0; w < n; w++) {
         if (!addr_is_wildcard(group[w].addr))
             continue;
         for (size_t i = 0; i < n; i++)
-            if (i != w && compare_hosts(group[i].addr, group[w].addr) != 0 &&
-                cannot_both(&group[w], &group[i]))
+            if (!are_told(places, &group[w], &group[i]) && cannot_both(&group[w], &group[i]))
                 tell(places, &group[w], &group[i]);
     }
+}
+
+/* Of two that overlap, one at least does not share: among those that share there is nothing to look for. */
+static void check_group(Places *places, const Place *group, size_t n) {
+    size_t alone = 0;
+    while (alone < n && !group[alone].listen->reuse_port)
+        alone++;
+    check_alone(places, group, alone);
+    for (size_t i = alone; i < n; i++)
+        for (size_t k = 0; k < alone; k++)
+            if (!are_told(places, &group[k], &group[i]) && cannot_both(&group[k], &group[i]))
+                tell(places, &group[k], &group[i]);
 }
 
 static void check_paths(Places *places, const Place *group, size_t n) {

@@ -82,7 +82,7 @@ int config_new_try(char *const *endpoints, char *const *command, const struct Lo
                  "--try takes an endpoint at least, then -- and a command");
         return -EINVAL;
     }
-    size_t errors = diags->n_errors + diags->n_dropped;
+    size_t errors = diags->n_errors;
     CLEANUP_CONFIG Config *c = config_new();
     ServiceConfig *s = service_config_new();
     if (c)
@@ -97,7 +97,7 @@ int config_new_try(char *const *endpoints, char *const *command, const struct Lo
     if (!c->path || !c->files || decode_standards(KEY_SCOPE_FILE, c) < 0 ||
         fill_service(s, endpoints, command, diags) < 0 || check(c, context, diags) < 0)
         return -ENOMEM;
-    if (diags->n_errors + diags->n_dropped > errors)
+    if (diags->n_errors > errors)
         return -EINVAL;
     *ret = TAKE_PTR(c);
     return 0;

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A folder of its own for a test of the config reader, with a program in its libexecdir; files written into
+ * it are loaded as the test says. Everything is removed in the end. */
+#include "conf/load.h"
+
+#define FIXTURE_ROOT 0
+#define FIXTURE_USER 12345 /* who is in no data base */
+
+typedef struct Fixture {
+    char folder[64];
+    char libexecdir[96];
+    LoadContext context;
+    DiagList diags;
+    Config *config;
+} Fixture;
+
+/* For cmocka's set-up and tear-down; *state is a Fixture, judged as by root. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+
+/* FOLDER/NAME in a buffer that the next eight calls leave alone. */
+const char *fixture_path(const Fixture *f, const char *name);
+void fixture_write(const Fixture *f, const char *name, const char *text, unsigned mode);
+/* Loads FOLDER/NAME afresh; returns what config_load() does. */
+int fixture_load(Fixture *f, const char *name);
+/* Writes @text as FOLDER/test.yaml and loads it. */
+int fixture_load_text(Fixture *f, const char *text);
+/* The same with @service, lines indented by four, as the body of service "s" of user root. */
+int fixture_load_service(Fixture *f, const char *service);
+/* Whether the diagnostics have this one. @message may be a part of it. */
+bool fixture_has(const Fixture *f, DiagCode code, const char *message);
+/* The codes of all diagnostics, "unknown-key conflict", in order; in a static buffer. */
+const char *fixture_codes(const Fixture *f);
