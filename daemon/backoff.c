@@ -16,6 +16,9 @@ uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint
         *b = (Backoff){0};
         return 0;
     }
+    uint64_t started = now_usec > lived_usec ? now_usec - lived_usec : 0;
+    if (b->level > 0 && started > b->until_usec && started - b->until_usec > limit->per_usec)
+        *b = (Backoff){0};
     /* A failure after a long and useful life starts the count anew. */
     if (b->charged == 0 || lived_usec > limit->per_usec ||
         (b->level == 0 && now_usec - b->window_start_usec > limit->per_usec))
@@ -26,6 +29,7 @@ uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint
     uint64_t delay = doubled(delay_usec, b->level, max_delay_usec);
     if (b->level == 0 || delay < max_delay_usec)
         b->level++;
+    b->until_usec = now_usec + delay;
     return delay;
 }
 

@@ -8,8 +8,9 @@
 
 typedef struct Backoff {
     uint64_t window_start_usec;
-    uint64_t charged; /* ends charged since then */
-    unsigned level;   /* how often the delay has doubled; 0: not slowed */
+    uint64_t charged;    /* ends charged since then */
+    unsigned level;      /* how often the delay has doubled; 0: not slowed */
+    uint64_t until_usec; /* when the last delay was over */
 } Backoff;
 
 /* A clean end is charged only when the process lived shorter than this. */
@@ -18,7 +19,8 @@ typedef struct Backoff {
 /* Says what the end of a process at @now_usec, which failed or not and lived for @lived_usec, costs: returns
  * the delay before the next start. 0 up to @limit charged ends in its time; beyond that @delay_usec, doubling
  * with each further one up to @max_delay_usec. An end that is not charged (clean, and not quick) forgets
- * everything. */
+ * everything, and so does a process that was not asked for until long (@limit's time) after the last delay.
+ */
 uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint64_t max_delay_usec,
                         bool failed, uint64_t lived_usec, uint64_t now_usec);
 

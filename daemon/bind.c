@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/bind.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -91,6 +92,21 @@ static int make_way_for_node(const Addr *addr, int type) {
     return r == -ENOENT ? 0 : r;
 }
 
+int bind_adjust_node(const char *path, dev_t dev, ino_t ino, uid_t user, gid_t group, mode_t mode) {
+    char by_number[40];
+    struct stat st;
+    CLEANUP_CLOSE int node = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (node < 0 || fstat(node, &st) < 0)
+        return -errno;
+    if (!S_ISSOCK(st.st_mode) || st.st_dev != dev || st.st_ino != ino)
+        return -ESTALE;
+    if ((user != (uid_t)-1 || group != (gid_t)-1) && fchownat(node, "", user, group, AT_EMPTY_PATH) < 0)
+        return -errno;
+    /* fchmod(2) refuses a descriptor of O_PATH; its link in /proc leads to the node itself. */
+    (void)snprintf(by_number, sizeof(by_number), "/proc/self/fd/%d", node);
+    return (st.st_mode & 07777) != mode && chmod(by_number, mode) < 0 ? -errno : 0;
+}
+
 static int bind_unix(int fd, const ListenConfig *c, const Addr *addr, int type, BoundSocket *ret) {
     bool abstract = addr->un.sun_path[0] == '\0';
     int r = abstract ? 0 : make_way_for_node(addr, type);
@@ -107,10 +123,11 @@ static int bind_unix(int fd, const ListenConfig *c, const Addr *addr, int type, 
         return -errno;
     ret->dev = st.st_dev;
     ret->ino = st.st_ino;
-    if ((c->user != (uid_t)-1 || c->group != (gid_t)-1) && lchown(addr->un.sun_path, c->user, c->group) < 0) {
-        r = -errno;
+    if (c->user == (uid_t)-1 && c->group == (gid_t)-1)
+        return 0;
+    r = bind_adjust_node(addr->un.sun_path, st.st_dev, st.st_ino, c->user, c->group, c->mode);
+    if (r < 0)
         bind_remove_node(addr->un.sun_path, st.st_dev, st.st_ino);
-    }
     return r;
 }
 

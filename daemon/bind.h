@@ -23,6 +23,11 @@ int bind_socket(const ListenConfig *config, size_t i, uint16_t port, BoundSocket
 /* Removes the node of a UNIX socket if it is still the one with @dev and @ino. */
 void bind_remove_node(const char *path, dev_t dev, ino_t ino);
 
+/* Gives the node its owner ((uid_t)-1, (gid_t)-1: as it is) and mode, if it is still the one with @dev and
+ * @ino: whoever may write to its folder could have put a link there. 0, -ESTALE when it is another, or
+ * another negative errno. */
+int bind_adjust_node(const char *path, dev_t dev, ino_t ino, uid_t user, gid_t group, mode_t mode);
+
 /* Whether somebody listens on the UNIX socket at @addr: 1 live, 0 stale, -ENOENT nothing there, -EEXIST no
  * socket, or another negative errno. @type as for socket(2). */
 int bind_probe_node(const Addr *addr, int type);

@@ -61,12 +61,22 @@ static const char *env_get(char *const *env, const char *name) {
     return NULL;
 }
 
+/* What tells of one process is never the daemon's own to pass on. */
+static bool is_of_process(const char *assignment) {
+    for (size_t v = 0; v < _ENV_VARIABLE_MAX; v++)
+        if (same_name(assignment, variable_names[v]))
+            return true;
+    return false;
+}
+
 /* Copies what the globs of pass_environment match. */
 static int base_pass(char ***base, char *const *patterns, char *const *env) {
     for (char *const *i = env; i && *i; i++) {
         char *name CLEANUP_FREE = strndup(*i, name_length(*i));
         if (!name)
             return -ENOMEM;
+        if (is_of_process(*i))
+            continue;
         for (char *const *p = patterns; p && *p; p++) {
             if (fnmatch(*p, name, 0) != 0)
                 continue;

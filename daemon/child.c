@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/prctl.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "daemon/rawcall.h"
 
@@ -72,6 +74,21 @@ static long step_fds(ChildPlan *p) {
     r = call3(SYS_close_range, p->first_closed, ~0U, 0);
     /* Kernels before 5.9: all of ours are close-on-exec from birth. */
     return r == -ENOSYS ? 0 : r;
+}
+
+/* From the change of user on, whoever has that user may stop us with a signal, and the daemon waits for exec:
+ * a timer, which exec removes, ends a child that does not come that far. SIGKILL reaches a stopped process as
+ * well. */
+static long step_guard(ChildPlan *p) {
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+    struct itimerspec at = {.it_value = {.tv_sec = CHILD_SECONDS_MAX}};
+    int id = 0;
+    if (!p->change_ids)
+        return 0;
+    /* Without a timer (RLIMIT_SIGPENDING) it goes on as it is. */
+    if (call3(SYS_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&id) >= 0)
+        (void)rawcall(SYS_timer_settime, id, 0, (long)&at, 0, 0);
+    return 0;
 }
 
 /* A new session; and no signal blocked: their handling is at its default already, as the daemon sets it at
@@ -185,6 +202,7 @@ static const struct {
     SpawnStep step;
     long (*take)(ChildPlan *p);
 } steps[] = {
+    {STEP_FDS, step_guard},
     {STEP_FDS, step_fds},
     {STEP_SESSION, step_session},
     {STEP_RLIMITS, step_rlimits},

@@ -40,7 +40,10 @@ typedef struct FdMove {
 } FdMove;
 
 /* 0 to 2, LISTEN_FDS' and the status pipe. */
-#define CHILD_FDS_MAX 64
+#define CHILD_FDS_MAX 256
+
+/* A child that has not come to exec by then is killed. */
+#define CHILD_SECONDS_MAX 5
 
 typedef struct ChildPlan {
     /* What is the same for each process of a service. */

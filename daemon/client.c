@@ -44,18 +44,6 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
     return 0;
 }
 
-/* A request that has begun must end in time. */
-static void watch_request(Client *c) {
-    if (frame_pending(&c->in) == 0) {
-        c->deadline = sd_event_source_disable_unref(c->deadline);
-        return;
-    }
-    if (!c->deadline &&
-        sd_event_add_time_relative(c->loop, &c->deadline, CLOCK_MONOTONIC, CLIENT_REQUEST_TIME_USEC,
-                                   USEC_PER_SEC, on_deadline, c) < 0)
-        c->failed = true;
-}
-
 size_t client_unsent(const Client *c) {
     return c->out.len - c->sent;
 }
@@ -68,18 +56,31 @@ static bool takes_requests(const Client *c) {
     return !c->failed && !client_is_waiting(c) && client_unsent(c) < CLIENT_OUTPUT_PAUSE;
 }
 
-static void handle_messages(Client *c) {
-    while (takes_requests(c)) {
-        const char *json = NULL;
-        size_t n = 0;
-        int r = frame_next(&c->in, &json, &n);
-        if (r == 0)
-            break;
-        if (r > 0)
-            r = c->handler->message(c, json, n, c->handler->userdata);
-        if (r < 0)
-            c->failed = true;
+/* A request that has begun must end in time. */
+static void watch_request(Client *c) {
+    if (frame_pending(&c->in) == 0 || !takes_requests(c)) {
+        c->deadline = sd_event_source_disable_unref(c->deadline);
+        return;
     }
+    if (!c->deadline &&
+        sd_event_add_time_relative(c->loop, &c->deadline, CLOCK_MONOTONIC, CLIENT_REQUEST_TIME_USEC,
+                                   USEC_PER_SEC, on_deadline, c) < 0)
+        c->failed = true;
+}
+
+/* One message a turn: whoever sends many at once shares the loop with everybody else. */
+static void handle_message(Client *c) {
+    const char *json = NULL;
+    size_t n = 0;
+    if (!takes_requests(c))
+        return;
+    int r = frame_next(&c->in, &json, &n);
+    if (r > 0) {
+        c->deadline = sd_event_source_disable_unref(c->deadline);
+        r = c->handler->message(c, json, n, c->handler->userdata);
+    }
+    if (r < 0)
+        c->failed = true;
 }
 
 static bool send_some(Client *c) {
@@ -101,9 +102,11 @@ static bool send_some(Client *c) {
 
 static void set_events(Client *c) {
     uint32_t events = c->ended ? 0 : EPOLLRDHUP;
-    if (takes_requests(c) && !c->ended)
+    bool takes = takes_requests(c), more = takes && frame_has_next(&c->in);
+    if (takes && !more && !c->ended)
         events |= EPOLLIN;
-    if (client_unsent(c) > 0 || c->listing)
+    /* Room to write comes at once, and with it the turn of the next message that has been read already. */
+    if (client_unsent(c) > 0 || c->listing || more)
         events |= EPOLLOUT;
     (void)sd_event_source_set_io_events(c->source, events);
 }
@@ -116,7 +119,7 @@ void client_flush(Client *c) {
         return;
     }
     bool slow = c->following && client_unsent(c) > CLIENT_FOLLOW_MAX;
-    bool done = c->ended && client_unsent(c) == 0 && !c->listing;
+    bool done = c->ended && client_unsent(c) == 0 && !client_is_waiting(c) && !frame_has_next(&c->in);
     if (slow || done)
         fail(c);
     else
@@ -157,27 +160,26 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
     c->busy = true;
     if (revents & EPOLLIN)
         read_some(c);
-    else if (revents & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
-        c->failed = true; /* while it waits for us: nobody is left to answer */
+    else if (revents & (EPOLLHUP | EPOLLERR))
+        c->failed = true; /* nobody is left to answer */
+    else if (revents & EPOLLRDHUP)
+        c->ended = true;
     if (!c->failed && (revents & EPOLLOUT)) {
         if (!send_some(c))
             c->failed = true;
         else if (c->listing)
             c->handler->writable(c, c->handler->userdata);
     }
-    handle_messages(c);
+    if (!c->failed)
+        handle_message(c);
     finish_turn(c);
     return 0;
 }
 
 void client_go_on(Client *c) {
-    if (c->failed)
-        return;
-    bool outer = c->busy;
-    c->busy = true;
-    handle_messages(c);
-    if (!outer)
-        finish_turn(c);
+    /* Within a turn of its own its end does that. */
+    if (!c->failed && !c->busy)
+        client_flush(c);
 }
 
 Text *client_out(Client *c) {

@@ -74,7 +74,7 @@ void client_flush(Client *c);
 size_t client_unsent(const Client *c);
 /* A call is open that has not been answered: no further one is taken. */
 bool client_is_waiting(const Client *c);
-/* The open call was answered: takes up the next ones. */
+/* The open call was answered: sends that, and takes up the next one in its turn. May free @c. */
 void client_go_on(Client *c);
 /* Root, the daemon's own user, or named in control.manage. */
 bool client_may_change(const Client *c, const Config *config);

@@ -363,7 +363,9 @@ static const Service *still_missing(const Calls *calls, const Client *client) {
         const Service *s = service_set_find(set, *name);
         if (!s)
             continue; /* a reload has taken it away */
-        bool there = client->wait == WAIT_STOPPED ? s->n_instances == 0 : service_state_is_running(s->state);
+        /* Somebody else may have started it again meanwhile: then the stop is over. */
+        bool there = client->wait == WAIT_STOPPED ? s->n_instances == 0 || s->order != ORDER_STOP
+                                                  : service_state_is_running(s->state);
         if (!there)
             return s;
     }
@@ -422,6 +424,17 @@ static bool allowed(const Calls *calls, const Client *client, Method m) {
     return may;
 }
 
+/* Nothing is owed to the client any more. */
+static void forget_call(Client *client) {
+    client->wait = WAIT_NOTHING;
+    client->following = client->listing = false;
+    strv_free(client->services);
+    free(client->follow);
+    free(client->list_only);
+    client->services = NULL;
+    client->follow = client->list_only = NULL;
+}
+
 int calls_handle(Calls *calls, Client *client, const char *json, size_t n) {
     ApiRequest request CLEANUP(api_request_done) = {0};
     int r = api_decode(json, n, &request, client_out(client));
@@ -435,8 +448,7 @@ int calls_handle(Calls *calls, Client *client, const char *json, size_t n) {
     /* A call with oneway gets no answer, not even of a failure. Nothing of it is on its way yet. */
     if (request.oneway) {
         client_out(client)->len = before;
-        client->wait = WAIT_NOTHING;
-        client->following = client->listing = false;
+        forget_call(client);
     }
     return 0;
 }

@@ -13,6 +13,10 @@
 #define CLIENTS_LOOKING 192
 #define CLIENTS_MAX 256
 
+/* Connections taken in a tenth of a second. */
+#define CONNECT_INTERVAL_USEC 100000
+#define CONNECTS_PER_INTERVAL 100
+
 struct Control {
     Calls calls;
     sd_event *loop;
@@ -123,7 +127,9 @@ int control_open(Control *c, const Config *config, const char **ret_step) {
         r = sd_event_source_set_enabled(c->state_changed, SD_EVENT_OFF);
     if (r < 0)
         return r;
-    return sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
+    r = sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
+    /* Without a descriptor to spare it stays readable: then looking now and then is enough. */
+    return r < 0 ? r : sd_event_source_set_ratelimit(c->source, CONNECT_INTERVAL_USEC, CONNECTS_PER_INTERVAL);
 }
 
 void control_refresh(Control *c, const Config *config) {

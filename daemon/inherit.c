@@ -82,9 +82,9 @@ bool inherited_matches(const PassedSocket *socket, const ListenConfig *config, s
     if (socket->fd < 0 || socket->type != endpoint_socket_type(config->endpoint.kind) ||
         socket->addr.sa.sa_family != wanted->sa.sa_family)
         return false;
-    if (by_name)
-        return streq(socket->name, config->name);
-    return addr_equal(&socket->addr, wanted) && (wanted->sa.sa_family != AF_UNIX || path_is_there(wanted));
+    if (wanted->sa.sa_family == AF_UNIX && !(addr_equal(&socket->addr, wanted) && path_is_there(wanted)))
+        return false;
+    return by_name ? streq(socket->name, config->name) : addr_equal(&socket->addr, wanted);
 }
 
 bool inherited_adopt(Inherited *in, Listener *l) {

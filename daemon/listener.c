@@ -18,8 +18,13 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
     Listener *l = calloc(1, sizeof(*l));
     if (!l)
         return NULL;
-    *l = (Listener){
-        .service = service, .loop = loop, .config = config, .index = index, .fd = -EBADF, .budget = 1};
+    *l = (Listener){.service = service,
+                    .loop = loop,
+                    .config = config,
+                    .index = index,
+                    .fd = -EBADF,
+                    .parked = -EBADF,
+                    .budget = 1};
     if (index < config->endpoint.n_addrs)
         l->addr = config->endpoint.addrs[index];
     return l;
@@ -28,8 +33,12 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
 void listener_close(Listener *l, bool remove_node) {
     listener_disarm(l);
     l->pause_timer = sd_event_source_disable_unref(l->pause_timer);
+    if (l->adopted && l->fd >= 0)
+        l->parked = TAKE_FD(l->fd);
     l->fd = fd_close(l->fd);
-    if (remove_node && l->ino != 0 && l->config->remove_on_stop)
+    if (!remove_node || l->ino == 0)
+        return;
+    if (l->config->remove_on_stop)
         bind_remove_node(l->config->endpoint.path, l->dev, l->ino);
     l->ino = 0;
 }
@@ -38,6 +47,7 @@ Listener *listener_free(Listener *l, bool remove_node) {
     if (!l)
         return NULL;
     listener_close(l, remove_node);
+    l->parked = fd_close(l->parked);
     free(l);
     return NULL;
 }
@@ -46,20 +56,34 @@ bool listener_is_open(const Listener *l) {
     return l->fd >= 0;
 }
 
+bool listener_has_socket(const Listener *l) {
+    return l->fd >= 0 || l->parked >= 0;
+}
+
 bool listener_serves(const Listener *l, const ListenConfig *config, size_t index) {
     const ListenConfig *own = l->config;
     if (l->index == index && listen_config_same_socket(own, config))
         return true;
     /* Written differently, and yet the same address: a port that the kernel had chosen is now named. */
-    return listener_is_open(l) && own->endpoint.kind == config->endpoint.kind &&
+    return listener_has_socket(l) && own->endpoint.kind == config->endpoint.kind &&
            own->endpoint.both_families == config->endpoint.both_families && own->only_v6 == config->only_v6 &&
            own->reuse_port == config->reuse_port && streq_null(own->device, config->device) &&
            index < config->endpoint.n_addrs && addr_equal(&l->addr, &config->endpoint.addrs[index]);
 }
 
+bool listener_family_is_missing(const Listener *l, int error) {
+    return l->config->endpoint.both_families && l->index > 0 &&
+           (error == EAFNOSUPPORT || error == EADDRNOTAVAIL || error == EPROTONOSUPPORT);
+}
+
 int listener_open(Listener *l, uint16_t port) {
     BoundSocket bound;
     const char *step = NULL;
+    if (l->parked >= 0) {
+        l->fd = TAKE_FD(l->parked);
+        l->error = 0;
+        return 0;
+    }
     int r = bind_socket(l->config, l->index, port, &bound, &step);
     l->error = r < 0 ? -r : 0;
     l->error_step = step;
@@ -107,7 +131,10 @@ int listener_arm(Listener *l, ListenerWake wake) {
         return 0;
     if (l->source)
         return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
-    return sd_event_add_io(l->loop, &l->source, l->fd, EPOLLIN, on_io, l);
+    int r = sd_event_add_io(l->loop, &l->source, l->fd, EPOLLIN, on_io, l);
+    if (r < 0)
+        listener_pause(l); /* tried again when that is over */
+    return r;
 }
 
 void listener_disarm(Listener *l) {

@@ -20,6 +20,8 @@ struct Listener {
     size_t index;               /* which of the endpoint's addresses */
     size_t slot;                /* on-demand: which slot it wakes */
     int fd;
+    int parked; /* an adopted socket while it is closed: whoever passed it keeps it bound, so it must be this
+                   one again */
     Addr addr;
     bool adopted;
     bool armed;
@@ -40,6 +42,8 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
 /* Closes; removes a UNIX node that is ours when @remove_node. Returns NULL. */
 Listener *listener_free(Listener *l, bool remove_node);
 
+/* Whether @error (an errno) means that this kernel has no IPv6, which nobody asked for by itself. Pure. */
+bool listener_family_is_missing(const Listener *l, int error);
 /* Opens it, on @port if not 0. 0 or a negative errno, which it also remembers. */
 int listener_open(Listener *l, uint16_t port);
 /* Takes over @fd, which was passed in; @l is then adopted. */
@@ -47,6 +51,8 @@ void listener_adopt(Listener *l, int fd, const Addr *addr);
 /* Closes its socket; it may be opened again. */
 void listener_close(Listener *l, bool remove_node);
 bool listener_is_open(const Listener *l);
+/* Open, or closed but with a socket that was passed in. */
+bool listener_has_socket(const Listener *l);
 /* Whether its socket is the one that address @index of @config asks for. Pure. */
 bool listener_serves(const Listener *l, const ListenConfig *config, size_t index);
 

@@ -2,6 +2,7 @@
 #include "daemon/manager.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,9 @@ typedef enum ManagerState {
     MANAGER_RUNNING,
     MANAGER_STOPPING,
 } ManagerState;
+
+/* Kept free of connections: for control clients, for the pipes of one more process, for a reload. */
+#define RESERVED_DESCRIPTORS 16
 
 struct Manager {
     Runtime rt;
@@ -213,8 +217,7 @@ void manager_stop(Manager *m, ShutdownChildren children) {
                      connections > 0 ? " (once more to kill them)" : "");
     for (size_t i = 0; i < m->services.n; i++) {
         Service *s = m->services.items[i];
-        /* Whose process goes on keeps its node: others still reach it there. */
-        service_close_listeners(s, children == SHUTDOWN_LEAVE && s->n_instances > 0 && s->n_slots > 0);
+        service_close_listeners(s, service_processes_listen(s));
         if (children == SHUTDOWN_END)
             service_stop_instances(s, true);
         service_update(s, "shutdown");
@@ -379,10 +382,13 @@ static void raise_descriptor_limit(Runtime *rt) {
         return;
     rt->nofile = (RlimitConfig){.resource = RLIMIT_NOFILE, .value = limit.rlim_cur};
     rt->nofile_hard = limit.rlim_max;
-    if (limit.rlim_cur >= limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    rt->nofile_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        rt->nofile_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
+    }
+    rlim_t usable = rt->nofile_raised ? rt->nofile_hard : rt->nofile.value;
+    int most = usable < (rlim_t)INT_MAX ? (int)usable : INT_MAX;
+    rt->fd_ceiling = most > 2 * RESERVED_DESCRIPTORS ? most - RESERVED_DESCRIPTORS : most / 2;
 }
 
 static int ignore_time(sd_event_source *s, uint64_t usec, void *userdata) {

@@ -92,7 +92,7 @@ static int prepare_listener(Runtime *rt, const ListenConfig *config, size_t inde
     if (index > 0 && p->n_listeners > 0 && p->listeners[p->n_listeners - 1]->config == config)
         port = addr_port(&p->listeners[p->n_listeners - 1]->addr);
     int r = listener_open(l, port);
-    if (r < 0 && config->endpoint.both_families && index > 0 && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
+    if (r < 0 && listener_family_is_missing(l, -r)) {
         listener_free(l, false);
         return 0;
     }
@@ -167,7 +167,8 @@ static void close_spare(ListenerSet *spare) {
             continue;
         if (l->service && l->service->config->model == MODEL_PER_CONNECTION && listener_is_open(l))
             serve_queue(l);
-        listener_free(l, true);
+        /* A process that still listens there goes on being reached by its path. */
+        listener_free(l, !service_processes_listen(l->service));
     }
     free((void *)spare->items);
     *spare = (ListenerSet){0};
@@ -202,9 +203,8 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
     for (size_t i = 0; i < p.n; i++)
         service_begin_change(p.services[i], config_find(to, p.services[i]->name), &pool);
     for (size_t i = 0; i < p.n; i++)
-        if (service_end_change(p.services[i], to, config_find(to, p.services[i]->name), generation, &pool) <
-            0)
-            r = -ENOMEM;
+        /* Without memory for its listeners a service is failed; there is no way back from here. */
+        (void)service_end_change(p.services[i], to, config_find(to, p.services[i]->name), generation, &pool);
     free((void *)set->items);
     *set = (ServiceSet){.items = TAKE_PTR(p.services), .n = p.n};
     for (size_t i = 0; i < set->n; i++) {
@@ -219,7 +219,7 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
     }
     close_spare(&pool);
     reload_sweep(set);
-    return r;
+    return 0;
 }
 
 void reload_sweep(ServiceSet *set) {

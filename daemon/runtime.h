@@ -27,7 +27,10 @@ typedef struct Runtime {
     RlimitConfig nofile;  /* the limit of descriptors that the daemon was started with */
     rlim_t nofile_hard;
     bool nofile_raised;
-    mode_t umask;             /* the daemon's */
+    int fd_ceiling; /* from this number on descriptors are kept for the control socket and for what is under
+                       way */
+    bool crowded;   /* one of that number has been seen */
+    mode_t umask;   /* the daemon's */
     struct LoadContext *load; /* for looking a service's program and user up again */
     StateFollower on_state;
     void *on_state_userdata;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/serve.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -84,6 +85,17 @@ static bool on_accept_error(Listener *l, int error) {
     return false;
 }
 
+/* Whether only the reserve of descriptors is left. The kernel gives the lowest free number: it tells how full
+ * it is. */
+static bool is_crowded(Runtime *rt) {
+    if (!rt->crowded)
+        return false;
+    int probe = fcntl(rt->null_fd, F_DUPFD_CLOEXEC, 0);
+    rt->crowded = probe < 0 || probe >= rt->fd_ceiling;
+    (void)fd_close(probe);
+    return rt->crowded;
+}
+
 /* Takes one connection; whether there may be more. */
 static bool serve_one(Listener *l) {
     Service *s = l->service;
@@ -91,11 +103,20 @@ static bool serve_one(Listener *l) {
     if (admission.verdict == VERDICT_WAIT)
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
+    if (is_crowded(s->rt)) {
+        if (l->pause_level == 0)
+            service_set_error(s, "accept", EMFILE, NULL, &l->config->pos);
+        listener_pause(l);
+        return false;
+    }
     CLEANUP_CLOSE int fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
     if (fd < 0)
         return on_accept_error(l, errno);
     c.fd = fd;
-    listener_relax(l);
+    if (fd >= s->rt->fd_ceiling)
+        s->rt->crowded = true;
+    else
+        listener_relax(l);
     s->counters.accepted++;
     find_peer(&c);
     if (admission.verdict == VERDICT_REFUSE) {

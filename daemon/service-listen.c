@@ -23,10 +23,14 @@ void service_free_slots(Service *s) {
     s->n_slots = 0;
 }
 
-static int make_slots(Service *s) {
+/* @same: every listener is the one that was in its place before. */
+static int make_slots(Service *s, bool same) {
     size_t n = slot_count(s->config, s->n_listeners);
-    /* One slot is all the listeners there are, whichever: its process stays where it is. */
-    if (n == 1 && s->n_slots == 1)
+    for (size_t i = 0; i < s->n_listeners; i++)
+        s->listeners[i]->slot = n == 1 ? 0 : i;
+    /* One slot is all the listeners there are, whichever; more are one each. Their processes stay where they
+     * are. */
+    if (n > 0 && n == s->n_slots && (n == 1 || same))
         return 0;
     service_free_slots(s);
     if (n == 0)
@@ -37,19 +41,24 @@ static int make_slots(Service *s) {
     s->n_slots = n;
     for (size_t i = 0; i < n; i++)
         s->slots[i] = (Slot){.service = s, .index = i};
-    for (size_t i = 0; i < s->n_listeners; i++)
-        s->listeners[i]->slot = n == 1 ? 0 : i;
     return 0;
 }
 
-/* From the @pool what serves for address @index of @config: its own by preference. */
-static Listener *take_listener(Service *s, ListenerSet *pool, const ListenConfig *config, size_t index) {
+/* From the @pool what serves for address @index of @config: its own first, then what was opened for this
+ * reload, then what another service has given up. (Port 0 is one address of many services.) */
+static Listener *take_listener(const Service *s, ListenerSet *pool, const ListenConfig *config,
+                               size_t index) {
+    Listener **best = NULL;
     for (size_t i = 0; pool && i < pool->n; i++) {
         Listener **at = &pool->items[(s->first_in_pool + i) % pool->n];
-        if (*at && listener_serves(*at, config, index))
+        if (!*at || !listener_serves(*at, config, index))
+            continue;
+        if ((*at)->service == s)
             return TAKE_PTR(*at);
+        if (!best || ((*best)->service && !(*at)->service))
+            best = at;
     }
-    return NULL;
+    return best ? TAKE_PTR(*best) : NULL;
 }
 
 /* Options that an open socket takes; what a UNIX node has is changed at its path. */
@@ -61,12 +70,11 @@ static void refresh_listener(Service *s, Listener *l) {
         service_set_error(s, step, -r, NULL, &c->pos);
     if (endpoint_socket_type(c->endpoint.kind) != SOCK_DGRAM)
         (void)listen(l->fd, c->backlog > 0 ? c->backlog : INT_MAX);
-    if (l->ino != 0) {
-        if ((c->user != (uid_t)-1 || c->group != (gid_t)-1) &&
-            lchown(c->endpoint.path, c->user, c->group) < 0)
-            service_set_error(s, "user", errno, NULL, &c->pos);
-        (void)chmod(c->endpoint.path, c->mode);
-    }
+    if (l->ino == 0)
+        return;
+    r = bind_adjust_node(c->endpoint.path, l->dev, l->ino, c->user, c->group, c->mode);
+    if (r < 0)
+        service_set_error(s, "mode", -r, NULL, &c->pos);
 }
 
 int service_make_listeners(Service *s, ListenerSet *pool) {
@@ -79,9 +87,14 @@ int service_make_listeners(Service *s, ListenerSet *pool) {
         return -ENOMEM;
     s->listeners = listeners;
     s->n_listeners = 0;
+    bool same = true;
+    /* What is disabled listens nowhere. */
+    if (!c->enabled)
+        pool = NULL;
     for (size_t i = 0; i < c->n_listen; i++) {
         for (size_t a = 0; a < c->listen[i].endpoint.n_addrs; a++) {
             Listener *l = take_listener(s, pool, &c->listen[i], a);
+            same = same && l && l->service == s && l->slot == s->n_listeners;
             if (!l)
                 l = listener_new(s, s->rt->loop, &c->listen[i], a);
             if (!l)
@@ -94,7 +107,7 @@ int service_make_listeners(Service *s, ListenerSet *pool) {
                 refresh_listener(s, l);
         }
     }
-    return make_slots(s);
+    return make_slots(s, same);
 }
 
 void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *pool) {
@@ -108,7 +121,7 @@ void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *
         Listener *l = s->listeners[i];
         /* Armed anew later: another model is woken in another way. */
         listener_disarm(l);
-        if (listener_is_open(l))
+        if (listener_has_socket(l))
             pool->items[pool->n++] = l;
         else
             listener_free(l, false);
@@ -148,9 +161,13 @@ static uint16_t port_of_pair(const Service *s, size_t i) {
     return addr_port(&s->listeners[i - 1]->addr);
 }
 
-static bool family_is_missing(const Listener *l, int error) {
-    return l->config->endpoint.both_families && l->index > 0 &&
-           (error == EAFNOSUPPORT || error == EADDRNOTAVAIL || error == EPROTONOSUPPORT);
+/* systemd's usual socket for a port is one for both families: what it passed for IPv6 has IPv4 as well. */
+static bool is_served_by_pair(const Service *s, size_t i) {
+    const Listener *l = s->listeners[i], *v6 = i + 1 < s->n_listeners ? s->listeners[i + 1] : NULL;
+    int only = 1;
+    socklen_t n = sizeof(only);
+    return l->config->endpoint.both_families && l->index == 0 && v6 && v6->config == l->config &&
+           v6->adopted && getsockopt(v6->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &n) == 0 && !only;
 }
 
 static void tell_open(Service *s, const Listener *l) {
@@ -184,7 +201,7 @@ bool service_open_listener(Service *s, size_t i) {
         tell_open(s, l);
         return true;
     }
-    if (family_is_missing(l, -r)) {
+    if (listener_family_is_missing(l, -r) || (r == -EADDRINUSE && is_served_by_pair(s, i))) {
         l->error = 0;
         l->dispensable = true;
         return true;
@@ -202,8 +219,10 @@ void service_adopt(Service *s, Inherited *in) {
     if (!s->config->enabled)
         return;
     for (size_t i = 0; i < s->n_listeners; i++)
-        if (inherited_adopt(in, s->listeners[i]))
+        if (inherited_adopt(in, s->listeners[i])) {
+            refresh_listener(s, s->listeners[i]);
             tell_open(s, s->listeners[i]);
+        }
 }
 
 void service_close_listeners(Service *s, bool keep_nodes) {

@@ -227,11 +227,18 @@ void service_order_start(Service *s) {
     (void)service_open(s);
     service_update(s, "start");
     service_start_now(s);
+    /* Even when the state is what it was: somebody may have waited for its end. */
+    if (s->rt->on_state)
+        s->rt->on_state(s, s->rt->on_state_userdata);
+}
+
+bool service_processes_listen(const Service *s) {
+    return s && s->n_instances > 0 && (s->n_slots > 0 || s->n_strays > 0);
 }
 
 void service_order_stop(Service *s) {
     s->order = ORDER_STOP;
-    service_close_listeners(s, false);
+    service_close_listeners(s, service_processes_listen(s));
     for (size_t i = 0; i < s->n_slots; i++)
         slot_reset(&s->slots[i]);
     service_stop_instances(s, false);
@@ -242,14 +249,15 @@ void service_stop_instances(Service *s, bool on_demand_only) {
     LIST_FOREACH (i, &s->instances, Instance, link) {
         if (on_demand_only && i->peer.kind != PEER_NONE)
             continue;
-        i->asked = true;
+        /* What one of `timeouts` has ended already stays that. */
+        i->asked = !i->timed_out;
         instance_stop(i, s->config->timeout_stop_usec);
     }
 }
 
 void service_kill_instances(Service *s) {
     LIST_FOREACH (i, &s->instances, Instance, link) {
-        i->asked = true;
+        i->asked = !i->timed_out;
         instance_kill(i);
     }
 }
@@ -279,13 +287,16 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     s->counters.exited[result]++;
     service_tell_end(s, i, status, result, lived);
     Slot *slot = i->slot;
-    if (i->peer.kind == PEER_NONE && !slot && s->n_strays > 0)
-        s->n_strays--;
+    bool last_stray = i->peer.kind == PEER_NONE && !slot && s->n_strays > 0 && --s->n_strays == 0;
     instance_bury(i, &s->ghosts);
     free_oldest_ghost(s);
     if (slot)
         slot_on_end(slot, result != EXIT_OK, lived);
+    if (s->n_instances == 0 && (s->order == ORDER_STOP || s->removed || s->rt->stopping))
+        service_close_listeners(s, false);
     service_update(s, NULL);
+    if (last_stray)
+        service_start_now(s);
 }
 
 static void take_requests(Service *s, const Report *r, int64_t before) {

@@ -55,7 +55,7 @@ typedef struct Service {
     uint64_t generation;
     ServiceState state;
     uint64_t since_usec; /* since 1970 */
-    bool has_stated; /* its state has been told once */
+    bool has_stated;     /* its state has been told once */
     ServiceOrder order;
     bool removed;
     bool changing;        /* between the two passes of a reload */
@@ -115,8 +115,12 @@ void service_order_stop(Service *s);
 /* Ends its instances as asked for: TERM now, KILL after timeouts.stop. @on_demand_only: connections go on. */
 void service_stop_instances(Service *s, bool on_demand_only);
 void service_kill_instances(Service *s);
-/* Closes its listeners; nodes of UNIX sockets are removed if configured, unless @keep_nodes. */
+/* Closes its listeners; nodes of UNIX sockets are removed if configured, unless @keep_nodes: then with the
+ * last process. */
 void service_close_listeners(Service *s, bool keep_nodes);
+
+/* Whether processes of its own listen on its sockets; NULL: none. */
+bool service_processes_listen(const Service *s);
 
 /* Callbacks of lower modules. */
 void service_on_report(Service *s, Instance *i, const char *line, size_t n);

@@ -28,15 +28,21 @@ static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
     (void)usec;
     slot->timer = sd_event_source_disable_unref(slot->timer);
     slot->delayed = false;
-    if (slot->start_by_itself && slot->service->order == ORDER_RUN && !slot->service->removed)
+    if (slot->start_by_itself)
         slot_activate(slot);
     service_update(slot->service, "the delay is over");
     return 0;
 }
 
+/* Whether the service may run at all, and nobody else still has its listeners. */
+static bool may_start(const Service *s) {
+    return s->config->enabled && !s->config->problem && !s->removed && s->order == ORDER_RUN &&
+           !s->rt->stopping && s->n_strays == 0;
+}
+
 void slot_activate(Slot *slot) {
     Service *s = slot->service;
-    if (!slot_is_idle(slot) || s->config->problem)
+    if (!slot_is_idle(slot) || !may_start(s))
         return;
     bool again = slot->start_by_itself;
     slot->start_by_itself = false;
@@ -51,7 +57,7 @@ void slot_activate(Slot *slot) {
 void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec) {
     const ServiceConfig *c = slot->service->config;
     slot->instance = NULL;
-    if (slot->service->order != ORDER_RUN || slot->service->removed || slot->service->rt->stopping)
+    if (!may_start(slot->service))
         return;
     uint64_t delay = backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec,
                                     c->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());

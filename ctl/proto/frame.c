@@ -59,6 +59,11 @@ int frame_next(Frame *f, const char **ret, size_t *ret_n) {
     return 1;
 }
 
+bool frame_has_next(const Frame *f) {
+    size_t n = f->len - f->start;
+    return n > 0 && (n > f->max || memchr(f->buf + f->scan, '\0', f->len - f->scan));
+}
+
 size_t frame_pending(const Frame *f) {
     return f->len - f->start;
 }
