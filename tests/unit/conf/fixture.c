@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include <cmocka.h>
+
 #include "daemon/base/cleanup.h"
+#include "daemon/base/text.h"
 
 static char variable[] = "SET=value";
 static char *const environment[] = {variable, NULL};
@@ -72,7 +78,8 @@ void fixture_write(const Fixture *f, const char *name, const char *text, unsigne
 
 int fixture_load(Fixture *f, const char *name) {
     forget(f);
-    return config_load(fixture_path(f, name), &f->context, &f->diags, &f->config);
+    f->result = config_load(fixture_path(f, name), &f->context, &f->diags, &f->config);
+    return f->result;
 }
 
 int fixture_load_text(Fixture *f, const char *text) {
@@ -102,4 +109,28 @@ const char *fixture_codes(const Fixture *f) {
         n += (size_t)snprintf(codes + n, sizeof(codes) - n, "%s%s", i > 0 ? " " : "",
                               diag_code_to_string(f->diags.items[i].code));
     return codes;
+}
+
+static bool says(const Fixture *f, const char *text) {
+    for (size_t i = 0; i < f->diags.n; i++)
+        if (strstr(f->diags.items[i].message, text) || strstr(f->diags.items[i].hint, text))
+            return true;
+    return false;
+}
+
+void fixture_expect(const Fixture *f, const char *what, const char *codes, const char *text) {
+    int result = f->diags.n_errors > 0 ? -EINVAL : 0;
+    if (f->result == result && streq(fixture_codes(f), codes) && (!text || says(f, text)))
+        return;
+    CLEANUP_TEXT Text shown = {0};
+    diag_list_format(&f->diags, NULL, &shown);
+    fail_msg("%s\ngave %d \"%s\", not \"%s\" with \"%s\":\n%s", what, f->result, fixture_codes(f), codes,
+             text ? text : "", shown.s ? shown.s : "");
+}
+
+ServiceConfig *fixture_service(const Fixture *f, const char *what, const char *name) {
+    fixture_expect(f, what, "", NULL);
+    ServiceConfig *s = config_find(f->config, name);
+    assert_non_null(s);
+    return s;
 }

@@ -12,7 +12,8 @@ typedef struct Fixture {
     char libexecdir[96];
     LoadContext context;
     DiagList diags;
-    Config *config;
+    Config *config; /* NULL when the load failed */
+    int result;     /* of the last load */
 } Fixture;
 
 /* For cmocka's set-up and tear-down; *state is a Fixture, judged as by root. */
@@ -32,3 +33,8 @@ int fixture_load_service(Fixture *f, const char *service);
 bool fixture_has(const Fixture *f, DiagCode code, const char *message);
 /* The codes of all diagnostics, "unknown-key conflict", in order; in a static buffer. */
 const char *fixture_codes(const Fixture *f);
+/* Fails the test, showing @what, unless the last load gave just @codes ("": none), its result fits them and a
+ * message or a hint has @text in it (NULL: whatever). */
+void fixture_expect(const Fixture *f, const char *what, const char *codes, const char *text);
+/* Fails the test unless it gave no diagnostics at all; returns the service of that name. */
+ServiceConfig *fixture_service(const Fixture *f, const char *what, const char *name);

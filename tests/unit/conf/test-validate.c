@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* Rules that hold between keys, and between services: each has a config that breaks it and one that does not.
+ */
+#include "conf/validate.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "conf/overlap.h"
+#include "daemon/base/text.h"
+#include "fixture.h"
+
+#define TCP "    listen: tcp:7007\n    "
+#define UDP "    listen: udp:7007\n    "
+#define DEMAND "    listen: tcp:7007\n    model: on-demand\n    "
+
+static void test_service_rules(void **state) {
+    static const struct {
+        const char *body, *codes, *text;
+    } cases[] = {
+        /* connections */
+        {"    listen: [tcp:7, unix:/run/x]\n    model: per-connection", "", NULL},
+        {UDP "model: per-connection", "conflict", "does not fit udp:7007, which has no connections"},
+        {"    listen: [tcp:7, udp:8, unix-dgram:/run/x]\n    model: per-connection", "conflict conflict",
+         "write model: on-demand"},
+        /* one endpoint on stdio */
+        {"    listen: [udp:7, udp:8]\n    pass: listen_fds", "", NULL},
+        {UDP "pass: stdio", "", NULL},
+        {"    listen: [tcp:7, tcp:8]\n    pass: stdio", "", NULL},
+        {"    listen: [udp:7, udp:8]\n    pass: stdio", "conflict", "takes one endpoint"},
+        /* stderr to the peer */
+        {TCP "stderr: socket", "", NULL},
+        {TCP "stderr: socket\n    pass: listen_fds", "conflict",
+         "stderr: socket needs a connection on stdio"},
+        {DEMAND "stderr: socket\n    pass: stdio", "conflict", "write stderr: log"},
+        {UDP "stderr: log", "", NULL},
+        /* lifetime */
+        {TCP "timeouts: {lifetime: 1h}", "", NULL},
+        {UDP "timeouts: {lifetime: 1h}", "", NULL},
+        {DEMAND "timeouts: {lifetime: none}", "", NULL},
+        {DEMAND "timeouts: {lifetime: 1h}", "conflict", "timeouts.lifetime cannot hold"},
+        {"    listen: [udp:7, tcp:8]\n    model: on-demand\n    timeouts: {lifetime: 1h}", "conflict",
+         "on-demand service of stream endpoints"},
+        /* delays */
+        {UDP "restart: {delay: 5s, max_delay: 5s}", "", NULL},
+        {UDP "restart: {delay: 31s}", "conflict", "restart.delay is longer than restart.max_delay"},
+        {UDP "restart: {max_delay: 99ms}", "conflict", "restart.delay is longer than restart.max_delay"},
+        /* names handed on */
+        {TCP "pass_environment: [TZ, \"LC_*\", \"A[0-9]?\"]", "", NULL},
+        {TCP "pass_environment: [\"TZ=UTC\"]", "bad-value", "values go into 'environment'"},
+        {TCP "pass_environment: [\"\", \"A B\"]", "bad-value bad-value", "names such as TZ"},
+        /* groups */
+        {TCP "supplementary_groups: [5, 6]", "", NULL},
+        {TCP "supplementary_groups: [5, \"\"]", "bad-value", "supplementary_groups has an empty name"},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        (void)fixture_load_service(f, cases[i].body);
+        fixture_expect(f, cases[i].body, cases[i].codes, cases[i].text);
+    }
+}
+
+/* What is executed, and as whom. */
+static void test_identity_rules(void **state) {
+    static const struct {
+        uid_t euid;
+        const char *keys, *codes, *text;
+    } cases[] = {
+        {FIXTURE_ROOT, "exec: [mp-echo], user: root", "", NULL},
+        {FIXTURE_ROOT, "exec: [./mp-echo], user: root", "bad-value", "an absolute path or a plain name"},
+        {FIXTURE_ROOT, "exec: bin/mp-echo, user: root", "bad-value",
+         "write the whole path, or the name alone"},
+        {FIXTURE_ROOT, "exec: [mp-echo], user: 0", "bad-value", "user 0 is not taken as a number"},
+        {FIXTURE_ROOT, "exec: [mp-echo], user: \"000\"", "bad-value", "write user: root if that is meant"},
+        {FIXTURE_ROOT, "exec: [mp-echo], user: self", "not-allowed", "user: self runs it as root"},
+        {FIXTURE_USER, "exec: [mp-echo], user: self", "", NULL},
+        {FIXTURE_USER, "exec: [mp-echo]", "", NULL},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char text[256];
+        (void)snprintf(text, sizeof(text), "version: 1\nservices: {s: {listen: tcp:7, %s}}\n", cases[i].keys);
+        f->context.euid = cases[i].euid;
+        (void)fixture_load_text(f, text);
+        fixture_expect(f, text, cases[i].codes, cases[i].text);
+    }
+}
+
+/* A rule is told of at the key that breaks it, wherever it was given. */
+static void test_place(void **state) {
+    Fixture *f = *state;
+    (void)fixture_load_text(f, "version: 1\n"
+                               "defaults: {user: root, timeouts: {lifetime: 1h}}\n"
+                               "services:\n"
+                               "  s: {listen: tcp:7, model: on-demand, exec: [mp-echo]}\n");
+    fixture_expect(f, "lifetime", "conflict", "service 's': timeouts.lifetime");
+    assert_int_equal(f->diags.items[0].line, 2);
+    assert_string_equal(f->diags.items[0].excerpt, "defaults: {user: root, timeouts: {lifetime: 1h}}");
+    /* The service with other errors is not judged by the rules, the others are. */
+    (void)fixture_load_text(f, "version: 1\n"
+                               "defaults: {user: root, exec: [no]}\n"
+                               "services:\n"
+                               "  a: {listen: udp:7, model: per-connection, exec: [mp-echo], umask: 9}\n"
+                               "  b: {listen: udp:8, model: per-connection, exec: [mp-echo]}\n");
+    fixture_expect(f, "others", "conflict bad-value conflict", "does not fit udp:8");
+}
+
+/* Two services with an endpoint each, as YAML; and what is said of the second one. */
+static void test_overlap(void **state) {
+    static const struct {
+        const char *first, *second, *text; /* NULL: they can both be bound */
+    } cases[] = {
+        {"tcp:7", "tcp:7", "tcp:7 is an endpoint of service 'a', too"},
+        {"tcp:7", "tcp:8", NULL},
+        {"tcp:7", "udp:7", NULL},
+        {"udp:7", "udp:7", "udp:7 is an endpoint of service 'a', too"},
+        {"tcp:0", "tcp:0", NULL},
+        {"tcp:127.0.0.1:7", "tcp:127.0.0.1:7", "too"},
+        {"tcp:127.0.0.1:7", "tcp:127.0.0.2:7", NULL},
+        {"tcp:127.0.0.1:7", "tcp:[::1]:7", NULL},
+        {"tcp:127.0.0.1:7", "tcp:0.0.0.0:7", "tcp:0.0.0.0:7 overlaps with tcp:127.0.0.1:7 of service 'a'"},
+        {"tcp:7", "tcp:127.0.0.1:7", "tcp:127.0.0.1:7 overlaps with tcp:7 of service 'a'"},
+        {"tcp:7", "tcp:[::1]:7", "overlaps"},
+        {"tcp:0.0.0.0:7", "tcp:[::1]:7", NULL},
+        {"tcp:0.0.0.0:7", "tcp:[::]:7", "overlaps"},
+        {"tcp:0.0.0.0:7", "{endpoint: \"tcp:[::]:7\", only_v6: true}", NULL},
+        {"tcp:[::]:7", "tcp:127.0.0.1:7", "overlaps"},
+        {"{endpoint: \"tcp:[::]:7\", only_v6: true}", "tcp:127.0.0.1:7", NULL},
+        {"{endpoint: \"tcp:[::]:7\", only_v6: true}", "tcp:[::1]:7", "overlaps"},
+        {"{endpoint: tcp:7, reuse_port: true}", "{endpoint: tcp:7, reuse_port: true}", NULL},
+        {"{endpoint: tcp:7, reuse_port: true}", "tcp:7", "or give both reuse_port: true"},
+        {"tcp:127.0.0.1:7", "{endpoint: tcp:7, reuse_port: true}", "overlaps"},
+        {"{endpoint: tcp:7, device: eth0}", "{endpoint: tcp:7, device: eth1}", NULL},
+        {"{endpoint: tcp:7, device: eth0}", "{endpoint: tcp:7, device: eth0}", "too"},
+        {"{endpoint: tcp:7, device: eth0}", "tcp:7", "too"},
+        {"unix:/run/a.sock", "unix:/run/a.sock", "too"},
+        {"unix:/run/a.sock", "unix-dgram:/run/a.sock", "overlaps"},
+        {"unix:/run/a.sock", "unix:/run/b.sock", NULL},
+        {"unix:@a", "unix:@a", "too"},
+        {"unix:@a", "unix:@b", NULL},
+        {"unix:/nowhere/./a", "unix:/nowhere/b", NULL},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text),
+                       "version: 1\ndefaults: {user: root}\nservices:\n"
+                       "  a:\n    exec: [mp-echo]\n    listen: %s\n"
+                       "  b:\n    exec: [mp-echo]\n    listen: %s\n",
+                       cases[i].first, cases[i].second);
+        (void)fixture_load_text(f, text);
+        fixture_expect(f, text, cases[i].text ? "conflict" : "", cases[i].text);
+        if (cases[i].text)
+            assert_int_equal(f->diags.items[0].line, 9);
+    }
+}
+
+/* More than two at once: each that cannot be bound is told of once. */
+static void test_overlap_many(void **state) {
+    static const struct {
+        const char *listen[4];
+        const char *codes, *text;
+    } cases[] = {
+        {{"[tcp:7, tcp:7]"}, "conflict", "tcp:7 is there twice"},
+        {{"[\"tcp:[::1]:7\", tcp:127.0.0.1:7]"}, "", NULL},
+        {{"tcp:7", "tcp:7", "tcp:7"}, "conflict conflict", "service 's0'"},
+        {{"tcp:127.0.0.1:7", "tcp:127.0.0.2:7", "tcp:7"}, "conflict", "tcp:7 overlaps with tcp:127.0.0.1:7"},
+        {{"tcp:7", "tcp:127.0.0.1:7", "tcp:127.0.0.2:7", "tcp:[::1]:7"},
+         "conflict conflict conflict",
+         "'s0'"},
+        {{"{endpoint: tcp:7, reuse_port: true}", "{endpoint: tcp:7, reuse_port: true}", "tcp:127.0.0.1:7"},
+         "conflict",
+         "tcp:127.0.0.1:7 overlaps with tcp:7"},
+        {{"{endpoint: tcp:7, device: a}", "{endpoint: tcp:7, device: b}", "{endpoint: tcp:7, device: a}"},
+         "conflict",
+         "service 's0'"},
+        {{"tcp:7\n    enabled: false", "tcp:7"}, "", NULL},
+        {{"tcp:7\n    enabled: false", "tcp:7", "tcp:7"}, "conflict", "service 's1'"},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        CLEANUP_TEXT Text text = {0};
+        text_add(&text, "version: 1\ndefaults: {user: root}\nservices:\n");
+        for (int k = 0; k < 4 && cases[i].listen[k]; k++)
+            text_addf(&text, "  s%d:\n    exec: [mp-echo]\n    listen: %s\n", k, cases[i].listen[k]);
+        (void)fixture_load_text(f, text.s);
+        fixture_expect(f, text.s, cases[i].codes, cases[i].text);
+    }
+}
+
+/* One folder by two names is one folder. */
+static void test_overlap_links(void **state) {
+    Fixture *f = *state;
+    char text[1024];
+    assert_int_equal(mkdir(fixture_path(f, "run"), 0755), 0);
+    assert_int_equal(symlink("run", fixture_path(f, "link")), 0);
+    for (int same = 0; same < 2; same++) {
+        (void)snprintf(text, sizeof(text),
+                       "version: 1\ndefaults: {user: root}\nservices:\n"
+                       "  a: {exec: [mp-echo], listen: unix:%s/run/x}\n  b: {exec: [mp-echo], listen: "
+                       "unix:%s/link/%s}\n",
+                       f->folder, f->folder, same ? "x" : "y");
+        (void)fixture_load_text(f, text);
+        fixture_expect(f, text, same ? "conflict" : "", same ? "overlaps with unix:" : NULL);
+    }
+}
+
+static void test_control_socket(void **state) {
+    static const struct {
+        const char *path, *codes;
+    } cases[] = {{"/run/c.sock", "conflict"}, {"/run/d.sock", ""}};
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char text[256];
+        (void)snprintf(text, sizeof(text),
+                       "version: 1\ncontrol: {socket: %s}\n"
+                       "services: {s: {listen: [tcp:7, unix:/run/c.sock], exec: [mp-echo], user: root}}\n",
+                       cases[i].path);
+        (void)fixture_load_text(f, text);
+        fixture_expect(f, text, cases[i].codes, *cases[i].codes ? "the path of the control socket" : NULL);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_service_rules), TEST(test_identity_rules), TEST(test_place),          TEST(test_overlap),
+        TEST(test_overlap_many),  TEST(test_overlap_links),  TEST(test_control_socket),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
