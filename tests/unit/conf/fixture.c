@@ -16,8 +16,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/text.h"
 
-static char variable[] = "SET=value";
-static char *const environment[] = {variable, NULL};
+static char set_variable[] = "SET=value";
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where) {
     (void)st;
@@ -39,7 +38,10 @@ int fixture_setup(void **state) {
     if (mkdir(f->libexecdir, 0755) < 0 || chmod(f->libexecdir, 0755) < 0)
         return -1;
     fixture_write(f, "libexec/mp-echo", "", 0755);
-    f->context = (LoadContext){.euid = FIXTURE_ROOT, .libexecdir = f->libexecdir, .environ = environment};
+    (void)snprintf(f->variable, sizeof(f->variable), "FOLDER=%s", f->folder);
+    f->environment[0] = set_variable;
+    f->environment[1] = f->variable;
+    f->context = (LoadContext){.euid = FIXTURE_ROOT, .libexecdir = f->libexecdir, .environ = f->environment};
     *state = f;
     return 0;
 }

@@ -10,6 +10,8 @@
 typedef struct Fixture {
     char folder[64];
     char libexecdir[96];
+    char variable[96];    /* FOLDER=… */
+    char *environment[3]; /* and SET=value, for ${VAR} */
     LoadContext context;
     DiagList diags;
     Config *config; /* NULL when the load failed */
