@@ -101,7 +101,7 @@ static bool send_some(Client *c) {
 }
 
 static void set_events(Client *c) {
-    uint32_t events = c->ended ? 0 : EPOLLRDHUP;
+    uint32_t events = 0;
     bool takes = takes_requests(c), more = takes && frame_has_next(&c->in);
     if (takes && !more && !c->ended)
         events |= EPOLLIN;
@@ -162,8 +162,6 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         read_some(c);
     else if (revents & (EPOLLHUP | EPOLLERR))
         c->failed = true; /* nobody is left to answer */
-    else if (revents & EPOLLRDHUP)
-        c->ended = true;
     if (!c->failed && (revents & EPOLLOUT)) {
         if (!send_some(c))
             c->failed = true;
@@ -197,7 +195,7 @@ int client_new(sd_event *loop, int fd, const ClientHandler *handler, Client **re
     frame_init(&c->in, CLIENT_REQUEST_MAX);
     int r = read_credentials(c);
     if (r >= 0)
-        r = sd_event_add_io(loop, &c->source, fd, EPOLLIN | EPOLLRDHUP, on_io, c);
+        r = sd_event_add_io(loop, &c->source, fd, EPOLLIN, on_io, c);
     if (r < 0) {
         client_free(c);
         return r;
