@@ -112,8 +112,11 @@ static void add_line(const Key *key, Text *out) {
 static void add_section(const Key *section, Text *out) {
     char label[64];
     field_label(section, label);
-    text_addf(out, "%s: %s%s\n\n", label, section->help,
+    CLEANUP_TEXT Text head = {0};
+    text_addf(&head, "%s: %s%s", label, section->help,
               section->flags & KEY_LATER ? " (not in this version)" : "");
+    wrap(head.s ? head.s : label, 0, 0, out);
+    text_addc(out, '\n');
     size_t n = strlen(section->path);
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);

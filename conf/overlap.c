@@ -26,13 +26,15 @@ static int compare_numbers(unsigned long a, unsigned long b) {
     return (a > b) - (a < b);
 }
 
-static int compare_hosts(const Addr *a, const Addr *b) {
+/* Scopes by name: interfaces need not be there yet. */
+static int compare_hosts(const Place *x, const Place *y) {
+    const Addr *a = x->addr, *b = y->addr;
     if (a->sa.sa_family != b->sa.sa_family)
         return compare_numbers(a->sa.sa_family, b->sa.sa_family);
     if (a->sa.sa_family == AF_INET)
         return memcmp(&a->in.sin_addr, &b->in.sin_addr, sizeof(a->in.sin_addr));
     int order = memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
-    return order != 0 ? order : compare_numbers(a->in6.sin6_scope_id, b->in6.sin6_scope_id);
+    return order != 0 ? order : strcmp(x->listen->endpoint.scope, y->listen->endpoint.scope);
 }
 
 static int compare_groups(const Place *a, const Place *b) {
@@ -49,7 +51,7 @@ static int compare_places(const void *x, const void *y) {
     if (order == 0 && a->addr)
         order = a->listen->reuse_port - b->listen->reuse_port;
     if (order == 0)
-        order = a->addr ? compare_hosts(a->addr, b->addr) : strcmp(a->path, b->path);
+        order = a->addr ? compare_hosts(a, b) : strcmp(a->path, b->path);
     return order != 0 ? order : compare_numbers(a->order, b->order);
 }
 
@@ -67,7 +69,7 @@ static bool cannot_both(const Place *a, const Place *b) {
         return false;
     if (a->addr->sa.sa_family != b->addr->sa.sa_family)
         return takes_both_families(a) || takes_both_families(b);
-    return addr_is_wildcard(a->addr) || addr_is_wildcard(b->addr) || compare_hosts(a->addr, b->addr) == 0;
+    return addr_is_wildcard(a->addr) || addr_is_wildcard(b->addr) || compare_hosts(a, b) == 0;
 }
 
 /* In one file the upper line comes first; else the order of the services decides. */
@@ -94,7 +96,7 @@ static void tell(Places *places, const Place *a, const Place *b) {
  * them. */
 static void check_alone(Places *places, const Place *group, size_t n) {
     for (size_t i = 1; i < n; i++) {
-        for (size_t k = i; k-- > 0 && compare_hosts(group[k].addr, group[i].addr) == 0;) {
+        for (size_t k = i; k-- > 0 && compare_hosts(&group[k], &group[i]) == 0;) {
             if (cannot_both(&group[k], &group[i])) {
                 tell(places, &group[k], &group[i]);
                 break;
