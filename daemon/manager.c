@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/manager.h"
-
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -12,39 +10,12 @@
 #include "build-config.h"
 #include "daemon/attempt.h"
 #include "daemon/base/clock.h"
-#include "daemon/control.h"
 #include "daemon/inherit.h"
+#include "daemon/manager-private.h"
 #include "daemon/status.h"
-
-typedef enum ManagerState {
-    MANAGER_STARTING,
-    MANAGER_RUNNING,
-    MANAGER_STOPPING,
-} ManagerState;
 
 /* Kept free of connections: for control clients, for the pipes of one more process, for a reload. */
 #define RESERVED_DESCRIPTORS 16
-
-struct Manager {
-    Runtime rt;
-    const Options *options;
-    LoadContext load;
-    Config *config;
-    uint64_t generation;
-    ServiceSet services;
-    Control *control;
-    ManagerState state;
-    uint64_t started_usec;
-    struct {
-        bool ok;
-        char *error;
-        uint64_t time_usec;
-    } last_reload;
-    uint64_t strangers; /* children reaped that were not ours */
-    sd_event_source *drain_timer, *suppressed_timer;
-    sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
-    int exit_status;
-};
 
 static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
 
@@ -83,164 +54,6 @@ void manager_describe(const Manager *m, ApiDaemon *ret) {
         .children = m->rt.instances.n,
         .fds = count_open_fds(),
     };
-}
-
-/* Loading */
-
-static void apply_log_config(Manager *m) {
-    Logger *logger = m->rt.events.logger;
-    logger_set_level(logger, m->options->has_level ? m->options->level : m->config->log_level);
-    logger_set_format(logger, m->options->has_format ? m->options->format : m->config->log_format);
-    m->rt.log_addresses = m->config->log_addresses;
-}
-
-static void remember_reload(Manager *m, bool ok, const DiagList *diags) {
-    Text error CLEANUP_TEXT = {0};
-    for (size_t i = 0; !ok && i < diags->n && error.len == 0; i++)
-        if (diags->items[i].severity == DIAG_ERROR)
-            diag_format_line(&diags->items[i], &error);
-    free(m->last_reload.error);
-    m->last_reload.ok = ok;
-    m->last_reload.error = ok ? NULL : strdup(error.s ? error.s : "out of memory");
-    m->last_reload.time_usec = clock_realtime_usec();
-}
-
-static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Changes *changes) {
-    EventLog *log = &m->rt.events;
-    if (ok) {
-        eventlog_say(log, LOG_LEVEL_INFO, "reloaded", "generation %llu is in force, changes: %zu",
-                     (unsigned long long)m->generation, changes->n);
-        return;
-    }
-    for (size_t i = 0; i < diags->n && i < 20; i++) {
-        Text line CLEANUP_TEXT = {0};
-        if (diags->items[i].severity != DIAG_ERROR)
-            continue;
-        diag_format_line(&diags->items[i], &line);
-        eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%s", line.s ? line.s : "");
-    }
-    eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "errors: %zu; generation %llu stays in force",
-                 diags->n_errors, (unsigned long long)m->generation);
-}
-
-int manager_check(Manager *m, DiagList *diags, Changes *changes) {
-    Config *next CLEANUP_CONFIG = NULL;
-    LoadContext strict = m->load;
-    strict.tolerate_missing = false;
-    strict.absolute_names = true;
-    int r = config_load(m->config->path, &strict, diags, &next);
-    return r < 0 ? r : changes_between(m->config, next, changes);
-}
-
-static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
-    Config *next CLEANUP_CONFIG = NULL;
-    LoadContext strict = m->load;
-    strict.tolerate_missing = false;
-    strict.absolute_names = true;
-    int r = config_load(m->config->path, &strict, diags, &next);
-    if (r >= 0)
-        r = changes_between(m->config, next, changes);
-    if (r >= 0)
-        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags);
-    if (r < 0)
-        return r;
-    m->generation++;
-    config_unref(m->config);
-    m->config = TAKE_PTR(next);
-    apply_log_config(m);
-    control_refresh(m->control, m->config);
-    return 0;
-}
-
-static void notify_status(const Manager *m) {
-    size_t failed = 0;
-    for (size_t i = 0; i < m->services.n; i++)
-        failed += m->services.items[i]->state == SERVICE_FAILED;
-    (void)sd_notifyf(0, "STATUS=generation %llu, %zu services, %zu failed, %zu processes",
-                     (unsigned long long)m->generation, m->services.n, failed, m->rt.instances.n);
-}
-
-int manager_reload(Manager *m, DiagList *diags, Changes *changes) {
-    if (m->state != MANAGER_RUNNING)
-        return -ESHUTDOWN;
-    /* systemd.service(5), Type=notify-reload: the time lets the manager tell this reload from an earlier one.
-     */
-    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_monotonic_usec());
-    int r = load_and_apply(m, diags, changes);
-    remember_reload(m, r >= 0, diags);
-    tell_reload(m, r >= 0, diags, changes);
-    (void)sd_notify(0, "READY=1");
-    notify_status(m);
-    return r;
-}
-
-/* Stopping */
-
-static void finish_if_empty(Manager *m) {
-    if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0)
-        return;
-    control_say_goodbye(m->control);
-    (void)sd_event_exit(m->rt.loop, m->exit_status);
-}
-
-static int on_drain_over(sd_event_source *s, uint64_t usec, void *userdata) {
-    Manager *m = userdata;
-    (void)s;
-    (void)usec;
-    for (size_t i = 0; i < m->services.n; i++)
-        service_stop_instances(m->services.items[i], false);
-    return 0;
-}
-
-static size_t count_connections(const Manager *m) {
-    size_t n = 0;
-    for (size_t i = 0; i < m->services.n; i++)
-        if (m->services.items[i]->config->model == MODEL_PER_CONNECTION)
-            n += m->services.items[i]->n_instances;
-    return n;
-}
-
-void manager_stop(Manager *m, ShutdownChildren children) {
-    if (m->state == MANAGER_STOPPING)
-        return;
-    m->state = MANAGER_STOPPING;
-    m->rt.stopping = true;
-    size_t connections = count_connections(m);
-    (void)sd_notify(0, "STOPPING=1\nSTATUS=stopping");
-    if (children == SHUTDOWN_LEAVE)
-        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; %zu processes are left running",
-                     m->rt.instances.n);
-    else
-        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping",
-                     "stopping; %zu connections are live and have %llu s to end%s", connections,
-                     (unsigned long long)(m->config->shutdown_drain_usec / USEC_PER_SEC),
-                     connections > 0 ? " (once more to kill them)" : "");
-    for (size_t i = 0; i < m->services.n; i++) {
-        Service *s = m->services.items[i];
-        service_close_listeners(s, service_processes_listen(s));
-        if (children == SHUTDOWN_END)
-            service_stop_instances(s, true);
-        service_update(s, "shutdown");
-    }
-    if (children == SHUTDOWN_LEAVE) {
-        control_say_goodbye(m->control);
-        (void)sd_event_exit(m->rt.loop, m->exit_status);
-        return;
-    }
-    if (m->config->shutdown_drain_usec != USEC_INFINITY &&
-        sd_event_add_time_relative(m->rt.loop, &m->drain_timer, CLOCK_MONOTONIC,
-                                   m->config->shutdown_drain_usec, 10 * USEC_PER_MSEC, on_drain_over, m) < 0)
-        (void)on_drain_over(NULL, 0, m);
-    finish_if_empty(m);
-}
-
-static void kill_all(Manager *m) {
-    m->exit_status = EXIT_FAILURE;
-    eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "stopping", "told twice to stop: %zu processes are killed",
-                 m->rt.instances.n);
-    for (size_t i = 0; i < m->services.n; i++)
-        service_kill_instances(m->services.items[i]);
-    finish_if_empty(m);
 }
 
 /* Signals */
@@ -296,12 +109,12 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
     switch (si->ssi_signo) {
     case SIGCHLD:
         reap(m);
-        finish_if_empty(m);
+        manager_finish_if_empty(m);
         break;
     case SIGTERM:
     case SIGINT:
         if (m->state == MANAGER_STOPPING)
-            kill_all(m);
+            manager_kill_all(m);
         else
             manager_stop(m, m->config->shutdown_children);
         break;
@@ -497,7 +310,7 @@ int manager_new(const Options *options, Config *config, const LoadContext *load,
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "cannot start: %s", strerror(-r));
         return r;
     }
-    apply_log_config(m);
+    manager_apply_log_config(m);
     r = take_control(m);
     if (r >= 0)
         r = make_services(m);
@@ -584,7 +397,7 @@ int manager_run(Manager *m) {
     m->state = MANAGER_RUNNING;
     (void)sd_event_set_watchdog(m->rt.loop, true);
     (void)sd_notify(0, "READY=1");
-    notify_status(m);
+    manager_notify_status(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running",
                  "version %s is running, services: %zu; control socket: %s", MP_VERSION, m->services.n,
                  control_path(m->control));

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What manager.c, manager-reload.c and manager-stop.c share: one noun in three files. */
+#include "daemon/control.h"
+#include "daemon/manager.h"
+
+typedef enum ManagerState {
+    MANAGER_STARTING,
+    MANAGER_RUNNING,
+    MANAGER_STOPPING,
+} ManagerState;
+
+struct Manager {
+    Runtime rt;
+    const Options *options;
+    LoadContext load;
+    Config *config;
+    uint64_t generation;
+    ServiceSet services;
+    Control *control;
+    ManagerState state;
+    uint64_t started_usec;
+    struct {
+        bool ok;
+        char *error;
+        uint64_t time_usec;
+    } last_reload;
+    uint64_t strangers; /* children reaped that were not ours */
+    sd_event_source *drain_timer, *suppressed_timer;
+    sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
+    int exit_status;
+};
+
+/* Level, format and addresses as the config has them, unless the command line says otherwise. */
+void manager_apply_log_config(Manager *m);
+/* The status line for the service manager. */
+void manager_notify_status(const Manager *m);
+/* Ends the loop when it is to stop and no process is left. */
+void manager_finish_if_empty(Manager *m);
+/* Told twice to stop: KILL to all, and exit status 1. */
+void manager_kill_all(Manager *m);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Loading the config again: check, apply, remember, tell. */
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/manager-private.h"
+
+void manager_apply_log_config(Manager *m) {
+    Logger *logger = m->rt.events.logger;
+    logger_set_level(logger, m->options->has_level ? m->options->level : m->config->log_level);
+    logger_set_format(logger, m->options->has_format ? m->options->format : m->config->log_format);
+    m->rt.log_addresses = m->config->log_addresses;
+}
+
+static void remember_reload(Manager *m, bool ok, const DiagList *diags) {
+    Text error CLEANUP_TEXT = {0};
+    for (size_t i = 0; !ok && i < diags->n && error.len == 0; i++)
+        if (diags->items[i].severity == DIAG_ERROR)
+            diag_format_line(&diags->items[i], &error);
+    free(m->last_reload.error);
+    m->last_reload.ok = ok;
+    m->last_reload.error = ok ? NULL : strdup(error.s ? error.s : "out of memory");
+    m->last_reload.time_usec = clock_realtime_usec();
+}
+
+static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Changes *changes) {
+    EventLog *log = &m->rt.events;
+    if (ok) {
+        eventlog_say(log, LOG_LEVEL_INFO, "reloaded", "generation %llu is in force, changes: %zu",
+                     (unsigned long long)m->generation, changes->n);
+        return;
+    }
+    for (size_t i = 0; i < diags->n && i < 20; i++) {
+        Text line CLEANUP_TEXT = {0};
+        if (diags->items[i].severity != DIAG_ERROR)
+            continue;
+        diag_format_line(&diags->items[i], &line);
+        eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%s", line.s ? line.s : "");
+    }
+    eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "errors: %zu; generation %llu stays in force",
+                 diags->n_errors, (unsigned long long)m->generation);
+}
+
+int manager_check(Manager *m, DiagList *diags, Changes *changes) {
+    Config *next CLEANUP_CONFIG = NULL;
+    LoadContext strict = m->load;
+    strict.tolerate_missing = false;
+    strict.absolute_names = true;
+    int r = config_load(m->config->path, &strict, diags, &next);
+    return r < 0 ? r : changes_between(m->config, next, changes);
+}
+
+static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
+    Config *next CLEANUP_CONFIG = NULL;
+    LoadContext strict = m->load;
+    strict.tolerate_missing = false;
+    strict.absolute_names = true;
+    int r = config_load(m->config->path, &strict, diags, &next);
+    if (r >= 0)
+        r = changes_between(m->config, next, changes);
+    if (r >= 0)
+        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags);
+    if (r < 0)
+        return r;
+    m->generation++;
+    config_unref(m->config);
+    m->config = TAKE_PTR(next);
+    manager_apply_log_config(m);
+    control_refresh(m->control, m->config);
+    return 0;
+}
+
+void manager_notify_status(const Manager *m) {
+    size_t failed = 0;
+    for (size_t i = 0; i < m->services.n; i++)
+        failed += m->services.items[i]->state == SERVICE_FAILED;
+    (void)sd_notifyf(0, "STATUS=generation %llu, %zu services, %zu failed, %zu processes",
+                     (unsigned long long)m->generation, m->services.n, failed, m->rt.instances.n);
+}
+
+int manager_reload(Manager *m, DiagList *diags, Changes *changes) {
+    if (m->state != MANAGER_RUNNING)
+        return -ESHUTDOWN;
+    /* systemd.service(5), Type=notify-reload: the time lets the manager tell this reload from an earlier one.
+     */
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_monotonic_usec());
+    int r = load_and_apply(m, diags, changes);
+    remember_reload(m, r >= 0, diags);
+    tell_reload(m, r >= 0, diags, changes);
+    (void)sd_notify(0, "READY=1");
+    manager_notify_status(m);
+    return r;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of the daemon: in order, at once, or leaving its processes behind. */
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/manager-private.h"
+
+void manager_finish_if_empty(Manager *m) {
+    if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0)
+        return;
+    control_say_goodbye(m->control);
+    (void)sd_event_exit(m->rt.loop, m->exit_status);
+}
+
+static int on_drain_over(sd_event_source *s, uint64_t usec, void *userdata) {
+    Manager *m = userdata;
+    (void)s;
+    (void)usec;
+    for (size_t i = 0; i < m->services.n; i++)
+        service_stop_instances(m->services.items[i], false);
+    return 0;
+}
+
+static size_t count_connections(const Manager *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->services.n; i++)
+        if (m->services.items[i]->config->model == MODEL_PER_CONNECTION)
+            n += m->services.items[i]->n_instances;
+    return n;
+}
+
+void manager_stop(Manager *m, ShutdownChildren children) {
+    if (m->state == MANAGER_STOPPING)
+        return;
+    m->state = MANAGER_STOPPING;
+    m->rt.stopping = true;
+    size_t connections = count_connections(m);
+    (void)sd_notify(0, "STOPPING=1\nSTATUS=stopping");
+    if (children == SHUTDOWN_LEAVE)
+        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; %zu processes are left running",
+                     m->rt.instances.n);
+    else
+        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping",
+                     "stopping; %zu connections are live and have %llu s to end%s", connections,
+                     (unsigned long long)(m->config->shutdown_drain_usec / USEC_PER_SEC),
+                     connections > 0 ? " (once more to kill them)" : "");
+    for (size_t i = 0; i < m->services.n; i++) {
+        Service *s = m->services.items[i];
+        service_close_listeners(s, service_processes_listen(s));
+        if (children == SHUTDOWN_END)
+            service_stop_instances(s, true);
+        service_update(s, "shutdown");
+    }
+    if (children == SHUTDOWN_LEAVE) {
+        control_say_goodbye(m->control);
+        (void)sd_event_exit(m->rt.loop, m->exit_status);
+        return;
+    }
+    if (m->config->shutdown_drain_usec != USEC_INFINITY &&
+        sd_event_add_time_relative(m->rt.loop, &m->drain_timer, CLOCK_MONOTONIC,
+                                   m->config->shutdown_drain_usec, 10 * USEC_PER_MSEC, on_drain_over, m) < 0)
+        (void)on_drain_over(NULL, 0, m);
+    manager_finish_if_empty(m);
+}
+
+void manager_kill_all(Manager *m) {
+    m->exit_status = EXIT_FAILURE;
+    eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "stopping", "told twice to stop: %zu processes are killed",
+                 m->rt.instances.n);
+    for (size_t i = 0; i < m->services.n; i++)
+        service_kill_instances(m->services.items[i]);
+    manager_finish_if_empty(m);
+}
