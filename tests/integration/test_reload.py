@@ -234,17 +234,31 @@ class UnderLoad(ReloadTest):
         threads = [threading.Thread(target=client) for _ in range(4)]
         for thread in threads:
             thread.start()
-        for i in range(20):
-            self.config["services"]["a"]["description"] = f"number {i}"
-            self.config["services"]["extra"] = {"listen": f"unix:{{dir}}/x{i}.sock", "exec": ["cat"]}
-            self.assertTrue(self.reload()["ok"])
-            time.sleep(0.02)
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for i in range(20):
+                self.config["services"]["a"]["description"] = f"number {i}"
+                self.config["services"]["extra"] = {"listen": f"unix:{{dir}}/x{i}.sock", "exec": ["cat"]}
+                self.assertTrue(self.reload()["ok"])
+                time.sleep(0.02)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
         self.assertEqual(failures, [])
         self.assertGreater(served[0], 20)
         self.assertEqual(self.generation(), 21)
+
+    def test_nothing_is_left_over(self):
+        """Listeners come and go; in the end there are as many descriptors as at the start."""
+        original = dict(self.config["services"])
+        before = len(descriptors_of(self.d.pid))
+        for i in range(10):
+            self.config["services"] = {**original, f"x{i}": {"listen": ["tcp:0", f"unix:{{dir}}/{i}.sock"],
+                                                             "exec": ["cat"]}}
+            self.reload()
+        self.config["services"] = original
+        self.reload()
+        wait_until(lambda: len(descriptors_of(self.d.pid)) <= before, "the descriptors of the start")
 
     def test_storm_of_hup(self):
         for _ in range(200):
