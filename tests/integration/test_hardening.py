@@ -61,9 +61,10 @@ class Nodes(DaemonTest):
         folder = self.temporary_folder()
         path = f"{folder}/s.sock"
         config = {"services": {"s": {"listen": f"unix:{path}", "model": "on-demand", "start": "now",
-                                     "exec": ["sh", "-c", "trap 'sleep 1; exit 0' TERM; while :; do sleep 0.1; done"]}}}
+                                     "exec": ["sh", "-c", "trap 'sleep 1; exit 0' TERM; echo ready >&2; "
+                                                        "while :; do sleep 0.1; done"]}}}
         d = self.daemon(config)
-        d.wait_service("s", state="active")
+        d.wait_log(event="stderr", message="ready")
         with Varlink(d.socket) as control:
             control.send("Stop", {"services": ["s"]})
             wait_until(lambda: d.service("s")["state"] == "draining")
@@ -182,10 +183,10 @@ class Control(DaemonTest):
 
     def test_stop_and_start_by_two(self):
         config = {"services": {"s": {"listen": "tcp:127.0.0.1:0", "timeouts": {"stop": "1s"},
-                                     "exec": ["sh", "-c", "trap '' TERM; sleep 1000"]}}}
+                                     "exec": ["sh", "-c", "trap '' TERM; echo ready; sleep 1000"]}}}
         d = self.daemon(config)
-        with d.dial("s"), Varlink(d.socket) as first:
-            d.wait_service("s", active=1)
+        with d.dial("s") as s, Varlink(d.socket) as first:
+            self.assertEqual(s.recv(100), b"ready\n")
             first.send("Stop", {"services": ["s"]})
             wait_until(lambda: d.service("s")["state"] == "draining")
             d.call("Start", services=["s"])
