@@ -116,20 +116,20 @@ static void test_all(void **state) {
 }
 
 /* A mapping that describes its properties leaves no room for others. */
-static void check_closed(const json_t *schema, const char *where) {
+static void check_closed(json_t *schema, const char *where) {
     const char *name;
     json_t *value;
     const json_t *properties = json_object_get(schema, "properties");
     if (properties && !json_is_false(json_object_get(schema, "additionalProperties")))
         fail_msg("%s takes any key", where);
-    json_object_foreach((json_t *)(uintptr_t)schema, name, value) {
+    json_object_foreach(schema, name, value) {
         if (json_is_object(value))
             check_closed(value, name);
     }
 }
 
 /* Each "#/definitions/NAME" is there. */
-static void check_references(const json_t *node, const json_t *definitions) {
+static void check_references(json_t *node, const json_t *definitions) {
     const char *name;
     json_t *value;
     size_t i;
@@ -137,7 +137,7 @@ static void check_references(const json_t *node, const json_t *definitions) {
         json_array_foreach(node, i, value) check_references(value, definitions);
         return;
     }
-    json_object_foreach((json_t *)(uintptr_t)node, name, value) {
+    json_object_foreach(node, name, value) {
         const char *to = streq(name, "$ref") ? json_string_value(value) : NULL;
         if (to && (!starts_with(to, "#/definitions/") ||
                    !json_object_get(definitions, to + strlen("#/definitions/"))))

@@ -164,24 +164,22 @@ static void test_directories(void **state) {
 
 static void test_identity(void **state) {
     static const struct {
-        uid_t euid;
-        const char *keys;
-        uid_t uid;
+        const char *keys, *name, *codes;
+        uid_t euid, uid;
         gid_t gid;
         bool change;
-        const char *name, *codes;
     } cases[] = {
-        {FIXTURE_ROOT, "user: root", 0, 0, true, "root", ""},
-        {FIXTURE_ROOT, "user: root\n    group: 77", 0, 77, true, "root", ""},
-        {FIXTURE_ROOT, "user: root\n    group: root", 0, 0, true, "root", ""},
-        {FIXTURE_ROOT, "user: 12345\n    group: 54321", 12345, 54321, true, "12345", ""},
-        {FIXTURE_ROOT, "user: \"12345\"\n    group: \"0\"", 12345, 0, true, "12345", ""},
-        {FIXTURE_ROOT, "user: self\n    group: 77", 0, 77, true, "root", "not-allowed"},
-        {FIXTURE_USER, "user: self", FIXTURE_USER, FIXTURE_USER, false, "12345", ""},
-        {FIXTURE_USER, "umask: 022", FIXTURE_USER, FIXTURE_USER, false, "12345", ""},
-        {FIXTURE_USER, "user: 12345", FIXTURE_USER, FIXTURE_USER, false, "12345", ""},
-        {FIXTURE_USER, "group: 12345", FIXTURE_USER, FIXTURE_USER, false, "12345", ""},
-        {FIXTURE_USER, "supplementary_groups: []", FIXTURE_USER, FIXTURE_USER, false, "12345", ""},
+        {"user: root", "root", "", FIXTURE_ROOT, 0, 0, true},
+        {"user: root\n    group: 77", "root", "", FIXTURE_ROOT, 0, 77, true},
+        {"user: root\n    group: root", "root", "", FIXTURE_ROOT, 0, 0, true},
+        {"user: 12345\n    group: 54321", "12345", "", FIXTURE_ROOT, 12345, 54321, true},
+        {"user: \"12345\"\n    group: \"0\"", "12345", "", FIXTURE_ROOT, 12345, 0, true},
+        {"user: self\n    group: 77", "root", "not-allowed", FIXTURE_ROOT, 0, 77, true},
+        {"user: self", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
+        {"umask: 022", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
+        {"user: 12345", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
+        {"group: 12345", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
+        {"supplementary_groups: []", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
     };
     Fixture *f = *state;
     if (geteuid() == FIXTURE_USER)
