@@ -64,7 +64,7 @@ void api_encode_info(Text *out, const char *version) {
     json_add_string(&w, "vendor", "mpinetd");
     json_add_string(&w, "product", "mpinetd");
     json_add_string(&w, "version", version);
-    json_add_string(&w, "url", "https://mpinetd.dev/");
+    json_add_string(&w, "url", "");
     add_strings(&w, "interfaces", interfaces);
     reply_end(&w, false);
 }
