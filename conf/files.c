@@ -228,7 +228,7 @@ static int read_file(FileReader *f, const Including *by, const char *name) {
         return 0;
     YamlFile *file = NULL;
     int k = parse_file(f, by, name, fd, &file);
-    fd = fd_close(fd); /* includes may go deep */
+    (void)fd_close(TAKE_FD(fd)); /* includes may go deep */
     if (k == -ENOMEM)
         return k;
     if (k < 0)

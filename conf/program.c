@@ -71,7 +71,7 @@ static bool folders_allow(const char *root, const char *path, const ProgramUser 
 }
 
 static int judge_file(const char *root, const char *path, const ProgramUser *user) {
-    struct stat st;
+    struct stat st = {0};
     int r = stat_below(root, path, &st);
     if (r == -EACCES || r == -EPERM)
         return -EACCES;
@@ -127,7 +127,7 @@ int program_find(const char *word, const char *libexecdir, const char *root, con
 }
 
 int program_directory(const char *path, const char *root, const ProgramUser *user) {
-    struct stat st;
+    struct stat st = {0};
     int r = stat_below(root, path, &st);
     if (r == -EACCES || r == -EPERM)
         return -EACCES;

@@ -22,7 +22,7 @@
 #define KIB ((int64_t)1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
-#define PIB (1024 * 1024 * GIB)
+#define PIB (MIB * GIB)
 
 #define FILE_KEY(p) .path = (p), .scope = KEY_SCOPE_FILE
 #define SERVICE_KEY(p) .path = (p), .scope = KEY_SCOPE_SERVICE

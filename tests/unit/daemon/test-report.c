@@ -88,6 +88,7 @@ static void test_values(void **state) {
 
 static void test_bounds(void **state) {
     (void)state;
+    static const char euro[] = {'\xe2', '\x82', '\xac'};
     Report r;
     char line[5000] = "STATUS=";
     report_init(&r);
@@ -96,7 +97,7 @@ static void test_bounds(void **state) {
     assert_int_equal(strlen(r.status), REPORT_STATUS_MAX);
     /* A text is cut between characters. */
     for (size_t i = 7; i + 2 < sizeof(line); i += 3)
-        memcpy(line + i, "\xe2\x82\xac", 3);
+        memcpy(line + i, euro, sizeof(euro));
     assert_int_equal(report_line(&r, line, 7 + 3 * 1000), REPORT_STATUS);
     assert_int_equal(strlen(r.status) % 3, 0);
     for (int i = 0; i < 100; i++) {
