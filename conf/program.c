@@ -61,7 +61,7 @@ static bool folders_allow(const char *root, const char *path, const ProgramUser 
     if (!folder || user->uid == 0)
         return true;
     for (char *slash = folder; (slash = strchr(slash + 1, '/'));) {
-        struct stat st;
+        struct stat st = {0};
         *slash = '\0';
         if (stat_below(root, folder, &st) == 0 && !allows(root, folder, &st, user))
             return false;
