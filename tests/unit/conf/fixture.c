@@ -108,7 +108,8 @@ const char *fixture_codes(const Fixture *f) {
     size_t n = 0;
     codes[0] = '\0';
     for (size_t i = 0; i < f->diags.n && n < sizeof(codes) - 32; i++)
-        n += (size_t)snprintf(codes + n, sizeof(codes) - n, "%s%s", i > 0 ? " " : "",
+        n += (size_t)snprintf(codes + n, sizeof(codes) - n, "%s%s%s", i > 0 ? " " : "",
+                              f->diags.items[i].severity == DIAG_WARNING ? "~" : "",
                               diag_code_to_string(f->diags.items[i].code));
     return codes;
 }

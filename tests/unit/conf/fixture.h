@@ -33,7 +33,7 @@ int fixture_load_text(Fixture *f, const char *text);
 int fixture_load_service(Fixture *f, const char *service);
 /* Whether the diagnostics have this one. @message may be a part of it. */
 bool fixture_has(const Fixture *f, DiagCode code, const char *message);
-/* The codes of all diagnostics, "unknown-key conflict", in order; in a static buffer. */
+/* The codes of all diagnostics, "unknown-key ~conflict", in order, warnings with a ~; in a static buffer. */
 const char *fixture_codes(const Fixture *f);
 /* Fails the test, showing @what, unless the last load gave just @codes ("": none), its result fits them and a
  * message or a hint has @text in it (NULL: whatever). */

@@ -67,6 +67,10 @@ static void test_listen_refused(void **state) {
         const char *body, *codes, *text;
     } cases[] = {
         {"    listen: {endpoint: tcp:7}", "", NULL},
+        /* One that is wrong is left out of what is looked at next. */
+        {"    listen: [{endpoint: tcp:7, backlog: 0}, {endpoint: tcp:7, backlog: 0}]",
+         "out-of-range out-of-range", NULL},
+        {"    listen: [{endpoint: udp:7, backlog: 5}, tcp:7]", "conflict", "does not fit a udp endpoint"},
         {"    listen: [{backlog: 5}]", "missing-key", "the long form of listen needs 'endpoint'"},
         {"    listen: [{}]", "missing-key", "write: endpoint: tcp:PORT"},
         {"    listen: [{endpoint: [tcp:7]}]", "wrong-type", "listen.endpoint takes"},

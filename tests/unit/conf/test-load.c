@@ -188,7 +188,7 @@ static void test_writable(void **state) {
     Fixture *f = *state;
     fixture_write(f, "open.yaml", "version: 1\n", 0666);
     (void)fixture_load(f, "open.yaml");
-    fixture_expect(f, "open", "not-allowed", "everybody may write to this file");
+    fixture_expect(f, "open", "~not-allowed", "everybody may write to this file");
     f->context.euid = FIXTURE_USER;
     (void)fixture_load(f, "open.yaml");
     fixture_expect(f, "own", "", NULL);

@@ -174,7 +174,7 @@ static void test_identity(void **state) {
         {"user: root\n    group: root", "root", "", FIXTURE_ROOT, 0, 0, true},
         {"user: 12345\n    group: 54321", "12345", "", FIXTURE_ROOT, 12345, 54321, true},
         {"user: \"12345\"\n    group: \"0\"", "12345", "", FIXTURE_ROOT, 12345, 0, true},
-        {"user: self\n    group: 77", "root", "not-allowed", FIXTURE_ROOT, 0, 77, true},
+        {"user: self\n    group: 77", "root", "~not-allowed", FIXTURE_ROOT, 0, 77, true},
         {"user: self", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
         {"umask: 022", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
         {"user: 12345", "12345", "", FIXTURE_USER, FIXTURE_USER, FIXTURE_USER, false},
@@ -253,7 +253,7 @@ static void test_tolerated(void **state) {
     f->context.tolerate_missing = true;
     load(f, "exec: [\"${FOLDER}/later\"]" ROOT);
     assert_int_equal(f->result, 0);
-    assert_string_equal(fixture_codes(f), "not-found");
+    assert_string_equal(fixture_codes(f), "~not-found");
     assert_int_equal(f->diags.items[0].severity, DIAG_WARNING);
     ServiceConfig *s = f->config->services[0];
     assert_false(s->resolved.ok);
@@ -287,6 +287,10 @@ static void test_tolerated_several(void **state) {
     assert_int_equal(f->diags.n, 3);
     assert_int_equal(f->diags.n_errors, 0);
     assert_non_null(strstr(f->config->services[0]->problem->message, "no-such-group"));
+    load(f, "exec: [mp-echo]" ROOT "\n    group: no-such-group");
+    fixture_expect(f, "group", "~not-found", NULL);
+    assert_non_null(f->config->services[0]->resolved.program);
+    assert_false(f->config->services[0]->resolved.ok);
     load(f, "exec: [missing]" ROOT "\n    umask: 9");
     assert_int_equal(f->result, -EINVAL);
     assert_null(f->config);
@@ -335,7 +339,7 @@ static void test_control(void **state) {
     fixture_expect(f, "missing", "not-found not-found not-found", "there is no group 'no-such'");
     f->context.tolerate_missing = true;
     (void)fixture_load_text(f, missing);
-    fixture_expect(f, "tolerated", "not-found not-found not-found", "there is no user 'no-such-user'");
+    fixture_expect(f, "tolerated", "~not-found ~not-found ~not-found", "there is no user 'no-such-user'");
     assert_int_equal(f->config->n_manage_uids, 1);
     assert_int_equal(f->config->n_manage_gids, 0);
     assert_true(f->config->control_gid == (gid_t)-1);

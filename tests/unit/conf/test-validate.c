@@ -78,7 +78,7 @@ static void test_identity_rules(void **state) {
          "write the whole path, or the name alone"},
         {FIXTURE_ROOT, "exec: [mp-echo], user: 0", "bad-value", "user 0 is not taken as a number"},
         {FIXTURE_ROOT, "exec: [mp-echo], user: \"000\"", "bad-value", "write user: root if that is meant"},
-        {FIXTURE_ROOT, "exec: [mp-echo], user: self", "not-allowed", "user: self runs it as root"},
+        {FIXTURE_ROOT, "exec: [mp-echo], user: self", "~not-allowed", "user: self runs it as root"},
         {FIXTURE_USER, "exec: [mp-echo], user: self", "", NULL},
         {FIXTURE_USER, "exec: [mp-echo]", "", NULL},
     };
