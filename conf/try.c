@@ -30,15 +30,20 @@ static int add_endpoint(ServiceConfig *s, const char *text, DiagList *diags) {
 }
 
 /* The caller stands somewhere: a relative path is his, unlike in a config. */
-static int set_command(ServiceConfig *s, char *const *command) {
+static int set_command(ServiceConfig *s, char *const *command, DiagList *diags) {
     s->exec = strv_copy(command);
     if (!s->exec)
         return -ENOMEM;
     if (command[0][0] == '/' || !strchr(command[0], '/'))
         return 0;
     char *real = realpath(command[0], NULL);
-    if (!real)
-        return errno == ENOMEM ? -ENOMEM : 0; /* it will be found missing */
+    if (!real && errno == ENOMEM)
+        return -ENOMEM;
+    if (!real) {
+        DiagCode code = errno == ENOENT || errno == ENOTDIR ? DIAG_NOT_FOUND : DIAG_NOT_ALLOWED;
+        diag_add(diags, DIAG_ERROR, code, &nowhere, NULL, NULL, "%s: %s", command[0], strerror(errno));
+        return 0;
+    }
     s->argv0 = TAKE_PTR(s->exec[0]);
     s->exec[0] = real;
     return 0;
@@ -50,7 +55,7 @@ static int fill_service(ServiceConfig *s, char *const *endpoints, char *const *c
     s->name = strdup("try");
     s->user = strdup("self");
     s->listen = calloc(strv_length(endpoints) + 1, sizeof(ListenConfig));
-    if (!s->name || !s->user || !s->listen || set_command(s, command) < 0)
+    if (!s->name || !s->user || !s->listen || set_command(s, command, diags) < 0)
         return -ENOMEM;
     for (; *endpoints; endpoints++)
         if (add_endpoint(s, *endpoints, diags) < 0)
