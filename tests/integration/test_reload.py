@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Reload: all of it or nothing, and what has not changed is not touched."""
+import contextlib
 import json
 import os
 import signal
@@ -15,9 +16,10 @@ def inodes(d):
     """{port or path: inode} of the daemon's listening sockets."""
     found = {}
     for fd in descriptors_of(d.pid):
-        target = os.readlink(f"/proc/{d.pid}/fd/{fd}")
-        if target.startswith("socket:["):
-            found[fd] = target
+        with contextlib.suppress(FileNotFoundError):  # the connection of the control client that has just gone
+            target = os.readlink(f"/proc/{d.pid}/fd/{fd}")
+            if target.startswith("socket:["):
+                found[fd] = target
     return found
 
 
