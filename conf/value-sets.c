@@ -96,6 +96,10 @@ static const struct {
     {"idle", IOPRIO_CLASS_IDLE, false},
 };
 
+/* ioprio_set(2): the class stands above the level. The kernel's own macros have other types in other
+ * releases. */
+#define IO_CLASS_SHIFT 13
+
 int value_io_priority(const char *s, int *ret, ValueError *error) {
     size_t n = strcspn(s, ":");
     for (size_t i = 0; i < ELEMENTS(io_classes); i++) {
@@ -109,7 +113,7 @@ int value_io_priority(const char *s, int *ret, ValueError *error) {
             if (r < 0)
                 return r;
         }
-        *ret = (int)IOPRIO_PRIO_VALUE((unsigned)io_classes[i].class, (unsigned)level);
+        *ret = (io_classes[i].class << IO_CLASS_SHIFT) | (int)level;
         return 0;
     }
     char quoted[VALUE_QUOTE_MAX];
@@ -118,13 +122,13 @@ int value_io_priority(const char *s, int *ret, ValueError *error) {
 }
 
 void value_io_priority_format(int value, Text *out) {
-    int class = (int)IOPRIO_PRIO_CLASS((unsigned)value);
+    int class = value >> IO_CLASS_SHIFT;
     for (size_t i = 0; i < ELEMENTS(io_classes); i++) {
         if (io_classes[i].class != class)
             continue;
         text_add(out, io_classes[i].name);
         if (io_classes[i].levels)
-            text_addf(out, ":%u", (unsigned)IOPRIO_PRIO_DATA((unsigned)value));
+            text_addf(out, ":%d", value & ((1 << IO_CLASS_SHIFT) - 1));
         return;
     }
     text_addf(out, "%d", value);
