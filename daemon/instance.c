@@ -189,7 +189,6 @@ static void send_signal(const Instance *i, pid_t target, int signal) {
 }
 
 void instance_kill(Instance *i) {
-    i->killed = true;
     /* It leads its own session, and so its own process group, unless it died before setsid(2). */
     send_signal(i, -i->pid, SIGKILL);
     send_signal(i, i->pid, SIGKILL);

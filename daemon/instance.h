@@ -35,7 +35,6 @@ typedef struct Instance {
     InstanceState state;
     bool timed_out; /* one of `timeouts` ended it */
     bool asked;     /* stop, reload or shutdown ended it */
-    bool killed;    /* KILL was sent */
     bool told_ready;
     Peer peer;
     uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */

@@ -88,9 +88,9 @@ static void tell_summary(Manager *m) {
     ApiDaemon d;
     manager_describe(m, &d);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
-                 "generation %llu, %zu services, %llu processes, %llu descriptors",
+                 "generation %llu, %zu services, %llu processes, %llu descriptors, %llu orphans reaped",
                  (unsigned long long)d.generation, m->services.n, (unsigned long long)d.children,
-                 (unsigned long long)d.fds);
+                 (unsigned long long)d.fds, (unsigned long long)m->strangers);
     for (size_t i = 0; i < m->services.n; i++) {
         const Service *s = m->services.items[i];
         eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",

@@ -80,10 +80,6 @@ void pipe_reader_drain(PipeReader *r) {
         read_some(r, DRAIN_READS);
 }
 
-void pipe_reader_set_userdata(PipeReader *r, void *userdata) {
-    r->userdata = userdata;
-}
-
 int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,
                     PipeReader **ret) {
     CLEANUP_CLOSE int owned = fd;

@@ -19,5 +19,3 @@ int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, v
 PipeReader *pipe_reader_free(PipeReader *r); /* returns NULL; NULL is fine */
 /* Reads what is there now, up to a bound, without waiting: so that last words come before the end. */
 void pipe_reader_drain(PipeReader *r);
-/* For the lines still to come, another receiver: the process is gone, others hold the pipe. */
-void pipe_reader_set_userdata(PipeReader *r, void *userdata);
