@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The daemon of an ordinary user: everything that needs no root, and a clear word where it does. Run by root, the tests
 take nobody for that user."""
+import contextlib
 import os
 import shutil
 import signal
@@ -58,8 +59,14 @@ class OrdinaryUser(DaemonTest):
                 text = said.read()
             self.assertFalse([word for word in SANITIZER_WORDS if word in text], text[-3000:])
         self.addCleanup(stop)
-        wait_until(lambda: os.path.exists(self.socket), "the control socket of the user's own daemon")
+        wait_until(self.answers, "an answer of the user's own daemon")
         return process
+
+    def answers(self):
+        """Its socket is there a moment before somebody listens on it."""
+        with contextlib.suppress(FileNotFoundError, ConnectionError), Varlink(self.socket) as control:
+            return control.call("Ping")
+        return None
 
     def test_serves(self):
         port = free_port()
