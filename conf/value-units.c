@@ -254,10 +254,11 @@ static int scan_period(const char *s, const char *period, size_t n, uint64_t *re
         int r = value_duration(copy, 0, USEC_INFINITY - 1, false, &usec, &ignored);
         if (r == -EINVAL)
             return fail_rate(error, s);
-        if (r < 0 || usec < VALUE_RATE_PERIOD_MIN || usec > VALUE_RATE_PERIOD_MAX)
-            return value_fail(error, -ERANGE, "a time from 1ms to 366d",
-                              "the time of this rate is out of range");
+        if (r < 0)
+            usec = 0; /* past all bounds */
     }
+    if (usec < VALUE_RATE_PERIOD_MIN || usec > VALUE_RATE_PERIOD_MAX)
+        return value_fail(error, -ERANGE, "a time from 1ms to 366d", "the time of this rate is out of range");
     *ret = usec;
     return 0;
 }
