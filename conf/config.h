@@ -136,6 +136,12 @@ typedef struct RlimitConfig {
     rlim_t value;
 } RlimitConfig;
 
+/* Who is admitted: plain values, so that a service can have its own copy, changed until the next reload. */
+typedef struct LimitsConfig {
+    unsigned instances;
+    WhenFull when_full;
+} LimitsConfig;
+
 #define RLIMITS_MAX 8
 
 typedef struct ResourceConfig {
@@ -183,8 +189,7 @@ typedef struct ServiceConfig {
     char *root_directory;    /* NULL: none */
     char **environment;      /* "NAME=VALUE" */
     char **pass_environment; /* names, or globs */
-    unsigned instances;      /* limits.instances */
-    WhenFull when_full;
+    LimitsConfig limits;
     uint64_t timeout_lifetime_usec; /* USEC_INFINITY */
     uint64_t timeout_stop_usec;
     RestartPolicy restart_policy;

@@ -162,7 +162,7 @@ const Key schema_table[] = {
 
     {SERVICE_KEY("limits"), .type = KEY_SECTION, .help = "who is admitted, how many and how fast"},
     {SERVICE_KEY("limits.instances"), .type = KEY_INTEGER, .min = 1, .max = 1000000,
-     FIELD(ServiceConfig, instances), .standard = "1000", .help = "the most processes that run at once",
+     FIELD(ServiceConfig, limits.instances), .standard = "1000", .help = "the most processes that run at once",
      .example = "limits: {instances: 50}"},
     {SERVICE_KEY("limits.per_source"), .type = KEY_INTEGER, .flags = KEY_LATER, .min = 1, .max = 1000000,
      .standard_note = "no limit", .help = "the most connections of one source at once",
@@ -184,7 +184,7 @@ const Key schema_table[] = {
      .standard_note = "no limit", .help = "the load average above which nothing new is started",
      .example = "limits: {load: 8.0}"},
     {SERVICE_KEY("limits.when_full"), .type = KEY_WORD, .words = "wait|refuse",
-     FIELD(ServiceConfig, when_full), .standard = "wait",
+     FIELD(ServiceConfig, limits.when_full), .standard = "wait",
      .help = "over a limit of the service: leave connections in the backlog, or refuse them",
      .example = "limits: {when_full: refuse}"},
     {SERVICE_KEY("limits.refuse_with"), .type = KEY_WORD, .flags = KEY_LATER, .words = "close|banner|reset",

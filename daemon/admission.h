@@ -19,6 +19,6 @@ typedef struct Admission {
     RefuseReason reason; /* of wait and refuse */
 } Admission;
 
-/* Whether one more instance of @service may start, before a connection is taken from the queue: its source is
+/* Whether one more instance may start, before a connection is taken from the queue: its source is
  * not known yet. Checks in the order in which an operator would. */
-Admission admission_of_service(const ServiceConfig *service, const Usage *usage);
+Admission admission_of_service(const LimitsConfig *limits, const Usage *usage);

@@ -51,7 +51,7 @@ static void refuse(Service *s, const Connection *c, RefuseReason reason) {
     char peer[PEER_TEXT_MAX], message[96];
     s->counters.refused[reason]++;
     (void)snprintf(message, sizeof(message), "refused: %s (%llu of %u)", refuse_reason_to_string(reason),
-                   (unsigned long long)s->n_instances, s->config->instances);
+                   (unsigned long long)s->n_instances, s->limits.instances);
     ApiEvent e = connection_event(s, c, LOG_LEVEL_WARNING, "refused", peer);
     e.reason = refuse_reason_to_string(reason);
     e.message = message;
@@ -99,7 +99,7 @@ static bool is_crowded(Runtime *rt) {
 /* Takes one connection; whether there may be more. */
 static bool serve_one(Listener *l) {
     Service *s = l->service;
-    Admission admission = admission_of_service(s->config, &(Usage){.instances = s->n_instances});
+    Admission admission = admission_of_service(&s->limits, &(Usage){.instances = s->n_instances});
     if (admission.verdict == VERDICT_WAIT)
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
@@ -138,7 +138,7 @@ void serve_listener(Listener *l) {
         l->budget = l->budget > 1 ? l->budget / 2 : 1;
     else if (l->budget < BUDGET_MAX)
         l->budget *= 2;
-    if (s->n_instances >= s->config->instances)
+    if (s->n_instances >= s->limits.instances)
         service_update(s, "limits.instances reached");
 }
 

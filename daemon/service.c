@@ -22,6 +22,7 @@ void service_set_config(Service *s, Config *generation_config, ServiceConfig *co
     config_unref(s->generation_config);
     s->generation_config = generation_config;
     s->config = config;
+    s->limits = config->limits;
     s->generation = generation;
 }
 
@@ -153,7 +154,7 @@ static ServiceFacts facts_of(const Service *s) {
         .listeners_open = count_open(s),
         .instances = s->n_instances,
         .waiting = s->config->model == MODEL_PER_CONNECTION &&
-                   admission_of_service(s->config, &usage).verdict == VERDICT_WAIT,
+                   admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT,
         .backoff = any_slot_delayed(s),
     };
 }

@@ -52,6 +52,7 @@ typedef struct Service {
     char *name;
     Config *generation_config; /* holds `config` alive */
     ServiceConfig *config;
+    LimitsConfig limits; /* the config's, as Set has changed them until the next reload */
     uint64_t generation;
     ServiceState state;
     uint64_t since_usec; /* since 1970 */

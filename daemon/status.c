@@ -30,7 +30,7 @@ static void fill_service(const Service *s, ApiService *ret) {
         .state = s->state,
         .since_usec = s->since_usec,
         .active = s->n_instances,
-        .instances_limit = s->config->instances,
+        .instances_limit = s->limits.instances,
         .accepted = c->accepted,
         .gone = c->gone,
         .spawned = c->spawned,

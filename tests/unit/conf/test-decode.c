@@ -119,8 +119,8 @@ static void test_standards(void **state) {
     assert_null(s->argv0);
     assert_null(s->supplementary_groups);
     assert_int_equal(s->umask, 022);
-    assert_int_equal(s->instances, 1000);
-    assert_int_equal(s->when_full, WHEN_FULL_WAIT);
+    assert_int_equal(s->limits.instances, 1000);
+    assert_int_equal(s->limits.when_full, WHEN_FULL_WAIT);
     assert_true(s->timeout_lifetime_usec == USEC_INFINITY);
     assert_int_equal(s->timeout_stop_usec, 10 * USEC_PER_SEC);
     assert_int_equal(s->restart_policy, RESTART_NEVER);
@@ -400,9 +400,9 @@ static void test_defaults(void **state) {
     assert_string_equal(a->user, "root");
     assert_int_equal(a->umask, 077);
     assert_int_equal(b->umask, 007);
-    assert_int_equal(a->instances, 9);
-    assert_int_equal(b->instances, 5);
-    assert_int_equal(a->when_full, WHEN_FULL_REFUSE);
+    assert_int_equal(a->limits.instances, 9);
+    assert_int_equal(b->limits.instances, 5);
+    assert_int_equal(a->limits.when_full, WHEN_FULL_REFUSE);
     assert_int_equal(rlimit_of(a, RLIMIT_NOFILE), 99);
     assert_int_equal(rlimit_of(b, RLIMIT_NOFILE), 64);
     assert_int_equal(a->resources.n_rlimits, 1);

@@ -56,7 +56,7 @@ static void test_states(void **state) {
 
 static void test_admission(void **state) {
     (void)state;
-    ServiceConfig c = {.instances = 2};
+    LimitsConfig c = {.instances = 2};
     assert_int_equal(admission_of_service(&c, &(Usage){.instances = 1}).verdict, VERDICT_SERVE);
     assert_int_equal(admission_of_service(&c, &(Usage){.instances = 2}).verdict, VERDICT_WAIT);
     assert_int_equal(admission_of_service(&c, &(Usage){.instances = 9}).verdict, VERDICT_WAIT);
