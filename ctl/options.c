@@ -7,6 +7,9 @@
 #include "conf/value.h"
 #include "daemon/base/clock.h"
 
+#define DELAY_MIN_USEC (100 * USEC_PER_MSEC)
+#define DELAY_MAX_USEC (3600 * USEC_PER_SEC)
+
 static const OptionRow rows[_OPTION_MAX] = {
     [OPTION_SOCKET] = {"socket", 's', "SOCKET", "the daemon's control socket"},
     [OPTION_JSON] = {"json", '\0', NULL, "one JSON document, as the daemon's interface has it"},
@@ -23,6 +26,14 @@ static const OptionRow rows[_OPTION_MAX] = {
     [OPTION_DRY_RUN] = {"dry-run", '\0', NULL, "only say what would change"},
     [OPTION_NO_WAIT] = {"no-wait", '\0', NULL, "do not wait until it is done"},
     [OPTION_TIMEOUT] = {"timeout", '\0', "TIME", "wait no longer than this: 30s, 2m"},
+    [OPTION_KIND] = {"kind", 'k', "EVENT,...", "only these: started, ended, refused, ..."},
+    [OPTION_SINCE] = {"since", '\0', "TIME", "only what is not older than this: 10m, 2h"},
+    [OPTION_SIGNAL] = {"signal", 's', "SIGNAL", "a name or a number; TERM if none is given"},
+    [OPTION_SOURCE] = {"source", '\0', "PREFIX", "instances with a peer in this prefix, of all services"},
+    [OPTION_ORIGIN] = {"origin", '\0', NULL, "where each value came from"},
+    [OPTION_CONFIG] = {"config", 'c', "FILE", "of this file, without asking the daemon"},
+    [OPTION_DELAY] = {"delay", 'd', "TIME", "time between two looks: 1s, 500ms"},
+    [OPTION_SORT] = {"sort", 'S', "COLUMN", "sort by this column"},
 };
 
 const OptionRow *option_row(OptionId id) {
@@ -49,15 +60,22 @@ static void make_tables(GetoptTables *t) {
                                       LONG_ONLY + (int)i};
         if (!row->letter)
             continue;
+        /* -s stands for two options, both with an argument. */
+        if (memchr(t->letters, row->letter, n))
+            continue;
         t->letters[n++] = row->letter;
         if (row->argument)
             t->letters[n++] = ':';
     }
 }
 
-static int option_of(int value) {
+/* @verb is what has been named so far, or NULL. */
+static int option_of(int value, const char *verb) {
     if (value >= LONG_ONLY)
         return value - LONG_ONLY;
+    /* As with kill(1): before the verb -s still is the socket. */
+    if (value == 's' && verb && streq(verb, "kill"))
+        return OPTION_SIGNAL;
     for (size_t i = 0; i < _OPTION_MAX; i++)
         if (rows[i].letter == value)
             return (int)i;
@@ -109,7 +127,8 @@ static int decode_count(const char *s, int64_t *ret) {
 /* The values of those options that are not just text. */
 static int decode(Options *o, Text *error) {
     const char *color = o->values[OPTION_COLOR], *lines = o->values[OPTION_LINES],
-               *timeout = o->values[OPTION_TIMEOUT];
+               *timeout = o->values[OPTION_TIMEOUT], *since = o->values[OPTION_SINCE],
+               *delay = o->values[OPTION_DELAY];
     if (options_has(o, OPTION(JSON)) && options_has(o, OPTION(PLAIN) | OPTION(COLUMNS))) {
         text_add(error, "--json goes with neither --plain nor -o");
         return -EINVAL;
@@ -123,13 +142,18 @@ static int decode(Options *o, Text *error) {
         return fail(error, "-n takes a number, not", lines);
     if (timeout && value_duration(timeout, 0, USEC_INFINITY - 1, false, &o->timeout_usec, NULL) < 0)
         return fail(error, "--timeout takes a time like 30s or 2m, not", timeout);
+    if (since && value_duration(since, 0, USEC_INFINITY - 1, false, &o->since_usec, NULL) < 0)
+        return fail(error, "--since takes a time like 10m or 2h, not", since);
+    if (delay && value_duration(delay, DELAY_MIN_USEC, DELAY_MAX_USEC, false, &o->delay_usec, NULL) < 0)
+        return fail(error, "-d takes a time from 100ms to 1h, not", delay);
     return 0;
 }
 
 int options_parse(int argc, char **argv, Options *ret, Text *error) {
     GetoptTables tables;
     size_t n_args = 0;
-    *ret = (Options){.lines = -1, .timeout_usec = USEC_INFINITY};
+    *ret = (Options){
+        .lines = -1, .timeout_usec = USEC_INFINITY, .since_usec = USEC_INFINITY, .delay_usec = USEC_INFINITY};
     ret->args = (char **)calloc((size_t)argc + 1, sizeof(char *));
     if (!ret->args) {
         text_add(error, "out of memory");
@@ -144,7 +168,7 @@ int options_parse(int argc, char **argv, Options *ret, Text *error) {
             break;
         if (value == '?' || value == ':')
             return fail_getopt(value, argv, error);
-        int id = value == 1 ? -EINVAL : option_of(value);
+        int id = value == 1 ? -EINVAL : option_of(value, ret->verb);
         if (id >= 0) {
             ret->given |= (OptionSet)1 << id;
             ret->values[id] = optarg;

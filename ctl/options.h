@@ -24,12 +24,20 @@ typedef enum OptionId {
     OPTION_DRY_RUN,
     OPTION_NO_WAIT,
     OPTION_TIMEOUT,
+    OPTION_KIND,
+    OPTION_SINCE,
+    OPTION_SIGNAL,
+    OPTION_SOURCE,
+    OPTION_ORIGIN,
+    OPTION_CONFIG,
+    OPTION_DELAY,
+    OPTION_SORT,
     _OPTION_MAX,
 } OptionId;
 
 typedef struct OptionRow {
     const char *name;     /* long, without dashes */
-    char letter;          /* '\0': none */
+    char letter;          /* '\0': none; 's' behind `kill` is --signal, elsewhere --socket */
     const char *argument; /* NULL: takes none */
     const char *help;
 } OptionRow;
@@ -60,6 +68,8 @@ typedef struct Options {
     ColorWhen color;
     int64_t lines;         /* -1: not given */
     uint64_t timeout_usec; /* USEC_INFINITY: not given */
+    uint64_t since_usec;   /* how long ago; USEC_INFINITY: not given */
+    uint64_t delay_usec;   /* USEC_INFINITY: not given */
 } Options;
 
 const OptionRow *option_row(OptionId id);

@@ -34,29 +34,43 @@ static const Verb verbs[] = {
     {
         .name = "top",
         .summary = "live view of services and instances",
+        .details =
+            "Refreshed in place, once a second or as -d says: what happened a second, the services, and the "
+            "instances of the one that is chosen. The keys are shown by '?'; q ends it.",
         .group = GROUP_LOOK,
         .max_args = 0,
+        .options = OPTION(DELAY) | OPTION(SORT) | OPTION(FAILED),
+        .examples = {{"top", "what is going on?"}, {"top -d 5s -S REFUSED", "who is refused most"}},
     },
     {
         .name = "events",
         .summary = "what happened: starts, ends, refusals, reloads",
         .details =
             "One line for each event, the newest last: time, service[pid], peer, and what. With --json each "
-            "event is an object on a line of its own. With -f it goes on until it is interrupted.",
+            "event is an object on a line of its own. With -f it goes on until it is interrupted. What "
+            "services "
+            "write to stderr is shown by 'mpctl logs'.",
         .group = GROUP_LOOK,
         .run = verb_events,
         .max_args = 0,
-        .options = OPTION(FOLLOW) | OPTION(LINES) | OPTION(SERVICE),
+        .options = OPTION(FOLLOW) | OPTION(LINES) | OPTION(SERVICE) | OPTION(KIND) | OPTION(SINCE),
         .examples = {{"events -n 50", "the last 50"},
                      {"events -f --service git", "watch one service"},
-                     {"events --json | jq 'select(.event == \"refused\")'", "refusals only"}},
+                     {"events -k refused --since 10m", "who was refused, and why"}},
     },
     {
         .name = "logs",
         .arguments = "NAME",
         .summary = "stderr and events of one service",
+        .details =
+            "What its processes wrote to stderr (with 'stderr: log', the default) and what happened to "
+            "it, the newest last. The daemon keeps the newest of both; the whole is in its log. With "
+            "--json each is an object on a line of its own. With -f it goes on until it is interrupted.",
         .group = GROUP_LOOK,
-        .max_args = VERB_ANY_ARGS,
+        .min_args = 1,
+        .max_args = 1,
+        .options = OPTION(FOLLOW) | OPTION(LINES) | OPTION(SINCE),
+        .examples = {{"logs git -f", "watch what git-daemon says"}, {"logs -n 100 git", "the last 100"}},
     },
     {
         .name = "bans",
@@ -67,8 +81,12 @@ static const Verb verbs[] = {
     {
         .name = "metrics",
         .summary = "counters as Prometheus text",
+        .details =
+            "For a scraper, or written to a file for node_exporter's textfile collector. No peer is named "
+            "in it.",
         .group = GROUP_LOOK,
-        .max_args = VERB_ANY_ARGS,
+        .max_args = 0,
+        .examples = {{"metrics", "everything that is counted"}},
     },
     {
         .name = "is-active",
@@ -111,41 +129,95 @@ static const Verb verbs[] = {
         .examples = {{"stop 'web-*'", "several at once"},
                      {"stop --timeout 5s git", "wait no longer than 5 s"}},
     },
-    {.name = "restart",
-     .arguments = "NAME...",
-     .summary = "end instances, keep the listeners open",
-     .group = GROUP_ACT,
-     .max_args = VERB_ANY_ARGS},
-    {.name = "pause",
-     .arguments = "NAME...",
-     .summary = "keep the listeners, accept nothing",
-     .group = GROUP_ACT,
-     .max_args = VERB_ANY_ARGS},
-    {.name = "resume",
-     .arguments = "NAME...",
-     .summary = "accept again after pause",
-     .group = GROUP_ACT,
-     .max_args = VERB_ANY_ARGS},
-    {.name = "drain",
-     .arguments = "NAME...",
-     .summary = "take no more, let the running end",
-     .group = GROUP_ACT,
-     .max_args = VERB_ANY_ARGS},
-    {.name = "kill",
-     .arguments = "NAME|PID",
-     .summary = "send a signal to instances",
-     .group = GROUP_ACT,
-     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "restart",
+        .arguments = "NAME...",
+        .summary = "end instances, keep the listeners open",
+        .details =
+            "Tells the instances to end by TERM, and after timeouts.stop by KILL; the listeners stay open, "
+            "so "
+            "that nobody is refused. What ran without a connection is started again. Waits until the old "
+            "instances have ended. A stopped service is started. NAME may be a shell glob.",
+        .group = GROUP_ACT,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
+        .examples = {{"restart web", "with the config as it is loaded"}},
+    },
+    {
+        .name = "pause",
+        .arguments = "NAME...",
+        .summary = "keep the listeners, accept nothing",
+        .details =
+            "Connections wait in the kernel's queue until 'mpctl resume'; running instances go on. Lasts "
+            "over "
+            "a reload, not over a restart of the daemon. An on-demand process that runs accepts by itself "
+            "and goes on with it: a paused service only starts none. NAME may be a shell glob.",
+        .group = GROUP_ACT,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .examples = {{"pause web", "hold new connections for a while"}},
+    },
+    {
+        .name = "resume",
+        .arguments = "NAME...",
+        .summary = "accept again after pause",
+        .details = "What has waited is served. NAME may be a shell glob.",
+        .group = GROUP_ACT,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .examples = {{"resume web", "go on"}},
+    },
+    {
+        .name = "drain",
+        .arguments = "NAME...",
+        .summary = "take no more, let the running end",
+        .details =
+            "Serves what is queued, closes the listeners, and waits until the last instance has ended by "
+            "itself: no connection is signalled. On-demand processes and workers are told by TERM. The "
+            "service then is stopped, until 'mpctl start'. NAME may be a shell glob.",
+        .group = GROUP_ACT,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
+        .examples = {{"drain 'web-*'", "before the machine goes down"},
+                     {"drain --timeout 1m git || mpctl stop git", "wait for a minute, no longer"}},
+    },
+    {
+        .name = "kill",
+        .arguments = "NAME|PID...",
+        .summary = "send a signal to instances",
+        .details =
+            "TERM, or the signal that -s names, to all instances of a service, to the instance with that "
+            "pid, "
+            "or with --source to all instances whose peer is in a prefix (192.0.2.7, 2001:db8::/48, "
+            "uid:1000). "
+            "Only instances of mpinetd can be named. KILL goes to the whole process group. NAME may be a "
+            "shell glob. Before the verb, -s is the socket.",
+        .group = GROUP_ACT,
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(SIGNAL) | OPTION(SOURCE),
+        .examples = {{"kill -s HUP web", "to all instances of web"},
+                     {"kill 4242", "one process"},
+                     {"kill --source 203.0.113.0/24", "whoever comes from there"}},
+    },
     {.name = "unban",
      .arguments = "PREFIX",
      .summary = "lift a ban",
      .group = GROUP_ACT,
      .max_args = VERB_ANY_ARGS},
-    {.name = "set",
-     .arguments = "NAME KEY=VALUE...",
-     .summary = "change limits until the next reload",
-     .group = GROUP_ACT,
-     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "set",
+        .arguments = "NAME KEY=VALUE...",
+        .summary = "change limits until the next reload",
+        .details =
+            "KEY is as in the config, limits.instances or instances. It takes effect at once, for what comes "
+            "from now on; the config file stays as it is. 'mpctl explain limits' lists the keys.",
+        .group = GROUP_ACT,
+        .min_args = 2,
+        .max_args = VERB_ANY_ARGS,
+        .examples = {{"set git limits.instances=80", "make room, now"}},
+    },
     {
         .name = "reload",
         .summary = "load the config again, all or nothing",
@@ -171,11 +243,22 @@ static const Verb verbs[] = {
         .examples = {{"check", "the default file"},
                      {"check ./new.yaml && mpctl reload", "before it is used"}},
     },
-    {.name = "config",
-     .arguments = "[NAME]",
-     .summary = "the effective config, and where each value came from",
-     .group = GROUP_CONFIG,
-     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "config",
+        .arguments = "[NAME...]",
+        .summary = "the effective config, and where each value came from",
+        .details =
+            "As YAML that can be loaded again: what the daemon works with, defaults and all, or just the "
+            "named "
+            "services. --origin adds to each value where it came from. Without a daemon, or with -c, the "
+            "config file is read as 'mpctl check' does. Who may not manage mpinetd sees no values of "
+            "environment. NAME may be a shell glob.",
+        .group = GROUP_CONFIG,
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(ORIGIN) | OPTION(CONFIG),
+        .examples = {{"config git --origin", "why is this value in force?"},
+                     {"config -c ./new.yaml", "what a file comes to"}},
+    },
     {
         .name = "explain",
         .arguments = "[KEY]",
@@ -188,11 +271,14 @@ static const Verb verbs[] = {
     },
     {
         .name = "schema",
+        .arguments = "[config|replies]",
         .summary = "the JSON Schema (draft-07) of the config, for editors",
-        .details = "Editors with a YAML language server complete and check the config with it.",
+        .details =
+            "Editors with a YAML language server complete and check the config with it. 'replies' is the "
+            "schema of what --json prints, a definition for each verb.",
         .group = GROUP_CONFIG,
         .run = verb_schema,
-        .max_args = 0,
+        .max_args = 1,
         .examples = {{"schema > mpinetd.schema.json", "to a file"}},
     },
     {.name = "import",
@@ -243,6 +329,11 @@ static const Verb verbs[] = {
      .group = GROUP_HIDDEN,
      .run = verb_help,
      .max_args = 1},
+    {.name = "__complete",
+     .arguments = "WORD...",
+     .summary = "what may come next, for the shells",
+     .group = GROUP_HIDDEN,
+     .max_args = VERB_ANY_ARGS},
     {.name = "__man",
      .arguments = "FILE",
      .summary = "FILE with the verbs filled in, in scdoc(5)",
