@@ -115,7 +115,7 @@ static void answer_events(const EventRing *ring, Client *client, const char *ser
         if (event_is_of(&e->e, service))
             events[n++] = e->e;
     }
-    api_encode_events(client_out(client), events, n, continues);
+    api_encode_events(client_out(client), events, n, 0, continues);
 }
 
 static void call_events(Calls *calls, Client *client, ApiRequest *r) {
@@ -139,7 +139,7 @@ void calls_send_event(Calls *calls, Client *client, const ApiEvent *e) {
     (void)calls;
     if (!event_is_of(e, client->follow))
         return;
-    api_encode_events(client_out(client), e, 1, true);
+    api_encode_events(client_out(client), e, 1, 0, true);
     client_flush(client);
 }
 

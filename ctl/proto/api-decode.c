@@ -14,7 +14,10 @@ void api_request_done(ApiRequest *r) {
     strv_free(r->services);
     free(r->service);
     free(r->interface);
-    *r = (ApiRequest){.last = -1};
+    free(r->source);
+    free(r->signal);
+    strv_free(r->limits);
+    *r = (ApiRequest){.last = -1, .pid = -1};
 }
 
 /* Jansson's own bound on depth (2048) is fixed when it is built, and its recursion is on our stack: so count
@@ -100,9 +103,52 @@ static int copy_strings(const json_t *array, char ***ret) {
     return 0;
 }
 
-/* Puts one checked value where its row says. */
+/* A string or a number, as new text; NULL when memory runs out. */
+static char *scalar_text(const json_t *value) {
+    char *text = NULL;
+    if (json_is_string(value))
+        return strdup(json_string_value(value));
+    if (json_is_integer(value))
+        return asprintf(&text, "%lld", (long long)json_integer_value(value)) < 0 ? NULL : text;
+    return json_is_real(value) ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+}
+
+/* The members of an object as "KEY=VALUE". -EINVAL for one that is neither text nor number. */
+static int copy_members(const json_t *object, char ***ret) {
+    CLEANUP_STRV char **v = (char **)calloc(2, sizeof(char *));
+    const char *key;
+    json_t *value;
+    if (!v)
+        return -ENOMEM;
+    json_object_foreach((json_t *)object, key, value) {
+        CLEANUP_FREE char *text = NULL, *pair = NULL;
+        if (!json_is_string(value) && !json_is_number(value))
+            return -EINVAL;
+        text = scalar_text(value);
+        if (!text || asprintf(&pair, "%s=%s", key, text) < 0)
+            return -ENOMEM;
+        int r = strv_push(&v, TAKE_PTR(pair));
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(v);
+    return 0;
+}
+
+/* Puts one checked value where its row says. -EINVAL when its type did not say all. */
 static int store(const ApiField *f, const json_t *value, ApiRequest *request) {
     char *place = (char *)request + f->offset;
+    if (streq(f->type, "scalar")) {
+        char *s = scalar_text(value);
+        if (!s)
+            return -ENOMEM;
+        memcpy(place, (void *)&s, sizeof(s));
+        return 0;
+    }
+    if (json_is_boolean(value)) {
+        *(bool *)place = json_is_true(value);
+        return 0;
+    }
     if (json_is_integer(value)) {
         int64_t number = json_integer_value(value);
         memcpy(place, &number, sizeof(number));
@@ -115,9 +161,9 @@ static int store(const ApiField *f, const json_t *value, ApiRequest *request) {
         memcpy(place, (void *)&s, sizeof(s));
         return 0;
     }
-    if (json_is_array(value)) {
+    if (json_is_array(value) || json_is_object(value)) {
         char **v = NULL;
-        int r = copy_strings(value, &v);
+        int r = json_is_array(value) ? copy_strings(value, &v) : copy_members(value, &v);
         if (r < 0)
             return r;
         memcpy(place, (void *)&v, sizeof(v));
@@ -125,12 +171,31 @@ static int store(const ApiField *f, const json_t *value, ApiRequest *request) {
     return 0;
 }
 
+static bool needs_services(Method m) {
+    const ApiField *f = api_method(m)->in;
+    return f->name && streq(f->name, "services") && f->type[0] != '?';
+}
+
+/* Exactly one of the three says who gets it. */
+static const char *find_bad_target(const ApiRequest *r) {
+    if (r->service)
+        return r->pid != -1 ? "pid" : r->source ? "source" : NULL;
+    if (r->pid != -1)
+        return r->source ? "source" : NULL;
+    return r->source ? NULL : "service";
+}
+
 /* What the types cannot say. */
 static const char *find_out_of_range(const ApiRequest *r, const json_t *parameters) {
     if (json_is_integer(json_object_get(parameters, "last")) && r->last < 0)
         return "last";
-    if ((r->method == METHOD_START || r->method == METHOD_STOP) && strv_length(r->services) == 0)
+    if (needs_services(r->method) && strv_length(r->services) == 0)
         return "services";
+    if (r->method == METHOD_SIGNAL)
+        return json_is_integer(json_object_get(parameters, "pid")) && r->pid <= 1 ? "pid"
+                                                                                  : find_bad_target(r);
+    if (r->method == METHOD_SET && strv_length(r->limits) == 0)
+        return "limits";
     return NULL;
 }
 
@@ -139,7 +204,9 @@ static int decode_parameters(const ApiMethod *method, json_t *parameters, ApiReq
     const char *bad = find_invalid_parameter(method->in, parameters);
     for (const ApiField *f = method->in; !bad && f->name; f++) {
         int r = store(f, json_object_get(parameters, f->name), request);
-        if (r < 0)
+        if (r == -EINVAL)
+            bad = f->name;
+        else if (r < 0)
             return r;
     }
     *ret_bad = bad ? bad : find_out_of_range(request, parameters);
@@ -160,7 +227,8 @@ static int decode_root(json_t *root, ApiRequest *ret, Text *reply) {
     int m = api_method_find(call.method);
     if (m < 0)
         return answer(&call, API_METHOD_NOT_FOUND, call.method, reply);
-    ApiRequest request = {.method = (Method)m, .more = call.more, .oneway = call.oneway, .last = -1};
+    ApiRequest request = {
+        .method = (Method)m, .more = call.more, .oneway = call.oneway, .last = -1, .pid = -1};
     const char *bad = NULL;
     r = decode_parameters(api_method((Method)m), call.parameters, &request, &bad);
     if (r < 0 || bad) {

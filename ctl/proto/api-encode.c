@@ -3,18 +3,17 @@
  * services. That each object has just the fields of its row in methods.c is held by a test. */
 #include <string.h>
 
-#include "ctl/proto/json-writer.h"
 #include "ctl/proto/methods.h"
+#include "ctl/proto/reply.h"
 
-/* A reply's frame: {"parameters":{…}[,"continues":true]} NUL. */
-static JsonWriter reply_begin(Text *out) {
+JsonWriter reply_begin(Text *out) {
     JsonWriter w = {.out = out};
     json_open_object(&w, NULL);
     json_open_object(&w, "parameters");
     return w;
 }
 
-static void reply_end(JsonWriter *w, bool continues) {
+void reply_end(JsonWriter *w, bool continues) {
     json_close_object(w);
     if (continues)
         json_add_bool(w, "continues", true);
@@ -165,6 +164,27 @@ static void add_counters(JsonWriter *w, const ApiService *s) {
     json_add_uint(w, "report_errors", s->report_errors);
 }
 
+static void add_quantiles(JsonWriter *w, const char *key, const ApiQuantiles *q) {
+    bool any = q->count > 0;
+    json_open_object(w, key);
+    json_add_uint(w, "count", q->count);
+    json_add_uint_or_null(w, "p50_usec", any ? q->p50_usec : UINT64_MAX, UINT64_MAX);
+    json_add_uint_or_null(w, "p99_usec", any ? q->p99_usec : UINT64_MAX, UINT64_MAX);
+    json_close_object(w);
+}
+
+static void add_order(JsonWriter *w, const ApiOrder *o) {
+    if (!o->action) {
+        json_add_null(w, "order");
+        return;
+    }
+    json_open_object(w, "order");
+    json_add_string(w, "action", o->action);
+    json_add_uint(w, "uid", o->uid);
+    json_add_uint(w, "time_usec", o->time_usec);
+    json_close_object(w);
+}
+
 static void add_service(JsonWriter *w, const char *key, const ApiService *s) {
     json_open_object(w, key);
     json_add_string(w, "name", s->name);
@@ -183,22 +203,44 @@ static void add_service(JsonWriter *w, const char *key, const ApiService *s) {
     add_counters(w, s);
     json_add_string(w, "status", s->status);
     add_last_error(w, &s->last_error);
+    json_add_milli(w, "accept_rate", s->accept_rate_milli);
+    add_quantiles(w, "latency", &s->latency);
+    add_quantiles(w, "duration", &s->duration);
+    add_order(w, &s->order);
     json_close_object(w);
 }
 
-void api_encode_status(Text *out, const ApiDaemon *daemon, const ApiService *services, size_t n) {
+void api_encode_status_begin(Text *out, const ApiDaemon *daemon) {
     JsonWriter w = reply_begin(out);
     json_add_int(&w, "api", 1);
     add_daemon(&w, daemon);
     json_open_array(&w, "services");
-    for (size_t i = 0; i < n; i++)
-        add_service(&w, NULL, &services[i]);
-    json_close_array(&w);
-    reply_end(&w, false);
 }
 
-static void add_instances(JsonWriter *w, const ApiInstance *instances, size_t n) {
-    json_open_array(w, "instances");
+void api_encode_status_part(Text *out, const ApiService *services, size_t n, bool first) {
+    JsonWriter w = {.out = out, .comma = !first};
+    for (size_t i = 0; i < n; i++)
+        add_service(&w, NULL, &services[i]);
+}
+
+/* The end of a message whose list is still open. */
+static void end_list(Text *out, bool continues) {
+    JsonWriter w = {.out = out, .comma = true};
+    json_close_array(&w);
+    reply_end(&w, continues);
+}
+
+void api_encode_status_end(Text *out) {
+    end_list(out, false);
+}
+
+void api_encode_status(Text *out, const ApiDaemon *daemon, const ApiService *services, size_t n) {
+    api_encode_status_begin(out, daemon);
+    api_encode_status_part(out, services, n, true);
+    api_encode_status_end(out);
+}
+
+static void add_instance_items(JsonWriter *w, const ApiInstance *instances, size_t n) {
     for (const ApiInstance *i = instances; i < instances + n; i++) {
         json_open_object(w, NULL);
         json_add_string(w, "service", i->service);
@@ -215,7 +257,6 @@ static void add_instances(JsonWriter *w, const ApiInstance *instances, size_t n)
         json_add_uint_or_null(w, "active", (uint64_t)i->active, (uint64_t)-1);
         json_close_object(w);
     }
-    json_close_array(w);
 }
 
 static void add_event(JsonWriter *w, const ApiEvent *e) {
@@ -245,6 +286,47 @@ static void add_events(JsonWriter *w, const ApiEvent *events, size_t n) {
     json_close_array(w);
 }
 
+static void add_change(JsonWriter *w, const ApiChange *c) {
+    json_open_object(w, NULL);
+    json_add_string(w, "service", c->service);
+    json_add_string(w, "action", c->action);
+    json_add_string(w, "key", c->key);
+    json_add_string(w, "from", c->from);
+    json_add_string(w, "to", c->to);
+    json_close_object(w);
+}
+
+static void add_changes(JsonWriter *w, const char *key, const ApiChange *changes, size_t n) {
+    json_open_array(w, key);
+    for (size_t i = 0; i < n; i++)
+        add_change(w, &changes[i]);
+    json_close_array(w);
+}
+
+static void add_buckets(JsonWriter *w, const char *key, const ApiBucket *buckets, size_t n) {
+    json_open_array(w, key);
+    for (size_t i = 0; i < n; i++) {
+        json_open_object(w, NULL);
+        json_add_uint_or_null(w, "le_usec", buckets[i].le_usec, UINT64_MAX);
+        json_add_uint(w, "count", buckets[i].count);
+        json_close_object(w);
+    }
+    json_close_array(w);
+}
+
+static void add_sources(JsonWriter *w, const ApiSource *sources, size_t n) {
+    json_open_array(w, "sources");
+    for (size_t i = 0; i < n; i++) {
+        json_open_object(w, NULL);
+        json_add_string(w, "source", sources[i].source);
+        json_add_uint(w, "refused", sources[i].refused);
+        json_add_string(w, "reason", refuse_reason_to_string(sources[i].reason));
+        json_add_uint(w, "last_time_usec", sources[i].last_time_usec);
+        json_close_object(w);
+    }
+    json_close_array(w);
+}
+
 void api_encode_description(Text *out, const ApiDescription *d) {
     JsonWriter w = reply_begin(out);
     add_service(&w, "service", d->service);
@@ -264,21 +346,70 @@ void api_encode_description(Text *out, const ApiDescription *d) {
     json_add_uint_or_null(&w, "lifetime_usec", d->timeout_lifetime_usec, UINT64_MAX);
     json_add_uint_or_null(&w, "stop_usec", d->timeout_stop_usec, UINT64_MAX);
     json_close_object(&w);
-    add_instances(&w, d->instances, d->n_instances);
+    add_changes(&w, "set", d->set, d->n_set);
+    add_buckets(&w, "latency", d->latency, d->n_latency);
+    add_buckets(&w, "duration", d->duration, d->n_duration);
+    add_sources(&w, d->sources, d->n_sources);
+    json_open_array(&w, "instances");
+    add_instance_items(&w, d->instances, d->n_instances);
+    json_close_array(&w);
     add_events(&w, d->events, d->n_events);
     reply_end(&w, false);
 }
 
-void api_encode_instances(Text *out, const ApiInstance *instances, size_t n, bool continues) {
+void api_encode_instances_begin(Text *out) {
     JsonWriter w = reply_begin(out);
-    add_instances(&w, instances, n);
+    json_open_array(&w, "instances");
+}
+
+void api_encode_instances_part(Text *out, const ApiInstance *instances, size_t n, bool first) {
+    JsonWriter w = {.out = out, .comma = !first};
+    add_instance_items(&w, instances, n);
+}
+
+void api_encode_instances_end(Text *out, bool continues) {
+    end_list(out, continues);
+}
+
+void api_encode_instances(Text *out, const ApiInstance *instances, size_t n, bool continues) {
+    api_encode_instances_begin(out);
+    api_encode_instances_part(out, instances, n, true);
+    api_encode_instances_end(out, continues);
+}
+
+void api_encode_events(Text *out, const ApiEvent *events, size_t n, uint64_t missed, bool continues) {
+    JsonWriter w = reply_begin(out);
+    add_events(&w, events, n);
+    json_add_uint(&w, "missed", missed);
     reply_end(&w, continues);
 }
 
-void api_encode_events(Text *out, const ApiEvent *events, size_t n, bool continues) {
-    JsonWriter w = reply_begin(out);
-    add_events(&w, events, n);
+void api_encode_metrics_begin(Text *out) {
+    (void)reply_begin(out);
+    text_add(out, "\"metrics\":\"");
+}
+
+void api_encode_metrics_part(Text *out, const char *text, size_t n) {
+    /* The quotes of the whole string stand around all parts. */
+    CLEANUP_TEXT Text quoted = {0};
+    text_add_json(&quoted, text, n);
+    if (!text_ok(&quoted)) {
+        out->failed = true;
+        return;
+    }
+    text_add_n(out, quoted.s + 1, quoted.len - 2);
+}
+
+void api_encode_metrics_end(Text *out, bool continues) {
+    JsonWriter w = {.out = out, .comma = true};
+    text_addc(out, '"');
     reply_end(&w, continues);
+}
+
+void api_encode_metrics(Text *out, const char *text, size_t n, bool continues) {
+    api_encode_metrics_begin(out);
+    api_encode_metrics_part(out, text, n);
+    api_encode_metrics_end(out, continues);
 }
 
 static const char *null_if_empty(const char *s) {
@@ -299,16 +430,6 @@ static void add_diagnostic(JsonWriter *w, const Diag *d, bool hide_excerpt) {
     json_close_object(w);
 }
 
-static void add_change(JsonWriter *w, const ApiChange *c) {
-    json_open_object(w, NULL);
-    json_add_string(w, "service", c->service);
-    json_add_string(w, "action", c->action);
-    json_add_string(w, "key", c->key);
-    json_add_string(w, "from", c->from);
-    json_add_string(w, "to", c->to);
-    json_close_object(w);
-}
-
 static void add_reload(JsonWriter *w, const ApiReload *r) {
     json_add_bool(w, "ok", r->ok);
     json_add_uint(w, "generation", r->generation);
@@ -316,10 +437,7 @@ static void add_reload(JsonWriter *w, const ApiReload *r) {
     for (size_t i = 0; r->diagnostics && i < r->diagnostics->n; i++)
         add_diagnostic(w, &r->diagnostics->items[i], r->hide_excerpts);
     json_close_array(w);
-    json_open_array(w, "changes");
-    for (size_t i = 0; i < r->n_changes; i++)
-        add_change(w, &r->changes[i]);
-    json_close_array(w);
+    add_changes(w, "changes", r->changes, r->n_changes);
 }
 
 void api_encode_reload(Text *out, const ApiReload *r) {
@@ -339,4 +457,17 @@ void api_encode_done(Text *out, const char *const *services, const char *progres
     add_strings(&w, "services", services);
     json_add_string(&w, "progress", progress);
     reply_end(&w, continues);
+}
+
+void api_encode_signaled(Text *out, const char *const *services, uint64_t n) {
+    JsonWriter w = reply_begin(out);
+    add_strings(&w, "services", services);
+    json_add_uint(&w, "signaled", n);
+    reply_end(&w, false);
+}
+
+void api_encode_set(Text *out, const ApiChange *changes, size_t n) {
+    JsonWriter w = reply_begin(out);
+    add_changes(&w, "changes", changes, n);
+    reply_end(&w, false);
 }

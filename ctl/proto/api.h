@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "conf/diag.h"
+#include "conf/config.h"
 #include "daemon/base/strtab.h"
 #include "daemon/base/text.h"
 
@@ -82,6 +82,19 @@ typedef struct ApiWorkers {
     uint64_t idle, busy, starting;
 } ApiWorkers;
 
+/* How long something took, over all that was measured. */
+typedef struct ApiQuantiles {
+    uint64_t count;              /* 0: the others are null */
+    uint64_t p50_usec, p99_usec; /* estimates, to some 12 % */
+} ApiQuantiles;
+
+/* What an administrator has asked for and what still holds. */
+typedef struct ApiOrder {
+    const char *action; /* "pause", "drain", "stop"; NULL: nothing, the whole is null */
+    uid_t uid;
+    uint64_t time_usec; /* since 1970 */
+} ApiOrder;
+
 typedef struct ApiService {
     const char *name, *model;
     ServiceState state;
@@ -95,6 +108,9 @@ typedef struct ApiService {
     uint64_t restarts, requests, work_queued, report_errors;
     const char *status;
     ApiLastError last_error;
+    uint64_t accept_rate_milli;     /* connections in 1000 seconds, at the rate of the last ten */
+    ApiQuantiles latency, duration; /* accept to exec; exec to end */
+    ApiOrder order;
 } ApiService;
 
 typedef struct ApiDaemon {
@@ -157,6 +173,20 @@ typedef struct ApiReload {
     size_t n_changes;
 } ApiReload;
 
+/* Of a histogram: so many took at most that long, and longer than the bucket before. */
+typedef struct ApiBucket {
+    uint64_t le_usec; /* UINT64_MAX: null, the last one has no bound */
+    uint64_t count;
+} ApiBucket;
+
+/* Who is refused most. */
+typedef struct ApiSource {
+    const char *source; /* a prefix, or uid:N */
+    uint64_t refused;
+    RefuseReason reason;     /* of the newest refusal */
+    uint64_t last_time_usec; /* since 1970 */
+} ApiSource;
+
 /* The long form of one service. Environment values stay out of it. */
 typedef struct ApiDescription {
     const ApiService *service;
@@ -167,6 +197,12 @@ typedef struct ApiDescription {
     uint64_t instances_limit;
     const char *when_full;
     uint64_t timeout_lifetime_usec, timeout_stop_usec; /* UINT64_MAX: null */
+    const ApiChange *set; /* limits that Set has changed, until the next reload */
+    size_t n_set;
+    const ApiBucket *latency, *duration;
+    size_t n_latency, n_duration;
+    const ApiSource *sources; /* the most refused first */
+    size_t n_sources;
     const ApiInstance *instances;
     size_t n_instances;
     const ApiEvent *events;
@@ -185,9 +221,17 @@ typedef enum Method {
     METHOD_DESCRIBE,
     METHOD_INSTANCES,
     METHOD_EVENTS,
+    METHOD_METRICS,
     METHOD_CHECK_CONFIG,
+    METHOD_GET_CONFIG,
     METHOD_START,
     METHOD_STOP,
+    METHOD_RESTART,
+    METHOD_PAUSE,
+    METHOD_RESUME,
+    METHOD_DRAIN,
+    METHOD_SIGNAL,
+    METHOD_SET,
     METHOD_RELOAD,
     METHOD_SHUTDOWN,
     _METHOD_MAX,
@@ -206,10 +250,15 @@ MethodAccess method_access(Method m);
 typedef struct ApiRequest {
     Method method;
     bool more, oneway;
-    char **services; /* Status: NULL means all; Start, Stop: at least one name or glob */
-    char *service;   /* Describe, Instances, Events: NULL means all */
+    char **services; /* Status: NULL means all; Start, Stop, …: at least one name or glob */
+    char *service;   /* Describe, Instances, Events: NULL means all; Set; Signal: a name or a glob */
     int64_t last;    /* Events: how many of the past; -1: not given */
     char *interface; /* GetInterfaceDescription */
+    bool origin;     /* GetConfig */
+    int64_t pid;     /* Signal; -1: not given */
+    char *source;    /* Signal: a prefix, or uid:N */
+    char *signal;    /* Signal: a name or a number, as text */
+    char **limits;   /* Set: "KEY=VALUE" each, in the order of the call; at least one */
 } ApiRequest;
 void api_request_done(ApiRequest *r);
 
@@ -242,11 +291,43 @@ void api_encode_info(Text *out, const char *version);
 int api_encode_interface_description(Text *out, const char *interface);
 void api_encode_ping(Text *out, const char *version, pid_t pid);
 void api_encode_status(Text *out, const ApiDaemon *daemon, const ApiService *services, size_t n);
+/* The same in parts, which together are one message: a long one need not be made in one go. @first: no
+ * service stands before. */
+void api_encode_status_begin(Text *out, const ApiDaemon *daemon);
+void api_encode_status_part(Text *out, const ApiService *services, size_t n, bool first);
+void api_encode_status_end(Text *out);
 void api_encode_description(Text *out, const ApiDescription *d);
 void api_encode_instances(Text *out, const ApiInstance *instances, size_t n, bool continues);
-void api_encode_events(Text *out, const ApiEvent *events, size_t n, bool continues);
+/* One message in parts, as with status. */
+void api_encode_instances_begin(Text *out);
+void api_encode_instances_part(Text *out, const ApiInstance *instances, size_t n, bool first);
+void api_encode_instances_end(Text *out, bool continues);
+/* @missed: how many the client was not sent, because it did not read, before these. */
+void api_encode_events(Text *out, const ApiEvent *events, size_t n, uint64_t missed, bool continues);
+/* @n bytes of Prometheus text; or in parts, as with status. */
+void api_encode_metrics(Text *out, const char *text, size_t n, bool continues);
+void api_encode_metrics_begin(Text *out);
+void api_encode_metrics_part(Text *out, const char *text, size_t n);
+void api_encode_metrics_end(Text *out, bool continues);
 void api_encode_reload(Text *out, const ApiReload *r);
-/* Start, Stop: the names it was done for. With `more`, progress goes out before with continues. */
+/* Some services of the config in force, or of a loaded one, and what stands outside of services. */
+typedef struct ApiConfig {
+    uint64_t generation;
+    const Config *config;
+    const ServiceConfig *const *services;
+    const LimitsConfig *const *limits; /* of each of @services, as they are now; NULL: as configured */
+    size_t n_services;
+    bool globals; /* what stands outside of services goes into this part */
+    bool secrets; /* values of `environment` are shown */
+    bool origin;
+} ApiConfig;
+void api_encode_config(Text *out, const ApiConfig *c, bool continues);
+/* Signal: how many processes, and of which services. */
+void api_encode_signaled(Text *out, const char *const *services, uint64_t n);
+/* Set: what has changed. */
+void api_encode_set(Text *out, const ApiChange *changes, size_t n);
+/* Start, Stop, Restart, …: the names it was done for. With `more`, progress goes out before with continues.
+ */
 void api_encode_done(Text *out, const char *const *services, const char *progress, bool continues);
 /* What an event says to people, on one line and escaped: its message, or where it has none, its facts:
  * "ended: exit 0 after 4.1 s", "refused: per_source". It is the `what` of a line `time service[pid] peer

@@ -41,6 +41,10 @@ static bool is_plain(const char *type, const json_t *value, bool all_present) {
         return json_is_string(value);
     if (streq(type, "int"))
         return json_is_integer(value);
+    if (streq(type, "float"))
+        return json_is_number(value);
+    if (streq(type, "scalar"))
+        return json_is_string(value) || json_is_integer(value);
     if (streq(type, "bool"))
         return json_is_boolean(value);
     if (streq(type, "object"))

@@ -25,7 +25,7 @@ static void add_fields(Text *out, const ApiField *fields) {
         if (lines)
             text_addc(out, '\n');
         add_doc(out, "  ", f->doc);
-        text_addf(out, "%s%s: %s", lines ? "  " : "", f->name, f->type);
+        text_addf(out, "%s%s: %s", lines ? "  " : "", f->name, streq(f->type, "scalar") ? "object" : f->type);
     }
     text_add(out, lines ? "\n)" : ")");
 }

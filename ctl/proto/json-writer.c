@@ -79,6 +79,11 @@ void json_add_uint(JsonWriter *w, const char *key, uint64_t n) {
     text_add_n(w->out, digits + i, sizeof(digits) - i);
 }
 
+void json_add_milli(JsonWriter *w, const char *key, uint64_t milli) {
+    json_begin(w, key);
+    text_addf(w->out, "%llu.%03llu", (unsigned long long)(milli / 1000), (unsigned long long)(milli % 1000));
+}
+
 void json_add_uint_or_null(JsonWriter *w, const char *key, uint64_t n, uint64_t none) {
     if (n == none)
         json_add_null(w, key);

@@ -26,6 +26,8 @@ void json_add_null(JsonWriter *w, const char *key);
 void json_add_int(JsonWriter *w, const char *key, int64_t n);
 /* What exceeds 64-bit signed, the interface's int, becomes its largest value. */
 void json_add_uint(JsonWriter *w, const char *key, uint64_t n);
+/* A number of thousandths as a decimal fraction: 12400 as 12.4. */
+void json_add_milli(JsonWriter *w, const char *key, uint64_t milli);
 /* null when @n is @none. */
 void json_add_uint_or_null(JsonWriter *w, const char *key, uint64_t n, uint64_t none);
 /* A signal's name, "SIGKILL"; null for 0. */

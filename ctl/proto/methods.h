@@ -2,8 +2,9 @@
 #pragma once
 /* The control interface as tables: methods, errors, types. The dispatch, the check of parameters and the
  * description that clients fetch all read these rows, so they cannot differ. Types are written as Varlink
- * writes them: "string", "int", "bool", "object", the name of a type, with "[]" before a list and "?" before
- * what may be null. */
+ * writes them: "string", "int", "float", "bool", "object", the name of a type, with "[]" before a list and
+ * "?" before what may be null; and "scalar" for a string or a number, which Varlink has no word for but
+ * "object". */
 #include <jansson.h>
 
 #include "ctl/proto/api.h"

@@ -65,9 +65,9 @@ static void answer_instances(const Fake *f, const ApiRequest *r, Text *out) {
 /* A stream has one more reply with one event, and ends. */
 static void answer_events(const Fake *f, const ApiRequest *r, Text *out) {
     size_t n = r->last < 0 || r->last > SAMPLE_EVENTS ? SAMPLE_EVENTS : (size_t)r->last;
-    api_encode_events(out, f->sample.events + SAMPLE_EVENTS - n, n, r->more);
+    api_encode_events(out, f->sample.events + SAMPLE_EVENTS - n, n, 0, r->more);
     if (r->more)
-        api_encode_events(out, f->sample.events, 1, false);
+        api_encode_events(out, f->sample.events, 1, 37, false);
 }
 
 static void answer_reload(const Fake *f, Method m, Text *out) {
@@ -96,6 +96,23 @@ static void answer_act(const Fake *f, const ApiRequest *r, Text *out) {
         api_encode_done(out, services, "echo: 3 running", true);
     if (f->mode != FAKE_SLOW)
         api_encode_done(out, services, NULL, false);
+}
+
+/* In parts that break within a line. */
+static void answer_metrics(const ApiRequest *r, Text *out) {
+    static const char text[] = "# TYPE mpinetd_config_generation gauge\nmpinetd_config_generation 7\n";
+    size_t n = strlen(text), first = r->more ? 11 : n;
+    api_encode_metrics(out, text, first, r->more);
+    if (r->more)
+        api_encode_metrics(out, text + first, n - first, false);
+}
+
+static void answer_signal(const ApiRequest *r, Text *out) {
+    const char *const services[] = {r->service ? r->service : "git", NULL};
+    if (r->pid == 4)
+        api_encode_error(out, API_NO_SUCH_INSTANCE, "4", NULL, 0);
+    else
+        api_encode_signaled(out, services, 3);
 }
 
 static void answer(Fake *f, const ApiRequest *r, Text *out) {
@@ -136,7 +153,23 @@ static void answer(Fake *f, const ApiRequest *r, Text *out) {
         break;
     case METHOD_START:
     case METHOD_STOP:
+    case METHOD_RESTART:
+    case METHOD_PAUSE:
+    case METHOD_RESUME:
+    case METHOD_DRAIN:
         answer_act(f, r, out);
+        break;
+    case METHOD_METRICS:
+        answer_metrics(r, out);
+        break;
+    case METHOD_GET_CONFIG:
+        api_encode_error(out, API_FAILED, "config", NULL, ENOSYS);
+        break;
+    case METHOD_SIGNAL:
+        answer_signal(r, out);
+        break;
+    case METHOD_SET:
+        api_encode_set(out, sample_changes + 1, 1);
         break;
     case METHOD_SHUTDOWN:
         api_encode_empty(out, false);

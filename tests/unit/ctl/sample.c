@@ -68,6 +68,7 @@ static void init_services(Sample *s, uint64_t now) {
     v[1].accepted = v[1].spawned = v[1].exited[EXIT_OK] = 12;
     v[2] = service("finger", listen_finger, "per-connection", SERVICE_PAUSED, now - 40 * USEC_PER_SEC);
     v[2].active = 2;
+    v[2].order = (ApiOrder){"pause", 0, now - 40 * USEC_PER_SEC};
     v[3] = service("git", listen_git, "per-connection", SERVICE_FULL, now - 8 * MINUTE - 30 * USEC_PER_SEC);
     v[3].listeners = listeners_git;
     v[3].n_listeners = 1;
@@ -80,6 +81,9 @@ static void init_services(Sample *s, uint64_t now) {
     v[3].exited[EXIT_OK] = 48120;
     v[3].exited[EXIT_FAILED] = 38;
     v[3].exited[EXIT_TIMEOUT] = 3;
+    v[3].accept_rate_milli = 12400;
+    v[3].latency = (ApiQuantiles){48211, 900, 3100};
+    v[3].duration = (ApiQuantiles){48161, 210000, 41 * USEC_PER_SEC};
     v[3].last_error =
         (ApiLastError){.time_usec = now - 9 * MINUTE, .message = "instance 48190 ended by timeouts.lifetime"};
     v[4] = service("rsync", listen_rsync, "per-connection", SERVICE_LISTENING, long_ago);
@@ -210,6 +214,15 @@ const ApiService *sample_service(const Sample *s, const char *name) {
 
 ApiDescription sample_description(const Sample *s, const ApiService *of) {
     static const char *const exec[] = {"/usr/lib/git-core/git-daemon", "--inetd", NULL};
+    static const ApiChange sample_set[] = {
+        {.service = "git", .action = "change", .key = "limits.instances", .from = "40", .to = "50"},
+    };
+    static const ApiBucket latency[] = {{1000, 30000}, {2000, 18000}, {UINT64_MAX, 211}};
+    static const ApiBucket duration[] = {{200000, 20000}, {500000, 28161}, {UINT64_MAX, 0}};
+    static const ApiSource sources[] = {
+        {"198.51.100.7", 1190, REFUSE_RATE, 1770000000000000},
+        {"2001:db8::/64", 26, REFUSE_ACCESS, 1770000000000000},
+    };
     return (ApiDescription){
         .service = of,
         .description = "Git repositories, read only",
@@ -224,6 +237,14 @@ ApiDescription sample_description(const Sample *s, const ApiService *of) {
         .when_full = "wait",
         .timeout_lifetime_usec = 10 * MINUTE,
         .timeout_stop_usec = 10 * USEC_PER_SEC,
+        .set = sample_set,
+        .n_set = ELEMENTS(sample_set),
+        .latency = latency,
+        .n_latency = ELEMENTS(latency),
+        .duration = duration,
+        .n_duration = ELEMENTS(duration),
+        .sources = sources,
+        .n_sources = ELEMENTS(sources),
         .instances = s->instances,
         .n_instances = SAMPLE_INSTANCES,
         .events = s->events,

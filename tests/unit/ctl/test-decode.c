@@ -18,6 +18,8 @@
 #define STATUS "dev.mpinetd.Control.Status"
 #define EVENTS "dev.mpinetd.Control.Events"
 #define STOP "dev.mpinetd.Control.Stop"
+#define SIGNAL "dev.mpinetd.Control.Signal"
+#define SET "dev.mpinetd.Control.Set"
 #define DESCRIBE "dev.mpinetd.Control.Describe"
 #define CALL(method, rest) "{\"method\":\"" method "\"" rest "}"
 #define WITH(method, parameters) CALL(method, ",\"parameters\":" parameters)
@@ -77,6 +79,23 @@ static const Case cases[] = {
     {"escaped newline", WITH(DESCRIBE, "{\"service\":\"a\\nb\"}"), TAKEN, NULL, NULL},
     {"unknown escape", WITH(DESCRIBE, "{\"service\":\"\\x41\"}"), CLOSED, NULL, NULL},
     {"control", WITH(DESCRIBE, "{\"service\":\"\x1b\"}"), CLOSED, NULL, NULL},
+    /* What several parameters say together. */
+    {"signal to nobody", WITH(SIGNAL, "{\"signal\":9}"), ANSWERED, "InvalidParameter", "service"},
+    {"signal to two", WITH(SIGNAL, "{\"signal\":9,\"service\":\"a\",\"pid\":77}"), ANSWERED,
+     "InvalidParameter", "pid"},
+    {"signal to two others", WITH(SIGNAL, "{\"signal\":9,\"pid\":77,\"source\":\"::1\"}"), ANSWERED,
+     "InvalidParameter", "source"},
+    {"signal to init", WITH(SIGNAL, "{\"signal\":9,\"pid\":1}"), ANSWERED, "InvalidParameter", "pid"},
+    {"signal to all", WITH(SIGNAL, "{\"signal\":9,\"pid\":-1}"), ANSWERED, "InvalidParameter", "pid"},
+    {"signal by number", WITH(SIGNAL, "{\"signal\":9,\"pid\":77}"), TAKEN, NULL, NULL},
+    {"signal by name", WITH(SIGNAL, "{\"signal\":\"HUP\",\"service\":\"a\"}"), TAKEN, NULL, NULL},
+    {"signal as a fraction", WITH(SIGNAL, "{\"signal\":9.5,\"pid\":77}"), ANSWERED, "InvalidParameter",
+     "signal"},
+    {"set nothing", WITH(SET, "{\"service\":\"a\",\"limits\":{}}"), ANSWERED, "InvalidParameter", "limits"},
+    {"set a list", WITH(SET, "{\"service\":\"a\",\"limits\":{\"instances\":[1]}}"), ANSWERED,
+     "InvalidParameter", "limits"},
+    {"set", WITH(SET, "{\"service\":\"a\",\"limits\":{\"instances\":5,\"load\":\"1.5\"}}"), TAKEN, NULL,
+     NULL},
     /* Numbers. */
     {"zero", WITH(EVENTS, "{\"last\":0}"), TAKEN, NULL, NULL},
     {"minus zero", WITH(EVENTS, "{\"last\":-0}"), TAKEN, NULL, NULL},
@@ -205,7 +224,8 @@ static void test_depth(void **state) {
 
 /* A value of none of the types of @field. */
 static const char *wrong_value(const ApiField *field) {
-    return strstr(field->type, "string") && !strstr(field->type, "[]") ? "[1]" : "{\"a\":1}";
+    bool list = strstr(field->type, "[]") != NULL, object = strstr(field->type, "object") != NULL;
+    return object || (strstr(field->type, "string") && !list) ? "[1]" : "{\"a\":1}";
 }
 
 static void assert_invalid(const ApiMethod *method, const char *params, const char *parameter) {

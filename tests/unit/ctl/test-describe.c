@@ -34,7 +34,7 @@ static bool is_member_name(const char *s) {
 
 /* A type that is known, written as the strictest parser takes it: "?" before, "[]" once, nothing nested. */
 static void assert_type(const char *type) {
-    static const char *const plain[] = {"string", "int", "bool", "object"};
+    static const char *const plain[] = {"string", "int", "float", "bool", "object", "scalar"};
     type += *type == '?';
     type += starts_with(type, "[]") ? 2 : 0;
     for (size_t i = 0; i < ELEMENTS(plain); i++)

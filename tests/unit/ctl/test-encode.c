@@ -83,11 +83,12 @@ static void test_status(void **state) {
 
 /* The order of the contract's example, for people who read it. */
 static void test_status_order(void **state) {
-    static const char *const keys[] = {"name",      "model",     "state",    "since_usec",  "listen",
-                                       "listeners", "active",    "queued",   "workers",     "instances_limit",
-                                       "accepted",  "refused",   "gone",     "spawned",     "spawn_failed",
-                                       "exited",    "restarts",  "requests", "work_queued", "report_errors",
-                                       "status",    "last_error"};
+    static const char *const keys[] = {
+        "name",        "model",         "state",        "since_usec",      "listen",      "listeners",
+        "active",      "queued",        "workers",      "instances_limit", "accepted",    "refused",
+        "gone",        "spawned",       "spawn_failed", "exited",          "restarts",    "requests",
+        "work_queued", "report_errors", "status",       "last_error",      "accept_rate", "latency",
+        "duration",    "order"};
     Sample s;
     Text out = {0};
     size_t i = 0;
@@ -139,7 +140,7 @@ static void test_parts(void **state) {
         json_decref(root);
         api_encode_instances(&out, NULL, 0, continues);
         json_decref(take_reply(&out, METHOD_INSTANCES, continues));
-        api_encode_events(&out, NULL, 0, continues);
+        api_encode_events(&out, NULL, 0, 0, continues);
         json_decref(take_reply(&out, METHOD_EVENTS, continues));
         api_encode_done(&out, (const char *const[]){"a", NULL}, continues ? "one more" : NULL, continues);
         json_decref(take_reply(&out, METHOD_STOP, continues));
@@ -156,7 +157,7 @@ static void test_events(void **state) {
     Text out = {0};
     (void)state;
     sample_init(&s, 20 * USEC_PER_SEC);
-    api_encode_events(&out, s.events, SAMPLE_EVENTS, false);
+    api_encode_events(&out, s.events, SAMPLE_EVENTS, 0, false);
     json_t *root = take_reply(&out, METHOD_EVENTS, false);
     const json_t *events = json_object_get(parameters(root), "events");
     assert_string_equal(text_of(json_array_get(events, 4), "signal"), "SIGKILL");
