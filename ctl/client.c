@@ -24,12 +24,22 @@ void reply_done(Reply *r) {
 }
 
 int client_open(const char *path, Client **ret) {
+    return client_open_within(path, 0, ret);
+}
+
+int client_open_within(const char *path, uint64_t timeout_usec, Client **ret) {
+    const struct timeval timeout = {(time_t)(timeout_usec / USEC_PER_SEC),
+                                    (suseconds_t)(timeout_usec % USEC_PER_SEC)};
     Addr addr;
     int r = addr_set_unix(path, &addr);
     if (r < 0)
         return r;
     CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, &addr.sa, addr.len) < 0)
+    if (fd < 0)
+        return -errno;
+    /* It bounds connect(2) too: unix(7). All zero is no bound. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    if (connect(fd, &addr.sa, addr.len) < 0)
         return -errno;
     Client *c = calloc(1, sizeof(*c));
     if (!c)
@@ -79,18 +89,20 @@ int client_send(Client *c, const char *method, json_t *parameters, bool more) {
     return text ? send_all(c->fd, text, strlen(text) + 1) : -ENOMEM;
 }
 
-/* Reads once, when there is something to read before @until_usec. */
-static int fill(Client *c, uint64_t until_usec) {
-    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+/* Reads once, when there is something to read before @until_usec, and before @other says something. */
+static int fill(Client *c, uint64_t until_usec, int other) {
+    struct pollfd p[] = {{.fd = c->fd, .events = POLLIN}, {.fd = other, .events = POLLIN}};
     int timeout = -1;
     if (until_usec != USEC_INFINITY) {
         uint64_t now = clock_monotonic_usec();
         uint64_t left_msec = until_usec > now ? (until_usec - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC : 0;
         timeout = left_msec > INT32_MAX ? INT32_MAX : (int)left_msec;
     }
-    int r = poll(&p, 1, timeout);
+    int r = poll(p, ELEMENTS(p), timeout);
     if (r <= 0)
         return r == 0 ? -ETIMEDOUT : errno == EINTR ? 0 : -errno;
+    if (p[1].revents)
+        return -EINTR;
     char *space;
     size_t n;
     r = frame_space(&c->frame, &space, &n);
@@ -126,6 +138,10 @@ static int decode_reply(const char *json, size_t n, Reply *ret) {
 }
 
 int client_receive(Client *c, uint64_t timeout_usec, Reply *ret) {
+    return client_receive_or(c, timeout_usec, -EBADF, ret);
+}
+
+int client_receive_or(Client *c, uint64_t timeout_usec, int fd, Reply *ret) {
     uint64_t until = timeout_usec == USEC_INFINITY ? USEC_INFINITY : clock_monotonic_usec() + timeout_usec;
     for (;;) {
         const char *message;
@@ -134,7 +150,7 @@ int client_receive(Client *c, uint64_t timeout_usec, Reply *ret) {
         if (r > 0)
             return decode_reply(message, n, ret);
         if (r == 0)
-            r = fill(c, until);
+            r = fill(c, until, fd);
         if (r < 0)
             return r;
     }

@@ -23,6 +23,9 @@ void reply_done(Reply *r);
 /* Connects to the UNIX socket at @path ("@name": abstract). Returns 0 with @ret, or a negative errno of
  * connect(2), -ENAMETOOLONG. */
 int client_open(const char *path, Client **ret);
+/* The same, and -EAGAIN when a daemon that hangs leaves us in its queue for @timeout_usec (0: however long).
+ */
+int client_open_within(const char *path, uint64_t timeout_usec, Client **ret);
 Client *client_free(Client *c); /* returns NULL */
 DEFINE_CLEANUP(Client *, client_free);
 
@@ -31,3 +34,5 @@ int client_send(Client *c, const char *method, json_t *parameters, bool more);
 /* Waits for the next reply. 0 with @ret, -ETIMEDOUT, -ECONNRESET when the daemon closed the connection,
  * -EBADMSG when what comes is no reply, -EMSGSIZE, -ENOMEM. */
 int client_receive(Client *c, uint64_t timeout_usec, Reply *ret);
+/* The same, but for -EINTR as soon as there is something to read from @fd (negative: none). */
+int client_receive_or(Client *c, uint64_t timeout_usec, int fd, Reply *ret);

@@ -80,7 +80,7 @@ static int open_path(Ctl *c, const char *path, char **ret_path) {
         free(*ret_path);
         *ret_path = strdup(path);
     }
-    return client_open(path, &c->client);
+    return client_open_within(path, c->connect_timeout_usec, &c->client);
 }
 
 int ctl_open(Ctl *c, char **ret_path) {

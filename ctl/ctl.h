@@ -25,7 +25,8 @@ typedef struct Ctl {
     Options options;
     Style style;
     Text out;
-    Client *client; /* NULL until it is needed */
+    Client *client;                /* NULL until it is needed */
+    uint64_t connect_timeout_usec; /* 0: however long */
 } Ctl;
 
 /* "mpctl: …" on stderr, then "hint: …" if @hint is given. Arguments from outside are escaped by the caller.

@@ -11,29 +11,31 @@
 #define DELAY_MAX_USEC (3600 * USEC_PER_SEC)
 
 static const OptionRow rows[_OPTION_MAX] = {
-    [OPTION_SOCKET] = {"socket", 's', "SOCKET", "the daemon's control socket"},
+    [OPTION_SOCKET] = {"socket", 's', "SOCKET", "the daemon's control socket", COMPLETES_FILES},
     [OPTION_JSON] = {"json", '\0', NULL, "one JSON document, as the daemon's interface has it"},
     [OPTION_PLAIN] = {"plain", '\0', NULL, "tab separated, no header, nothing cut: for scripts"},
-    [OPTION_COLUMNS] = {"columns", 'o', "COLUMNS", "choose columns: A,B, or +A,B to add; help lists them"},
-    [OPTION_COLOR] = {"color", '\0', "WHEN", "auto (on a terminal), always or never"},
+    [OPTION_COLUMNS] = {"columns", 'o', "COLUMNS", "choose columns: A,B, or +A,B to add; help lists them",
+                        COMPLETES_COLUMNS},
+    [OPTION_COLOR] = {"color", '\0', "WHEN", "auto (on a terminal), always or never", COMPLETES_COLORS},
     [OPTION_QUIET] = {"quiet", 'q', NULL, "print errors only"},
     [OPTION_HELP] = {"help", 'h', NULL, "this help, or that of a verb"},
     [OPTION_VERSION] = {"version", '\0', NULL, "the version of mpctl"},
     [OPTION_FAILED] = {"failed", '\0', NULL, "only services in state failed"},
     [OPTION_FOLLOW] = {"follow", 'f', NULL, "go on as things happen"},
     [OPTION_LINES] = {"lines", 'n', "N", "how many of the past to show first"},
-    [OPTION_SERVICE] = {"service", '\0', "NAME", "only those of this service"},
+    [OPTION_SERVICE] = {"service", '\0', "NAME", "only those of this service", COMPLETES_SERVICES},
     [OPTION_DRY_RUN] = {"dry-run", '\0', NULL, "only say what would change"},
     [OPTION_NO_WAIT] = {"no-wait", '\0', NULL, "do not wait until it is done"},
     [OPTION_TIMEOUT] = {"timeout", '\0', "TIME", "wait no longer than this: 30s, 2m"},
-    [OPTION_KIND] = {"kind", 'k', "EVENT,...", "only these: started, ended, refused, ..."},
+    [OPTION_KIND] = {"kind", 'k', "EVENT,...", "only these: started, ended, refused, ...", COMPLETES_EVENTS},
     [OPTION_SINCE] = {"since", '\0', "TIME", "only what is not older than this: 10m, 2h"},
-    [OPTION_SIGNAL] = {"signal", 's', "SIGNAL", "a name or a number; TERM if none is given"},
+    [OPTION_SIGNAL] = {"signal", 's', "SIGNAL", "a name or a number; TERM if none is given",
+                       COMPLETES_SIGNALS},
     [OPTION_SOURCE] = {"source", '\0', "PREFIX", "instances with a peer in this prefix, of all services"},
     [OPTION_ORIGIN] = {"origin", '\0', NULL, "where each value came from"},
-    [OPTION_CONFIG] = {"config", 'c', "FILE", "of this file, without asking the daemon"},
+    [OPTION_CONFIG] = {"config", 'c', "FILE", "of this file, without asking the daemon", COMPLETES_FILES},
     [OPTION_DELAY] = {"delay", 'd', "TIME", "time between two looks: 1s, 500ms"},
-    [OPTION_SORT] = {"sort", 'S', "COLUMN", "sort by this column"},
+    [OPTION_SORT] = {"sort", 'S', "COLUMN", "sort by this column", COMPLETES_COLUMN},
 };
 
 const OptionRow *option_row(OptionId id) {
@@ -69,17 +71,19 @@ static void make_tables(GetoptTables *t) {
     }
 }
 
-/* @verb is what has been named so far, or NULL. */
-static int option_of(int value, const char *verb) {
-    if (value >= LONG_ONLY)
-        return value - LONG_ONLY;
+int option_by_letter(int letter, const char *verb) {
     /* As with kill(1): before the verb -s still is the socket. */
-    if (value == 's' && verb && streq(verb, "kill"))
+    if (letter == 's' && verb && streq(verb, "kill"))
         return OPTION_SIGNAL;
     for (size_t i = 0; i < _OPTION_MAX; i++)
-        if (rows[i].letter == value)
+        if (rows[i].letter == letter)
             return (int)i;
     return -EINVAL;
+}
+
+/* @verb is what has been named so far, or NULL. */
+static int option_of(int value, const char *verb) {
+    return value >= LONG_ONLY ? value - LONG_ONLY : option_by_letter(value, verb);
 }
 
 static int fail(Text *error, const char *what, const char *value) {
@@ -101,11 +105,16 @@ static int fail_getopt(int value, char *const *argv, Text *error) {
     return fail(error, what, word);
 }
 
-static int decode_color(const char *s, ColorWhen *ret) {
+const char *color_word(size_t i) {
     static const char *const words[] = {
         [COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"};
-    for (size_t i = 0; i < ELEMENTS(words); i++)
-        if (streq(words[i], s)) {
+    return i < ELEMENTS(words) ? words[i] : NULL;
+}
+
+static int decode_color(const char *s, ColorWhen *ret) {
+    const char *word;
+    for (size_t i = 0; (word = color_word(i)); i++)
+        if (streq(word, s)) {
             *ret = (ColorWhen)i;
             return 0;
         }

@@ -35,11 +35,30 @@ typedef enum OptionId {
     _OPTION_MAX,
 } OptionId;
 
+/* What a word of the command line is, for completion. */
+typedef enum Completes {
+    COMPLETES_NOTHING, /* of what nothing can be known */
+    COMPLETES_SERVICES,
+    COMPLETES_INSTANCES, /* services, or pids */
+    COMPLETES_LIMITS,    /* KEY=VALUE as `set` takes it */
+    COMPLETES_KEYS,      /* of the config */
+    COMPLETES_FILES,
+    COMPLETES_VERBS,
+    COMPLETES_WORDS,   /* those of the verb's `arguments`: "[config|replies]" */
+    COMPLETES_COLUMNS, /* of the verb's table, a list */
+    COMPLETES_COLUMN,
+    COMPLETES_EVENTS, /* their words, a list */
+    COMPLETES_SIGNALS,
+    COMPLETES_COLORS,
+    _COMPLETES_MAX,
+} Completes;
+
 typedef struct OptionRow {
     const char *name;     /* long, without dashes */
     char letter;          /* '\0': none; 's' behind `kill` is --signal, elsewhere --socket */
     const char *argument; /* NULL: takes none */
     const char *help;
+    Completes completes; /* its argument */
 } OptionRow;
 
 /* A set of options. */
@@ -73,6 +92,10 @@ typedef struct Options {
 } Options;
 
 const OptionRow *option_row(OptionId id);
+/* The option of a letter, which may depend on the verb (NULL: not named yet), or -EINVAL. */
+int option_by_letter(int letter, const char *verb);
+/* The word of --color, NULL past the last. */
+const char *color_word(size_t i);
 static inline bool options_has(const Options *o, OptionSet set) {
     return (o->given & set) != 0;
 }

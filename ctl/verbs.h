@@ -33,6 +33,12 @@ typedef struct Verb {
     VerbExample examples[VERB_EXAMPLES_MAX + 1];
     OptionSet options; /* its own; the global ones go with every verb */
     VerbGroup group;
+    Completes
+        completes[2];   /* its first argument, and the further ones; these are like the first if not set */
+    bool columns;       /* it takes -o; its `-o help` asks no daemon */
+    const char *prints; /* what --json prints: the reply of this method of dev.mpinetd.Control */
+    const char *prints_each;       /* or on each line an object of this type */
+    const ApiField *prints_fields; /* or a document of its own */
 } Verb;
 
 const Verb *verb_find(const char *name);

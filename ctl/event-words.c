@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/event-words.h"
+
+#include "daemon/base/cleanup.h"
+
+static const EventWord words[] = {
+    {"listening", "a service has opened its listeners"},
+    {"started", "an instance was started"},
+    {"ended", "an instance has ended: exit status or signal, after how long, and why"},
+    {"refused", "a connection was refused: the reason, and whose"},
+    {"gone", "a connection ended before it could be served"},
+    {"spawn_failed", "an instance could not be started: the step, and the error"},
+    {"ready", "an instance has said that it is ready"},
+    {"status", "an instance has said something of itself"},
+    {"state", "a service has gone from one state to another"},
+    {"reloaded", "the config was loaded again"},
+    {"reload_failed", "the config was not loaded again: what is wrong with it"},
+    {"upgraded", "the daemon runs a new binary"},
+    {"upgrade", "the daemon was asked for a new binary"},
+    {"control", "somebody asked for a change: the verb, and the uid"},
+    {"error", "something went wrong in the daemon, or for a service"},
+    {"inherit", "a socket that was passed in was not used"},
+    {"running", "the daemon has started"},
+    {"stopping", "the daemon ends"},
+    {"stopped", "the daemon has ended its services"},
+    {"summary", "the state of a service, asked for by SIGUSR1"},
+    {"stderr", "a line that an instance wrote to stderr"},
+};
+
+const EventWord *event_word(size_t i) {
+    return i < ELEMENTS(words) ? &words[i] : NULL;
+}
