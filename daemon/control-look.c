@@ -161,6 +161,8 @@ void call_describe(Calls *calls, Client *client, ApiRequest *r) {
         .n_events = n_events,
     };
     describe_config(s, &d);
+    Measures measures;
+    snapshot_measures(s, addresses, &measures, &d);
     api_encode_description(client_out(client), &d);
     snapshot_done(&snapshot);
 }

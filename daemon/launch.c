@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 
 #define LISTEN_FDS_START 3
@@ -203,7 +204,10 @@ static void tell_failure(Service *s, Instance *i, SpawnStep step, int error) {
 
 static void tell_start(Instance *i) {
     char peer[PEER_TEXT_MAX];
+    uint64_t now = clock_monotonic_usec();
     i->service->counters.spawned++;
+    histogram_add(&i->service->latency, now - i->started_usec);
+    i->started_usec = now;
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
     e.message = "started";
     service_emit(i->service, &e);
@@ -248,6 +252,9 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
         s->counters.spawn_failed++;
         return NULL;
     }
+    /* Until it runs: since when it is on its way. */
+    if (connection)
+        i->started_usec = connection->accepted_usec;
     int r = open_pipes(s->config, &pipes);
     if (r >= 0)
         r = prepare_plan(s, &plan);

@@ -11,6 +11,7 @@ typedef struct Connection {
     int fd;
     Peer peer;
     Addr remote, local;
+    uint64_t accepted_usec; /* monotonic */
     bool has_credentials;
     uid_t uid; /* of a UNIX peer */
     gid_t gid;

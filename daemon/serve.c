@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "daemon/admission.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/errors.h"
 #include "daemon/launch.h"
 
@@ -55,12 +56,14 @@ static void refuse(Service *s, const Connection *c, RefuseReason reason) {
     ApiEvent e = connection_event(s, c, LOG_LEVEL_WARNING, "refused", peer);
     e.reason = refuse_reason_to_string(reason);
     e.message = message;
+    top_sources_add(&s->refused_sources, &c->peer, reason, e.time_usec);
     service_emit_limited(s, LIMITED_REFUSED, &e);
 }
 
 static void count_gone(Service *s) {
     s->counters.accepted++;
     s->counters.gone++;
+    rate_window_add(&s->accept_rate, clock_monotonic_usec());
     ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "gone");
     e.service = s->name;
     e.message = "the client left before it was served";
@@ -117,7 +120,9 @@ static bool serve_one(Listener *l) {
         s->rt->crowded = true;
     else
         listener_relax(l);
+    c.accepted_usec = clock_monotonic_usec();
     s->counters.accepted++;
+    rate_window_add(&s->accept_rate, c.accepted_usec);
     find_peer(&c);
     if (admission.verdict == VERDICT_REFUSE) {
         refuse(s, &c, admission.reason);

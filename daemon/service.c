@@ -67,6 +67,9 @@ Service *service_free(Service *s) {
     }
     service_forget_process_data(s);
     event_ring_done(&s->ring);
+    free(s->latency);
+    free(s->duration);
+    free(s->refused_sources);
     free(s->status);
     free(s->last_error.message);
     free(s->last_error.file);
@@ -286,6 +289,7 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     instance_drain_pipes(i);
     s->n_instances--;
     s->counters.exited[result]++;
+    histogram_add(&s->duration, lived);
     service_tell_end(s, i, status, result, lived);
     Slot *slot = i->slot;
     bool last_stray = i->peer.kind == PEER_NONE && !slot && s->n_strays > 0 && --s->n_strays == 0;

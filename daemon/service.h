@@ -5,11 +5,14 @@
  * slot.c (on-demand), serve.c (per-connection) and launch.c; others read them. */
 #include "conf/config.h"
 #include "daemon/backoff.h"
+#include "daemon/histogram.h"
 #include "daemon/instance.h"
 #include "daemon/listener.h"
+#include "daemon/rate-window.h"
 #include "daemon/ratelimit.h"
 #include "daemon/runtime.h"
 #include "daemon/service-state.h"
+#include "daemon/top-sources.h"
 
 typedef struct Counters {
     uint64_t accepted, refused[_REFUSE_REASON_MAX], gone, spawned, spawn_failed, exited[_EXIT_RESULT_MAX];
@@ -70,6 +73,10 @@ typedef struct Service {
     uint64_t n_strays; /* on-demand processes that a reload has parted from their slot: they still have the
                           listeners */
     Counters counters;
+    RateWindow accept_rate;
+    Histogram *latency;  /* from accept, or the wake-up, to exec; NULL: of none yet */
+    Histogram *duration; /* from exec to the end */
+    TopSources *refused_sources;
     char *status; /* the newest STATUS= text */
     LastError last_error;
     ChildEnv env; /* built, with argv, for the first process of a generation */

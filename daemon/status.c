@@ -22,7 +22,7 @@ static void fill_listener(const Listener *l, char *address, char *error, ApiList
     listener_queue(l, &ret->queued, &ret->backlog);
 }
 
-static void fill_service(const Service *s, ApiService *ret) {
+static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
     const Counters *c = &s->counters;
     *ret = (ApiService){
         .name = s->name,
@@ -39,6 +39,9 @@ static void fill_service(const Service *s, ApiService *ret) {
         .requests = c->requests,
         .report_errors = c->report_errors,
         .status = s->status,
+        .accept_rate_milli = rate_window_milli(&s->accept_rate, now_usec),
+        .latency = histogram_quantiles(s->latency),
+        .duration = histogram_quantiles(s->duration),
         .last_error =
             {
                 .time_usec = s->last_error.time_usec,
@@ -75,10 +78,11 @@ int snapshot_services(Service *const *services, size_t n, Snapshot *ret) {
         return -ENOMEM;
     }
     size_t at = 0, endpoint = 0;
+    uint64_t now = clock_monotonic_usec();
     for (size_t i = 0; i < n; i++) {
         const Service *service = services[i];
         ApiService *api = &s.services[i];
-        fill_service(service, api);
+        fill_service(service, now, api);
         api->listen = &s.endpoints[endpoint];
         for (size_t k = 0; k < service->config->n_listen; k++)
             s.endpoints[endpoint++] = service->config->listen[k].endpoint.text;
@@ -105,6 +109,17 @@ void snapshot_done(Snapshot *s) {
     free(s->errors);
     free((void *)s->endpoints);
     *s = (Snapshot){0};
+}
+
+void snapshot_measures(const Service *s, LogAddresses addresses, Measures *m, ApiDescription *ret) {
+    histogram_buckets(s->latency, m->latency);
+    histogram_buckets(s->duration, m->duration);
+    ret->latency = m->latency;
+    ret->n_latency = ELEMENTS(m->latency);
+    ret->duration = m->duration;
+    ret->n_duration = ELEMENTS(m->duration);
+    ret->sources = m->sources;
+    ret->n_sources = top_sources_list(s->refused_sources, addresses, m->texts, m->sources);
 }
 
 /* The fields of /proc/PID/stat behind the name, which may hold anything: proc(5), 14 utime, 15 stime, 24 rss.

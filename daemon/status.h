@@ -5,6 +5,13 @@
 #include "ctl/proto/api.h"
 #include "daemon/service.h"
 
+/* What the long form of a service adds. */
+typedef struct Measures {
+    ApiBucket latency[HISTOGRAM_API_BUCKETS], duration[HISTOGRAM_API_BUCKETS];
+    ApiSource sources[TOP_SOURCES];
+    SourceTexts texts;
+} Measures;
+
 /* The arrays behind snapshots; freed as one. */
 typedef struct Snapshot {
     ApiService *services;
@@ -18,6 +25,10 @@ typedef struct Snapshot {
 /* 0 or -ENOMEM. */
 int snapshot_services(Service *const *services, size_t n, Snapshot *ret);
 void snapshot_done(Snapshot *s);
+
+/* Sets the latency, duration and sources of @ret to those of @s, which are in @m; sources as @addresses has
+ * them. */
+void snapshot_measures(const Service *s, LogAddresses addresses, Measures *m, ApiDescription *ret);
 
 /* Fills @ret for @i; @peer_buf must live as long. CPU time and memory come from /proc; 0 where it does not
  * tell. */

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/top-sources.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/text.h"
+
+/* Of an IPv6 address: what is one customer's, RFC 6177. */
+#define PREFIX_BYTES 8
+
+static Peer source_of(const Peer *p) {
+    Peer source = {.kind = p->kind};
+    switch (p->kind) {
+    case PEER_INET:
+        source.in = p->in;
+        break;
+    case PEER_INET6:
+        memcpy(source.in6.s6_addr, p->in6.s6_addr, PREFIX_BYTES);
+        break;
+    case PEER_UNIX:
+        source.uid = p->uid;
+        break;
+    case PEER_NONE:
+        break;
+    }
+    return source;
+}
+
+static bool same_source(const Peer *a, const Peer *b) {
+    if (a->kind != b->kind)
+        return false;
+    switch (a->kind) {
+    case PEER_INET:
+        return a->in.s_addr == b->in.s_addr;
+    case PEER_INET6:
+        return memcmp(a->in6.s6_addr, b->in6.s6_addr, PREFIX_BYTES) == 0;
+    case PEER_UNIX:
+        return a->uid == b->uid;
+    case PEER_NONE:
+        break;
+    }
+    return true;
+}
+
+/* Its place; else a free one; else that of the one with the lowest count, of several the longest unseen. */
+static TopSource *find_place(TopSources *t, const Peer *source) {
+    TopSource *least = NULL;
+    for (size_t i = 0; i < t->n; i++) {
+        TopSource *item = &t->items[i];
+        if (same_source(&item->source, source))
+            return item;
+        if (!least || item->count < least->count ||
+            (item->count == least->count && item->time_usec < least->time_usec))
+            least = item;
+    }
+    if (!least || t->n < TOP_SOURCES)
+        least = &t->items[t->n++];
+    uint64_t inherited = least->count;
+    *least = (TopSource){.source = *source, .count = inherited, .inherited = inherited};
+    return least;
+}
+
+void top_sources_add(TopSources **t, const Peer *peer, RefuseReason reason, uint64_t time_usec) {
+    if (peer->kind == PEER_NONE)
+        return;
+    if (!*t)
+        *t = calloc(1, sizeof(**t));
+    if (!*t)
+        return;
+    Peer source = source_of(peer);
+    TopSource *item = find_place(*t, &source);
+    item->count++;
+    item->reason = reason;
+    item->time_usec = time_usec;
+}
+
+const char *source_format(const Peer *p, LogAddresses how, char buf[static PEER_TEXT_MAX]) {
+    if (p->kind == PEER_NONE || p->kind == PEER_UNIX || how != LOG_ADDRESSES_FULL)
+        return peer_format(p, how, buf);
+    Addr a = {0};
+    char host[ADDR_TEXT_MAX];
+    Peer source = source_of(p);
+    if (p->kind == PEER_INET)
+        a.in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = source.in};
+    else
+        a.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = source.in6};
+    (void)snprintf(buf, PEER_TEXT_MAX, "%.70s%s", addr_format_host(&a, host),
+                   p->kind == PEER_INET ? "" : "/64");
+    return buf;
+}
+
+static int compare_refused(const void *a, const void *b) {
+    const ApiSource *x = a, *y = b;
+    if (x->refused != y->refused)
+        return x->refused < y->refused ? 1 : -1;
+    if (x->last_time_usec != y->last_time_usec)
+        return x->last_time_usec < y->last_time_usec ? 1 : -1;
+    return strcmp(x->source, y->source);
+}
+
+size_t top_sources_list(const TopSources *t, LogAddresses how, SourceTexts texts,
+                        ApiSource ret[static TOP_SOURCES]) {
+    size_t n = 0;
+    for (size_t i = 0; t && i < t->n; i++) {
+        const TopSource *item = &t->items[i];
+        const char *text = source_format(&item->source, how, texts[n]);
+        if (!text)
+            continue;
+        size_t k = 0;
+        while (k < n && !streq(ret[k].source, text))
+            k++;
+        if (k == n)
+            ret[n++] = (ApiSource){.source = text};
+        ret[k].refused += item->count - item->inherited;
+        if (item->time_usec >= ret[k].last_time_usec) {
+            ret[k].reason = item->reason;
+            ret[k].last_time_usec = item->time_usec;
+        }
+    }
+    if (n > 0)
+        qsort(ret, n, sizeof(*ret), compare_refused);
+    return n;
+}
