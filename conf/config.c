@@ -164,10 +164,21 @@ Config *config_unref(Config *c) {
     strv_free(c->files);
     free(c->control_socket);
     free(c->control_group);
+    strv_free(c->control_manage);
     free(c->manage_uids);
     free(c->manage_gids);
+    free(c->origins);
     free(c);
     return NULL;
+}
+
+int config_origin_add(ConfigOrigin **v, size_t *n, const ConfigOrigin *origin) {
+    ConfigOrigin *bigger = reallocarray(*v, *n + 1, sizeof(ConfigOrigin));
+    if (!bigger)
+        return -ENOMEM;
+    *v = bigger;
+    (*v)[(*n)++] = *origin;
+    return 0;
 }
 
 static int compare_name(const void *name, const void *service) {

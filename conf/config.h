@@ -100,10 +100,12 @@ typedef struct ConfigPos {
     unsigned end_column; /* one past its last character */
 } ConfigPos;
 
-/* Where a key of a service got its value; `key` is its row in the key table (schema_key()). */
+/* Where a key got its value; `key` is its row in the key table (schema_key()). */
 typedef struct ConfigOrigin {
     ConfigPos pos;
     uint16_t key;
+    uint32_t item; /* counted from 1: the variable of `environment`, or the endpoint of `listen` (also with a
+                    * key of its long form); 0: the key as a whole */
     bool from_defaults;
     bool ignored; /* a key of `defaults` that does not fit the service's model */
 } ConfigOrigin;
@@ -200,7 +202,7 @@ typedef struct ServiceConfig {
     ResourceConfig resources;
     bool no_new_privileges;
 
-    ConfigOrigin *origins; /* of the keys that were given, in the order of the key table */
+    ConfigOrigin *origins; /* of the keys that were given; of two for the same thing the later holds */
     size_t n_origins;
 
     Resolved resolved;
@@ -213,9 +215,10 @@ typedef struct Config {
     char **files;         /* every file read, path first */
     char *control_socket; /* NULL: the default */
     mode_t control_mode;
-    char *control_group; /* as written, or NULL */
-    gid_t control_gid;   /* (gid_t)-1: leave it */
-    uid_t *manage_uids;  /* control.manage, looked up at load; uid 0 and the daemon's own are implied */
+    char *control_group;   /* as written, or NULL */
+    gid_t control_gid;     /* (gid_t)-1: leave it */
+    char **control_manage; /* as written, or NULL */
+    uid_t *manage_uids;    /* the same, looked up at load; uid 0 and the daemon's own are implied */
     size_t n_manage_uids;
     gid_t *manage_gids;
     size_t n_manage_gids;
@@ -226,6 +229,8 @@ typedef struct Config {
     uint64_t shutdown_drain_usec;
     ServiceConfig **services; /* in the order of their names */
     size_t n_services;
+    ConfigOrigin *origins; /* of the keys outside of services that were given */
+    size_t n_origins;
 } Config;
 
 Config *config_ref(Config *c);
@@ -250,5 +255,7 @@ bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b);
 typedef void (*ConfigDiffEmit)(const char *key, const char *from, const char *to, void *userdata);
 size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit,
                            void *userdata);
+/* The same for limits alone, with the keys' whole paths. */
+size_t limits_config_diff(const LimitsConfig *a, const LimitsConfig *b, ConfigDiffEmit emit, void *userdata);
 /* The same for what stands outside of the services: control, log, shutdown. */
 size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit, void *userdata);

@@ -39,7 +39,7 @@ int decode_standards(KeyScope scope, void *base) {
 const ConfigOrigin *service_origin(const ServiceConfig *s, const char *path) {
     const Key *key = schema_find(KEY_SCOPE_SERVICE, path);
     for (size_t i = 0; key && i < s->n_origins; i++)
-        if (s->origins[i].key == schema_index(key) && !s->origins[i].ignored)
+        if (s->origins[i].key == schema_index(key) && s->origins[i].item == 0 && !s->origins[i].ignored)
             return &s->origins[i];
     return NULL;
 }
@@ -97,6 +97,44 @@ static void model_by_endpoints(ServiceDecoder *d) {
     d->model_known = true;
 }
 
+static void no_fit(ServiceDecoder *d, const Key *key, const YamlNode *name) {
+    CLEANUP_TEXT Text hint = {0};
+    text_add(&hint, "it is for model ");
+    schema_models_format(key->models, &hint);
+    reader_error(d->r, name, DIAG_CONFLICT, hint.s, "'%s' does not fit model %s", key->path,
+                 model_to_string(d->s->model));
+    d->bad = true;
+}
+
+/* Which of @v is the variable @name, counted from 1; 0: none. */
+static uint32_t find_variable(char *const *v, const char *name) {
+    size_t n = strlen(name);
+    for (uint32_t i = 0; v && v[i]; i++)
+        if (strncmp(v[i], name, n) == 0 && v[i][n] == '=')
+            return i + 1;
+    return 0;
+}
+
+static int add_origin(ServiceDecoder *d, size_t i, const Slot *slot, bool from_defaults, bool ignored) {
+    ServiceConfig *s = d->s;
+    ConfigOrigin origin = {
+        .pos = reader_pos(d->r, slot->value),
+        .key = (uint16_t)i,
+        .from_defaults = from_defaults,
+        .ignored = ignored,
+    };
+    int k = config_origin_add(&s->origins, &s->n_origins, &origin);
+    bool variables = schema_key(i)->type == KEY_ENVIRONMENT && slot->value->kind == YAML_MAPPING;
+    for (size_t v = 0; variables && v < slot->value->n && k == 0; v++) {
+        const YamlPair *pair = &slot->value->pairs[v];
+        origin.pos = reader_pos(d->r, pair->value);
+        origin.item = find_variable(s->environment, pair->key->text);
+        if (origin.item > 0)
+            k = config_origin_add(&s->origins, &s->n_origins, &origin);
+    }
+    return k;
+}
+
 static int decode_model(ServiceDecoder *d) {
     const Key *key = schema_find(KEY_SCOPE_SERVICE, "model");
     size_t i = schema_index(key);
@@ -111,31 +149,7 @@ static int decode_model(ServiceDecoder *d) {
     int k = field_decode(d->r, key, slot->name, slot->value, d->s);
     d->r->quiet = quiet;
     d->model_known = k == 0;
-    return note(d, k);
-}
-
-static void no_fit(ServiceDecoder *d, const Key *key, const YamlNode *name) {
-    CLEANUP_TEXT Text hint = {0};
-    text_add(&hint, "it is for model ");
-    schema_models_format(key->models, &hint);
-    reader_error(d->r, name, DIAG_CONFLICT, hint.s, "'%s' does not fit model %s", key->path,
-                 model_to_string(d->s->model));
-    d->bad = true;
-}
-
-static int add_origin(ServiceDecoder *d, size_t i, const Slot *slot, bool from_defaults, bool ignored) {
-    ServiceConfig *s = d->s;
-    ConfigOrigin *bigger = reallocarray(s->origins, s->n_origins + 1, sizeof(ConfigOrigin));
-    if (!bigger)
-        return -ENOMEM;
-    s->origins = bigger;
-    s->origins[s->n_origins++] = (ConfigOrigin){
-        .pos = reader_pos(d->r, slot->value),
-        .key = (uint16_t)i,
-        .from_defaults = from_defaults,
-        .ignored = ignored,
-    };
-    return 0;
+    return note(d, k) < 0 ? -ENOMEM : add_origin(d, i, slot, inherited, false);
 }
 
 /* The value of `defaults` for a key; what is wrong with it was told when `defaults` was judged. */
@@ -218,7 +232,8 @@ static int decode_fields(ServiceDecoder *d) {
     const Slot *listen = &d->own[index_of(KEY_SCOPE_SERVICE, "listen")];
     if (!listen->value)
         missing_key(d, "listen", "write: listen: tcp:PORT");
-    else if (note(d, listen_decode(d->r, listen->name, listen->value, d->s)) < 0)
+    else if (note(d, listen_decode(d->r, listen->name, listen->value, d->s)) < 0 ||
+             add_origin(d, index_of(KEY_SCOPE_SERVICE, "listen"), listen, false, false) < 0)
         return -ENOMEM;
     if (decode_model(d) < 0)
         return -ENOMEM;
@@ -282,8 +297,11 @@ static int decode_file(Reader *r, const Tree *t, Config *c) {
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);
         const Slot *slot = &t->slots[i];
-        if (slot->value && key->scope == KEY_SCOPE_FILE && key->size > 0 &&
-            field_decode(r, key, slot->name, slot->value, c) == -ENOMEM)
+        if (!slot->value || key->scope != KEY_SCOPE_FILE || key->size == 0)
+            continue;
+        const ConfigOrigin origin = {.pos = reader_pos(r, slot->value), .key = (uint16_t)i};
+        if (field_decode(r, key, slot->name, slot->value, c) == -ENOMEM ||
+            config_origin_add(&c->origins, &c->n_origins, &origin) < 0)
             return -ENOMEM;
     }
     return 0;

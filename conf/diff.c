@@ -88,25 +88,19 @@ size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, Confi
     return d.n;
 }
 
-static void format_managers(const Config *c, Text *out) {
-    text_addc(out, '[');
-    const char *separator = "";
-    for (size_t i = 0; i < c->n_manage_uids; i++, separator = ", ")
-        text_addf(out, "%s%u", separator, (unsigned)c->manage_uids[i]);
-    for (size_t i = 0; i < c->n_manage_gids; i++, separator = ", ")
-        text_addf(out, "%s%%%u", separator, (unsigned)c->manage_gids[i]);
-    text_addc(out, ']');
+size_t limits_config_diff(const LimitsConfig *a, const LimitsConfig *b, ConfigDiffEmit emit, void *userdata) {
+    /* The key table knows limits as a part of a service. */
+    const ServiceConfig x = {.limits = *a}, y = {.limits = *b};
+    Diff d = {.emit = emit, .userdata = userdata};
+    for (size_t i = 0; i < schema_n_keys(); i++)
+        if (schema_is_limit(schema_key(i)))
+            diff_key(&d, schema_key(i), &x, &y);
+    return d.n;
 }
 
 size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit, void *userdata) {
     Diff d = {.emit = emit, .userdata = userdata};
     diff_scope(&d, KEY_SCOPE_FILE, a, b);
-    CLEANUP_TEXT Text from = {0};
-    CLEANUP_TEXT Text to = {0};
-    format_managers(a, &from);
-    format_managers(b, &to);
-    if (!streq_null(from.s, to.s))
-        emit_texts(&d, "control.manage", &from, &to);
     return d.n;
 }
 

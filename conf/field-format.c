@@ -35,8 +35,8 @@ static void format_integer(const Key *key, const void *field, Text *out) {
     } else {
         memcpy(&value, field, sizeof(value));
     }
-    /* In a listener's options -1 is "as the kernel has it". */
-    if (value < 0 && key->min >= 0)
+    /* Below its bounds is what stands for "not given", as -1 in a listener's options. */
+    if (value < (key->type == KEY_DURATION ? 0 : key->min))
         return;
     if (key->type == KEY_SIZE)
         value_size_format((uint64_t)value, out);
@@ -82,8 +82,10 @@ static void format_duration(const Key *key, const void *field, Text *out) {
 }
 
 static void format_rate(const Key *key, const void *field, Text *out) {
+    const Rate *rate = field;
     (void)key;
-    value_rate_format(field, out);
+    if (rate->count > 0)
+        value_rate_format(rate, out);
 }
 
 static void format_mode(const Key *key, const void *field, Text *out) {
@@ -172,6 +174,15 @@ static const struct {
     [KEY_CPUS] = {format_cpus, equal_bytes},
 };
 
+/* Types whose field is a string, or a vector of strings. */
+static bool is_string(const Key *key) {
+    return operations[key->type].format == format_string;
+}
+
+static bool is_list(const Key *key) {
+    return operations[key->type].format == format_list;
+}
+
 static bool is_rlimit(const Key *key) {
     return key->type == KEY_RLIMIT_COUNT || key->type == KEY_RLIMIT_SIZE || key->type == KEY_RLIMIT_TIME;
 }
@@ -200,4 +211,46 @@ bool field_equal(const Key *key, const void *a, const void *b) {
     if (key->has > 0 && is_given(key, a) != is_given(key, b))
         return false;
     return operations[key->type].equal(key, field_in(key, a), field_in(key, b));
+}
+
+/* A number as such, where @text is one. */
+static bool read_number(const char *text, int64_t *ret) {
+    return value_signed(text, INT64_MIN, INT64_MAX, ret, NULL) == 0;
+}
+
+static void get_formatted(const Key *key, const void *base, Text *buffer, FieldValue *ret) {
+    text_reset(buffer);
+    if (key->size > 0)
+        field_format(key, base, buffer);
+    else if (key->standard) /* it can only have that */
+        text_add(buffer, key->standard);
+    if (buffer->len == 0)
+        return;
+    bool number = key->type == KEY_INTEGER || key->type == KEY_RLIMIT_COUNT;
+    ret->text = buffer->s;
+    if (key->type == KEY_BOOL || key->type == KEY_SECTION) {
+        ret->kind = FIELD_BOOL;
+        ret->truth = streq(buffer->s, "true");
+    } else if (number && read_number(buffer->s, &ret->number)) {
+        ret->kind = FIELD_INTEGER;
+    } else {
+        ret->kind = FIELD_TEXT;
+    }
+    if (key->type == KEY_MODE) { /* without its quotes */
+        buffer->s[--buffer->len] = '\0';
+        ret->text++;
+    }
+}
+
+void field_get(const Key *key, const void *base, Text *buffer, FieldValue *ret) {
+    *ret = (FieldValue){.kind = FIELD_NONE};
+    if (is_list(key) && key->size > 0) {
+        ret->list = *(char **const *)field_in(key, base);
+        ret->kind = ret->list ? FIELD_LIST : FIELD_NONE;
+    } else if (is_string(key) && key->size > 0) {
+        ret->text = *(char *const *)field_in(key, base);
+        ret->kind = ret->text ? FIELD_TEXT : FIELD_NONE;
+    } else {
+        get_formatted(key, base, buffer, ret);
+    }
 }

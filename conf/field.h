@@ -14,6 +14,25 @@ int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode
 int field_set_standard(const Key *key, void *base);
 /* Appends the value as it would be written; nothing where none is set. */
 void field_format(const Key *key, const void *base, Text *out);
+/* The same typed, for documents. */
+typedef enum FieldKind {
+    FIELD_NONE, /* not given */
+    FIELD_BOOL,
+    FIELD_INTEGER,
+    FIELD_TEXT,
+    FIELD_LIST,
+} FieldKind;
+
+typedef struct FieldValue {
+    FieldKind kind;
+    bool truth;
+    int64_t number;
+    const char *text;  /* as it would be written, but for quotes: borrowed from the field or the buffer */
+    char *const *list; /* borrowed; of an environment "NAME=VALUE" each */
+} FieldValue;
+
+/* The value of @key; @buffer holds its text until the next call, and may run out of memory (text_ok()). */
+void field_get(const Key *key, const void *base, Text *buffer, FieldValue *ret);
 bool field_equal(const Key *key, const void *a, const void *b);
 /* How messages call the key: "limits.instances", "listen.backlog". */
 void field_label(const Key *key, char buf[static 64]);

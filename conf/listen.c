@@ -75,21 +75,31 @@ static int decode_option(Reader *r, const Key *key, const Slot *slot, ListenConf
     return -EINVAL;
 }
 
-static int decode_options(Reader *r, const Slot *slots, ListenConfig *l) {
+/* Notes where the endpoint that is being decoded, or an option of it, stands. */
+static int add_origin(const Reader *r, const Key *key, const YamlNode *node, ServiceConfig *s) {
+    const ConfigOrigin origin = {
+        .pos = reader_pos(r, node),
+        .key = (uint16_t)schema_index(key),
+        .item = (uint32_t)s->n_listen + 1,
+    };
+    return config_origin_add(&s->origins, &s->n_origins, &origin);
+}
+
+static int decode_options(Reader *r, const Slot *slots, ListenConfig *l, ServiceConfig *s) {
     int result = 0;
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);
         if (key->scope != KEY_SCOPE_LISTEN || !slots[i].value || key->type == KEY_ENDPOINT)
             continue;
         int k = decode_option(r, key, &slots[i], l);
-        if (k == -ENOMEM)
-            return k;
+        if (k == -ENOMEM || add_origin(r, key, slots[i].value, s) < 0)
+            return -ENOMEM;
         result = k < 0 ? k : result;
     }
     return result;
 }
 
-static int decode_long(Reader *r, const YamlNode *node, ListenConfig *l) {
+static int decode_long(Reader *r, const YamlNode *node, ListenConfig *l, ServiceConfig *s) {
     CLEANUP_FREE Slot *slots = calloc(schema_n_keys(), sizeof(Slot));
     if (!slots)
         return -ENOMEM;
@@ -105,23 +115,27 @@ static int decode_long(Reader *r, const YamlNode *node, ListenConfig *l) {
         return -EINVAL;
     }
     l->pos = reader_pos(r, endpoint->value);
+    if (add_origin(r, schema_find(KEY_SCOPE_LISTEN, "endpoint"), endpoint->value, s) < 0)
+        return -ENOMEM;
     int k = listen_decode_endpoint(r, endpoint->value, &l->endpoint);
-    return k < 0 ? k : decode_options(r, slots, l);
+    return k < 0 ? k : decode_options(r, slots, l, s);
 }
 
-static int decode_one(Reader *r, const Key *key, const YamlNode *name, const YamlNode *node,
-                      const char *service, ListenConfig *l) {
+static int decode_one(Reader *r, const Key *key, const YamlNode *name, const YamlNode *node, ServiceConfig *s,
+                      ListenConfig *l) {
     int k = -EINVAL;
     if (node->kind == YAML_MAPPING) {
-        k = decode_long(r, node, l);
+        k = decode_long(r, node, l, s);
     } else if (node->kind == YAML_SCALAR) {
         l->pos = reader_pos(r, node);
         k = listen_decode_endpoint(r, node, &l->endpoint);
     } else {
         field_wrong_type(r, key, name, node, NULL);
     }
-    if (k == 0 && !l->name && !(l->name = strdup(service)))
+    if (k == 0 && !l->name && !(l->name = strdup(s->name)))
         k = -ENOMEM;
+    if (k == 0)
+        k = add_origin(r, key, node, s);
     return k;
 }
 
@@ -142,7 +156,7 @@ int listen_decode(Reader *r, const YamlNode *name, const YamlNode *value, Servic
     for (size_t i = 0; i < n; i++) {
         ListenConfig *l = &s->listen[s->n_listen];
         listen_config_init(l);
-        int k = decode_one(r, key, name, list ? value->items[i] : value, s->name, l);
+        int k = decode_one(r, key, name, list ? value->items[i] : value, s, l);
         if (k == 0) {
             s->n_listen++;
             continue;

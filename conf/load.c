@@ -6,7 +6,6 @@
 
 #include "conf/config-build.h"
 #include "conf/decode.h"
-#include "conf/field-list.h"
 #include "conf/files.h"
 #include "conf/resolve.h"
 #include "conf/validate.h"
@@ -102,14 +101,10 @@ static int resolve_manager(Reader *r, const YamlNode *node, const char *name, Co
 }
 
 static int resolve_manage(Reader *r, const Tree *t, Config *c, Lookups *lookups) {
-    const Key *key = schema_find(KEY_SCOPE_FILE, "control.manage");
-    const Slot *slot = &t->slots[schema_index(key)];
-    CLEANUP_STRV char **names = NULL;
-    if (!slot->value)
+    const Slot *slot = file_slot(t, "control.manage");
+    char *const *names = c->control_manage;
+    if (!slot->value || !names)
         return 0;
-    int k = field_list_decode(r, key, slot->name, slot->value, &names);
-    if (k < 0)
-        return k == -ENOMEM ? k : 0;
     size_t n = strv_length(names);
     c->manage_uids = calloc(n + 1, sizeof(uid_t));
     c->manage_gids = calloc(n + 1, sizeof(gid_t));
@@ -131,22 +126,28 @@ static int resolve_config(Reader *r, const Tree *t, Config *c) {
 }
 
 /* An included file may be read by several configs; which format it is in is for the main file to say. */
-static void check_version(Reader *r) {
+static int check_version(Reader *r, Config *c) {
     const YamlNode *root = yaml_file_root(r->files[0]);
-    if (root && (root->kind != YAML_MAPPING || yaml_get(root, "version")))
-        return;
+    const YamlNode *version = root && root->kind == YAML_MAPPING ? yaml_get(root, "version") : NULL;
+    if (version) {
+        const Key *key = schema_find(KEY_SCOPE_FILE, "version");
+        const ConfigOrigin origin = {.pos = reader_pos(r, version), .key = (uint16_t)schema_index(key)};
+        return config_origin_add(&c->origins, &c->n_origins, &origin);
+    }
+    if (root && root->kind != YAML_MAPPING)
+        return 0;
     const ConfigPos start = {.file = r->names[0], .line = 1, .column = 1, .end_column = 2};
     const ConfigPos pos = root && root->n > 0 ? reader_pos(r, root->pairs[0].key) : start;
     reader_diag_at(r, &pos, DIAG_ERROR, DIAG_MISSING_KEY, "begin with: version: 1",
                    "the file has no 'version'");
+    return 0;
 }
 
 static int read_config(Reader *r, Tree *t, Config *c) {
     for (size_t i = 0; i < r->n_files; i++)
         tree_add(t, r, yaml_file_root(r->files[i]));
     tree_finish(t, r);
-    check_version(r);
-    if (decode_config(r, t, c) < 0)
+    if (check_version(r, c) < 0 || decode_config(r, t, c) < 0)
         return -ENOMEM;
     validate_config(r, c);
     return resolve_config(r, t, c);

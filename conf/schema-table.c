@@ -56,7 +56,8 @@ const Key schema_table[] = {
     {FILE_KEY("control.group"), .type = KEY_GROUP, FIELD(Config, control_group),
      .standard_note = "the daemon's own group", .help = "the group of the control socket",
      .example = "control: {group: adm}"},
-    {FILE_KEY("control.manage"), .type = KEY_LIST, .standard_note = "root and the daemon's own user",
+    {FILE_KEY("control.manage"), .type = KEY_LIST, FIELD(Config, control_manage),
+     .standard_note = "root and the daemon's own user",
      .help = "who may change things: users, and groups as %group",
      .more = "Root and the daemon's own user always may.", .example = "control: {manage: [root, \"%sudo\"]}"},
 
@@ -162,8 +163,8 @@ const Key schema_table[] = {
 
     {SERVICE_KEY("limits"), .type = KEY_SECTION, .help = "who is admitted, how many and how fast"},
     {SERVICE_KEY("limits.instances"), .type = KEY_INTEGER, .min = 1, .max = 1000000,
-     FIELD(ServiceConfig, limits.instances), .standard = "1000", .help = "the most processes that run at once",
-     .example = "limits: {instances: 50}"},
+     FIELD(ServiceConfig, limits.instances), .standard = "1000",
+     .help = "the most processes that run at once", .example = "limits: {instances: 50}"},
     {SERVICE_KEY("limits.per_source"), .type = KEY_INTEGER, .flags = KEY_LATER, .min = 1, .max = 1000000,
      .standard_note = "no limit", .help = "the most connections of one source at once",
      .example = "limits: {per_source: 5}"},

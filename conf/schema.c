@@ -67,6 +67,10 @@ const char *schema_leaf(const Key *key) {
     return dot ? dot + 1 : key->path;
 }
 
+bool schema_is_limit(const Key *key) {
+    return key->scope == KEY_SCOPE_SERVICE && starts_with(key->path, "limits.");
+}
+
 bool schema_fits_model(const Key *key, Model model) {
     return key->models == 0 || (key->models & 1U << model) != 0;
 }

@@ -94,6 +94,8 @@ const Key *schema_next_child(KeyScope scope, const Key *parent, size_t *at);
 /* The last part of its path. */
 const char *schema_leaf(const Key *key);
 
+/* Whether it is one of limits.*, a part of LimitsConfig. */
+bool schema_is_limit(const Key *key);
 /* Whether it may be set for a service of @model. */
 bool schema_fits_model(const Key *key, Model model);
 bool schema_fits_endpoint(const Key *key, EndpointKind kind);

@@ -24,12 +24,6 @@ void tree_done(Tree *t) {
     *t = (Tree){0};
 }
 
-static void later_key(Reader *r, const Key *key, const YamlNode *name) {
-    char label[64];
-    field_label(key, label);
-    reader_error(r, name, DIAG_UNKNOWN_KEY, "leave it out", "'%s' is not in this version", label);
-}
-
 static void place_text(const YamlNode *node, char buf[static 256]) {
     (void)snprintf(buf, 256, "%.200s:%u:%u", node->pos.file, node->pos.line, node->pos.column);
 }
@@ -56,7 +50,7 @@ static void walk_section(Reader *r, const Key *key, const YamlPair *pair, Slot *
         slots[schema_index(key)] = (Slot){.name = pair->key, .value = pair->value};
         walk(r, key->scope, key, key->path, pair->value, slots);
     } else if (key->flags & KEY_LATER) {
-        later_key(r, key, pair->key);
+        later_key_report(r, key, pair->key);
     } else if (pair->value->kind == YAML_MAPPING || pair->value->kind == YAML_NULL) {
         slots[schema_index(key)] = (Slot){.name = pair->key, .value = pair->value};
     } else {
@@ -82,7 +76,7 @@ static void walk(Reader *r, KeyScope scope, const Key *parent, const char *where
         else if (key->type == KEY_SECTION)
             walk_section(r, key, pair, slots);
         else if (key->flags & KEY_LATER)
-            later_key(r, key, pair->key);
+            later_key_report(r, key, pair->key);
         else if (key->type != KEY_EXTENSION)
             put_slot(r, key, pair, slots);
     }

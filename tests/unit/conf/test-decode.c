@@ -126,7 +126,7 @@ static void test_standards(void **state) {
     assert_int_equal(s->restart_policy, RESTART_NEVER);
     assert_int_equal(s->stderr_target, STDERR_LOG);
     assert_int_equal(s->resources.n_rlimits, 0);
-    assert_int_equal(s->n_origins, 2); /* exec and user */
+    assert_int_equal(s->n_origins, 4); /* listen and its endpoint, exec, user */
     assert_int_equal(s->pos.line, 3);
     assert_int_equal(s->exec_pos.line, 4);
     assert_int_equal(s->exec_pos.column, 12);

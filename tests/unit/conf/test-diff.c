@@ -114,7 +114,7 @@ static void test_globals(void **state) {
         {"", "control: {mode: 600}\n", "control.mode: \"0660\" -> \"0600\"\n"},
         {"shutdown: {drain: 10s}\n", "shutdown: {drain: 0, children: leave}\n",
          "shutdown.children: end -> leave\nshutdown.drain: 10s -> 0s\n"},
-        {"", "control: {manage: [12345, \"%77\"]}\n", "control.manage: [] -> [12345, %77]\n"},
+        {"", "control: {manage: [12345, \"%77\"]}\n", "control.manage:  -> [12345, %77]\n"},
         {"control: {manage: [root]}\n", "control: {manage: root}\n", ""},
         {"", "services: {s: {listen: tcp:7, exec: [mp-echo], user: root}}\n", ""},
         {"", "defaults: {umask: 077}\nx-a: 5\n", ""},

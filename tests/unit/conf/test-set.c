@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Limits that are set one by one, and what differs between them. */
+#include "conf/set.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const LimitsConfig standard = {.instances = 1000, .when_full = WHEN_FULL_WAIT};
+
+static void emit(const char *key, const char *from, const char *to, void *userdata) {
+    text_addf(userdata, "%s: %s -> %s\n", key, from, to);
+}
+
+static void test_good(void **state) {
+    static const struct {
+        const char *key, *value, *differences;
+    } cases[] = {
+        {"limits.instances", "80", "limits.instances: 1000 -> 80\n"},
+        {"instances", "80", "limits.instances: 1000 -> 80\n"},
+        {"instances", "1", "limits.instances: 1000 -> 1\n"},
+        {"instances", "1000000", "limits.instances: 1000 -> 1000000\n"},
+        {"instances", "1000", ""},
+        {"limits.when_full", "refuse", "limits.when_full: wait -> refuse\n"},
+        {"when_full", "wait", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        CLEANUP_DIAGS DiagList diags = {0};
+        CLEANUP_TEXT Text text = {0};
+        LimitsConfig l = standard;
+        assert_int_equal(limits_config_set(&l, cases[i].key, cases[i].value, &diags), 0);
+        assert_int_equal(diags.n, 0);
+        size_t n = limits_config_diff(&standard, &l, emit, &text);
+        assert_string_equal(text.s ? text.s : "", cases[i].differences);
+        assert_int_equal(n, *cases[i].differences != '\0');
+        assert_int_equal(limits_config_diff(&l, &standard, NULL, NULL), n);
+    }
+}
+
+static void test_both(void **state) {
+    CLEANUP_DIAGS DiagList diags = {0};
+    CLEANUP_TEXT Text text = {0};
+    LimitsConfig l = standard;
+    (void)state;
+    assert_int_equal(limits_config_set(&l, "when_full", "refuse", &diags), 0);
+    assert_int_equal(limits_config_set(&l, "instances", "5", &diags), 0);
+    assert_int_equal(limits_config_diff(&standard, &l, emit, &text), 2);
+    assert_string_equal(text.s, "limits.instances: 1000 -> 5\nlimits.when_full: wait -> refuse\n");
+}
+
+static void test_bad(void **state) {
+    static const struct {
+        const char *key, *value;
+        DiagCode code;
+        const char *message, *hint;
+    } cases[] = {
+        {"instances", "0", DIAG_OUT_OF_RANGE, "limits.instances: '0' is out of range", NULL},
+        {"limits.instances", "1000001", DIAG_OUT_OF_RANGE, "limits.instances: ", NULL},
+        {"instances", "-1", DIAG_OUT_OF_RANGE, "limits.instances: ", NULL},
+        {"instances", "many", DIAG_BAD_VALUE, "limits.instances: 'many'", NULL},
+        {"instances", "10 20", DIAG_BAD_VALUE, "limits.instances: ", NULL},
+        {"instances", "010", DIAG_BAD_VALUE, "limits.instances: ", NULL},
+        {"instances", "", DIAG_WRONG_TYPE, "limits.instances has no value", "write its value"},
+        {"when_full", "refus", DIAG_BAD_VALUE, "unknown value 'refus' of limits.when_full",
+         "did you mean 'refuse'?"},
+        {"when_full", "\033[31m", DIAG_BAD_VALUE, "unknown value '\\x1b[31m'", "one of wait, refuse"},
+        /* Keys */
+        {"instance", "5", DIAG_UNKNOWN_KEY, "unknown key 'instance' in limits", "did you mean 'instances'?"},
+        {"limits.instnces", "5", DIAG_UNKNOWN_KEY, "unknown key 'instnces' in limits",
+         "did you mean 'instances'?"},
+        {"nothing.at.all", "5", DIAG_UNKNOWN_KEY, "unknown key 'nothing' in limits", NULL},
+        {"limits.", "5", DIAG_UNKNOWN_KEY, "unknown key '' in limits", NULL},
+        {"", "5", DIAG_UNKNOWN_KEY, "unknown key '' in limits", NULL},
+        {".", "5", DIAG_UNKNOWN_KEY, "unknown key '' in limits", NULL},
+        {"\033", "5", DIAG_UNKNOWN_KEY, "unknown key '\\x1b' in limits", NULL},
+        {"limits", "5", DIAG_WRONG_TYPE, "limits takes keys of its own", NULL},
+        {"instances.more", "5", DIAG_UNKNOWN_KEY, "unknown key 'instances.more' in limits", NULL},
+        {"limits.limits.instances", "5", DIAG_UNKNOWN_KEY, "unknown key 'limits' in limits", NULL},
+        {"source_prefix.ipv5", "5", DIAG_UNKNOWN_KEY, "unknown key 'ipv5' in limits.source_prefix",
+         "did you mean 'ipv4'?"},
+        /* What is a word of others is told as in a config. */
+        {"max_load", "5", DIAG_FOREIGN_KEY, "'max_load' is xinetd's word", "write: limits: {load:"},
+        /* Not in this version */
+        {"rate", "5/s", DIAG_UNKNOWN_KEY, "'limits.rate' is not in this version", NULL},
+        {"limits.source_prefix.ipv4", "24", DIAG_UNKNOWN_KEY, "not in this version", NULL},
+        /* Other keys of the config */
+        {"timeouts.stop", "5s", DIAG_CONFLICT, "'timeouts.stop' cannot be set: only limits can",
+         "change the config, then: mpctl reload"},
+        {"timeouts.stpo", "5s", DIAG_CONFLICT, "'timeouts.stpo' cannot be set", NULL},
+        {"user", "root", DIAG_CONFLICT, "'user' cannot be set", NULL},
+        {"user.\033", "root", DIAG_CONFLICT, "'user.\\x1b' cannot be set", NULL},
+        {"log.level", "debug", DIAG_CONFLICT, "'log.level' cannot be set", NULL},
+        {"services.s.limits.instances", "5", DIAG_CONFLICT, "cannot be set", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        CLEANUP_DIAGS DiagList diags = {0};
+        LimitsConfig l = standard;
+        int r = limits_config_set(&l, cases[i].key, cases[i].value, &diags);
+        const Diag *d = diags.n > 0 ? &diags.items[0] : NULL;
+        if (r != -EINVAL || diags.n_errors != 1 || diags.n != 1 || d->code != cases[i].code ||
+            !strstr(d->message, cases[i].message) || (cases[i].hint && !strstr(d->hint, cases[i].hint)))
+            fail_msg("%s=%s gave %d, %s: %s (%s)", cases[i].key, cases[i].value, r,
+                     d ? diag_code_to_string(d->code) : "", d ? d->message : "", d ? d->hint : "");
+        /* It belongs to no file, and nothing has changed. */
+        assert_string_equal(d->file, "");
+        assert_int_equal(d->line, 0);
+        assert_int_equal(limits_config_diff(&standard, &l, NULL, NULL), 0);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_both),
+        cmocka_unit_test(test_bad),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
