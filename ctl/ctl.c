@@ -165,7 +165,7 @@ typedef struct ErrorMeaning {
 
 static const ErrorMeaning meanings[] = {
     {API_NO_SUCH_SERVICE, CTL_NO_SERVICE, "no service", "service", "'mpctl status' lists them"},
-    {API_NO_SUCH_INSTANCE, CTL_NO_SERVICE, "no instance", "instance", "'mpctl ps' lists them"},
+    {API_NO_SUCH_INSTANCE, CTL_FAILED, "no instance", "instance", "'mpctl ps' lists them"},
     {API_METHOD_NOT_FOUND, CTL_FAILED, "this mpinetd does not know", "method",
      "it is of another version than mpctl: see 'mpctl version'"},
     {API_INVALID_PARAMETER, CTL_FAILED, "this mpinetd does not take the parameter", "parameter",

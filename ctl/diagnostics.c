@@ -30,9 +30,31 @@ void diagnostics_format(const json_t *parameters, const char *tail, Text *out) {
     diag_list_format(&list, tail, out);
 }
 
+/* What a value of the command line is refused for: no file, and so no list of places. */
+static int report_values(Ctl *c, const json_t *array) {
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *d = json_array_get(array, i);
+        CLEANUP_TEXT Text message = {0}, hint = {0};
+        field_show(&message, d, "message");
+        field_show(&hint, d, "hint");
+        (void)ctl_fail(c, CTL_FAILED, hint.len > 0 ? hint.s : NULL, "%s", message.s ? message.s : "");
+    }
+    return CTL_FAILED;
+}
+
+/* None of them stands in a file. */
+static bool are_values(const json_t *array) {
+    for (size_t i = 0; i < json_array_size(array); i++)
+        if (*field_text(json_array_get(array, i), "file"))
+            return false;
+    return json_array_size(array) > 0;
+}
+
 int diagnostics_report_refusal(Ctl *c, const json_t *parameters) {
     CLEANUP_TEXT Text text = {0}, tail = {0};
     uint64_t generation = field_count(parameters, "generation");
+    if (are_values(json_object_get(parameters, "diagnostics")))
+        return report_values(c, json_object_get(parameters, "diagnostics"));
     if (generation > 0)
         text_addf(&tail, "generation %llu stays in force", (unsigned long long)generation);
     diagnostics_format(parameters, tail.s, &text);

@@ -44,18 +44,45 @@ void style_init(Style *s, ColorWhen when) {
     };
 }
 
+/* The eight colours that every terminal has; grey is "faint". */
+static const char *const codes[_COLOR_MAX] = {
+    [COLOR_GREEN] = "\033[32m", [COLOR_YELLOW] = "\033[33m", [COLOR_RED] = "\033[31m",
+    [COLOR_GREY] = "\033[2m",   [COLOR_BOLD] = "\033[1m",
+};
+static const char reset_code[] = "\033[0m";
+
 void style_add(const Style *s, Text *out, Color color, const char *text) {
-    /* The eight colours that every terminal has; grey is "faint". */
-    static const char *const codes[_COLOR_MAX] = {
-        [COLOR_GREEN] = "\033[32m", [COLOR_YELLOW] = "\033[33m", [COLOR_RED] = "\033[31m",
-        [COLOR_GREY] = "\033[2m",   [COLOR_BOLD] = "\033[1m",
-    };
     bool colored = s->color && codes[color] && *text;
     if (colored)
         text_add(out, codes[color]);
     text_add(out, text);
     if (colored)
-        text_add(out, "\033[0m");
+        text_add(out, reset_code);
+}
+
+/* The length of the code of a colour at @s, or 0. */
+static size_t code_at(const char *s, size_t n, Color *ret) {
+    for (size_t i = 0; i < _COLOR_MAX; i++) {
+        size_t len = codes[i] ? strlen(codes[i]) : 0;
+        if (len > 0 && len <= n && memcmp(s, codes[i], len) == 0) {
+            *ret = (Color)i;
+            return len;
+        }
+    }
+    return 0;
+}
+
+size_t style_next_run(const char *s, size_t n, const char **ret_text, size_t *ret_n, Color *ret_color) {
+    Color color = COLOR_NONE;
+    size_t start = code_at(s, n, &color);
+    const char *end = (const char *)memchr(s + start, '\033', n - start);
+    size_t stop = end ? (size_t)(end - s) : n;
+    *ret_text = s + start;
+    *ret_n = stop - start;
+    *ret_color = color;
+    if (n - stop >= strlen(reset_code) && memcmp(s + stop, reset_code, strlen(reset_code)) == 0)
+        stop += strlen(reset_code);
+    return stop;
 }
 
 typedef struct Mark {
@@ -85,6 +112,29 @@ const char *style_mark(const Style *s, const char *state, Color *ret_color) {
 
 const char *style_ellipsis(const Style *s) {
     return s->utf8 ? "…" : "...";
+}
+
+void style_add_cut(const Style *style, Text *out, const char *s, size_t width) {
+    if (utf8_columns(s) <= width) {
+        text_add(out, s);
+        return;
+    }
+    const char *ellipsis = style_ellipsis(style);
+    size_t room = width > utf8_columns(ellipsis) ? width - utf8_columns(ellipsis) : 0, used = 0,
+           n = strlen(s);
+    while (n > 0) {
+        char one[8] = {0};
+        size_t len = utf8_next(s, n, NULL);
+        len = len > 0 ? len : 1;
+        memcpy(one, s, len);
+        if (used + utf8_columns(one) > room)
+            break;
+        used += utf8_columns(one);
+        text_add_n(out, s, len);
+        s += len;
+        n -= len;
+    }
+    text_add(out, ellipsis);
 }
 
 void format_age(Text *out, uint64_t usec) {

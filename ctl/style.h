@@ -30,11 +30,16 @@ void style_init(Style *s, ColorWhen when);
 
 /* Appends @text in @color, where colour is wanted. */
 void style_add(const Style *s, Text *out, Color color, const char *text);
+/* Takes apart what style_add() and escaped text have made: the first run in one colour of the @n bytes at @s.
+ * Returns how many bytes it took, its codes included; 0 at the end. */
+size_t style_next_run(const char *s, size_t n, const char **ret_text, size_t *ret_n, Color *ret_color);
 
 /* The mark of a service's state, and its colour. Static. */
 const char *style_mark(const Style *s, const char *state, Color *ret_color);
 /* "…" or "...". */
 const char *style_ellipsis(const Style *s);
+/* As much of @text as fits into @width columns, and the ellipsis if that is not all. */
+void style_add_cut(const Style *s, Text *out, const char *text, size_t width);
 
 /* "3d 4h", "8m", "40s". */
 void format_age(Text *out, uint64_t usec);

@@ -133,26 +133,6 @@ static void fold(const Table *t, Layout *l, size_t width) {
     }
 }
 
-/* As much of @s as fits into @width columns, the ellipsis included. */
-static void add_cut(const Style *style, Text *out, const char *s, size_t width) {
-    const char *ellipsis = style_ellipsis(style);
-    size_t room = width > utf8_columns(ellipsis) ? width - utf8_columns(ellipsis) : 0, used = 0,
-           n = strlen(s);
-    while (n > 0) {
-        char one[8] = {0};
-        size_t len = utf8_next(s, n, NULL);
-        len = len > 0 ? len : 1;
-        memcpy(one, s, len);
-        if (used + utf8_columns(one) > room)
-            break;
-        used += utf8_columns(one);
-        text_add_n(out, s, len);
-        s += len;
-        n -= len;
-    }
-    text_add(out, ellipsis);
-}
-
 static void add_blanks(Text *out, size_t n) {
     for (size_t i = 0; i < n; i++)
         text_addc(out, ' ');
@@ -164,7 +144,7 @@ static void add_cell(const Style *style, Text *out, const TableColumn *column, s
     CLEANUP_TEXT Text cut = {0};
     size_t columns = utf8_columns(s);
     if (columns > width) {
-        add_cut(style, &cut, s, width);
+        style_add_cut(style, &cut, s, width);
         s = cut.s ? cut.s : "";
         columns = utf8_columns(s);
     }

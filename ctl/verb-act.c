@@ -1,42 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* mpctl start, stop: what the daemon does for services by name, with progress. */
+/* mpctl start, stop, restart, pause, resume, drain: what the daemon does for services by name, with progress.
+ */
 #include <string.h>
 
 #include "ctl/fields.h"
 #include "ctl/names.h"
+#include "ctl/progress.h"
 #include "ctl/verbs.h"
 #include "daemon/base/clock.h"
 
-/* What is said while it is under way: one line, rewritten on a terminal, else a line a second at most. */
-typedef struct Progress {
-    bool terminal;
-    bool open; /* the terminal's line is not ended */
-    uint64_t last_usec;
-} Progress;
+/* How long an answer may take that is given at once. */
+#define ANSWER_TIMEOUT_USEC (30 * USEC_PER_SEC)
 
-static void progress_show(Progress *p, Ctl *c, const json_t *parameters) {
-    CLEANUP_TEXT Text line = {0};
-    uint64_t now = clock_monotonic_usec();
-    field_show(&line, parameters, "progress");
-    if (options_has(&c->options, OPTION(QUIET)) || ctl_wants_json(c) || line.len == 0)
-        return;
-    if (p->terminal) {
-        (void)fprintf(stderr, "\r\033[K%s", line.s);
-        (void)fflush(stderr);
-        p->open = true;
-    } else if (p->last_usec == 0 || now - p->last_usec >= USEC_PER_SEC) {
-        (void)fprintf(stderr, "%s\n", line.s);
-        p->last_usec = now;
-    }
-}
+typedef struct Act {
+    Method method;
+    const char *done;  /* what the services then are */
+    const char *begun; /* with --no-wait */
+} Act;
 
-static void progress_end(Progress *p) {
-    if (p->open)
-        (void)fputs("\r\033[K", stderr);
-    p->open = false;
-}
-
-static void show_done(Ctl *c, const json_t *parameters, const char *done) {
+static void show_done(const Progress *p, const json_t *parameters, const char *done) {
+    Ctl *c = p->ctl;
     const json_t *services = json_object_get(parameters, "services");
     if (ctl_wants_json(c)) {
         ctl_add_json(c, parameters);
@@ -45,37 +28,44 @@ static void show_done(Ctl *c, const json_t *parameters, const char *done) {
     for (size_t i = 0; i < json_array_size(services); i++) {
         const char *name = json_string_value(json_array_get(services, i));
         text_add_escaped(&c->out, name ? name : "", name ? strlen(name) : 0);
-        text_addf(&c->out, ": %s\n", done);
+        text_addf(&c->out, ": %s", done);
+        progress_add_time(p, &c->out);
+        text_addc(&c->out, '\n');
     }
 }
 
+/* No answer in time, or SIGINT. */
+static int stop_waiting(Progress *p, const Act *act, int r) {
+    Ctl *c = p->ctl;
+    if (r == -EINTR)
+        return progress_interrupted(p);
+    progress_end(p);
+    /* Where the time was not the caller's word, it is the daemon that does not answer. */
+    if (r != -ETIMEDOUT || c->options.timeout_usec == USEC_INFINITY)
+        return ctl_fail_reply(c, act->method, r, NULL);
+    if (p->words.len > 0)
+        return ctl_fail(c, CTL_FAILED, "'mpctl status' and 'mpctl ps' show how far it is",
+                        "not done in time (%s); mpinetd goes on with it", p->words.s);
+    return ctl_fail(c, CTL_FAILED, "'mpctl status' shows how far it is",
+                    "not done in time; mpinetd goes on with it");
+}
+
 /* Replies until the last one, or with --no-wait until the first, which says that it has begun. */
-static int wait_done(Ctl *c, Method m, const char *done, const char *begun) {
-    bool wait = !options_has(&c->options, OPTION(NO_WAIT));
-    uint64_t start = clock_monotonic_usec(), timeout = c->options.timeout_usec;
-    Progress progress = {.terminal = isatty(STDERR_FILENO) != 0};
+static int wait_done(Progress *p, const Act *act, bool wait, uint64_t timeout) {
     for (;;) {
-        Reply reply = {0};
-        uint64_t left = timeout, gone = clock_monotonic_usec() - start;
-        if (timeout != USEC_INFINITY)
-            left = timeout > gone ? timeout - gone : 0;
-        int r = client_receive(c->client, left, &reply);
-        if (r == -ETIMEDOUT) {
-            progress_end(&progress);
-            return ctl_fail(c, CTL_FAILED, "'mpctl status' shows how far it is",
-                            "not done in time; mpinetd goes on with it");
+        CLEANUP_REPLY Reply reply = {0};
+        int r = progress_receive(p, timeout, &reply);
+        if (r < 0)
+            return stop_waiting(p, act, r);
+        if (!reply.error && reply.continues && wait) {
+            progress_say(p, field_text(reply.parameters, "progress"));
+            continue;
         }
-        int status = r < 0 || reply.error ? ctl_fail_reply(c, m, r, &reply) : CTL_DONE;
-        bool last = status != 0 || !reply.continues || !wait;
-        if (!last)
-            progress_show(&progress, c, reply.parameters);
-        else
-            progress_end(&progress);
-        if (status == 0 && last)
-            show_done(c, reply.parameters, reply.continues ? begun : done);
-        reply_done(&reply);
-        if (last)
-            return status;
+        progress_end(p);
+        if (reply.error)
+            return ctl_fail_reply(p->ctl, act->method, 0, &reply);
+        show_done(p, reply.parameters, reply.continues ? act->begun : act->done);
+        return CTL_DONE;
     }
 }
 
@@ -87,21 +77,46 @@ static int check_names(Ctl *c, char *const *args) {
     return result;
 }
 
-static int act(Ctl *c, Method m, char *const *args, const char *done, const char *begun) {
+/* @waits: it may take its time, and --no-wait and --timeout go with it. */
+static int act(Ctl *c, char *const *args, bool waits, const Act *what) {
     int status = check_names(c, args);
     if (status != 0)
         return status;
+    CLEANUP_PROGRESS Progress progress;
     json_t *names = json_array();
     for (; *args; args++)
         (void)json_array_append_new(names, json_string(*args));
-    status = ctl_send(c, m, json_pack("{s:o}", "services", names), true);
-    return status != 0 ? status : wait_done(c, m, done, begun);
+    progress_begin(&progress, c);
+    status = ctl_send(c, what->method, json_pack("{s:o}", "services", names), true);
+    if (status != 0)
+        return status;
+    bool wait = !options_has(&c->options, OPTION(NO_WAIT));
+    uint64_t timeout = c->options.timeout_usec;
+    if (timeout == USEC_INFINITY && !(waits && wait))
+        timeout = ANSWER_TIMEOUT_USEC;
+    return wait_done(&progress, what, wait, timeout);
 }
 
 int verb_start(Ctl *c, char *const *args) {
-    return act(c, METHOD_START, args, "started", "starting");
+    return act(c, args, true, &(Act){METHOD_START, "started", "starting"});
 }
 
 int verb_stop(Ctl *c, char *const *args) {
-    return act(c, METHOD_STOP, args, "stopped", "stopping");
+    return act(c, args, true, &(Act){METHOD_STOP, "stopped", "stopping"});
+}
+
+int verb_restart(Ctl *c, char *const *args) {
+    return act(c, args, true, &(Act){METHOD_RESTART, "restarted", "restarting"});
+}
+
+int verb_pause(Ctl *c, char *const *args) {
+    return act(c, args, false, &(Act){METHOD_PAUSE, "paused", "pausing"});
+}
+
+int verb_resume(Ctl *c, char *const *args) {
+    return act(c, args, false, &(Act){METHOD_RESUME, "resumed", "resuming"});
+}
+
+int verb_drain(Ctl *c, char *const *args) {
+    return act(c, args, true, &(Act){METHOD_DRAIN, "drained", "draining"});
 }

@@ -95,6 +95,7 @@ static const Verb verbs[] = {
             "For a scraper, or written to a file for node_exporter's textfile collector. No peer is named "
             "in it.",
         .group = GROUP_LOOK,
+        .run = verb_metrics,
         .max_args = 0,
         .prints = "Metrics",
         .examples = {{"metrics", "everything that is counted"}},
@@ -156,6 +157,7 @@ static const Verb verbs[] = {
             "that nobody is refused. What ran without a connection is started again. Waits until the old "
             "instances have ended. A stopped service is started. NAME may be a shell glob.",
         .group = GROUP_ACT,
+        .run = verb_restart,
         .min_args = 1,
         .max_args = VERB_ANY_ARGS,
         .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
@@ -173,6 +175,7 @@ static const Verb verbs[] = {
             "a reload, not over a restart of the daemon. An on-demand process that runs accepts by itself "
             "and goes on with it: a paused service only starts none. NAME may be a shell glob.",
         .group = GROUP_ACT,
+        .run = verb_pause,
         .min_args = 1,
         .max_args = VERB_ANY_ARGS,
         .completes = {COMPLETES_SERVICES},
@@ -185,6 +188,7 @@ static const Verb verbs[] = {
         .summary = "accept again after pause",
         .details = "What has waited is served. NAME may be a shell glob.",
         .group = GROUP_ACT,
+        .run = verb_resume,
         .min_args = 1,
         .max_args = VERB_ANY_ARGS,
         .completes = {COMPLETES_SERVICES},
@@ -200,6 +204,7 @@ static const Verb verbs[] = {
             "itself: no connection is signalled. On-demand processes and workers are told by TERM. The "
             "service then is stopped, until 'mpctl start'. NAME may be a shell glob.",
         .group = GROUP_ACT,
+        .run = verb_drain,
         .min_args = 1,
         .max_args = VERB_ANY_ARGS,
         .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
@@ -220,6 +225,7 @@ static const Verb verbs[] = {
             "Only instances of mpinetd can be named. KILL goes to the whole process group. NAME may be a "
             "shell glob. Before the verb, -s is the socket.",
         .group = GROUP_ACT,
+        .run = verb_kill,
         .max_args = VERB_ANY_ARGS,
         .options = OPTION(SIGNAL) | OPTION(SOURCE),
         .completes = {COMPLETES_INSTANCES},
@@ -241,6 +247,7 @@ static const Verb verbs[] = {
             "KEY is as in the config, limits.instances or instances. It takes effect at once, for what comes "
             "from now on; the config file stays as it is. 'mpctl explain limits' lists the keys.",
         .group = GROUP_ACT,
+        .run = verb_set,
         .min_args = 2,
         .max_args = VERB_ANY_ARGS,
         .completes = {COMPLETES_SERVICES, COMPLETES_LIMITS},

@@ -112,7 +112,21 @@ static void answer_signal(const ApiRequest *r, Text *out) {
     if (r->pid == 4)
         api_encode_error(out, API_NO_SUCH_INSTANCE, "4", NULL, 0);
     else
-        api_encode_signaled(out, services, 3);
+        api_encode_signaled(out, services, streq(services[0], "rsync") ? 0 : 3);
+}
+
+/* The key that is none has no place in a file. */
+static void answer_set(const Fake *f, Text *out) {
+    DiagPos nowhere = {.file = ""};
+    CLEANUP_DIAGS DiagList diags = {0};
+    ApiReload reload = {.generation = 7, .diagnostics = &diags};
+    if (f->mode != FAKE_INVALID) {
+        api_encode_set(out, sample_changes + 1, 1);
+        return;
+    }
+    diag_add(&diags, DIAG_ERROR, DIAG_UNKNOWN_KEY, &nowhere, NULL, "did you mean 'instances'?",
+             "unknown key 'instance' in limits");
+    api_encode_invalid_config(out, &reload);
 }
 
 static void answer(Fake *f, const ApiRequest *r, Text *out) {
@@ -169,7 +183,7 @@ static void answer(Fake *f, const ApiRequest *r, Text *out) {
         answer_signal(r, out);
         break;
     case METHOD_SET:
-        api_encode_set(out, sample_changes + 1, 1);
+        answer_set(f, out);
         break;
     case METHOD_SHUTDOWN:
         api_encode_empty(out, false);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -21,7 +22,8 @@
 typedef struct World {
     char folder[64];
     char socket[96];
-    pid_t fake; /* 0: none runs */
+    pid_t fake;     /* 0: none runs */
+    bool interrupt; /* each mpctl is sent SIGINT while it waits */
 } World;
 
 typedef struct Result {
@@ -109,6 +111,16 @@ static void slurp(int fd, Text *ret) {
     (void)fd_close(fd);
 }
 
+/* As soon as it has said something. */
+static void interrupt(pid_t pid, int err) {
+    struct stat st = {0};
+    for (int i = 0; i < 5000 && st.st_size == 0; i++) {
+        (void)usleep(1000);
+        assert_int_equal(fstat(err, &st), 0);
+    }
+    assert_int_equal(kill(pid, SIGINT), 0);
+}
+
 static Result run_wide(const World *w, const char *width, const char *const *words) {
     Result r = {0};
     int out = scratch(w), err = scratch(w), status;
@@ -116,6 +128,8 @@ static Result run_wide(const World *w, const char *width, const char *const *wor
     assert_true(pid >= 0);
     if (pid == 0)
         exec_mpctl(w, width, words, out, err);
+    if (w->interrupt)
+        interrupt(pid, err);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     r.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     slurp(out, &r.out);
@@ -187,6 +201,57 @@ static const Case cases[] = {
     {FAKE_NORMAL, 0, {"stop", "echo", "--no-wait"}, "echo: stopping\n", NULL},
     {FAKE_NORMAL, 4, {"stop", "ech"}, NULL, "mpctl: no service 'ech'; did you mean 'echo'?"},
     {FAKE_NORMAL, 2, {"stop"}, NULL, "mpctl: 'stop' needs NAME..."},
+    {FAKE_NORMAL, 0, {"restart", "echo"}, "echo: restarted\n", "echo: 3 running\n"},
+    {FAKE_NORMAL, 0, {"pause", "echo", "git"}, "echo: paused\ngit: paused\n", "echo: 3 running\n"},
+    {FAKE_NORMAL, 0, {"resume", "echo"}, "echo: resumed\n", "echo: 3 running\n"},
+    {FAKE_NORMAL, 0, {"drain", "echo"}, "echo: drained\n", "echo: 3 running\n"},
+    {FAKE_NORMAL, 0, {"--json", "drain", "echo"}, "{\"services\":[\"echo\"],\"progress\":null}\n", NULL},
+    {FAKE_NORMAL, 2, {"pause", "echo", "--no-wait"}, NULL, "mpctl: 'pause' takes no option --no-wait\n"},
+    {FAKE_NORMAL, 0, {"kill", "git"}, "git: 3 instances signalled by SIGTERM\n", NULL},
+    {FAKE_NORMAL,
+     0,
+     {"kill", "-s", "hup", "git", "30161"},
+     "git: 3 instances signalled by SIGHUP\n30161: 3 instances of git signalled by SIGHUP\n",
+     NULL},
+    {FAKE_NORMAL,
+     0,
+     {"kill", "--source", "192.0.2.0/24"},
+     "192.0.2.0/24: 3 instances of git signalled by SIGTERM\n",
+     NULL},
+    {FAKE_NORMAL, 0, {"kill", "--json", "git", "30161"}, "{\"services\":[\"git\"],\"signaled\":6}\n", NULL},
+    {FAKE_NORMAL, 4, {"kill", "gti"}, NULL, "mpctl: no service 'gti'; did you mean 'git'?\n"},
+    {FAKE_NORMAL, 1, {"kill", "4"}, NULL, "mpctl: no instance '4'\nhint: 'mpctl ps' lists them\n"},
+    {FAKE_NORMAL, 1, {"kill", "rsync"}, NULL, "mpctl: rsync: no instance to signal\nhint: "},
+    {FAKE_NORMAL,
+     1,
+     {"kill", "rsync", "git"},
+     "git: 3 instances",
+     "mpctl: rsync: no instance to signal\nhint: "},
+    {FAKE_NORMAL, 2, {"kill", "1"}, NULL, "mpctl: 1 cannot be the pid of an instance\n"},
+    {FAKE_NORMAL, 2, {"kill"}, NULL, "mpctl: 'kill' needs NAME, PID or --source PREFIX\n"},
+    {FAKE_NORMAL, 2, {"kill", "git", "--source", "::/0"}, NULL, "mpctl: 'kill' takes either"},
+    {FAKE_NORMAL, 2, {"kill", "-s", "SIGHPU", "git"}, NULL, "no signal 'SIGHPU'; did you mean 'SIGHUP'?\n"},
+    {FAKE_NORMAL, 2, {"kill", "-s", "USR", "git"}, NULL, "no signal 'USR'; did you mean 'USR1'?\n"},
+    {FAKE_NORMAL, 2, {"kill", "-s", "x\033", "git"}, NULL, "mpctl: no signal 'x\\x1b'\nhint: "},
+    {FAKE_NORMAL,
+     0,
+     {"set", "git", "limits.instances=80"},
+     "  ~ git  limits.instances 50 → 80\nin force until the next reload; to keep it, write it into "
+     "/etc/mpinetd/services.d/git.yaml and run 'mpctl reload'\n",
+     NULL},
+    {FAKE_NORMAL, 0, {"--json", "set", "git", "instances=80"}, "{\"changes\":[{\"service\":\"git\"", NULL},
+    {FAKE_NORMAL, 2, {"set", "git", "80"}, NULL, "mpctl: 'set' takes KEY=VALUE, not '80'\nhint: "},
+    {FAKE_NORMAL, 2, {"set", "git", "=80"}, NULL, "mpctl: 'set' takes KEY=VALUE, not '=80'\n"},
+    {FAKE_NORMAL, 2, {"set", "git", "rate=1/s", "rate=2/s"}, NULL, "mpctl: 'rate' is given twice\n"},
+    {FAKE_NORMAL, 2, {"set", "gi*", "rate=1/s"}, NULL, "mpctl: 'set' changes one service at a time\n"},
+    {FAKE_NORMAL, 2, {"set", "git"}, NULL, "mpctl: 'set' needs NAME KEY=VALUE..."},
+    {FAKE_NORMAL, 4, {"set", "gti", "rate=1/s"}, NULL, "did you mean 'git'?"},
+    {FAKE_NORMAL,
+     0,
+     {"metrics"},
+     "# TYPE mpinetd_config_generation gauge\nmpinetd_config_generation 7\n",
+     NULL},
+    {FAKE_NORMAL, 0, {"--json", "metrics"}, "{\"metrics\":\"# TYPE mpinetd_config_generation gauge\\n", NULL},
     {FAKE_NORMAL,
      0,
      {"reload"},
@@ -207,7 +272,6 @@ static const Case cases[] = {
      NULL,
      "mpctl: unknown verb 'stauts'; did you mean 'status'?\nhint: try 'mpctl --help'\n"},
     {FAKE_NORMAL, 2, {"top"}, NULL, "mpctl: 'top' is not in this version\n"},
-    {FAKE_NORMAL, 2, {"kill", "-s", "TERM", "echo"}, NULL, "mpctl: 'kill' is not in this version\n"},
     {FAKE_NORMAL, 2, {"--nope"}, NULL, "mpctl: unknown option '--nope'"},
     {FAKE_NORMAL,
      6,
@@ -222,6 +286,8 @@ static const Case cases[] = {
      "mpctl: reload needs the right to manage mpinetd\nhint: run it as root, or add "
      "your user or group to control.manage\n"},
     {FAKE_DENIED, 5, {"stop", "echo"}, NULL, "mpctl: stop needs the right"},
+    {FAKE_DENIED, 5, {"kill", "git", "echo"}, NULL, "mpctl: kill needs the right"},
+    {FAKE_DENIED, 5, {"set", "git", "rate=1/s"}, NULL, "mpctl: set needs the right"},
     {FAKE_DENIED, 5, {"shutdown"}, NULL, "mpctl: shutdown needs the right"},
     {FAKE_DENIED, 0, {"reload", "--dry-run"}, "would change", NULL},
     {FAKE_DENIED,
@@ -242,6 +308,11 @@ static const Case cases[] = {
      {"--json", "reload", "--dry-run"},
      "{\"ok\":false,\"generation\":7,\"diagnostics\":[{",
      "mpctl: "},
+    {FAKE_INVALID,
+     1,
+     {"set", "git", "instance=1"},
+     NULL,
+     "mpctl: unknown key 'instance' in limits\nhint: did you mean 'instances'?\n"},
     {FAKE_FAILED, 1, {"start", "echo"}, NULL, "mpctl: start echo: bind: Address already in use\n"},
     {FAKE_HANGUP, 6, {"ping"}, NULL, "mpctl: mpinetd closed the connection without an answer\n"},
     {FAKE_SILENT, 6, {"ping", "--timeout", "50ms"}, NULL, "mpctl: mpinetd does not answer in time\n"},
@@ -250,7 +321,7 @@ static const Case cases[] = {
      1,
      {"stop", "echo", "--timeout", "50ms"},
      NULL,
-     "mpctl: not done in time; mpinetd goes on with it\n"},
+     "echo: 3 running\nmpctl: not done in time (echo: 3 running); mpinetd goes on with it\nhint: "},
     {FAKE_SLOW, 0, {"stop", "echo", "--no-wait"}, "echo: stopping\n", NULL},
 };
 
@@ -362,6 +433,17 @@ static void test_shutdown(void **state) {
     result_done(&r);
 }
 
+static void test_interrupt(void **state) {
+    World *w = *state;
+    start_fake(w, FAKE_SLOW);
+    w->interrupt = true;
+    Result r = RUN(w, "drain", "echo");
+    assert_int_equal(r.status, 130);
+    assert_string_equal(r.out.s, "");
+    assert_string_equal(r.err.s, "echo: 3 running\nmpctl: interrupted; mpinetd goes on with it\n");
+    result_done(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cases, set_up, tear_down),
@@ -369,6 +451,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_widths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shutdown, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_interrupt, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

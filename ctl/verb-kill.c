@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* mpctl kill: a signal to the instances of a service, to one by its pid, or to those of a source. */
+#include <signal.h>
+#include <string.h>
+
+#include "conf/suggest.h"
+#include "conf/value.h"
+#include "ctl/fields.h"
+#include "ctl/names.h"
+#include "ctl/verbs.h"
+
+/* Only words of digits are pids; 0 when @word is none that can be one. */
+static bool is_number(const char *word) {
+    return *word && word[strspn(word, "0123456789")] == '\0';
+}
+
+static int fail_signal(Ctl *c, const char *word) {
+    CLEANUP_TEXT Text names = {0}, shown = {0}, best = {0};
+    Suggestion s = {.word = word};
+    bool prefixed = strncasecmp(word, "SIG", 3) == 0;
+    text_add_escaped(&shown, word, strlen(word));
+    for (int i = 1; i <= SIGRTMAX; i++) {
+        text_reset(&names);
+        value_signal_format(i, &names);
+        const char *name = names.s ? names.s + (prefixed ? 0 : 3) : "";
+        size_t before = s.best ? s.distance : SIZE_MAX;
+        suggestion_offer(&s, name);
+        if (s.best && s.distance < before) {
+            text_reset(&best);
+            text_add(&best, name);
+        }
+        s.best = s.best ? best.s : NULL;
+    }
+    if (s.best)
+        return ctl_fail(c, CTL_USAGE, NULL, "no signal '%s'; did you mean '%s'?", shown.s ? shown.s : "",
+                        best.s);
+    return ctl_fail(c, CTL_USAGE, "a name like HUP or SIGHUP, or a number: 'kill -l' lists them",
+                    "no signal '%s'", shown.s ? shown.s : "");
+}
+
+static int decode_signal(Ctl *c, int *ret) {
+    const char *word = c->options.values[OPTION_SIGNAL];
+    *ret = SIGTERM;
+    return word && value_signal(word, ret, NULL) < 0 ? fail_signal(c, word) : CTL_DONE;
+}
+
+/* "git: 3 instances signalled by SIGTERM"; for a pid or a source @what stands before, and whose they are
+ * behind. */
+static void show_signalled(Ctl *c, const json_t *reply, const char *what, int signal, bool named) {
+    const json_t *services = json_object_get(reply, "services");
+    uint64_t n = field_count(reply, "signaled");
+    text_add_escaped(&c->out, what, strlen(what));
+    text_addf(&c->out, ": %llu instance%s", (unsigned long long)n, n == 1 ? "" : "s");
+    for (size_t i = 0; !named && i < json_array_size(services); i++) {
+        const char *name = json_string_value(json_array_get(services, i));
+        text_add(&c->out, i == 0 ? " of " : ", ");
+        text_add_escaped(&c->out, name ? name : "", name ? strlen(name) : 0);
+    }
+    text_add(&c->out, " signalled by ");
+    value_signal_format(signal, &c->out);
+    text_addc(&c->out, '\n');
+}
+
+static bool holds(const json_t *array, const json_t *value) {
+    for (size_t i = 0; i < json_array_size(array); i++)
+        if (json_equal(json_array_get(array, i), value))
+            return true;
+    return false;
+}
+
+/* Adds what @reply says to the one document for all. */
+static void add_to_document(json_t *document, const json_t *reply) {
+    json_t *services = json_object_get(document, "services");
+    const json_t *more = json_object_get(reply, "services");
+    for (size_t i = 0; i < json_array_size(more); i++)
+        if (!holds(services, json_array_get(more, i)))
+            (void)json_array_append(services, json_array_get(more, i));
+    int64_t n = field_number(document, "signaled") + field_number(reply, "signaled");
+    (void)json_object_set_new(document, "signaled", json_integer(n));
+}
+
+/* One target; @parameters are taken over. */
+static int signal_target(Ctl *c, json_t *parameters, const char *what, int signal, json_t *document) {
+    CLEANUP_TEXT Text name = {0};
+    json_t *reply = NULL;
+    value_signal_format(signal, &name);
+    bool named = field_given(parameters, "service") && !strpbrk(what, "*?[");
+    (void)json_object_set_new(parameters, "signal", json_string(name.s));
+    int status = ctl_call(c, METHOD_SIGNAL, parameters, &reply);
+    if (status != 0)
+        return status;
+    bool none = field_count(reply, "signaled") == 0;
+    if (ctl_wants_json(c))
+        add_to_document(document, reply);
+    else if (!none)
+        show_signalled(c, reply, what, signal, named);
+    json_decref(reply);
+    if (!none)
+        return CTL_DONE;
+    CLEANUP_TEXT Text shown = {0};
+    text_add_escaped(&shown, what, strlen(what));
+    return ctl_fail(c, CTL_FAILED, "'mpctl ps' lists the instances", "%s: no instance to signal",
+                    shown.s ? shown.s : "");
+}
+
+/* @word is a service, a glob, or a pid. */
+static int signal_word(Ctl *c, const char *word, int signal, json_t *document) {
+    if (!is_number(word))
+        return signal_target(c, json_pack("{s:s}", "service", word), word, signal, document);
+    uint64_t pid;
+    if (value_unsigned(word, 2, INT32_MAX, &pid, NULL) < 0)
+        return ctl_fail(c, CTL_USAGE, "'mpctl ps' lists the pids of instances",
+                        "%s cannot be the pid of an instance", word);
+    return signal_target(c, json_pack("{s:I}", "pid", (json_int_t)pid), word, signal, document);
+}
+
+/* Names that no service has: said before anything is done. */
+static int check_names(Ctl *c, char *const *args) {
+    char **names = (char **)calloc(strv_length(args) + 1, sizeof(char *));
+    size_t n = 0;
+    json_t *status = NULL;
+    int result = CTL_DONE;
+    for (; names && *args; args++)
+        if (!is_number(*args))
+            names[n++] = *args;
+    if (!names)
+        return ctl_fail(c, CTL_FAILED, NULL, "out of memory");
+    if (n > 0)
+        result = names_status(c, names, &status);
+    json_decref(status);
+    free((void *)names);
+    return result;
+}
+
+static int check_usage(Ctl *c, char *const *args, int *ret_signal) {
+    bool source = options_has(&c->options, OPTION(SOURCE));
+    int status = decode_signal(c, ret_signal);
+    if (status != 0)
+        return status;
+    if (!*args && !source)
+        return ctl_fail(c, CTL_USAGE, "try 'mpctl kill --help'", "'kill' needs NAME, PID or --source PREFIX");
+    if (*args && source)
+        return ctl_fail(c, CTL_USAGE, "without a name, --source goes over all services",
+                        "'kill' takes either NAME or PID, or --source");
+    return CTL_DONE;
+}
+
+int verb_kill(Ctl *c, char *const *args) {
+    const char *source = c->options.values[OPTION_SOURCE];
+    int signal;
+    int status = check_usage(c, args, &signal);
+    if (status == 0)
+        status = check_names(c, args);
+    if (status != 0)
+        return status;
+    json_t *document = json_pack("{s:[], s:i}", "services", "signaled", 0);
+    if (source)
+        status = signal_target(c, json_pack("{s:s}", "source", source), source, signal, document);
+    /* What goes wrong with one says so, and the others are signalled all the same. */
+    for (; *args; args++) {
+        int one = signal_word(c, *args, signal, document);
+        status = status != 0 ? status : one;
+        if (one == CTL_NOT_ALLOWED || one == CTL_NO_DAEMON)
+            break;
+    }
+    if (ctl_wants_json(c) && (status == 0 || json_integer_value(json_object_get(document, "signaled")) > 0))
+        ctl_add_json(c, document);
+    json_decref(document);
+    return status;
+}
