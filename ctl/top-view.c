@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/top-view.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "conf/value.h"
+#include "ctl/fields.h"
+#include "ctl/top-keys.h"
+#include "ctl/top-table.h"
+
+/* From so many lines on there is room for each thing. */
+#define HEIGHT_FOR_RATES 5
+#define HEIGHT_FOR_KEYS 8
+#define HEIGHT_FOR_NOTICE 10
+#define HEIGHT_FOR_INSTANCES 14
+/* Below these, nothing that is shown would help. */
+#define HEIGHT_MIN 3
+#define WIDTH_MIN 12
+
+void top_screen_done(TopScreen *s) {
+    for (size_t i = 0; i < s->height; i++)
+        text_done(&s->lines[i].text);
+    free(s->lines);
+    *s = (TopScreen){0};
+}
+
+static int screen_begin(TopScreen *s, size_t height) {
+    top_screen_done(s);
+    s->lines = (TopLine *)calloc(height + 1, sizeof(*s->lines));
+    if (!s->lines)
+        return -ENOMEM;
+    s->height = height;
+    return 0;
+}
+
+/* The next line; past the last one, a line that nobody sees. */
+static TopLine *screen_line(TopScreen *s) {
+    TopLine *line = &s->lines[s->n_lines < s->height ? s->n_lines : s->height - 1];
+    if (s->n_lines < s->height)
+        s->n_lines++;
+    else
+        text_reset(&line->text);
+    line->selected = false;
+    return line;
+}
+
+/* A line of things of which those are left out that do not fit. */
+typedef struct Parts {
+    const Style *style;
+    Text *out;
+    size_t used;
+} Parts;
+
+static bool parts_add(Parts *p, const char *separator, Color color, const char *s) {
+    size_t gap = p->used > 0 ? strlen(separator) : 0, columns = utf8_columns(s);
+    if (p->used == 0 && columns > p->style->width) {
+        CLEANUP_TEXT Text cut = {0};
+        style_add_cut(p->style, &cut, s, p->style->width);
+        style_add(p->style, p->out, color, cut.s ? cut.s : "");
+        p->used = p->style->width;
+        return true;
+    }
+    if (p->used + gap + columns > p->style->width)
+        return false;
+    text_add(p->out, gap > 0 ? separator : "");
+    style_add(p->style, p->out, color, s);
+    p->used += gap + columns;
+    return true;
+}
+
+static bool parts_addf(Parts *p, const char *separator, Color color, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static bool parts_addf(Parts *p, const char *separator, Color color, const char *format, ...) {
+    char s[256];
+    va_list ap;
+    va_start(ap, format);
+    (void)vsnprintf(s, sizeof(s), format, ap);
+    va_end(ap);
+    return parts_add(p, separator, color, s);
+}
+
+/* The header. */
+
+static size_t count_failed(const TopModel *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_services; i++)
+        n += streq(m->services[i].state, "failed");
+    return n;
+}
+
+static void add_daemon(const TopModel *m, const TopLook *look, const Style *style, Text *out) {
+    const json_t *daemon = json_object_get(m->status, "daemon");
+    Parts p = {style, out, 0};
+    CLEANUP_TEXT Text version = {0};
+    CLEANUP_TEXT Text state = {0};
+    CLEANUP_TEXT Text up = {0};
+    CLEANUP_TEXT Text delay = {0};
+    text_add(&version, "mpinetd ");
+    field_show(&version, daemon, "version");
+    (void)parts_add(&p, "  ", COLOR_BOLD, version.s ? version.s : "");
+    field_show(&state, daemon, "state");
+    if (state.s && !streq(state.s, "running"))
+        (void)parts_add(&p, "  ", COLOR_YELLOW, state.s);
+    (void)parts_addf(&p, "  ", COLOR_NONE, "pid %lld", (long long)field_number(daemon, "pid"));
+    text_add(&up, "up ");
+    format_age(&up, field_count(daemon, "uptime_usec"));
+    (void)parts_add(&p, "  ", COLOR_NONE, up.s ? up.s : "");
+    (void)parts_addf(&p, "  ", COLOR_NONE, "generation %llu",
+                     (unsigned long long)field_count(daemon, "generation"));
+    (void)parts_addf(&p, "  ", COLOR_NONE, "%zu service%s", m->n_services, m->n_services == 1 ? "" : "s");
+    size_t failed = count_failed(m);
+    if (failed > 0)
+        (void)parts_addf(&p, ", ", COLOR_RED, "%zu failed", failed);
+    text_add(&delay, "every ");
+    value_duration_format(look->delay_usec, &delay);
+    (void)parts_add(&p, "  ", COLOR_GREY, delay.s ? delay.s : "");
+}
+
+static bool add_rate_part(Parts *p, const char *separator, Color color, const TopModel *m, const char *what,
+                          double rate) {
+    CLEANUP_TEXT Text s = {0};
+    text_addf(&s, "%s ", what);
+    if (m->rated)
+        top_add_rate(&s, rate);
+    else
+        text_add(&s, p->style->utf8 ? "–" : "-");
+    return parts_add(p, separator, color, s.s ? s.s : "");
+}
+
+static void add_rates(const TopModel *m, const Style *style, Text *out) {
+    const TopRates *t = &m->total;
+    Parts p = {style, out, 0};
+    (void)parts_add(&p, "  ", COLOR_NONE, style->width < TABLE_NARROW ? "a second:" : "per second:");
+    (void)add_rate_part(&p, " ", COLOR_NONE, m, "accept", t->accepted);
+    (void)add_rate_part(&p, "  ", t->refused > 0 ? COLOR_YELLOW : COLOR_NONE, m, "refuse", t->refused);
+    (void)add_rate_part(&p, "  ", COLOR_NONE, m, "spawn", t->spawned);
+    (void)add_rate_part(&p, "  ", COLOR_NONE, m, "exit", t->exited);
+    /* The reasons, the most frequent first. */
+    bool done[_REFUSE_REASON_MAX] = {0};
+    for (size_t n = 0; n < _REFUSE_REASON_MAX; n++) {
+        size_t most = _REFUSE_REASON_MAX;
+        for (size_t i = 0; i < _REFUSE_REASON_MAX; i++)
+            if (!done[i] && t->refused_by[i] > 0 &&
+                (most == _REFUSE_REASON_MAX || t->refused_by[i] > t->refused_by[most]))
+                most = i;
+        if (most == _REFUSE_REASON_MAX)
+            return;
+        done[most] = true;
+        if (!add_rate_part(&p, n == 0 ? "  refused by " : ", ", COLOR_YELLOW, m,
+                           refuse_reason_to_string((RefuseReason)most), t->refused_by[most]))
+            return;
+    }
+}
+
+static void add_notice(const TopModel *m, const TopLook *look, const Style *style, size_t rows, Text *out) {
+    const json_t *reload = json_object_get(json_object_get(m->status, "daemon"), "last_reload");
+    Parts p = {style, out, 0};
+    if (look->notice)
+        (void)parts_add(&p, "", look->notice_bad ? COLOR_RED : COLOR_BOLD, look->notice);
+    if (look->paused)
+        (void)parts_add(&p, "; ", COLOR_YELLOW, "paused (space goes on)");
+    if (m->filter.len > 0) {
+        CLEANUP_TEXT Text s = {0};
+        text_add(&s, m->by_peer ? "peers with '" : "filter '");
+        text_add_escaped(&s, m->filter.s, m->filter.len);
+        text_add(&s, "' (Esc: all)");
+        (void)parts_add(&p, "; ", COLOR_YELLOW, s.s ? s.s : "");
+    }
+    if (m->only_failed)
+        (void)parts_add(&p, "; ", COLOR_YELLOW, "only failed (f: all)");
+    if (json_is_false(json_object_get(reload, "ok")))
+        (void)parts_add(&p, "; ", COLOR_RED, "the last reload failed ('mpctl reload' says why)");
+    if (m->n_shown > rows && rows > 0)
+        (void)parts_addf(&p, "; ", COLOR_GREY, "rows %zu to %zu of %zu", look->first_service + 1,
+                         look->first_service + rows, m->n_shown);
+}
+
+static bool has_notice(const TopModel *m, const TopLook *look) {
+    return look->notice || look->paused || m->filter.len > 0 || m->only_failed;
+}
+
+/* The bottom. */
+
+static void add_keys(const TopModel *m, const Style *style, Text *out) {
+    Parts p = {style, out, 0};
+    for (TopAction a = 0; a < _TOP_ACTION_MAX; a++) {
+        const TopKeyRow *row = top_key_row(a);
+        if (row->hint && a == TOP_SORT)
+            (void)parts_addf(&p, "  ", COLOR_GREY, "%s %s (by %s)", row->label, row->hint,
+                             top_column_to_string(m->sort));
+        else if (row->hint)
+            (void)parts_addf(&p, "  ", COLOR_GREY, "%s %s", row->label, row->hint);
+    }
+}
+
+/* The lists. */
+
+/* The first row that is shown, so that @row is, and the window is full if it can be. */
+static size_t scroll(size_t first, size_t row, size_t visible, size_t n) {
+    if (row < first)
+        first = row;
+    if (visible > 0 && row >= first + visible)
+        first = row + 1 - visible;
+    if (n <= visible)
+        return 0;
+    return first + visible > n ? n - visible : first;
+}
+
+/* One line of a table's text, cut where the columns that always stay are too wide. */
+static void add_table_line(const Style *style, TopScreen *screen, const char *s, size_t n, bool selected) {
+    TopLine *line = screen_line(screen);
+    const char *text;
+    size_t len, taken, used = 0;
+    Color color;
+    line->selected = selected;
+    while (n > 0 && (taken = style_next_run(s, n, &text, &len, &color)) > 0) {
+        CLEANUP_TEXT Text run = {0};
+        CLEANUP_TEXT Text cut = {0};
+        text_add_n(&run, text, len);
+        size_t columns = run.s ? utf8_columns(run.s) : 0;
+        if (used + columns > style->width) {
+            style_add_cut(style, &cut, run.s ? run.s : "", style->width - used);
+            if (cut.s && utf8_columns(cut.s) <= style->width - used)
+                style_add(style, &line->text, color, cut.s);
+            return;
+        }
+        style_add(style, &line->text, color, run.s ? run.s : "");
+        used += columns;
+        s += taken;
+        n -= taken;
+    }
+}
+
+/* The title and @visible rows of a table from @first on. */
+static void add_table(const Style *style, TopScreen *screen, const Text *table, size_t first, size_t visible,
+                      size_t selected) {
+    const char *s = table->s ? table->s : "", *end;
+    for (size_t i = 0; (end = strchr(s, '\n')); i++, s = end + 1)
+        if (i == 0 || (i - 1 >= first && i - 1 < first + visible))
+            add_table_line(style, screen, s, (size_t)(end - s), i > 0 && i - 1 == selected);
+}
+
+static void add_no_service(const TopModel *m, const Style *style, TopScreen *screen) {
+    Parts p = {style, &screen_line(screen)->text, 0};
+    if (m->n_services == 0)
+        (void)parts_add(&p, "", COLOR_NONE, "no services yet: add one to the config, then: mpctl reload");
+    else if (m->filter.len > 0)
+        (void)parts_add(&p, "", COLOR_NONE, "no service or peer matches");
+    else
+        (void)parts_add(&p, "", COLOR_NONE, "no service is failed");
+}
+
+static void add_services(const TopModel *m, TopLook *look, const Style *style, size_t visible,
+                         TopScreen *screen) {
+    CLEANUP_TEXT Text text = {0};
+    if (m->n_shown == 0) {
+        add_no_service(m, style, screen);
+        return;
+    }
+    top_services_format(m, style, &text);
+    size_t selected = look->focus_instances ? SIZE_MAX : m->selected_row;
+    add_table(style, screen, &text, look->first_service, visible, selected);
+}
+
+static void add_instances(const TopModel *m, TopLook *look, const Style *style, size_t height,
+                          TopScreen *screen) {
+    CLEANUP_TEXT Text title = {0};
+    CLEANUP_TEXT Text text = {0};
+    size_t n = m->n_shown_instances, visible = height > 2 ? height - 2 : 0;
+    look->first_instance = scroll(look->first_instance, m->selected_instance_row, visible, n);
+    const TopService *service = top_model_selected(m);
+    text_add_escaped(&title, service->name, strlen(service->name));
+    if (service->active == 0 && n == 0)
+        text_add(&title, ": no instances");
+    else if (n > visible && visible > 0)
+        text_addf(&title, ": instances %zu to %zu of %zu", look->first_instance + 1,
+                  look->first_instance + visible, n);
+    else
+        text_addf(&title, ": %zu instance%s", n, n == 1 ? "" : "s");
+    Parts p = {style, &screen_line(screen)->text, 0};
+    (void)parts_add(&p, "", COLOR_BOLD, title.s ? title.s : "");
+    if (n == 0 || visible == 0)
+        return;
+    size_t last = look->first_instance + visible;
+    top_instances_format(m, look->first_instance, last < n ? last : n, style, &text);
+    add_table(style, screen, &text, 0, visible,
+              look->focus_instances ? m->selected_instance_row - look->first_instance : SIZE_MAX);
+}
+
+/* How many of @room lines the instances get, a blank line before them included; 0: none. */
+static size_t room_for_instances(const TopModel *m, const TopLook *look, size_t height, size_t room) {
+    if (!look->instances || height < HEIGHT_FOR_INSTANCES || m->n_shown == 0)
+        return 0;
+    size_t want = 2 + (m->n_shown_instances > 0 ? 1 + m->n_shown_instances : 0), services = 1 + m->n_shown;
+    size_t least = look->focus_instances ? room / 2 : room / 3;
+    if (services + want <= room)
+        return want;
+    size_t left = room > services ? room - services : 0;
+    size_t get = left > least ? left : least;
+    return want < get ? want : get;
+}
+
+static void view_lists(const TopModel *m, TopLook *look, const Style *style, size_t height,
+                       TopScreen *screen) {
+    bool keys = look->prompt || height >= HEIGHT_FOR_KEYS;
+    bool notice = height >= HEIGHT_FOR_NOTICE || has_notice(m, look);
+    size_t rows = height - (height >= HEIGHT_FOR_RATES ? 2 : 1) - notice - keys;
+    size_t instances = room_for_instances(m, look, height, rows), services = rows - instances;
+    size_t visible = services > 1 ? services - 1 : 0;
+    look->first_service = scroll(look->first_service, m->selected_row, visible, m->n_shown);
+    look->page = look->focus_instances && instances > 3 ? instances - 3 : visible;
+    add_daemon(m, look, style, &screen_line(screen)->text);
+    if (height >= HEIGHT_FOR_RATES)
+        add_rates(m, style, &screen_line(screen)->text);
+    if (notice)
+        add_notice(m, look, style, visible, &screen_line(screen)->text);
+    size_t start = screen->n_lines;
+    add_services(m, look, style, visible, screen);
+    if (instances > 0) {
+        /* Below the services, where they take less than they could. */
+        (void)screen_line(screen);
+        add_instances(m, look, style, instances - 1, screen);
+    }
+    while (screen->n_lines < start + rows)
+        (void)screen_line(screen);
+    if (look->prompt) {
+        Parts p = {style, &screen_line(screen)->text, 0};
+        (void)parts_add(&p, "", COLOR_BOLD, look->prompt);
+    } else if (keys) {
+        add_keys(m, style, &screen_line(screen)->text);
+    }
+}
+
+static void view_help(const Style *style, size_t height, TopScreen *screen) {
+    size_t rows = height > 2 ? height - 2 : 1, blocks = (_TOP_ACTION_MAX + rows - 1) / rows,
+           width = style->width / blocks;
+    Parts title = {style, &screen_line(screen)->text, 0};
+    (void)parts_add(&title, "", COLOR_BOLD, "mpctl top: keys");
+    for (size_t row = 0; row < rows; row++) {
+        Text *out = &screen_line(screen)->text;
+        for (size_t i = row, used = 0; i < _TOP_ACTION_MAX; i += rows, used += width) {
+            const TopKeyRow *key = top_key_row((TopAction)i);
+            CLEANUP_TEXT Text item = {0};
+            text_addf(&item, "%-8s %s", key->label, key->help);
+            size_t columns = utf8_columns(out->s ? out->s : "");
+            for (; columns < used; columns++)
+                text_addc(out, ' ');
+            style_add_cut(style, out, item.s ? item.s : "", width > 1 ? width - 1 : 1);
+        }
+    }
+    Parts bottom = {style, &screen_line(screen)->text, 0};
+    (void)parts_add(&bottom, "", COLOR_GREY, "any key: back");
+}
+
+int top_view(const TopModel *m, TopLook *look, const Style *style, size_t height, TopScreen *screen) {
+    int r = height == 0 ? 0 : screen_begin(screen, height);
+    if (r < 0 || height == 0)
+        return r;
+    if (height < HEIGHT_MIN || style->width < WIDTH_MIN) {
+        Parts p = {style, &screen_line(screen)->text, 0};
+        (void)parts_add(&p, "", COLOR_NONE, "too small");
+    } else if (look->help) {
+        view_help(style, height, screen);
+    } else {
+        view_lists(m, look, style, height, screen);
+    }
+    return 0;
+}
