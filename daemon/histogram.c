@@ -50,7 +50,7 @@ static uint64_t representative(size_t bucket) {
     if (bucket == HISTOGRAM_BOUNDS)
         return bounds[HISTOGRAM_BOUNDS - 1];
     double low = (double)bounds[bucket - 1], high = (double)bounds[bucket];
-    return (uint64_t)(2 * low * high / (low + high));
+    return (uint64_t)(2 * low * high / (low + high) + 0.5);
 }
 
 uint64_t histogram_quantile(const Histogram *h, unsigned permille) {
