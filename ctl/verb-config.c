@@ -8,6 +8,7 @@
 #include "conf/load.h"
 #include "ctl/diagnostics.h"
 #include "ctl/fields.h"
+#include "ctl/proto/reply-schema.h"
 #include "ctl/verbs.h"
 
 static void show_reload(Ctl *c, const json_t *parameters, bool dry_run) {
@@ -110,7 +111,33 @@ int verb_explain(Ctl *c, char *const *args) {
     return ctl_fail(c, CTL_FAILED, "'mpctl explain' lists all keys", "%s", text.s ? text.s : "no such key");
 }
 
+#define DOCUMENTS_MAX 64
+
+/* Of what each verb prints with --json. */
+static int format_replies(Text *out) {
+    ReplyDocument documents[DOCUMENTS_MAX];
+    const Verb *verb;
+    size_t n = 0;
+    for (size_t i = 0; n < DOCUMENTS_MAX && (verb = verb_get(i)); i++)
+        if (verb->run && (verb->prints || verb->prints_each || verb->prints_fields))
+            documents[n++] = (ReplyDocument){
+                .verb = verb->name,
+                .doc = verb->summary,
+                .method = verb->prints,
+                .type = verb->prints_each,
+                .fields = verb->prints_fields,
+            };
+    return reply_schema_format(documents, n, out);
+}
+
 int verb_schema(Ctl *c, char *const *args) {
-    (void)args;
-    return json_schema_format(&c->out) < 0 ? ctl_fail(c, CTL_FAILED, NULL, "out of memory") : CTL_DONE;
+    const char *which = *args ? *args : "config";
+    int r;
+    if (streq(which, "config"))
+        r = json_schema_format(&c->out);
+    else if (streq(which, "replies"))
+        r = format_replies(&c->out);
+    else
+        return ctl_fail(c, CTL_USAGE, NULL, "there is a schema of 'config' and one of 'replies'");
+    return r < 0 ? ctl_fail(c, CTL_FAILED, NULL, "out of memory") : CTL_DONE;
 }

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/verbs.h"
 
+static const ApiField version_document[] = {
+    {"mpctl", "string", "its version", 0},
+    {"mpinetd", "?" INTERFACE_CONTROL ".Ping", "null when no daemon answers", 0},
+    {NULL, NULL, NULL, 0},
+};
+
 /* In the order of the help. */
 static const Verb verbs[] = {
     {
@@ -352,6 +358,7 @@ static const Verb verbs[] = {
         .group = GROUP_DAEMON,
         .run = verb_version,
         .max_args = 0,
+        .prints_fields = version_document,
     },
     {.name = "upgrade",
      .summary = "run the new binary in place, losing no connection",
