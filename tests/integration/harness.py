@@ -9,6 +9,7 @@ import contextlib
 import errno
 import functools
 import json
+import multiprocessing
 import os
 import pwd
 import random
@@ -580,6 +581,48 @@ def has_ipv6():
         return True
     except OSError:
         return False
+
+
+def _as_user(uid, gid, groups, function, arguments, out):
+    try:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        out.send((True, function(*arguments)))
+    except BaseException as error:  # pylint: disable=broad-except
+        out.send((False, repr(error)))
+
+
+class User:
+    """Somebody else, as whom functions are run, each in a process of its own: needs root."""
+
+    def __init__(self, uid, gid=None, groups=()):
+        self.uid, self.gid, self.groups = uid, uid if gid is None else gid, list(groups)
+
+    def __repr__(self):
+        return f"uid {self.uid} gid {self.gid} groups {self.groups}"
+
+    def start(self, function, *arguments):
+        """(process, pipe): the pipe gives (True, result) or (False, text of what was raised)."""
+        context = multiprocessing.get_context("fork")
+        pipe, other = context.Pipe(duplex=False)
+        process = context.Process(target=_as_user, daemon=True,
+                                  args=(self.uid, self.gid, self.groups, function, arguments, other))
+        process.start()
+        other.close()
+        return process, pipe
+
+    def run(self, function, *arguments, timeout=60):
+        process, pipe = self.start(function, *arguments)
+        with pipe:
+            if not pipe.poll(timeout):
+                process.kill()
+                raise AssertionError(f"{self}: {function.__name__} did not end")
+            done, result = pipe.recv()
+        process.join(PATIENCE)
+        if not done:
+            raise AssertionError(f"{self}: {function.__name__}: {result}")
+        return result
 
 
 def program(name):
