@@ -52,6 +52,24 @@ void event_line(const Style *s, const json_t *event, Text *out) {
     text_addc(out, '\n');
 }
 
+void event_line_log(const Style *s, const json_t *event, Text *out) {
+    ApiEvent e = decode(event);
+    CLEANUP_TEXT Text what = {0};
+    Color color = level_color(field_text(event, "level"));
+    bool is_stderr = streq(e.event, "stderr");
+    format_time(s, out, field_count(event, "time_usec"));
+    text_addc(out, ' ');
+    if (field_given(event, "pid"))
+        text_addf(out, "[%lld] ", (long long)field_number(event, "pid"));
+    if (!is_stderr && field_given(event, "peer")) {
+        field_show(&what, event, "peer");
+        text_addc(&what, ' ');
+    }
+    api_event_what(&what, &e);
+    style_add(s, out, !is_stderr && color == COLOR_NONE ? COLOR_GREY : color, what.s ? what.s : "");
+    text_addc(out, '\n');
+}
+
 static void add_word(Text *out, const json_t *event, const char *key) {
     text_addc(out, '\t');
     if (*field_text(event, key))

@@ -1,66 +1,71 @@
 /* SPDX-License-Identifier: MIT */
-/* mpctl events: what happened, and goes on to happen. */
+/* mpctl events, logs: what happened, and goes on to happen. */
+#include <string.h>
+
 #include "ctl/event-line.h"
+#include "ctl/event-stream.h"
 #include "ctl/fields.h"
 #include "ctl/names.h"
 #include "ctl/verbs.h"
-#include "daemon/base/clock.h"
 
+/* How many of the past are shown unless -n says more. */
 #define EVENTS_DEFAULT 20
-#define ANSWER_TIMEOUT_USEC (30 * USEC_PER_SEC)
+#define LOGS_DEFAULT 50
 
-/* Shows those of @events whose service matches @pattern (NULL: all). */
-static void show(Ctl *c, const json_t *events, char *const *pattern) {
-    for (size_t i = 0; i < json_array_size(events); i++) {
-        const json_t *event = json_array_get(events, i);
-        if (!names_match(pattern, field_text(event, "service")))
-            continue;
-        if (c->options.format == OUTPUT_JSON)
-            ctl_add_json(c, event);
-        else if (c->options.format == OUTPUT_PLAIN)
-            event_line_plain(event, &c->out);
-        else
-            event_line(&c->style, event, &c->out);
-    }
-}
-
-static int follow_events(Ctl *c, char *const *pattern, bool follow) {
-    for (;;) {
-        CLEANUP_REPLY Reply reply = {0};
-        int status = ctl_receive(c, METHOD_EVENTS, follow ? USEC_INFINITY : ANSWER_TIMEOUT_USEC, &reply);
-        if (status != 0)
-            return status;
-        c->style.now_usec = clock_realtime_usec();
-        show(c, json_object_get(reply.parameters, "events"), pattern);
-        /* Whoever reads along sees each event when it comes. */
-        status = ctl_flush(c);
-        if (status != 0 || !reply.continues)
-            return status;
-    }
-}
-
-/* The one service that --service names, as a new string; NULL for none, or for a glob. */
-static int name_service(Ctl *c, char *const *pattern, json_t **ret) {
+/* The services that @pattern matches: a list of names, which the caller gives back, or the exit status. */
+static int match_services(Ctl *c, const char *pattern, json_t **ret) {
+    char *const patterns[] = {(char *)pattern, NULL};
     json_t *document = NULL;
-    int status = names_status(c, pattern, &document);
+    int status = names_status(c, patterns, &document);
     const json_t *services = json_object_get(document, "services");
+    json_t *names = json_array();
     for (size_t i = 0; i < json_array_size(services); i++)
-        if (streq(field_text(json_array_get(services, i), "name"), *pattern))
-            *ret = json_string(*pattern);
+        (void)json_array_append(names, json_object_get(json_array_get(services, i), "name"));
     json_decref(document);
+    if (status == 0)
+        *ret = names;
+    else
+        json_decref(names);
     return status;
 }
 
 int verb_events(Ctl *c, char *const *args) {
-    char *pattern[] = {(char *)c->options.values[OPTION_SERVICE], NULL};
-    bool follow = options_has(&c->options, OPTION(FOLLOW));
-    int64_t last = c->options.lines >= 0 ? c->options.lines : EVENTS_DEFAULT;
-    json_t *service = NULL;
+    const char *pattern = c->options.values[OPTION_SERVICE], *kinds = c->options.values[OPTION_KIND];
+    EventStream stream = {.format = event_line};
+    json_t *names = NULL;
     (void)args;
-    int status = *pattern ? name_service(c, pattern, &service) : CTL_DONE;
+    event_stream_take_past(&stream, c, EVENTS_DEFAULT);
+    int status = kinds ? event_stream_take_kinds(&stream, c, kinds) : CTL_DONE;
+    if (status == 0 && pattern)
+        status = match_services(c, pattern, &names);
     if (status != 0)
         return status;
-    json_t *parameters = json_pack("{s:o*, s:I}", "service", service, "last", (json_int_t)last);
-    status = ctl_send(c, METHOD_EVENTS, parameters, follow);
-    return status != 0 ? status : follow_events(c, pattern, follow);
+    /* Of one service the daemon keeps more than it does among those of all. */
+    if (json_array_size(names) == 1)
+        stream.service = json_string_value(json_array_get(names, 0));
+    else
+        stream.pattern = pattern;
+    status = event_stream_show(&stream, c);
+    json_decref(names);
+    return status;
+}
+
+int verb_logs(Ctl *c, char *const *args) {
+    EventStream stream = {.format = event_line_log, .stderr_lines = true};
+    json_t *names = NULL;
+    event_stream_take_past(&stream, c, LOGS_DEFAULT);
+    int status = match_services(c, args[0], &names);
+    if (status != 0)
+        return status;
+    if (json_array_size(names) == 1) {
+        stream.service = json_string_value(json_array_get(names, 0));
+        status = event_stream_show(&stream, c);
+    } else {
+        CLEANUP_TEXT Text shown = {0};
+        text_add_escaped(&shown, args[0], strlen(args[0]));
+        status = ctl_fail(c, CTL_USAGE, "'mpctl events --service' takes a glob",
+                          "'logs' shows one service, and '%s' matches %zu", shown.s, json_array_size(names));
+    }
+    json_decref(names);
+    return status;
 }

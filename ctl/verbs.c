@@ -81,6 +81,7 @@ static const Verb verbs[] = {
             "it, the newest last. The daemon keeps the newest of both; the whole is in its log. With "
             "--json each is an object on a line of its own. With -f it goes on until it is interrupted.",
         .group = GROUP_LOOK,
+        .run = verb_logs,
         .min_args = 1,
         .max_args = 1,
         .options = OPTION(FOLLOW) | OPTION(LINES) | OPTION(SINCE),

@@ -62,10 +62,18 @@ static void answer_instances(const Fake *f, const ApiRequest *r, Text *out) {
     api_encode_instances(out, f->sample.instances + 1, SAMPLE_INSTANCES - 1, false);
 }
 
-/* A stream has one more reply with one event, and ends. */
+/* As the daemon has it: the stderr of services is sent only to who asks for one service. A stream has one
+ * more reply with one event, and ends. */
 static void answer_events(const Fake *f, const ApiRequest *r, Text *out) {
-    size_t n = r->last < 0 || r->last > SAMPLE_EVENTS ? SAMPLE_EVENTS : (size_t)r->last;
-    api_encode_events(out, f->sample.events + SAMPLE_EVENTS - n, n, 0, r->more);
+    ApiEvent chosen[SAMPLE_EVENTS];
+    size_t n = 0;
+    for (size_t i = 0; i < SAMPLE_EVENTS; i++) {
+        const ApiEvent *e = &f->sample.events[i];
+        if (r->service ? streq_null(e->service, r->service) : !streq(e->event, "stderr"))
+            chosen[n++] = *e;
+    }
+    size_t last = r->last < 0 || (size_t)r->last > n ? n : (size_t)r->last;
+    api_encode_events(out, chosen + n - last, last, 0, r->more);
     if (r->more)
         api_encode_events(out, f->sample.events, 1, 37, false);
 }

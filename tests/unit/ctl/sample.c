@@ -152,6 +152,8 @@ static void init_events(Sample *s, uint64_t now) {
     for (size_t i = 0; i < SAMPLE_EVENTS; i++)
         s->events[i] = e;
     ApiEvent *v = s->events;
+    v[0].time_usec = now - DAY;
+    v[1].time_usec = now - DAY + USEC_PER_SEC;
     v[0].event = "reloaded";
     v[0].message = "generation 7";
     v[1].event = "listening";
@@ -179,6 +181,9 @@ static void init_events(Sample *s, uint64_t now) {
     v[6].service = "tftp";
     v[6].step = "exec";
     v[6].error = ENOENT;
+    v[8] = v[2];
+    v[8].event = "stderr";
+    v[8].message = "fatal: the remote end hung up\tunexpectedly";
     v[7].event = "status";
     v[7].service = "web";
     v[7].pid = 29000;

@@ -5,7 +5,7 @@
 
 #define SAMPLE_SERVICES 7
 #define SAMPLE_INSTANCES 3
-#define SAMPLE_EVENTS 8
+#define SAMPLE_EVENTS 9
 
 typedef struct Sample {
     ApiDaemon daemon;

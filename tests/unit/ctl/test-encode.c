@@ -295,6 +295,7 @@ static void test_what(void **state) {
         "refused: per_source",
         "spawn_failed: exec: No such file or directory",
         "evil \\x1b]0;title\\x07\\x0aforged line",
+        "fatal: the remote end hung up\\x09unexpectedly",
     };
     Sample s;
     (void)state;
