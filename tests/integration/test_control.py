@@ -11,8 +11,8 @@ import subprocess
 import time
 import unittest
 
-from harness import (MPCTL, PATIENCE, SERVICES, DaemonTest, Varlink, VarlinkError, need_root, program, sanitizer_environment,
-                     user_of, wait_until)
+from harness import (MPCTL, PATIENCE, SERVICES, DaemonTest, Varlink, VarlinkError, need_root,
+                     sanitizer_environment, user_of, wait_until)
 
 CONTROL = "dev.mpinetd.Control."
 
@@ -386,13 +386,6 @@ class Mpctl(ControlTest):
         self.assertIn("draft-07", schema["$schema"])
         self.assertIn("instances", run("explain", "limits.instances").stdout)
         self.assertNotEqual(run("explain", "no.such.key").returncode, 0)
-
-    @unittest.skipUnless(program("varlinkctl"), "needs varlinkctl")
-    def test_varlinkctl(self):
-        for arguments in (["info", self.d.socket], ["introspect", self.d.socket, "dev.mpinetd.Control"],
-                          ["call", self.d.socket, CONTROL + "Ping", "{}"]):
-            run = subprocess.run(["varlinkctl", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-            self.assertEqual(run.returncode, 0, run.stderr)
 
 
 class Socket(DaemonTest):
