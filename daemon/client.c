@@ -33,6 +33,7 @@ static void fail(Client *c) {
     c->failed = true;
     c->source = sd_event_source_disable_unref(c->source);
     c->deadline = sd_event_source_disable_unref(c->deadline);
+    c->stall = sd_event_source_disable_unref(c->stall);
     if (!c->busy)
         c->handler->gone(c, c->handler->userdata);
 }
@@ -49,7 +50,7 @@ size_t client_unsent(const Client *c) {
 }
 
 bool client_is_waiting(const Client *c) {
-    return c->wait != WAIT_NOTHING || c->following || c->listing;
+    return c->wait != WAIT_NOTHING || c->following || c->stream;
 }
 
 static bool takes_requests(const Client *c) {
@@ -65,6 +66,29 @@ static void watch_request(Client *c) {
     if (!c->deadline &&
         sd_event_add_time_relative(c->loop, &c->deadline, CLOCK_MONOTONIC, CLIENT_REQUEST_TIME_USEC,
                                    USEC_PER_SEC, on_deadline, c) < 0)
+        c->failed = true;
+}
+
+static int on_stall(sd_event_source *s, uint64_t usec, void *userdata) {
+    Client *c = userdata;
+    uint64_t until = c->taken_usec + CLIENT_STALL_TIME_USEC;
+    if (usec >= until || sd_event_source_set_time(s, until) < 0 ||
+        sd_event_source_set_enabled(s, SD_EVENT_ONESHOT) < 0)
+        fail(c);
+    return 0;
+}
+
+/* What waits for it is to be taken in time, bit by bit. */
+static void watch_output(Client *c) {
+    if (client_unsent(c) == 0) {
+        c->stall = sd_event_source_disable_unref(c->stall);
+        return;
+    }
+    if (c->stall)
+        return;
+    c->taken_usec = clock_monotonic_usec();
+    if (sd_event_add_time_relative(c->loop, &c->stall, CLOCK_MONOTONIC, CLIENT_STALL_TIME_USEC, USEC_PER_SEC,
+                                   on_stall, c) < 0)
         c->failed = true;
 }
 
@@ -91,6 +115,8 @@ static bool send_some(Client *c) {
         if (n < 0)
             return errno == EAGAIN;
         c->sent += (size_t)n;
+        if (c->stall)
+            c->taken_usec = clock_monotonic_usec();
     }
     c->sent = 0;
     if (c->out.cap > CLIENT_OUTPUT_PAUSE)
@@ -106,7 +132,7 @@ static void set_events(Client *c) {
     if (takes && !more && !c->ended)
         events |= EPOLLIN;
     /* Room to write comes at once, and with it the turn of the next message that has been read already. */
-    if (client_unsent(c) > 0 || c->listing || more)
+    if (client_unsent(c) > 0 || more)
         events |= EPOLLOUT;
     (void)sd_event_source_set_io_events(c->source, events);
 }
@@ -118,11 +144,16 @@ void client_flush(Client *c) {
         fail(c);
         return;
     }
-    bool slow = c->following && client_unsent(c) > CLIENT_FOLLOW_MAX;
     bool done = c->ended && client_unsent(c) == 0 && !client_is_waiting(c) && !frame_has_next(&c->in);
-    if (slow || done)
+    watch_output(c);
+    if (done || c->failed)
         fail(c);
     else
+        set_events(c);
+}
+
+void client_flush_later(Client *c) {
+    if (!c->failed && !c->busy)
         set_events(c);
 }
 
@@ -165,8 +196,8 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
     if (!c->failed && (revents & EPOLLOUT)) {
         if (!send_some(c))
             c->failed = true;
-        else if (c->listing)
-            c->handler->writable(c, c->handler->userdata);
+        else if (c->stream || c->following)
+            c->handler->room(c, c->handler->userdata);
     }
     if (!c->failed)
         handle_message(c);
@@ -176,8 +207,23 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
 
 void client_go_on(Client *c) {
     /* Within a turn of its own its end does that. */
-    if (!c->failed && !c->busy)
+    if (c->busy)
+        return;
+    if (c->failed)
+        fail(c);
+    else
         client_flush(c);
+}
+
+void client_forget_call(Client *c) {
+    c->wait = WAIT_NOTHING;
+    c->following = false;
+    c->missed = 0;
+    c->stream = stream_free(c->stream);
+    strv_free(c->services);
+    free(c->follow);
+    c->services = NULL;
+    c->follow = NULL;
 }
 
 Text *client_out(Client *c) {
@@ -210,12 +256,10 @@ Client *client_free(Client *c) {
     list_remove(&c->link);
     sd_event_source_disable_unref(c->source);
     sd_event_source_disable_unref(c->deadline);
+    sd_event_source_disable_unref(c->stall);
     frame_done(&c->in);
     text_done(&c->out);
-    strv_free(c->services);
-    free(c->follow);
-    free(c->list_only);
-    free(c->list_service);
+    client_forget_call(c);
     free(c->groups);
     (void)fd_close(c->fd);
     free(c);

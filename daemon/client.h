@@ -9,14 +9,18 @@
 #include "ctl/proto/api.h"
 #include "ctl/proto/frame.h"
 #include "daemon/base/list.h"
+#include "daemon/control-stream.h"
 #include "daemon/manager.h"
 
-/* A request's longest; how much may wait to be read by a client before it takes no more requests; and before
- * it is let go. */
+/* A request's longest; how much may wait to be read by a client before nothing more of a long reply is made;
+ * before it takes no more requests; and before it misses events. */
 #define CLIENT_REQUEST_MAX ((size_t)64 << 10)
+#define CLIENT_STREAM_PAUSE ((size_t)64 << 10)
 #define CLIENT_OUTPUT_PAUSE ((size_t)256 << 10)
-#define CLIENT_FOLLOW_MAX ((size_t)1 << 20)
+#define CLIENT_FOLLOW_MAX ((size_t)256 << 10)
+/* How long a request that was begun may take, and how long a client may take nothing of what waits for it. */
 #define CLIENT_REQUEST_TIME_USEC (30 * 1000000ULL)
+#define CLIENT_STALL_TIME_USEC (30 * 1000000ULL)
 
 typedef enum ClientWait {
     WAIT_NOTHING,
@@ -30,8 +34,8 @@ typedef struct Client Client;
 typedef struct ClientHandler {
     /* One whole message; the answer goes to client_out() or comes later. -EBADMSG closes. */
     int (*message)(Client *c, const char *json, size_t n, void *userdata);
-    /* More room for what is sent in parts. */
-    void (*writable)(Client *c, void *userdata);
+    /* It has read some, and is owed more: the next part of a reply, or word of what it has missed. */
+    void (*room)(Client *c, void *userdata);
     /* It is gone, or to go: the owner frees it. */
     void (*gone)(Client *c, void *userdata);
     void *userdata;
@@ -45,7 +49,10 @@ struct Client {
     gid_t *groups;
     size_t n_groups;
     sd_event *loop;
-    sd_event_source *source, *deadline;
+    sd_event_source *source;
+    sd_event_source *deadline; /* of a request that was begun */
+    sd_event_source *stall;    /* of what waits to be read */
+    uint64_t taken_usec;       /* when it last read something; monotonic */
     const ClientHandler *handler;
     Frame in;
     Text out;
@@ -57,12 +64,10 @@ struct Client {
     ClientWait wait;
     bool more;
     char **services;
-    bool following;      /* Events with more */
-    char *follow;        /* of this service, or NULL: all */
-    bool listing;        /* Instances in parts */
-    char *list_only;     /* of this service, or NULL: all */
-    char *list_service;  /* where it goes on */
-    uint64_t list_after; /* behind this number */
+    Stream *stream;  /* a reply that is made in parts */
+    bool following;  /* Events with more */
+    char *follow;    /* of this service, or NULL: all */
+    uint64_t missed; /* events that it did not read in time, and has not been told of */
 };
 
 /* Takes @fd over in any case. 0 or a negative errno. */
@@ -71,10 +76,14 @@ Client *client_free(Client *c); /* returns NULL */
 /* What is to be sent: append, then client_flush(). */
 Text *client_out(Client *c);
 void client_flush(Client *c);
+/* What was appended goes out in a turn of its own. */
+void client_flush_later(Client *c);
 size_t client_unsent(const Client *c);
 /* A call is open that has not been answered: no further one is taken. */
 bool client_is_waiting(const Client *c);
 /* The open call was answered: sends that, and takes up the next one in its turn. May free @c. */
 void client_go_on(Client *c);
+/* Nothing is owed to it any more: the open call is forgotten. */
+void client_forget_call(Client *c);
 /* Root, the daemon's own user, or named in control.manage. */
 bool client_may_change(const Client *c, const Config *config);

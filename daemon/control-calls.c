@@ -12,42 +12,89 @@ LogAddresses calls_addresses(const Calls *calls, const Client *client) {
     return client_may_change(client, config) ? LOG_ADDRESSES_FULL : config->log_addresses;
 }
 
-static bool matches_any(char *const *patterns, const char *name) {
-    for (char *const *p = patterns; p && *p; p++)
-        if (fnmatch(*p, name, 0) == 0)
-            return true;
-    return false;
+static bool is_glob(const char *s) {
+    return strpbrk(s, "*?[\\") != NULL;
+}
+
+/* Marks in @selected the services that @pattern means; false when it means none. */
+static bool select_one(const ServiceSet *set, const char *pattern, bool *selected) {
+    bool found = false;
+    size_t i = service_set_index(set, pattern);
+    if (i < set->n)
+        return selected[i] = true;
+    for (i = 0; i < set->n && is_glob(pattern); i++)
+        if (fnmatch(pattern, set->items[i]->name, 0) == 0)
+            found = selected[i] = true;
+    return found;
 }
 
 int calls_select(const Calls *calls, char *const *patterns, Service ***ret, size_t *ret_n,
                  const char **ret_missing) {
     const ServiceSet *set = manager_services(calls->manager);
-    Service **selected CLEANUP_FREE = (Service **)calloc(set->n + 1, sizeof(Service *));
-    size_t n = 0;
-    if (!selected)
+    bool *selected CLEANUP_FREE = calloc(set->n + 1, sizeof(bool));
+    Service **services CLEANUP_FREE = (Service **)calloc(set->n + 1, sizeof(Service *));
+    size_t n = 0, globs = 0;
+    if (!selected || !services)
         return -ENOMEM;
     for (char *const *p = patterns; p && *p; p++) {
-        bool found = service_set_find(set, *p) != NULL;
-        for (size_t i = 0; i < set->n && !found; i++)
-            found = fnmatch(*p, set->items[i]->name, 0) == 0;
-        if (!found) {
+        globs += is_glob(*p);
+        if (globs > CALL_GLOBS_MAX)
+            return -E2BIG;
+        if (!select_one(set, *p, selected)) {
             *ret_missing = *p;
             return -ENOENT;
         }
     }
     for (size_t i = 0; i < set->n; i++)
-        if (!patterns || matches_any(patterns, set->items[i]->name))
-            selected[n++] = set->items[i];
-    *ret = TAKE_PTR(selected);
+        if (!patterns || selected[i])
+            services[n++] = set->items[i];
+    *ret = TAKE_PTR(services);
     *ret_n = n;
     return 0;
+}
+
+int calls_select_names(const Calls *calls, char *const *patterns, char ***ret, const char **ret_missing) {
+    Service **services CLEANUP_FREE = NULL;
+    size_t n = 0;
+    int r = calls_select(calls, patterns, &services, &n, ret_missing);
+    if (r < 0)
+        return r;
+    char **names = calloc(n + 1, sizeof(char *));
+    for (size_t i = 0; names && i < n; i++) {
+        names[i] = strdup(services[i]->name);
+        if (!names[i]) {
+            strv_free(names);
+            return -ENOMEM;
+        }
+    }
+    *ret = names;
+    return names ? 0 : -ENOMEM;
 }
 
 void calls_answer_failure(Client *client, int r, const char *missing) {
     if (r == -ENOENT)
         api_encode_error(client_out(client), API_NO_SUCH_SERVICE, missing, NULL, 0);
+    else if (r == -E2BIG)
+        api_encode_error(client_out(client), API_INVALID_PARAMETER, "services", NULL, 0);
     else
         api_encode_error(client_out(client), API_FAILED, NULL, strerror(-r), -r);
+}
+
+void calls_stream(Client *client, Stream *s) {
+    if (s)
+        client->stream = s;
+    else
+        calls_answer_failure(client, -ENOMEM, NULL);
+}
+
+void calls_stream_part(Calls *calls, Client *client) {
+    Stream *s = client->stream;
+    int r = s->part(calls, client, s, client_out(client));
+    s->begun = true;
+    if (r != 0)
+        client->stream = stream_free(s);
+    if (r < 0)
+        client->failed = true;
 }
 
 static void call_get_info(Calls *calls, Client *client, ApiRequest *r) {
@@ -119,17 +166,6 @@ static bool allowed(const Calls *calls, const Client *client, Method m) {
     return may;
 }
 
-/* Nothing is owed to the client any more. */
-static void forget_call(Client *client) {
-    client->wait = WAIT_NOTHING;
-    client->following = client->listing = false;
-    strv_free(client->services);
-    free(client->follow);
-    free(client->list_only);
-    client->services = NULL;
-    client->follow = client->list_only = NULL;
-}
-
 int calls_handle(Calls *calls, Client *client, const char *json, size_t n) {
     ApiRequest request CLEANUP(api_request_done) = {0};
     int r = api_decode(json, n, &request, client_out(client));
@@ -145,7 +181,7 @@ int calls_handle(Calls *calls, Client *client, const char *json, size_t n) {
     /* A call with oneway gets no answer, not even of a failure. Nothing of it is on its way yet. */
     if (request.oneway) {
         client_out(client)->len = before;
-        forget_call(client);
+        client_forget_call(client);
     }
     return 0;
 }

@@ -12,9 +12,11 @@ typedef struct Calls {
 
 /* Answers one message, or begins to. 0, or -EBADMSG when the connection is to be closed. */
 int calls_handle(Calls *calls, Client *client, const char *json, size_t n);
-/* Sends the next part of a list. */
-void calls_list_more(Calls *calls, Client *client);
+/* Makes the next part of the reply that @client gets in parts. */
+void calls_stream_part(Calls *calls, Client *client);
 /* A state has changed: answers @client if what it waits for has come. */
 void calls_check_wait(Calls *calls, Client *client);
-/* An event for one that follows. */
-void calls_send_event(Calls *calls, Client *client, const ApiEvent *e);
+/* An event for one that follows. @message: empty with the first of them, to be handed on to the others. */
+void calls_send_event(Client *client, const ApiEvent *e, Text *message);
+/* A follower that has read all that it was sent is told how much it has missed. */
+void calls_tell_missed(Client *client);

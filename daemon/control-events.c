@@ -1,59 +1,71 @@
 /* SPDX-License-Identifier: MIT */
-/* Events: what happened, and what happens to whoever follows. */
+/* Events: what happened, and what happens to whoever follows. What a follower does not read in time is
+ * counted instead of kept, and told when it has read the rest. */
 #include <string.h>
 
 #include "daemon/control-private.h"
 
-/* Events that a call without `last` gets. */
+/* Events that a call without `last` gets, and the most there can be of one kept. */
 #define EVENTS_DEFAULT 100
+#define EVENTS_MOST (EVENTS_KEPT + LINES_KEPT_SERVICE)
 
-static bool event_is_of(const ApiEvent *e, const char *service) {
-    return !service || streq_null(e->service, service);
+/* Peers as the client may see them now; who may change things sees them as they were kept. */
+static LogAddresses kept_addresses(const Calls *calls, const Client *client) {
+    return client_may_change(client, manager_config(calls->manager)) ? LOG_ADDRESSES_FULL
+                                                                     : calls->log->addresses;
 }
 
-/* The peer as the client may see it: an event was written with what log.addresses said then. */
-static void answer_events(const EventRing *ring, Client *client, const char *service, int64_t last,
-                          bool continues) {
-    size_t wanted = last < 0 ? EVENTS_DEFAULT : (size_t)last, n = 0, first = ring->n;
-    if (wanted > ring->n)
-        wanted = ring->n;
-    ApiEvent *events CLEANUP_FREE = calloc(wanted + 1, sizeof(ApiEvent));
-    if (!events)
-        return;
-    while (first > 0 && n < wanted) {
-        const Event *e = event_ring_get(ring, --first);
-        n += event_is_of(&e->e, service);
-    }
-    n = 0;
-    for (size_t i = first; i < ring->n && n < wanted; i++) {
-        const Event *e = event_ring_get(ring, i);
-        if (event_is_of(&e->e, service))
-            events[n++] = e->e;
-    }
-    api_encode_events(client_out(client), events, n, 0, continues);
+size_t calls_recall(const Calls *calls, const Client *client, const Service *s, size_t last,
+                    size_t last_lines, ApiEvent *ret) {
+    const EventRing lines = s ? event_ring_newest(&s->lines, last_lines) : (EventRing){0};
+    const Event *events[EVENTS_MOST];
+    size_t n = event_rings_merge(s ? &s->ring : &calls->log->ring, &lines,
+                                 last < EVENTS_MOST ? last : EVENTS_MOST, events);
+    LogAddresses addresses = kept_addresses(calls, client);
+    for (size_t i = 0; i < n; i++)
+        ret[i] = event_shown(events[i], addresses);
+    return n;
 }
 
 void call_events(Calls *calls, Client *client, ApiRequest *r) {
-    const EventRing *ring = manager_events(calls->manager);
-    if (r->service) {
-        const Service *s = service_set_find(manager_services(calls->manager), r->service);
-        if (!s) {
-            calls_answer_failure(client, -ENOENT, r->service);
-            return;
-        }
-        ring = &s->ring;
+    const Service *s = r->service ? service_set_find(manager_services(calls->manager), r->service) : NULL;
+    size_t last = r->last < 0 ? EVENTS_DEFAULT : r->last < EVENTS_MOST ? (size_t)r->last : EVENTS_MOST;
+    ApiEvent *events CLEANUP_FREE = calloc(last + 1, sizeof(ApiEvent));
+    if (!events || (r->service && !s)) {
+        calls_answer_failure(client, events ? -ENOENT : -ENOMEM, r->service);
+        return;
     }
-    answer_events(ring, client, r->service, r->last, r->more);
+    size_t n = calls_recall(calls, client, s, last, last, events);
+    api_encode_events(client_out(client), events, n, 0, r->more);
     if (r->more) {
         client->following = true;
         client->follow = TAKE_PTR(r->service);
     }
 }
 
-void calls_send_event(Calls *calls, Client *client, const ApiEvent *e) {
-    (void)calls;
-    if (!event_is_of(e, client->follow))
+/* Of a service all that is of it, by its name, so that it is followed through a reload that takes it away and
+ * brings it back; else all but the output of processes. */
+static bool follows(const Client *client, const ApiEvent *e) {
+    return client->follow ? streq_null(e->service, client->follow) : !event_is_output(e);
+}
+
+void calls_send_event(Client *client, const ApiEvent *e, Text *message) {
+    if (!follows(client, e))
         return;
-    api_encode_events(client_out(client), e, 1, 0, true);
-    client_flush(client);
+    /* Each follower gets the same bytes. */
+    if (message->len == 0)
+        api_encode_events(message, e, 1, 0, true);
+    if (client->missed > 0 || !text_ok(message) || client_unsent(client) + message->len > CLIENT_FOLLOW_MAX) {
+        client->missed++;
+        return;
+    }
+    text_add_n(client_out(client), message->s, message->len);
+    client_flush_later(client);
+}
+
+void calls_tell_missed(Client *client) {
+    if (client->missed == 0 || client_unsent(client) > 0)
+        return;
+    api_encode_events(client_out(client), NULL, 0, client->missed, true);
+    client->missed = 0;
 }

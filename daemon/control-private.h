@@ -5,14 +5,30 @@
  * client of what it owes. */
 #include "daemon/control-calls.h"
 
-/* The services that @patterns (names or globs; NULL: all) mean, in @ret (to be freed). 0, -ENOMEM, or -ENOENT
- * with the first of them that means none in *ret_missing. */
+/* Globs in one call; each is matched against the name of every service. */
+#define CALL_GLOBS_MAX 64
+
+/* The services that @patterns (names or globs; NULL: all) mean, in @ret (to be freed). 0, -ENOMEM, -E2BIG
+ * when there are too many globs, or -ENOENT with the first of them that means none in *ret_missing. */
 int calls_select(const Calls *calls, char *const *patterns, Service ***ret, size_t *ret_n,
                  const char **ret_missing);
-/* Answers with NoSuchService (-ENOENT, of @missing) or Failed. */
+/* The same, their names (to be freed). */
+int calls_select_names(const Calls *calls, char *const *patterns, char ***ret, const char **ret_missing);
+/* Answers with NoSuchService (-ENOENT, of @missing), InvalidParameter (-E2BIG) or Failed. */
 void calls_answer_failure(Client *client, int r, const char *missing);
 /* How much of peers' addresses this client may see. */
 LogAddresses calls_addresses(const Calls *calls, const Client *client);
+
+/* The call is answered with @s (taken over; NULL: memory ran out), part by part. */
+void calls_stream(Client *client, Stream *s);
+/* The next service of those that @s means, which is then at it; NULL: there is none, or *ret_error tells. */
+Service *calls_next_service(const Calls *calls, Stream *s, int *ret_error);
+/* The next ones, up to @max. 1 when they are the last, 0 when there may be more, or -ENOMEM. */
+int calls_next_services(const Calls *calls, Stream *s, Service **ret, size_t max, size_t *ret_n);
+/* What is kept of @s, or with NULL of all, as @client may see it: the newest @last events, among them at most
+ * @last_lines lines of output, in @ret, which has room for so many. Returns how many. */
+size_t calls_recall(const Calls *calls, const Client *client, const Service *s, size_t last,
+                    size_t last_lines, ApiEvent *ret);
 
 /* control-look.c */
 void call_status(Calls *calls, Client *client, ApiRequest *r);

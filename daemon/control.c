@@ -24,6 +24,9 @@ struct Control {
     ControlSocket socket;
     sd_event_source *source;
     sd_event_source *state_changed; /* looks at who waits, in a turn of its own */
+    /* Makes the next part of a long reply, of one client a turn, however many there are. A timer that is
+     * always over: unlike a deferred source it takes its turn among all others. */
+    sd_event_source *parts;
     List clients;
     size_t n_clients;
     ClientHandler handler;
@@ -52,6 +55,7 @@ Control *control_free(Control *c) {
         client_free(client);
     sd_event_source_disable_unref(c->source);
     sd_event_source_disable_unref(c->state_changed);
+    sd_event_source_disable_unref(c->parts);
     control_socket_done(&c->socket);
     free(c);
     return NULL;
@@ -61,14 +65,42 @@ const char *control_path(const Control *c) {
     return c->socket.path;
 }
 
-static int on_message(Client *client, const char *json, size_t n, void *userdata) {
-    Control *c = userdata;
-    return calls_handle(&c->calls, client, json, n);
+static void wake_parts(Control *c) {
+    (void)sd_event_source_set_enabled(c->parts, SD_EVENT_ONESHOT);
 }
 
-static void on_writable(Client *client, void *userdata) {
+/* One of those who are due goes first, then to the end of the queue. */
+static int on_parts(sd_event_source *s, uint64_t usec, void *userdata) {
     Control *c = userdata;
-    calls_list_more(&c->calls, client);
+    (void)s;
+    (void)usec;
+    LIST_FOREACH (client, &c->clients, Client, link) {
+        if (client->failed || !client->stream || client_unsent(client) >= CLIENT_STREAM_PAUSE)
+            continue;
+        list_remove(&client->link);
+        list_append(&c->clients, &client->link);
+        calls_stream_part(&c->calls, client);
+        client_go_on(client);
+        wake_parts(c);
+        return 0;
+    }
+    return 0;
+}
+
+static int on_message(Client *client, const char *json, size_t n, void *userdata) {
+    Control *c = userdata;
+    int r = calls_handle(&c->calls, client, json, n);
+    if (client->stream)
+        wake_parts(c);
+    return r;
+}
+
+static void on_room(Client *client, void *userdata) {
+    Control *c = userdata;
+    if (client->stream)
+        wake_parts(c);
+    else
+        calls_tell_missed(client);
 }
 
 static void on_gone(Client *client, void *userdata) {
@@ -117,14 +149,18 @@ static int on_state_changed(sd_event_source *s, void *userdata) {
 }
 
 int control_open(Control *c, const Config *config, const char **ret_step) {
-    c->handler =
-        (ClientHandler){.message = on_message, .writable = on_writable, .gone = on_gone, .userdata = c};
+    c->handler = (ClientHandler){.message = on_message, .room = on_room, .gone = on_gone, .userdata = c};
     int r = control_socket_listen(&c->socket, config->control_mode, config->control_gid, ret_step);
     if (r < 0)
         return r;
     r = sd_event_add_defer(c->loop, &c->state_changed, on_state_changed, c);
     if (r >= 0)
         r = sd_event_source_set_enabled(c->state_changed, SD_EVENT_OFF);
+    if (r < 0)
+        return r;
+    r = sd_event_add_time(c->loop, &c->parts, CLOCK_MONOTONIC, 0, 1, on_parts, c);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(c->parts, SD_EVENT_OFF);
     if (r < 0)
         return r;
     r = sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
@@ -145,16 +181,16 @@ void control_on_state(Control *c) {
 }
 
 void control_on_event(Control *c, const ApiEvent *e) {
-    LIST_FOREACH_SAFE (client, &c->clients, Client, link)
+    Text message CLEANUP_TEXT = {0};
+    LIST_FOREACH (client, &c->clients, Client, link)
         if (client->following && !client->failed)
-            calls_send_event(&c->calls, client, e);
+            calls_send_event(client, e, &message);
 }
 
 void control_say_goodbye(Control *c) {
     LIST_FOREACH_SAFE (client, &c->clients, Client, link) {
-        if (client->wait != WAIT_SHUTDOWN)
-            continue;
-        api_encode_empty(client_out(client), false);
+        if (client->wait == WAIT_SHUTDOWN)
+            api_encode_empty(client_out(client), false);
         client_flush(client);
     }
 }

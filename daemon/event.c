@@ -24,9 +24,8 @@ Event *event_new(const ApiEvent *e) {
     Event *copy = malloc(sizeof(Event) + n);
     if (!copy)
         return NULL;
+    *copy = (Event){.refs = 1, .size = sizeof(Event) + n, .e = *e};
     char *at = copy->strings;
-    copy->refs = 1;
-    copy->e = *e;
     copy->e.service = copy_string(&at, e->service);
     copy->e.peer = copy_string(&at, e->peer);
     copy->e.reason = copy_string(&at, e->reason);
@@ -46,15 +45,34 @@ Event *event_unref(Event *e) {
     return NULL;
 }
 
-void event_ring_init(EventRing *r, size_t capacity) {
-    *r = (EventRing){.capacity = capacity};
+bool event_is_output(const ApiEvent *e) {
+    return streq(e->event, "stderr");
+}
+
+ApiEvent event_shown(const Event *e, LogAddresses addresses) {
+    ApiEvent shown = e->e;
+    if (e->addresses < addresses)
+        shown.peer = NULL;
+    return shown;
+}
+
+void event_ring_init(EventRing *r, size_t capacity, size_t max_bytes) {
+    *r = (EventRing){.capacity = capacity, .max_bytes = max_bytes};
+}
+
+static void drop_oldest(EventRing *r) {
+    Event *oldest = r->slots[r->first];
+    r->bytes -= oldest->size;
+    r->first = (r->first + 1) % r->capacity;
+    r->n--;
+    event_unref(oldest);
 }
 
 void event_ring_done(EventRing *r) {
-    for (size_t i = 0; i < r->n; i++)
-        event_unref(r->slots[(r->first + i) % r->capacity]);
+    while (r->n > 0)
+        drop_oldest(r);
     free((void *)r->slots);
-    *r = (EventRing){.capacity = r->capacity};
+    r->slots = NULL;
 }
 
 void event_ring_push(EventRing *r, Event *e) {
@@ -63,17 +81,38 @@ void event_ring_push(EventRing *r, Event *e) {
         if (!r->slots)
             return;
     }
-    if (r->n == r->capacity) {
-        event_unref(r->slots[r->first]);
-        r->slots[r->first] = event_ref(e);
-        r->first = (r->first + 1) % r->capacity;
-    } else {
-        r->slots[(r->first + r->n++) % r->capacity] = event_ref(e);
-    }
+    while (r->n == r->capacity || (r->n > 0 && r->bytes + e->size > r->max_bytes))
+        drop_oldest(r);
+    r->slots[(r->first + r->n++) % r->capacity] = event_ref(e);
+    r->bytes += e->size;
 }
 
 const Event *event_ring_get(const EventRing *r, size_t i) {
     return i < r->n ? r->slots[(r->first + i) % r->capacity] : NULL;
+}
+
+EventRing event_ring_newest(const EventRing *r, size_t n) {
+    EventRing newest = *r;
+    if (n < r->n) {
+        newest.first = (r->first + r->n - n) % r->capacity;
+        newest.n = n;
+    }
+    return newest;
+}
+
+size_t event_rings_merge(const EventRing *a, const EventRing *b, size_t last, const Event **ret) {
+    size_t of_a = a->n, of_b = b->n, n = of_a + of_b, at;
+    n = n < last ? n : last;
+    /* From the newest back. */
+    for (at = n; at > 0; at--) {
+        const Event *x = of_a > 0 ? event_ring_get(a, of_a - 1) : NULL;
+        const Event *y = of_b > 0 ? event_ring_get(b, of_b - 1) : NULL;
+        bool take_x = x && (!y || x->seq > y->seq);
+        ret[at - 1] = take_x ? x : y;
+        of_a -= take_x;
+        of_b -= !take_x;
+    }
+    return n;
 }
 
 void event_format(const ApiEvent *e, Text *out) {

@@ -6,6 +6,9 @@
 /* A counted copy of an ApiEvent, its strings included, in one allocation. */
 typedef struct Event {
     unsigned refs;
+    uint64_t seq;           /* counts up with each; clocks may be set back */
+    LogAddresses addresses; /* as which the peer was written */
+    size_t size;
     ApiEvent e;
     char strings[];
 } Event;
@@ -14,16 +17,29 @@ Event *event_new(const ApiEvent *e); /* NULL when memory runs out */
 Event *event_ref(Event *e);
 Event *event_unref(Event *e); /* returns NULL */
 
+/* Whether it is a line that a process wrote, and nothing that happened to it. */
+bool event_is_output(const ApiEvent *e);
+/* As somebody may see it to whom peers are shown as @addresses: a peer that was kept with more is left out.
+ */
+ApiEvent event_shown(const Event *e, LogAddresses addresses);
+
 typedef struct EventRing {
     Event **slots; /* allocated with the first event */
     size_t capacity, n, first;
+    size_t bytes, max_bytes; /* of what it refers to */
 } EventRing;
 
-void event_ring_init(EventRing *r, size_t capacity);
+/* At most @capacity events, and @max_bytes of them, but one always. */
+void event_ring_init(EventRing *r, size_t capacity, size_t max_bytes);
 void event_ring_done(EventRing *r);
 void event_ring_push(EventRing *r, Event *e); /* takes a reference of its own */
 /* The @i-th oldest, or NULL. */
 const Event *event_ring_get(const EventRing *r, size_t i);
+/* The newest @n events, as a ring to read from while @r does not change. */
+EventRing event_ring_newest(const EventRing *r, size_t n);
+/* The newest @last of @a and @b together, in the order in which they came, in @ret, which has
+ * room for so many. Returns how many there are. */
+size_t event_rings_merge(const EventRing *a, const EventRing *b, size_t last, const Event **ret);
 
 /* The line that people read: `service[pid] peer message`, escaped, without time and newline. */
 void event_format(const ApiEvent *e, Text *out);

@@ -7,7 +7,7 @@
 
 void eventlog_init(EventLog *l, Logger *logger) {
     *l = (EventLog){.logger = logger};
-    event_ring_init(&l->ring, EVENTS_KEPT);
+    event_ring_init(&l->ring, EVENTS_KEPT, EVENTS_KEPT_BYTES);
 }
 
 void eventlog_done(EventLog *l) {
@@ -32,7 +32,10 @@ void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own) {
         return;
     Event *copy = event_new(e);
     if (copy) {
-        event_ring_push(&l->ring, copy);
+        copy->seq = ++l->seq;
+        copy->addresses = l->addresses;
+        if (!event_is_output(e))
+            event_ring_push(&l->ring, copy);
         if (own)
             event_ring_push(own, copy);
         event_unref(copy);

@@ -10,7 +10,7 @@ void manager_apply_log_config(Manager *m) {
     Logger *logger = m->rt.events.logger;
     logger_set_level(logger, m->options->has_level ? m->options->level : m->config->log_level);
     logger_set_format(logger, m->options->has_format ? m->options->format : m->config->log_format);
-    m->rt.log_addresses = m->config->log_addresses;
+    m->rt.log_addresses = m->rt.events.addresses = m->config->log_addresses;
 }
 
 static void remember_reload(Manager *m, bool ok, const DiagList *diags) {

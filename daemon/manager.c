@@ -27,8 +27,8 @@ const Config *manager_config(const Manager *m) {
     return m->config;
 }
 
-EventRing *manager_events(Manager *m) {
-    return &m->rt.events.ring;
+uint64_t manager_newest_instance(const Manager *m) {
+    return m->rt.next_instance;
 }
 
 uint64_t manager_generation(const Manager *m) {

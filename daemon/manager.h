@@ -25,7 +25,8 @@ int manager_run(Manager *m);
 const ServiceSet *manager_services(const Manager *m);
 const Config *manager_config(const Manager *m);
 void manager_describe(const Manager *m, ApiDaemon *ret);
-EventRing *manager_events(Manager *m);
+/* The number of the newest instance. */
+uint64_t manager_newest_instance(const Manager *m);
 /* Loads the config again and applies it. Returns 0 or a negative errno; @diags and @changes tell. */
 int manager_reload(Manager *m, DiagList *diags, Changes *changes);
 /* What a reload would do; nothing changes. */

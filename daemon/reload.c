@@ -17,19 +17,24 @@ typedef struct Prepared {
     size_t n_listeners;
 } Prepared;
 
-Service *service_set_find(const ServiceSet *set, const char *name) {
+size_t service_set_index(const ServiceSet *set, const char *name) {
     size_t low = 0, high = set->n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         int order = strcmp(name, set->items[middle]->name);
         if (order == 0)
-            return set->items[middle];
+            return middle;
         if (order < 0)
             high = middle;
         else
             low = middle + 1;
     }
-    return NULL;
+    return set->n;
+}
+
+Service *service_set_find(const ServiceSet *set, const char *name) {
+    size_t i = service_set_index(set, name);
+    return i < set->n ? set->items[i] : NULL;
 }
 
 /* The listener that @s has for this socket now, open or being tried. */

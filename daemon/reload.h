@@ -18,6 +18,8 @@ typedef struct ServiceSet {
     Service **items;
     size_t n;
 } ServiceSet;
+/* Where it stands; @n of the set when there is none of this name. */
+size_t service_set_index(const ServiceSet *set, const char *name);
 Service *service_set_find(const ServiceSet *set, const char *name);
 
 /* Makes @set what @to says, as generation @generation: first opens every new listener; if one cannot be

@@ -41,7 +41,8 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     s->since_usec = clock_realtime_usec();
     list_init(&s->instances);
     list_init(&s->ghosts);
-    event_ring_init(&s->ring, EVENTS_KEPT_SERVICE);
+    event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
+    event_ring_init(&s->lines, LINES_KEPT_SERVICE, LINES_KEPT_SERVICE_BYTES);
     s->name = strdup(config->name);
     service_set_config(s, generation_config, config, generation);
     if (!s->name || service_make_listeners(s, NULL) < 0)
@@ -67,6 +68,7 @@ Service *service_free(Service *s) {
     }
     service_forget_process_data(s);
     event_ring_done(&s->ring);
+    event_ring_done(&s->lines);
     free(s->latency);
     free(s->duration);
     free(s->refused_sources);

@@ -81,7 +81,7 @@ typedef struct Service {
     LastError last_error;
     ChildEnv env; /* built, with argv, for the first process of a generation */
     char **argv;
-    EventRing ring;
+    EventRing ring, lines; /* what happened, and the output of its processes */
     Ratelimit limited[_LIMITED_MAX];
     sd_event_source *retry; /* opens what is closed, looks up what is missing */
     unsigned retry_level;

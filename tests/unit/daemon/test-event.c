@@ -20,7 +20,7 @@ static void push(EventRing *r, const char *message) {
 static void test_ring_keeps_the_newest(void **state) {
     (void)state;
     EventRing r;
-    event_ring_init(&r, 3);
+    event_ring_init(&r, 3, 100000);
     assert_null(event_ring_get(&r, 0));
     static const char *const words[] = {"a", "b", "c", "d", "e"};
     for (size_t i = 0; i < ELEMENTS(words); i++) {
@@ -32,6 +32,104 @@ static void test_ring_keeps_the_newest(void **state) {
     }
     event_ring_done(&r);
     event_ring_done(&r);
+}
+
+static void push_numbered(EventRing *r, uint64_t seq, size_t length) {
+    char message[2048];
+    memset(message, 'x', length);
+    message[length] = '\0';
+    ApiEvent e = {.event = "x", .message = message};
+    Event *copy = event_new(&e);
+    assert_non_null(copy);
+    copy->seq = seq;
+    event_ring_push(r, copy);
+    event_unref(copy);
+}
+
+static void test_ring_keeps_so_many_bytes(void **state) {
+    (void)state;
+    EventRing r;
+    event_ring_init(&r, 100, 10000);
+    for (uint64_t i = 1; i <= 50; i++)
+        push_numbered(&r, i, 100);
+    size_t small = r.n;
+    assert_in_range(small, 20, 50);
+    assert_true(r.bytes <= 10000);
+    for (uint64_t i = 51; i <= 100; i++)
+        push_numbered(&r, i, 2000);
+    assert_true(r.n < small && r.n >= 3 && r.bytes <= 10000);
+    assert_int_equal(event_ring_get(&r, r.n - 1)->seq, 100);
+    event_ring_done(&r);
+    /* One that is too large alone is kept alone. */
+    event_ring_init(&r, 100, 10);
+    push_numbered(&r, 1, 2000);
+    push_numbered(&r, 2, 2000);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(event_ring_get(&r, 0)->seq, 2);
+    event_ring_done(&r);
+    assert_int_equal(r.bytes, 0);
+}
+
+typedef struct MergeCase {
+    const char *name;
+    uint64_t a[5], b[5]; /* ends with 0 */
+    size_t newest_of_b, last;
+    uint64_t expected[10];
+} MergeCase;
+
+static const MergeCase merge_cases[] = {
+    {"nothing", {0}, {0}, 9, 9, {0}},
+    {"of the first alone", {1, 2, 3}, {0}, 9, 9, {1, 2, 3}},
+    {"of the second alone", {0}, {1, 2}, 9, 9, {1, 2}},
+    {"in the order in which they came", {1, 4, 5}, {2, 3, 6}, 9, 9, {1, 2, 3, 4, 5, 6}},
+    {"the newest", {1, 4, 5}, {2, 3, 6}, 9, 4, {3, 4, 5, 6}},
+    {"none asked for", {1, 4}, {2, 3}, 9, 0, {0}},
+    {"few of the second", {1, 9}, {2, 3, 4, 5}, 2, 9, {1, 4, 5, 9}},
+    {"none of the second", {1, 9}, {2, 3}, 0, 9, {1, 9}},
+};
+
+static void test_merge(void **state) {
+    (void)state;
+    for (size_t k = 0; k < ELEMENTS(merge_cases); k++) {
+        const MergeCase *t = &merge_cases[k];
+        EventRing a, b;
+        const Event *got[10] = {0};
+        event_ring_init(&a, 5, 100000);
+        event_ring_init(&b, 5, 100000);
+        for (size_t i = 0; i < 5 && t->a[i]; i++)
+            push_numbered(&a, t->a[i], 1);
+        for (size_t i = 0; i < 5 && t->b[i]; i++)
+            push_numbered(&b, t->b[i], 1);
+        EventRing newest = event_ring_newest(&b, t->newest_of_b);
+        size_t n = event_rings_merge(&a, &newest, t->last, got);
+        for (size_t i = 0; i < n; i++)
+            if (!got[i] || got[i]->seq != t->expected[i])
+                fail_msg("%s: item %zu", t->name, i);
+        if (n < 10 && t->expected[n] != 0)
+            fail_msg("%s: %zu items", t->name, n);
+        event_ring_done(&a);
+        event_ring_done(&b);
+    }
+}
+
+static void test_shown(void **state) {
+    (void)state;
+    /* As kept, as shown, and whether the peer is. */
+    static const struct {
+        LogAddresses kept, shown;
+        bool peer;
+    } cases[] = {
+        {LOG_ADDRESSES_FULL, LOG_ADDRESSES_FULL, true},     {LOG_ADDRESSES_FULL, LOG_ADDRESSES_PREFIX, false},
+        {LOG_ADDRESSES_FULL, LOG_ADDRESSES_NONE, false},    {LOG_ADDRESSES_PREFIX, LOG_ADDRESSES_FULL, true},
+        {LOG_ADDRESSES_PREFIX, LOG_ADDRESSES_PREFIX, true}, {LOG_ADDRESSES_PREFIX, LOG_ADDRESSES_NONE, false},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        Event *e = event_new(&(ApiEvent){.event = "x", .peer = "192.0.2.1:80"});
+        e->addresses = cases[i].kept;
+        ApiEvent shown = event_shown(e, cases[i].shown);
+        assert_int_equal(shown.peer != NULL, cases[i].peer);
+        event_unref(e);
+    }
 }
 
 static void test_copy_is_its_own(void **state) {
@@ -70,6 +168,9 @@ static void test_line(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring_keeps_the_newest),
+        cmocka_unit_test(test_ring_keeps_so_many_bytes),
+        cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_shown),
         cmocka_unit_test(test_copy_is_its_own),
         cmocka_unit_test(test_line),
     };
