@@ -65,6 +65,10 @@ Client *client_free(Client *c) {
     return NULL;
 }
 
+int client_fd(const Client *c) {
+    return c->fd;
+}
+
 static int send_all(int fd, const char *s, size_t n) {
     while (n > 0) {
         ssize_t sent = send(fd, s, n, MSG_NOSIGNAL);

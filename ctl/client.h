@@ -28,6 +28,8 @@ int client_open(const char *path, Client **ret);
 int client_open_within(const char *path, uint64_t timeout_usec, Client **ret);
 Client *client_free(Client *c); /* returns NULL */
 DEFINE_CLEANUP(Client *, client_free);
+/* For poll(2): readable when client_receive() has something to do. */
+int client_fd(const Client *c);
 
 /* Sends one call; @parameters (taken over) may be NULL. 0 or a negative errno. */
 int client_send(Client *c, const char *method, json_t *parameters, bool more);

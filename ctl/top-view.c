@@ -11,6 +11,7 @@
 
 /* From so many lines on there is room for each thing. */
 #define HEIGHT_FOR_RATES 5
+#define WIDTH_FOR_WORDS 30
 #define HEIGHT_FOR_KEYS 8
 #define HEIGHT_FOR_NOTICE 10
 #define HEIGHT_FOR_INSTANCES 14
@@ -96,6 +97,10 @@ static void add_daemon(const TopModel *m, const TopLook *look, const Style *styl
     CLEANUP_TEXT Text state = {0};
     CLEANUP_TEXT Text up = {0};
     CLEANUP_TEXT Text delay = {0};
+    if (!m->status) {
+        (void)parts_add(&p, "", COLOR_BOLD, "mpinetd");
+        return;
+    }
     text_add(&version, "mpinetd ");
     field_show(&version, daemon, "version");
     (void)parts_add(&p, "  ", COLOR_BOLD, version.s ? version.s : "");
@@ -106,51 +111,74 @@ static void add_daemon(const TopModel *m, const TopLook *look, const Style *styl
     text_add(&up, "up ");
     format_age(&up, field_count(daemon, "uptime_usec"));
     (void)parts_add(&p, "  ", COLOR_NONE, up.s ? up.s : "");
-    (void)parts_addf(&p, "  ", COLOR_NONE, "generation %llu",
-                     (unsigned long long)field_count(daemon, "generation"));
     (void)parts_addf(&p, "  ", COLOR_NONE, "%zu service%s", m->n_services, m->n_services == 1 ? "" : "s");
     size_t failed = count_failed(m);
     if (failed > 0)
         (void)parts_addf(&p, ", ", COLOR_RED, "%zu failed", failed);
+    (void)parts_addf(&p, "  ", COLOR_NONE, "generation %llu",
+                     (unsigned long long)field_count(daemon, "generation"));
     text_add(&delay, "every ");
     value_duration_format(look->delay_usec, &delay);
     (void)parts_add(&p, "  ", COLOR_GREY, delay.s ? delay.s : "");
 }
 
-static bool add_rate_part(Parts *p, const char *separator, Color color, const TopModel *m, const char *what,
-                          double rate) {
-    CLEANUP_TEXT Text s = {0};
-    text_addf(&s, "%s ", what);
+static void add_rate(const TopModel *m, const Style *style, const char *what, double rate, Text *out) {
+    text_addf(out, "%s ", what);
     if (m->rated)
-        top_add_rate(&s, rate);
+        top_add_rate(out, rate);
     else
-        text_add(&s, p->style->utf8 ? "–" : "-");
-    return parts_add(p, separator, color, s.s ? s.s : "");
+        text_add(out, style->utf8 ? "–" : "-");
+}
+
+/* The reason of most refusals that is not @done yet, or _REFUSE_REASON_MAX. */
+static size_t next_reason(const TopRates *t, const bool *done) {
+    size_t most = _REFUSE_REASON_MAX;
+    for (size_t i = 0; i < _REFUSE_REASON_MAX; i++)
+        if (!done[i] && t->refused_by[i] > 0 &&
+            (most == _REFUSE_REASON_MAX || t->refused_by[i] > t->refused_by[most]))
+            most = i;
+    return most;
+}
+
+/* " (rate 3.0, access 1.0)", as many as have room. */
+static void add_reasons(const TopModel *m, const Style *style, size_t room, Text *out) {
+    bool done[_REFUSE_REASON_MAX] = {0};
+    size_t used = 2;
+    for (size_t n = 0, i; (i = next_reason(&m->total, done)) < _REFUSE_REASON_MAX; n++) {
+        CLEANUP_TEXT Text reason = {0};
+        add_rate(m, style, refuse_reason_to_string((RefuseReason)i), m->total.refused_by[i], &reason);
+        done[i] = true;
+        if (used + 2 + reason.len > room)
+            break;
+        text_add(out, n == 0 ? " (" : ", ");
+        text_add(out, reason.s);
+        used += 2 + reason.len;
+    }
+    text_add(out, out->len > 0 ? ")" : "");
 }
 
 static void add_rates(const TopModel *m, const Style *style, Text *out) {
     const TopRates *t = &m->total;
+    CLEANUP_TEXT Text accept = {0};
+    CLEANUP_TEXT Text refuse = {0};
+    CLEANUP_TEXT Text reasons = {0};
+    CLEANUP_TEXT Text spawn = {0};
+    CLEANUP_TEXT Text exit = {0};
     Parts p = {style, out, 0};
-    (void)parts_add(&p, "  ", COLOR_NONE, style->width < TABLE_NARROW ? "a second:" : "per second:");
-    (void)add_rate_part(&p, " ", COLOR_NONE, m, "accept", t->accepted);
-    (void)add_rate_part(&p, "  ", t->refused > 0 ? COLOR_YELLOW : COLOR_NONE, m, "refuse", t->refused);
-    (void)add_rate_part(&p, "  ", COLOR_NONE, m, "spawn", t->spawned);
-    (void)add_rate_part(&p, "  ", COLOR_NONE, m, "exit", t->exited);
-    /* The reasons, the most frequent first. */
-    bool done[_REFUSE_REASON_MAX] = {0};
-    for (size_t n = 0; n < _REFUSE_REASON_MAX; n++) {
-        size_t most = _REFUSE_REASON_MAX;
-        for (size_t i = 0; i < _REFUSE_REASON_MAX; i++)
-            if (!done[i] && t->refused_by[i] > 0 &&
-                (most == _REFUSE_REASON_MAX || t->refused_by[i] > t->refused_by[most]))
-                most = i;
-        if (most == _REFUSE_REASON_MAX)
-            return;
-        done[most] = true;
-        if (!add_rate_part(&p, n == 0 ? "  refused by " : ", ", COLOR_YELLOW, m,
-                           refuse_reason_to_string((RefuseReason)most), t->refused_by[most]))
-            return;
-    }
+    add_rate(m, style, style->width < WIDTH_FOR_WORDS ? "accept/s" : "per second: accept", t->accepted,
+             &accept);
+    add_rate(m, style, "refuse", t->refused, &refuse);
+    add_rate(m, style, "spawn", t->spawned, &spawn);
+    add_rate(m, style, "exit", t->exited, &exit);
+    size_t others = accept.len + refuse.len + spawn.len + exit.len + 6;
+    if (style->width > others && t->refused > 0)
+        add_reasons(m, style, style->width - others, &reasons);
+    (void)parts_add(&p, "", COLOR_NONE, accept.s ? accept.s : "");
+    (void)parts_add(&p, "  ", t->refused > 0 ? COLOR_YELLOW : COLOR_NONE, refuse.s ? refuse.s : "");
+    if (reasons.len > 0)
+        (void)parts_add(&p, "", COLOR_YELLOW, reasons.s);
+    (void)parts_add(&p, "  ", COLOR_NONE, spawn.s ? spawn.s : "");
+    (void)parts_add(&p, "  ", COLOR_NONE, exit.s ? exit.s : "");
 }
 
 static void add_notice(const TopModel *m, const TopLook *look, const Style *style, size_t rows, Text *out) {
@@ -243,6 +271,8 @@ static void add_table(const Style *style, TopScreen *screen, const Text *table, 
 
 static void add_no_service(const TopModel *m, const Style *style, TopScreen *screen) {
     Parts p = {style, &screen_line(screen)->text, 0};
+    if (!m->status)
+        return;
     if (m->n_services == 0)
         (void)parts_add(&p, "", COLOR_NONE, "no services yet: add one to the config, then: mpctl reload");
     else if (m->filter.len > 0)

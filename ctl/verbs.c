@@ -50,6 +50,7 @@ static const Verb verbs[] = {
             "Refreshed in place, once a second or as -d says: what happened a second, the services, and the "
             "instances of the one that is chosen. The keys are shown by '?'; q ends it.",
         .group = GROUP_LOOK,
+        .run = verb_top,
         .max_args = 0,
         .options = OPTION(DELAY) | OPTION(SORT) | OPTION(FAILED),
         .columns = true,
