@@ -91,6 +91,14 @@ void view_add(View *v, const Ctl *c, const json_t *row, const char *mark, Color 
         v->columns[i]->fill(c, row, &cells[i]);
 }
 
+bool view_shows(const View *v, const Ctl *c, const char *name) {
+    bool narrow = c->style.width > 0 && c->style.width < TABLE_NARROW && !v->table.keep;
+    for (size_t i = 0; i < v->n_columns; i++)
+        if (streq(v->columns[i]->name, name))
+            return !narrow || v->columns[i]->table.narrow;
+    return false;
+}
+
 void view_format(const View *v, const Ctl *c, Text *out) {
     if (c->options.format == OUTPUT_PLAIN)
         table_format_plain(&v->table, out);

@@ -27,5 +27,7 @@ int view_init(View *v, Ctl *c, const Column *columns, size_t n);
 void view_done(View *v);
 #define CLEANUP_VIEW CLEANUP(view_done)
 void view_add(View *v, const Ctl *c, const json_t *row, const char *mark, Color mark_color);
+/* Whether a column is chosen, and not sure to be folded away. */
+bool view_shows(const View *v, const Ctl *c, const char *name);
 /* As a table, or tab separated with --plain. */
 void view_format(const View *v, const Ctl *c, Text *out);

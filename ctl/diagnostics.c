@@ -81,7 +81,7 @@ static void add_change(const Style *style, const json_t *change, Text *out) {
         field_show(out, change, "key");
         text_addc(out, ' ');
         field_show(out, change, "from");
-        text_add(out, style->utf8 ? " → " : " -> ");
+        text_addf(out, " %s ", style_arrow(style));
         field_show(out, change, "to");
     } else if (mark == '+' && *field_text(change, "to")) {
         text_add(out, "  new: ");

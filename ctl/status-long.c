@@ -6,33 +6,30 @@
 #include "conf/value.h"
 #include "ctl/event-line.h"
 #include "ctl/fields.h"
+#include "ctl/status-hints.h"
 #include "daemon/base/clock.h"
 
-void last_error_format(const json_t *error, Text *out) {
-    if (!json_is_object(error))
-        return;
-    field_show(out, error, "step");
-    text_add(out, field_given(error, "step") ? ": " : "");
-    field_show(out, error, "message");
-    if (!field_given(error, "file"))
-        return;
-    text_add(out, " (");
-    field_show(out, error, "file");
-    if (field_given(error, "line"))
-        text_addf(out, ":%llu", (unsigned long long)field_count(error, "line"));
-    text_addc(out, ')');
+/* Where what a label names begins. */
+#define LABEL_WIDTH 13
+/* Sources that are shown. */
+#define SOURCES_MAX 5
+
+/* One line under its label, wrapped; a line that goes on has none. Empties @line. */
+static void add_line(Ctl *c, const char *label, Text *line) {
+    text_addf(&c->out, *label ? "%*s: " : "%*s  ", LABEL_WIDTH - 2, label);
+    style_add_wrapped(&c->style, &c->out, line->s ? line->s : "", LABEL_WIDTH);
+    text_addc(&c->out, '\n');
+    c->out.failed = c->out.failed || line->failed;
+    text_reset(line);
 }
 
-void last_error_advice(const json_t *service, Text *out) {
-    bool config = field_given(json_object_get(service, "last_error"), "file");
-    text_add(out, config ? "mend it or correct the config, then: mpctl reload, or mpctl start "
-                         : "mend it, then: mpctl start ");
-    field_show(out, service, "name");
-}
-
-/* The labels of the lines end at the same column; a line that goes on has none. */
-static void add_label(Text *out, const char *label) {
-    text_addf(out, *label ? "%11s: " : "%11s  ", label);
+/* "14:02:11, 8m ago" */
+static void add_moment(const Ctl *c, Text *out, uint64_t time_usec) {
+    uint64_t now = c->style.now_usec;
+    format_time(&c->style, out, time_usec);
+    text_add(out, ", ");
+    format_age(out, now > time_usec ? now - time_usec : 0);
+    text_add(out, " ago");
 }
 
 static void add_count(Text *out, uint64_t n, const char *what) {
@@ -40,25 +37,44 @@ static void add_count(Text *out, uint64_t n, const char *what) {
     text_addf(out, " %s", what);
 }
 
-static void add_state(Ctl *c, const json_t *service) {
-    Text *out = &c->out;
+/* Why it is in this state, where that is known. */
+static void add_state_reason(Text *out, const json_t *service) {
     const char *state = field_text(service, "state");
-    uint64_t since = field_count(service, "since_usec"), now = c->style.now_usec;
-    Color color;
-    (void)style_mark(&c->style, state, &color);
-    add_label(out, "State");
-    style_add(&c->style, out, color, state);
+    const json_t *order = json_object_get(service, "order");
     if (streq(state, "full"))
         text_addf(out, " (%llu of %llu instances)", (unsigned long long)field_count(service, "active"),
                   (unsigned long long)field_count(service, "instances_limit"));
+    if (streq(state, "disabled"))
+        text_add(out, " ('enabled: false' in its config)");
+    if (!json_is_object(order))
+        return;
+    text_add(out, " by ");
+    format_user(out, (uid_t)field_count(order, "uid"));
+}
+
+static void add_state(Ctl *c, const json_t *service) {
+    const char *state = field_text(service, "state");
+    const json_t *order = json_object_get(service, "order");
+    uint64_t since = field_count(service, "since_usec"), asked = field_count(order, "time_usec");
+    CLEANUP_TEXT Text line = {0};
+    Color color;
+    (void)style_mark(&c->style, state, &color);
+    style_add(&c->style, &line, color, state);
+    add_state_reason(&line, service);
     if (since > 0) {
-        text_add(out, " since ");
-        format_time(&c->style, out, since);
-        text_add(out, ", ");
-        format_age(out, now > since ? now - since : 0);
-        text_add(out, " ago");
+        text_add(&line, " since ");
+        add_moment(c, &line, since);
     }
-    text_addc(out, '\n');
+    /* It may have taken its time. */
+    if (asked > 0 && asked / USEC_PER_SEC != since / USEC_PER_SEC) {
+        text_addf(&line, "; asked for (%s) at ", field_text(order, "action"));
+        format_time(&c->style, &line, asked);
+    }
+    if (field_count(service, "queued") > 0) {
+        text_add(&line, "; ");
+        add_count(&line, field_count(service, "queued"), "wait in the kernel's queue");
+    }
+    add_line(c, "State", &line);
 }
 
 static void add_listener(Text *out, const json_t *l) {
@@ -78,52 +94,53 @@ static void add_listener(Text *out, const json_t *l) {
         text_addf(out, "  (%llu of %llu waiting)", (unsigned long long)field_count(l, "queued"),
                   (unsigned long long)field_count(l, "backlog"));
     }
-    text_add(out, json_is_true(json_object_get(l, "adopted")) ? "  adopted\n" : "\n");
+    text_add(out, json_is_true(json_object_get(l, "adopted")) ? "  adopted" : "");
 }
 
-static void add_listeners(Text *out, const json_t *service) {
+static void add_listeners(Ctl *c, const json_t *service) {
     const json_t *listeners = json_object_get(service, "listeners"),
                  *listen = json_object_get(service, "listen");
+    CLEANUP_TEXT Text line = {0};
     size_t n = json_array_size(listeners);
     for (size_t i = 0; i < n; i++) {
-        add_label(out, i == 0 ? "Listen" : "");
-        add_listener(out, json_array_get(listeners, i));
+        add_listener(&line, json_array_get(listeners, i));
+        add_line(c, i == 0 ? "Listen" : "", &line);
     }
     for (size_t i = 0; n == 0 && i < json_array_size(listen); i++) {
         const char *s = json_string_value(json_array_get(listen, i));
-        add_label(out, i == 0 ? "Listen" : "");
-        text_add_escaped(out, s ? s : "", s ? strlen(s) : 0);
-        text_add(out, "  (not open)\n");
+        text_add_escaped(&line, s ? s : "", s ? strlen(s) : 0);
+        text_add(&line, "  (not open)");
+        add_line(c, i == 0 ? "Listen" : "", &line);
     }
 }
 
-static void add_exec(Text *out, const json_t *d) {
+static void add_exec(Ctl *c, const json_t *d) {
     const json_t *exec = json_object_get(d, "exec");
+    CLEANUP_TEXT Text line = {0};
     if (json_array_size(exec) == 0)
         return;
-    add_label(out, "Exec");
     for (size_t i = 0; i < json_array_size(exec); i++) {
         const char *s = json_string_value(json_array_get(exec, i));
-        text_add(out, i > 0 ? " " : "");
-        text_add_escaped(out, s ? s : "", s ? strlen(s) : 0);
+        text_add(&line, i > 0 ? " " : "");
+        text_add_escaped(&line, s ? s : "", s ? strlen(s) : 0);
     }
     if (field_given(d, "user")) {
-        text_add(out, "  as ");
-        field_show(out, d, "user");
-        text_add(out, field_given(d, "group") ? ":" : "");
-        field_show(out, d, "group");
+        text_add(&line, "  as ");
+        field_show(&line, d, "user");
+        text_add(&line, field_given(d, "group") ? ":" : "");
+        field_show(&line, d, "group");
     }
-    text_addc(out, '\n');
+    add_line(c, "Exec", &line);
 }
 
-static void add_place(Text *out, const json_t *d) {
+static void add_place(Ctl *c, const json_t *d) {
+    CLEANUP_TEXT Text line = {0};
     if (!field_given(d, "file"))
         return;
-    add_label(out, "Config");
-    field_show(out, d, "file");
+    field_show(&line, d, "file");
     if (field_given(d, "line"))
-        text_addf(out, ":%llu", (unsigned long long)field_count(d, "line"));
-    text_addc(out, '\n');
+        text_addf(&line, ":%llu", (unsigned long long)field_count(d, "line"));
+    add_line(c, "Config", &line);
 }
 
 /* The counters of an object that are not 0: "ok 48 120, failed 38". */
@@ -144,114 +161,196 @@ static bool add_counters(Text *out, const json_t *counters, const char *none) {
     return any;
 }
 
-static void add_totals(Text *out, const json_t *service) {
-    add_label(out, "Accepted");
-    format_number(out, field_count(service, "accepted"));
+static void add_totals(Ctl *c, const json_t *service) {
+    double rate = json_number_value(json_object_get(service, "accept_rate"));
+    CLEANUP_TEXT Text line = {0};
+    format_number(&line, field_count(service, "accepted"));
+    if (rate >= 0.05)
+        text_addf(&line, ", %.1f a second", rate);
     if (field_count(service, "gone") > 0) {
-        text_add(out, " (");
-        add_count(out, field_count(service, "gone"), "gone before they were served)");
+        text_add(&line, " (");
+        add_count(&line, field_count(service, "gone"), "gone before they were served)");
     }
-    text_add(out, "   Spawned: ");
-    format_number(out, field_count(service, "spawned"));
+    text_add(&line, "   Spawned: ");
+    format_number(&line, field_count(service, "spawned"));
     if (field_count(service, "spawn_failed") > 0) {
-        text_add(out, " (");
-        add_count(out, field_count(service, "spawn_failed"), "more failed to start)");
+        text_add(&line, " (");
+        add_count(&line, field_count(service, "spawn_failed"), "more failed to start)");
     }
-    text_add(out, "   Ended: ");
-    (void)add_counters(out, json_object_get(service, "exited"), "none");
-    text_addc(out, '\n');
-    add_label(out, "Refused");
-    if (add_counters(out, json_object_get(service, "refused"), "none")) {
-        text_add(out, "   (who: mpctl events --service ");
-        field_show(out, service, "name");
-        text_addc(out, ')');
+    text_add(&line, "   Ended: ");
+    (void)add_counters(&line, json_object_get(service, "exited"), "none");
+    add_line(c, "Accepted", &line);
+}
+
+static size_t shown_columns(const json_t *object, const char *key) {
+    CLEANUP_TEXT Text text = {0};
+    if (json_is_integer(json_object_get(object, key)))
+        format_number(&text, field_count(object, key));
+    else
+        field_show(&text, object, key);
+    return text.s ? utf8_columns(text.s) : 0;
+}
+
+/* How wide a column of the first @n must be. */
+static size_t widest(const json_t *array, size_t n, const char *key) {
+    size_t width = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t columns = shown_columns(json_array_get(array, i), key);
+        width = columns > width ? columns : width;
     }
-    text_addc(out, '\n');
+    return width;
+}
+
+/* The sources that were refused most, in columns. */
+static void add_sources(Ctl *c, const json_t *sources) {
+    size_t n = json_array_size(sources) < SOURCES_MAX ? json_array_size(sources) : SOURCES_MAX;
+    size_t source_width = widest(sources, n, "source"), refused_width = widest(sources, n, "refused");
+    CLEANUP_TEXT Text line = {0};
+    for (size_t i = 0; i < n; i++) {
+        const json_t *source = json_array_get(sources, i);
+        field_show(&line, source, "source");
+        text_addf(&line, "%*s", (int)(source_width - shown_columns(source, "source") + 2), "");
+        text_addf(&line, "%*s", (int)(refused_width - shown_columns(source, "refused")), "");
+        format_number(&line, field_count(source, "refused"));
+        text_add(&line, "  last by ");
+        field_show(&line, source, "reason");
+        text_add(&line, " at ");
+        add_moment(c, &line, field_count(source, "last_time_usec"));
+        add_line(c, i == 0 ? "of whom" : "", &line);
+    }
+}
+
+static void add_refused(Ctl *c, const json_t *d, const json_t *service) {
+    CLEANUP_TEXT Text line = {0};
+    bool any = add_counters(&line, json_object_get(service, "refused"), "none");
+    if (any) {
+        text_add(&line, "   (each: mpctl events --service ");
+        field_show(&line, service, "name");
+        text_add(&line, " -k refused)");
+    }
+    add_line(c, "Refused", &line);
+    add_sources(c, json_object_get(d, "sources"));
+}
+
+/* "p50 0.9 ms, p99 3.1 ms" */
+static bool add_quantiles(Text *out, const json_t *quantiles) {
+    if (field_count(quantiles, "count") == 0)
+        return false;
+    text_add(out, "p50 ");
+    api_add_duration(out, field_count(quantiles, "p50_usec"));
+    text_add(out, ", p99 ");
+    api_add_duration(out, field_count(quantiles, "p99_usec"));
+    return true;
+}
+
+static void add_times(Ctl *c, const json_t *service) {
+    CLEANUP_TEXT Text line = {0};
+    text_add(&line, "accept to exec ");
+    if (add_quantiles(&line, json_object_get(service, "latency")))
+        add_line(c, "Latency", &line);
+    text_reset(&line);
+    text_add(&line, "exec to end ");
+    if (add_quantiles(&line, json_object_get(service, "duration")))
+        add_line(c, "Duration", &line);
 }
 
 /* What only some services have to tell. */
-static void add_reports(Text *out, const json_t *service) {
+static void add_reports(Ctl *c, const json_t *service) {
     const json_t *workers = json_object_get(service, "workers");
+    CLEANUP_TEXT Text line = {0};
     if (json_is_object(workers)) {
-        add_label(out, "Workers");
-        (void)add_counters(out, workers, "none");
-        text_addc(out, '\n');
+        (void)add_counters(&line, workers, "none");
+        add_line(c, "Workers", &line);
     }
     if (field_count(service, "requests") > 0 || field_count(service, "work_queued") > 0) {
-        add_label(out, "Requests");
-        format_number(out, field_count(service, "requests"));
-        text_add(out, ", queued ");
-        format_number(out, field_count(service, "work_queued"));
-        text_addc(out, '\n');
+        format_number(&line, field_count(service, "requests"));
+        text_add(&line, ", queued ");
+        format_number(&line, field_count(service, "work_queued"));
+        add_line(c, "Requests", &line);
     }
     if (field_count(service, "restarts") > 0) {
-        add_label(out, "Restarts");
-        format_number(out, field_count(service, "restarts"));
-        text_addc(out, '\n');
+        format_number(&line, field_count(service, "restarts"));
+        add_line(c, "Restarts", &line);
     }
     if (field_count(service, "report_errors") > 0) {
-        add_label(out, "Reports");
-        add_count(out, field_count(service, "report_errors"), "malformed lines on status pipes\n");
+        add_count(&line, field_count(service, "report_errors"), "malformed lines on status pipes");
+        add_line(c, "Reports", &line);
     }
     if (field_given(service, "status")) {
-        add_label(out, "Status");
-        text_addc(out, '"');
-        field_show(out, service, "status");
-        text_add(out, "\"\n");
+        text_addc(&line, '"');
+        field_show(&line, service, "status");
+        text_addc(&line, '"');
+        add_line(c, "Status", &line);
     }
 }
 
-static void add_limits(Text *out, const json_t *d) {
+/* Limits that differ from the config, since somebody has set them. */
+static void add_set(Ctl *c, const json_t *d) {
+    const json_t *set = json_object_get(d, "set");
+    CLEANUP_TEXT Text line = {0};
+    for (size_t i = 0; i < json_array_size(set); i++) {
+        const json_t *change = json_array_get(set, i);
+        text_add(&line, i == 0 ? "(set: " : ", ");
+        field_show(&line, change, "key");
+        text_addc(&line, ' ');
+        field_show(&line, change, "from");
+        text_addf(&line, " %s ", style_arrow(&c->style));
+        field_show(&line, change, "to");
+    }
+    if (line.len == 0)
+        return;
+    text_add(&line, ", until the next reload)");
+    add_line(c, "", &line);
+}
+
+static void add_limits(Ctl *c, const json_t *d) {
     const json_t *limits = json_object_get(d, "limits"), *timeouts = json_object_get(d, "timeouts");
-    add_label(out, "Limits");
-    text_addf(out, "instances %llu, when full ", (unsigned long long)field_count(limits, "instances"));
-    field_show(out, limits, "when_full");
+    CLEANUP_TEXT Text line = {0};
+    text_addf(&line, "instances %llu, when full ", (unsigned long long)field_count(limits, "instances"));
+    field_show(&line, limits, "when_full");
     if (field_given(timeouts, "lifetime_usec")) {
-        text_add(out, ", lifetime ");
-        value_duration_format(field_count(timeouts, "lifetime_usec"), out);
+        text_add(&line, ", lifetime ");
+        value_duration_format(field_count(timeouts, "lifetime_usec"), &line);
     }
     if (field_given(timeouts, "stop_usec")) {
-        text_add(out, ", stop ");
-        value_duration_format(field_count(timeouts, "stop_usec"), out);
+        text_add(&line, ", stop ");
+        value_duration_format(field_count(timeouts, "stop_usec"), &line);
     }
-    text_addc(out, '\n');
+    add_line(c, "Limits", &line);
+    add_set(c, d);
 }
 
 static void add_last_error(Ctl *c, const json_t *service) {
     const json_t *error = json_object_get(service, "last_error");
+    CLEANUP_TEXT Text line = {0};
     if (!json_is_object(error))
         return;
-    add_label(&c->out, "Last error");
-    format_time(&c->style, &c->out, field_count(error, "time_usec"));
-    text_addc(&c->out, ' ');
-    last_error_format(error, &c->out);
-    text_addc(&c->out, '\n');
-    if (!streq(field_text(service, "state"), "failed"))
-        return;
-    add_label(&c->out, "");
-    last_error_advice(service, &c->out);
-    text_addc(&c->out, '\n');
+    format_time(&c->style, &line, field_count(error, "time_usec"));
+    text_addc(&line, ' ');
+    last_error_format(error, &line);
+    add_line(c, "Last error", &line);
 }
 
-static void add_rest(Ctl *c, const json_t *d, const json_t *service) {
-    const json_t *events = json_object_get(d, "events");
+static void add_instances(Ctl *c, const json_t *service) {
     uint64_t active = field_count(service, "active");
-    add_label(&c->out, "Instances");
-    format_number(&c->out, active);
+    CLEANUP_TEXT Text line = {0};
+    format_number(&line, active);
     if (active > 0) {
-        text_add(&c->out, " (mpctl ps ");
-        field_show(&c->out, service, "name");
-        text_addc(&c->out, ')');
+        text_add(&line, " (mpctl ps ");
+        field_show(&line, service, "name");
+        text_addc(&line, ')');
     }
-    text_addc(&c->out, '\n');
-    for (size_t i = 0; i < json_array_size(events); i++) {
-        text_add(&c->out, "   ");
-        event_line(&c->style, json_array_get(events, i), &c->out);
-    }
+    add_line(c, "Instances", &line);
 }
 
-static void show(Ctl *c, const json_t *d) {
-    const json_t *service = json_object_get(d, "service");
+static void add_hints(Ctl *c, const json_t *d) {
+    CLEANUP_HINTS StatusHints hints;
+    status_hints_find(&hints, d);
+    for (size_t i = 0; i < hints.n; i++)
+        add_line(c, i == 0 ? "What to do" : "", &hints.lines[i]);
+}
+
+static void add_title(Ctl *c, const json_t *d, const json_t *service) {
     Color color;
     const char *mark = style_mark(&c->style, field_text(service, "state"), &color);
     CLEANUP_TEXT Text name = {0};
@@ -262,18 +361,30 @@ static void show(Ctl *c, const json_t *d) {
     text_add(&c->out, *field_text(d, "description") ? " - " : "");
     field_show(&c->out, d, "description");
     text_addc(&c->out, '\n');
+}
+
+static void show(Ctl *c, const json_t *d) {
+    const json_t *service = json_object_get(d, "service"), *events = json_object_get(d, "events");
+    CLEANUP_TEXT Text model = {0};
+    add_title(c, d, service);
     add_state(c, service);
-    add_listeners(&c->out, service);
-    add_label(&c->out, "Model");
-    field_show(&c->out, service, "model");
-    text_addc(&c->out, '\n');
-    add_exec(&c->out, d);
-    add_place(&c->out, d);
-    add_totals(&c->out, service);
-    add_limits(&c->out, d);
-    add_reports(&c->out, service);
+    add_listeners(c, service);
+    field_show(&model, service, "model");
+    add_line(c, "Model", &model);
+    add_exec(c, d);
+    add_place(c, d);
+    add_totals(c, service);
+    add_refused(c, d, service);
+    add_times(c, service);
+    add_limits(c, d);
+    add_reports(c, service);
     add_last_error(c, service);
-    add_rest(c, d, service);
+    add_instances(c, service);
+    add_hints(c, d);
+    for (size_t i = 0; i < json_array_size(events); i++) {
+        text_add(&c->out, "   ");
+        event_line_log(&c->style, json_array_get(events, i), &c->out);
+    }
 }
 
 int status_long(Ctl *c, const json_t *services) {

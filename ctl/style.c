@@ -2,6 +2,7 @@
 #include "ctl/style.h"
 
 #include <langinfo.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -114,6 +115,10 @@ const char *style_ellipsis(const Style *s) {
     return s->utf8 ? "…" : "...";
 }
 
+const char *style_arrow(const Style *s) {
+    return s->utf8 ? "→" : "->";
+}
+
 void style_add_cut(const Style *style, Text *out, const char *s, size_t width) {
     if (utf8_columns(s) <= width) {
         text_add(out, s);
@@ -135,6 +140,42 @@ void style_add_cut(const Style *style, Text *out, const char *s, size_t width) {
         n -= len;
     }
     text_add(out, ellipsis);
+}
+
+/* Bytes of a colour at the start of @s, "\033[32m". */
+static size_t color_length(const char *s) {
+    return s[0] == '\033' ? strcspn(s, "m") + 1 : 0;
+}
+
+/* The columns of the first word of @s, and its bytes. */
+static size_t word_columns(const char *s, size_t *ret_len) {
+    CLEANUP_TEXT Text word = {0};
+    size_t len = strcspn(s, " ");
+    for (size_t i = 0; i < len;) {
+        size_t skip = color_length(s + i);
+        if (skip == 0)
+            text_addc(&word, s[i]);
+        i += skip > 0 ? skip : 1;
+    }
+    *ret_len = len;
+    return word.s ? utf8_columns(word.s) : 0;
+}
+
+void style_add_wrapped(const Style *style, Text *out, const char *text, size_t indent) {
+    size_t column = indent;
+    while (*text) {
+        size_t blanks = strspn(text, " "), len, columns = word_columns(text + blanks, &len);
+        text += blanks;
+        if (style->width > 0 && column > indent && column + blanks + columns > style->width) {
+            text_addf(out, "\n%*s", (int)indent, "");
+            column = indent;
+            blanks = 0;
+        }
+        text_addf(out, "%*s", (int)blanks, "");
+        text_add_n(out, text, len);
+        column += blanks + columns;
+        text += len;
+    }
 }
 
 void format_age(Text *out, uint64_t usec) {
@@ -168,6 +209,14 @@ void format_size(Text *out, uint64_t bytes) {
         i++;
     }
     text_addf(out, i == 0 || n >= 10 ? "%.0f%c" : "%.1f%c", n, units[i]);
+}
+
+void format_user(Text *out, uid_t uid) {
+    const struct passwd *user = getpwuid(uid);
+    if (user && *user->pw_name)
+        text_add_escaped(out, user->pw_name, strlen(user->pw_name));
+    else
+        text_addf(out, "uid %u", (unsigned)uid);
 }
 
 void format_time(const Style *s, Text *out, uint64_t time_usec) {

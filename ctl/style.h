@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "ctl/options.h"
 #include "daemon/base/text.h"
@@ -38,8 +39,14 @@ size_t style_next_run(const char *s, size_t n, const char **ret_text, size_t *re
 const char *style_mark(const Style *s, const char *state, Color *ret_color);
 /* "…" or "...". */
 const char *style_ellipsis(const Style *s);
+/* "→" or "->". */
+const char *style_arrow(const Style *s);
 /* As much of @text as fits into @width columns, and the ellipsis if that is not all. */
 void style_add_cut(const Style *s, Text *out, const char *text, size_t width);
+
+/* Words of @text on lines of at most style->width, the first of which starts at column @indent already and
+ * the others after as many blanks. A word is never cut; colours take no room. */
+void style_add_wrapped(const Style *s, Text *out, const char *text, size_t indent);
 
 /* "3d 4h", "8m", "40s". */
 void format_age(Text *out, uint64_t usec);
@@ -47,5 +54,7 @@ void format_age(Text *out, uint64_t usec);
 void format_number(Text *out, uint64_t n);
 /* "9.8M" */
 void format_size(Text *out, uint64_t bytes);
+/* "root"; a uid without a name as a number. */
+void format_user(Text *out, uid_t uid);
 /* "14:02:11" for today, else "2026-11-21 14:02:11"; local time. */
 void format_time(const Style *s, Text *out, uint64_t time_usec);

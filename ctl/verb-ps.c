@@ -35,18 +35,24 @@ static uint64_t age_usec(const Ctl *c, const json_t *row) {
 }
 
 static void fill_age(const Ctl *c, const json_t *row, TableCell *cell) {
-    format_age(&cell->full, age_usec(c, row));
+    if (c->options.format == OUTPUT_PLAIN)
+        text_addf(&cell->full, "%llu", (unsigned long long)(age_usec(c, row) / USEC_PER_SEC));
+    else
+        format_age(&cell->full, age_usec(c, row));
 }
 
 static void fill_cpu(const Ctl *c, const json_t *row, TableCell *cell) {
     uint64_t age = age_usec(c, row);
     double share = age > 0 ? 100.0 * (double)field_count(row, "cpu_usec") / (double)age : 0;
-    text_addf(&cell->full, "%.1f%%", share);
+    text_addf(&cell->full, c->options.format == OUTPUT_PLAIN ? "%.1f" : "%.1f%%", share);
 }
 
 static void fill_time(const Ctl *c, const json_t *row, TableCell *cell) {
-    (void)c;
-    api_add_duration(&cell->full, field_count(row, "cpu_usec"));
+    uint64_t usec = field_count(row, "cpu_usec");
+    if (c->options.format == OUTPUT_PLAIN)
+        text_addf(&cell->full, "%.6f", (double)usec / (double)USEC_PER_SEC);
+    else
+        api_add_duration(&cell->full, usec);
 }
 
 static void fill_memory(const Ctl *c, const json_t *row, TableCell *cell) {

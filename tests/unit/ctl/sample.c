@@ -208,6 +208,8 @@ void sample_init(Sample *s, uint64_t now_usec) {
     init_services(s, now_usec);
     init_instances(s, now_usec);
     init_events(s, now_usec);
+    s->sources[0] = (ApiSource){"198.51.100.7", 1190, REFUSE_RATE, now_usec - 12 * USEC_PER_SEC};
+    s->sources[1] = (ApiSource){"2001:db8::/64", 26, REFUSE_ACCESS, now_usec - 3 * HOUR};
 }
 
 const ApiService *sample_service(const Sample *s, const char *name) {
@@ -224,10 +226,7 @@ ApiDescription sample_description(const Sample *s, const ApiService *of) {
     };
     static const ApiBucket latency[] = {{1000, 30000}, {2000, 18000}, {UINT64_MAX, 211}};
     static const ApiBucket duration[] = {{200000, 20000}, {500000, 28161}, {UINT64_MAX, 0}};
-    static const ApiSource sources[] = {
-        {"198.51.100.7", 1190, REFUSE_RATE, 1770000000000000},
-        {"2001:db8::/64", 26, REFUSE_ACCESS, 1770000000000000},
-    };
+    bool full = of->state == SERVICE_FULL;
     return (ApiDescription){
         .service = of,
         .description = "Git repositories, read only",
@@ -243,13 +242,13 @@ ApiDescription sample_description(const Sample *s, const ApiService *of) {
         .timeout_lifetime_usec = 10 * MINUTE,
         .timeout_stop_usec = 10 * USEC_PER_SEC,
         .set = sample_set,
-        .n_set = ELEMENTS(sample_set),
+        .n_set = full ? ELEMENTS(sample_set) : 0,
         .latency = latency,
         .n_latency = ELEMENTS(latency),
         .duration = duration,
         .n_duration = ELEMENTS(duration),
-        .sources = sources,
-        .n_sources = ELEMENTS(sources),
+        .sources = s->sources,
+        .n_sources = full ? ELEMENTS(s->sources) : 0,
         .instances = s->instances,
         .n_instances = SAMPLE_INSTANCES,
         .events = s->events,

@@ -12,6 +12,7 @@ typedef struct Sample {
     ApiService services[SAMPLE_SERVICES];
     ApiInstance instances[SAMPLE_INSTANCES];
     ApiEvent events[SAMPLE_EVENTS];
+    ApiSource sources[2]; /* of git */
 } Sample;
 
 /* Ages count from @now_usec. */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/status-hints.h"
+
+#include "ctl/fields.h"
+#include "ctl/proto/api.h"
+#include "ctl/refusals.h"
+
+void status_hints_done(StatusHints *h) {
+    for (size_t i = 0; i < h->n; i++)
+        text_done(&h->lines[i]);
+    h->n = 0;
+}
+
+void last_error_format(const json_t *error, Text *out) {
+    if (!json_is_object(error))
+        return;
+    field_show(out, error, "step");
+    text_add(out, field_given(error, "step") ? ": " : "");
+    field_show(out, error, "message");
+    if (!field_given(error, "file"))
+        return;
+    text_add(out, " (");
+    field_show(out, error, "file");
+    if (field_given(error, "line"))
+        text_addf(out, ":%llu", (unsigned long long)field_count(error, "line"));
+    text_addc(out, ')');
+}
+
+void last_error_advice(const json_t *service, Text *out) {
+    bool config = field_given(json_object_get(service, "last_error"), "file");
+    text_add(out, config ? "mend it or correct the config, then: mpctl reload, or mpctl start "
+                         : "mend it, then: mpctl start ");
+    field_show(out, service, "name");
+}
+
+/* The next line, or NULL when there are enough. */
+static Text *new_line(StatusHints *h) {
+    if (h->n == STATUS_HINTS_MAX)
+        return NULL;
+    h->lines[h->n] = (Text){0};
+    return &h->lines[h->n++];
+}
+
+static void add_file(Text *out, const json_t *d) {
+    if (field_given(d, "file"))
+        field_show(out, d, "file");
+    else
+        text_add(out, "the config");
+}
+
+/* "mpctl set git limits.instances=100": twice of what there is; where that is not known, a number to choose.
+ */
+static void add_set(Text *out, const json_t *d, const char *set) {
+    const json_t *service = json_object_get(d, "service");
+    text_add(out, "mpctl set ");
+    field_show(out, service, "name");
+    if (starts_with(set, "limits.instances="))
+        text_addf(out, " limits.instances=%llu",
+                  2 * (unsigned long long)field_count(service, "instances_limit"));
+    else
+        text_addf(out, " %s", set);
+}
+
+typedef struct StateHint {
+    ServiceState state;
+    const char *before, *after; /* around the name, or where @file, around the config's file */
+    bool file;
+} StateHint;
+
+static const StateHint state_hints[] = {
+    {SERVICE_PAUSED, "what has come waits; to go on: mpctl resume ", "", false},
+    {SERVICE_STOPPED, "to listen again: mpctl start ", "", false},
+    {SERVICE_DISABLED, "to listen: 'enabled: true' in ", ", then: mpctl reload", true},
+    {SERVICE_BACKOFF, "what it says: mpctl logs ", "; it is tried again, each time later", false},
+    {SERVICE_THROTTLED,
+     "it has reached limits.rate or limits.load, and what has come waits; to let more in now: "
+     "mpctl set ",
+     " limits.rate=N/s", false},
+    {SERVICE_DRAINING, "who is still connected: mpctl ps ", "", false},
+};
+
+static void add_state(StatusHints *h, const json_t *d, const char *state) {
+    const json_t *service = json_object_get(d, "service");
+    for (size_t i = 0; i < ELEMENTS(state_hints); i++) {
+        const StateHint *hint = &state_hints[i];
+        Text *line = streq(service_state_to_string(hint->state), state) ? new_line(h) : NULL;
+        if (!line)
+            continue;
+        text_add(line, hint->before);
+        if (hint->file)
+            add_file(line, d);
+        else
+            field_show(line, service, "name");
+        text_add(line, hint->after);
+    }
+    if (streq(state, "failed") && json_is_object(json_object_get(service, "last_error"))) {
+        Text *line = new_line(h);
+        if (line)
+            last_error_advice(service, line);
+    }
+    if (streq(state, "full")) {
+        Text *line = new_line(h);
+        if (!line)
+            return;
+        text_add(line, "to let more in now: ");
+        add_set(line, d, "limits.instances=");
+        text_add(line, "; who is connected: mpctl ps ");
+        field_show(line, service, "name");
+    }
+}
+
+/* One reason: which key says so, and how it is changed. */
+static void add_reason(StatusHints *h, const json_t *d, RefuseReason reason) {
+    const Refusal *r = refusal(reason);
+    const char *name = refuse_reason_to_string(reason);
+    Text *line = new_line(h);
+    if (!line)
+        return;
+    text_addf(line, "refused by %s: %s (%s); ", name, r->meaning, r->keys);
+    if (r->set) {
+        text_add(line, "to change it now: ");
+        add_set(line, d, r->set);
+    } else {
+        text_add(line, "change it in ");
+        add_file(line, d);
+        text_add(line, ", then: mpctl reload");
+    }
+}
+
+void status_hints_find(StatusHints *h, const json_t *description) {
+    const json_t *service = json_object_get(description, "service"),
+                 *refused = json_object_get(service, "refused");
+    const char *state = field_text(service, "state");
+    *h = (StatusHints){0};
+    add_state(h, description, state);
+    for (size_t i = 0; i < _REFUSE_REASON_MAX; i++) {
+        /* Said already. */
+        if (i == REFUSE_INSTANCES && streq(state, "full"))
+            continue;
+        if (field_count(refused, refuse_reason_to_string((RefuseReason)i)) > 0)
+            add_reason(h, description, (RefuseReason)i);
+    }
+}
