@@ -301,6 +301,7 @@ static const Verb verbs[] = {
             "config file is read as 'mpctl check' does. Who may not manage mpinetd sees no values of "
             "environment. NAME may be a shell glob.",
         .group = GROUP_CONFIG,
+        .run = verb_config,
         .max_args = VERB_ANY_ARGS,
         .options = OPTION(ORIGIN) | OPTION(CONFIG),
         .completes = {COMPLETES_SERVICES},
