@@ -74,7 +74,22 @@ static void collect_whole(Collector *c, const ServiceConfig *s, bool added) {
         collect("listen", added ? NULL : endpoints, added ? endpoints : NULL, c);
 }
 
-int changes_between(const Config *from, const Config *to, Changes *ret) {
+/* As it is now, with the limits that Set has changed. */
+static ServiceConfig as_it_runs(const ServiceConfig *config, const ServiceSet *set) {
+    const Service *s = set ? service_set_find(set, config->name) : NULL;
+    ServiceConfig c = *config;
+    if (s && s->config == config)
+        c.limits = s->limits;
+    return c;
+}
+
+int changes_of_limits(const char *service, const LimitsConfig *from, const LimitsConfig *to, Changes *ret) {
+    Collector c = {.to = ret, .service = service, .action = "change"};
+    (void)limits_config_diff(from, to, collect, &c);
+    return c.failed ? -ENOMEM : 0;
+}
+
+int changes_between(const Config *from, const Config *to, const ServiceSet *set, Changes *ret) {
     Collector c = {.to = ret, .action = "change"};
     (void)config_diff_globals(from, to, collect, &c);
     size_t a = 0, b = 0;
@@ -89,7 +104,8 @@ int changes_between(const Config *from, const Config *to, Changes *ret) {
         } else {
             c.service = to->services[b]->name;
             c.action = "change";
-            (void)service_config_diff(from->services[a++], to->services[b++], collect, &c);
+            ServiceConfig old = as_it_runs(from->services[a++], set);
+            (void)service_config_diff(&old, to->services[b++], collect, &c);
         }
     }
     return c.failed ? -ENOMEM : 0;

@@ -221,8 +221,10 @@ void client_forget_call(Client *c) {
     c->missed = 0;
     c->stream = stream_free(c->stream);
     strv_free(c->services);
+    free(c->orders);
     free(c->follow);
     c->services = NULL;
+    c->orders = NULL;
     c->follow = NULL;
 }
 

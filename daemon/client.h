@@ -24,8 +24,7 @@
 
 typedef enum ClientWait {
     WAIT_NOTHING,
-    WAIT_STARTED,  /* until the services run */
-    WAIT_STOPPED,  /* until they are stopped */
+    WAIT_ORDER,    /* until what was asked of services is done */
     WAIT_SHUTDOWN, /* until the daemon ends */
 } ClientWait;
 
@@ -64,10 +63,14 @@ struct Client {
     ClientWait wait;
     bool more;
     char **services;
-    Stream *stream;  /* a reply that is made in parts */
-    bool following;  /* Events with more */
-    char *follow;    /* of this service, or NULL: all */
-    uint64_t missed; /* events that it did not read in time, and has not been told of */
+    ServiceVerb verb;   /* of an order: what was asked of them; */
+    uint64_t *orders;   /* and the count of orders of each then: one more, and it is overtaken; */
+    uint64_t told_mark; /* and how far it was */
+    uint64_t told_usec; /* when the client was last told; monotonic, 0: not yet */
+    Stream *stream;     /* a reply that is made in parts */
+    bool following;     /* Events with more */
+    char *follow;       /* of this service, or NULL: all */
+    uint64_t missed;    /* events that it did not read in time, and has not been told of */
 };
 
 /* Takes @fd over in any case. 0 or a negative errno. */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls that change something: Start, Stop, Reload, Shutdown; and those who wait for the result. */
+/* The calls that change something: orders to services, signals, limits, Reload, Shutdown. */
 #include <string.h>
 
+#include "conf/set.h"
+#include "conf/value.h"
 #include "daemon/control-private.h"
+#include "daemon/prefix.h"
 
 void call_reload(Calls *calls, Client *client, ApiRequest *r) {
     (void)r;
@@ -30,82 +33,255 @@ void call_shutdown(Calls *calls, Client *client, ApiRequest *r) {
     manager_stop(calls->manager, manager_config(calls->manager)->shutdown_children);
 }
 
-/* Start and Stop: gives the order to all, then waits for the result. */
-static void order(Calls *calls, Client *client, ApiRequest *r, void (*give)(Service *s), ClientWait wait) {
+/* Gives the order to all, or to none when one of them cannot take it; then waits for the result. */
+static void order(Calls *calls, Client *client, ApiRequest *r, ServiceVerb verb) {
     Service **services CLEANUP_FREE = NULL;
     const char *missing = NULL;
     size_t n = 0;
     int e = calls_select(calls, r->services, &services, &n, &missing);
     for (size_t i = 0; e >= 0 && i < n; i++) {
-        char *name = strdup(services[i]->name);
-        if (strv_push(&client->services, name) < 0)
-            e = -ENOMEM;
+        const char *why = service_refuses(services[i], verb);
+        if (!why)
+            continue;
+        api_encode_error(client_out(client), API_INVALID_STATE, services[i]->name, why, 0);
+        return;
+    }
+    if (e >= 0)
+        e = calls_select_names(calls, r->services, &client->services, &missing);
+    if (e >= 0) {
+        client->orders = calloc(n + 1, sizeof(uint64_t));
+        e = client->orders ? 0 : -ENOMEM;
     }
     if (e < 0) {
-        strv_free(client->services);
-        client->services = NULL;
+        client_forget_call(client);
         calls_answer_failure(client, e, missing);
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        give(services[i]);
-    client->wait = wait;
+    for (size_t i = 0; i < n; i++) {
+        service_order(services[i], verb, client->uid);
+        client->orders[i] = services[i]->n_orders;
+    }
+    client->wait = WAIT_ORDER;
+    client->verb = verb;
     client->more = r->more;
-    calls_check_wait(calls, client);
+    client->told_mark = client->told_usec = 0;
+    (void)calls_check_wait(calls, client);
 }
 
 void call_start(Calls *calls, Client *client, ApiRequest *r) {
-    order(calls, client, r, service_order_start, WAIT_STARTED);
+    order(calls, client, r, VERB_START);
 }
 
 void call_stop(Calls *calls, Client *client, ApiRequest *r) {
-    order(calls, client, r, service_order_stop, WAIT_STOPPED);
+    order(calls, client, r, VERB_STOP);
 }
 
-/* The first of the services that is not where it is waited for to be; NULL when all are. */
-static const Service *still_missing(const Calls *calls, const Client *client) {
-    const ServiceSet *set = manager_services(calls->manager);
-    for (char **name = client->services; name && *name; name++) {
-        const Service *s = service_set_find(set, *name);
-        if (!s)
-            continue; /* a reload has taken it away */
-        /* Somebody else may have started it again meanwhile: then the stop is over. */
-        bool there = client->wait == WAIT_STOPPED ? s->n_instances == 0 || s->order != ORDER_STOP
-                                                  : service_state_is_running(s->state);
-        if (!there)
-            return s;
+void call_restart(Calls *calls, Client *client, ApiRequest *r) {
+    order(calls, client, r, VERB_RESTART);
+}
+
+void call_pause(Calls *calls, Client *client, ApiRequest *r) {
+    order(calls, client, r, VERB_PAUSE);
+}
+
+void call_resume(Calls *calls, Client *client, ApiRequest *r) {
+    order(calls, client, r, VERB_RESUME);
+}
+
+void call_drain(Calls *calls, Client *client, ApiRequest *r) {
+    order(calls, client, r, VERB_DRAIN);
+}
+
+/* Signal: to whom, and how it went. */
+typedef struct Signaling {
+    int signal;
+    const Prefix *source; /* NULL: whatever their peers */
+    char **services;      /* whose instances got it */
+    uint64_t n;
+    int error; /* of one that did not */
+} Signaling;
+
+static void signaling_done(Signaling *s) {
+    strv_free(s->services);
+}
+
+static int signal_one(Signaling *s, Instance *i) {
+    const char *name = i->service->name;
+    if (s->source && !prefix_has(s->source, &i->peer))
+        return 0;
+    int r = instance_signal(i, s->signal);
+    if (r < 0) {
+        s->error = r;
+        return 0;
     }
-    return NULL;
+    s->n++;
+    size_t known = strv_length(s->services);
+    if (known > 0 && streq(s->services[known - 1], name))
+        return 0;
+    return strv_push(&s->services, strdup(name));
 }
 
-static void answer_failed_start(Client *client, const Service *s) {
-    if (s->state == SERVICE_DISABLED)
-        api_encode_error(client_out(client), API_INVALID_STATE, s->name,
-                         "it has 'enabled: false' in its config", 0);
-    else
-        api_encode_error(client_out(client), API_FAILED, s->last_error.step,
-                         s->last_error.message ? s->last_error.message : "it could not be started",
-                         s->last_error.error);
-}
-
-void calls_check_wait(Calls *calls, Client *client) {
-    const Service *missing = still_missing(calls, client);
-    if (missing && client->wait == WAIT_STOPPED) {
-        if (client->more) {
-            char progress[160];
-            (void)snprintf(progress, sizeof(progress), "%s: %llu still running", missing->name,
-                           (unsigned long long)missing->n_instances);
-            api_encode_done(client_out(client), (const char *const *)client->services, progress, true);
-            client_flush(client);
+static int signal_services(Signaling *s, Service *const *services, size_t n) {
+    for (size_t k = 0; k < n; k++) {
+        LIST_FOREACH (i, &services[k]->instances, Instance, link) {
+            int r = signal_one(s, i);
+            if (r < 0)
+                return r;
         }
+    }
+    return 0;
+}
+
+/* Only a process of our own that has not been reaped: no other can have its pid. */
+static int signal_pid(Signaling *s, const ServiceSet *set, int64_t pid) {
+    if (set->n == 0 || pid > INT32_MAX)
+        return 0;
+    Instance *i = instance_table_find(&set->items[0]->rt->instances, (pid_t)pid);
+    return i ? signal_one(s, i) : 0;
+}
+
+static int signal_all(Calls *calls, ApiRequest *r, Signaling *s, const char **ret_missing) {
+    const ServiceSet *set = manager_services(calls->manager);
+    Service **services CLEANUP_FREE = NULL;
+    char *names[] = {r->service, NULL};
+    size_t n = 0;
+    if (r->pid >= 0)
+        return signal_pid(s, set, r->pid);
+    if (!r->service)
+        return signal_services(s, set->items, set->n);
+    int e = calls_select(calls, names, &services, &n, ret_missing);
+    return e < 0 ? e : signal_services(s, services, n);
+}
+
+void call_signal(Calls *calls, Client *client, ApiRequest *r) {
+    CLEANUP(signaling_done) Signaling s = {0};
+    Prefix source;
+    const char *missing = NULL, *bad = NULL;
+    char pid[24];
+    if (value_signal(r->signal, &s.signal, NULL) < 0)
+        bad = "signal";
+    else if (r->source && prefix_parse(r->source, &source) < 0)
+        bad = "source";
+    if (bad) {
+        api_encode_error(client_out(client), API_INVALID_PARAMETER, bad, NULL, 0);
         return;
     }
-    if (missing)
-        answer_failed_start(client, missing);
+    s.source = r->source ? &source : NULL;
+    int e = signal_all(calls, r, &s, &missing);
+    (void)snprintf(pid, sizeof(pid), "%lld", (long long)r->pid);
+    if (e < 0)
+        calls_answer_failure(client, e, missing);
+    else if (s.n > 0)
+        api_encode_signaled(client_out(client), (const char *const *)s.services, s.n);
+    else if (s.error < 0)
+        api_encode_error(client_out(client), API_FAILED, "kill", strerror(-s.error), -s.error);
     else
-        api_encode_done(client_out(client), (const char *const *)client->services, NULL, false);
-    strv_free(client->services);
-    client->services = NULL;
-    client->wait = WAIT_NOTHING;
-    client_go_on(client);
+        api_encode_error(client_out(client), API_NO_SUCH_INSTANCE,
+                         r->service  ? r->service
+                         : r->source ? r->source
+                                     : pid,
+                         NULL, 0);
+}
+
+/* "limits.instances 50 -> 80, limits.rate none -> 50/s by uid 0" */
+static void tell_set(Service *s, const Changes *changes, uid_t uid) {
+    Text text CLEANUP_TEXT = {0};
+    for (size_t i = 0; i < changes->n; i++)
+        text_addf(&text, "%s%s %s -> %s", i > 0 ? ", " : "", changes->items[i].key, changes->items[i].from,
+                  changes->items[i].to);
+    text_addf(&text, " by uid %u", uid);
+    ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "set");
+    e.service = s->name;
+    e.message = text.s;
+    service_emit(s, &e);
+}
+
+static int set_limits(char *const *pairs, LimitsConfig *limits, DiagList *diags) {
+    for (; *pairs; pairs++) {
+        CLEANUP_FREE char *key = strdup(*pairs);
+        char *equals = key ? strchr(key, '=') : NULL;
+        if (!equals)
+            return -ENOMEM;
+        *equals = '\0';
+        if (limits_config_set(limits, key, equals + 1, diags) == -ENOMEM)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+void call_set(Calls *calls, Client *client, ApiRequest *r) {
+    Service *s = service_set_find(manager_services(calls->manager), r->service);
+    DiagList diags CLEANUP_DIAGS = {0};
+    Changes changes CLEANUP(changes_done) = {0};
+    if (!s) {
+        calls_answer_failure(client, -ENOENT, r->service);
+        return;
+    }
+    LimitsConfig limits = s->limits;
+    int e = set_limits(r->limits, &limits, &diags);
+    if (e >= 0 && diags.n_errors == 0)
+        e = changes_of_limits(s->name, &s->limits, &limits, &changes);
+    if (e < 0) {
+        calls_answer_failure(client, e, NULL);
+        return;
+    }
+    if (diags.n_errors > 0) {
+        ApiReload failure = {.generation = manager_generation(calls->manager), .diagnostics = &diags};
+        api_encode_invalid_config(client_out(client), &failure);
+        return;
+    }
+    s->limits = limits;
+    if (changes.n > 0) {
+        tell_set(s, &changes, client->uid);
+        service_update(s, "set");
+    }
+    api_encode_set(client_out(client), changes.items, changes.n);
+}
+
+/* Names, bounded: whoever calls must not fill the log. */
+#define SAID_NAMES 8
+#define SAID_BYTES 64
+
+static void say_one(Text *out, const char *s) {
+    size_t n = strlen(s), shown = n > SAID_BYTES ? SAID_BYTES : n;
+    while (shown < n && shown > 0 && ((unsigned char)s[shown] & 0xc0) == 0x80)
+        shown--; /* not within a character */
+    text_add_escaped(out, s, shown);
+    if (shown < n)
+        text_add(out, "…");
+}
+
+static void say_list(Text *out, char *const *list) {
+    size_t n = strv_length(list);
+    for (size_t i = 0; i < n && i < SAID_NAMES; i++) {
+        text_add(out, i > 0 ? ", " : "");
+        say_one(out, list[i]);
+    }
+    if (n > SAID_NAMES)
+        text_addf(out, " and %zu more", n - SAID_NAMES);
+}
+
+void calls_say(const ApiRequest *r, Text *out) {
+    const char *name = strrchr(method_name(r->method), '.') + 1;
+    text_addc(out, (char)(name[0] | 0x20));
+    text_add(out, name + 1);
+    if (r->signal) {
+        text_addc(out, ' ');
+        say_one(out, r->signal);
+    }
+    text_add(out, r->services || r->service ? " of " : "");
+    if (r->services)
+        say_list(out, r->services);
+    if (r->service)
+        say_one(out, r->service);
+    if (r->pid >= 0)
+        text_addf(out, " of pid %lld", (long long)r->pid);
+    if (r->source) {
+        text_add(out, " of source ");
+        say_one(out, r->source);
+    }
+    if (r->limits) {
+        text_add(out, ": ");
+        say_list(out, r->limits);
+    }
 }

@@ -147,22 +147,25 @@ static const Call table[_METHOD_MAX] = {
     [METHOD_GET_CONFIG] = NULL,
     [METHOD_START] = call_start,
     [METHOD_STOP] = call_stop,
-    [METHOD_RESTART] = NULL,
-    [METHOD_PAUSE] = NULL,
-    [METHOD_RESUME] = NULL,
-    [METHOD_DRAIN] = NULL,
-    [METHOD_SIGNAL] = NULL,
-    [METHOD_SET] = NULL,
+    [METHOD_RESTART] = call_restart,
+    [METHOD_PAUSE] = call_pause,
+    [METHOD_RESUME] = call_resume,
+    [METHOD_DRAIN] = call_drain,
+    [METHOD_SIGNAL] = call_signal,
+    [METHOD_SET] = call_set,
     [METHOD_RELOAD] = call_reload,
     [METHOD_SHUTDOWN] = call_shutdown,
 };
 
-static bool allowed(const Calls *calls, const Client *client, Method m) {
-    if (method_access(m) == METHOD_READS)
+/* Each call that would change something is one line of the log, whatever comes of it. */
+static bool allowed(const Calls *calls, const Client *client, const ApiRequest *r) {
+    Text what CLEANUP_TEXT = {0};
+    if (method_access(r->method) == METHOD_READS)
         return true;
     bool may = client_may_change(client, manager_config(calls->manager));
+    calls_say(r, &what);
     eventlog_say(calls->log, may ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "control", "%s by uid %u%s",
-                 method_name(m), client->uid, may ? "" : ": not allowed");
+                 what.s ? what.s : method_name(r->method), client->uid, may ? "" : ": not allowed");
     return may;
 }
 
@@ -172,7 +175,7 @@ int calls_handle(Calls *calls, Client *client, const char *json, size_t n) {
     if (r != 0)
         return r < 0 ? r : 0;
     size_t before = client_out(client)->len;
-    if (!allowed(calls, client, request.method))
+    if (!allowed(calls, client, &request))
         api_encode_error(client_out(client), API_NOT_ALLOWED, method_name(request.method), NULL, 0);
     else if (!table[request.method])
         api_encode_error(client_out(client), API_METHOD_NOT_FOUND, method_name(request.method), NULL, 0);

@@ -14,8 +14,9 @@ typedef struct Calls {
 int calls_handle(Calls *calls, Client *client, const char *json, size_t n);
 /* Makes the next part of the reply that @client gets in parts. */
 void calls_stream_part(Calls *calls, Client *client);
-/* A state has changed: answers @client if what it waits for has come. */
-void calls_check_wait(Calls *calls, Client *client);
+/* Something has changed: answers @client if what it waits for has come, else tells how far it is. True when
+ * there is more to tell, a little later. */
+bool calls_check_wait(Calls *calls, Client *client);
 /* An event for one that follows. @message: empty with the first of them, to be handed on to the others. */
 void calls_send_event(Client *client, const ApiEvent *e, Text *message);
 /* A follower that has read all that it was sent is told how much it has missed. */

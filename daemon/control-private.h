@@ -37,6 +37,8 @@ void call_instances(Calls *calls, Client *client, ApiRequest *r);
 /* control-events.c */
 void call_events(Calls *calls, Client *client, ApiRequest *r);
 /* control-act.c */
+/* What @r asks for, for the log: "stop of git, web", on one line, bounded, escaped. */
+void calls_say(const ApiRequest *r, Text *out);
 void call_start(Calls *calls, Client *client, ApiRequest *r);
 void call_stop(Calls *calls, Client *client, ApiRequest *r);
 void call_restart(Calls *calls, Client *client, ApiRequest *r);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/control-calls.h"
 #include "daemon/control-socket.h"
 
@@ -17,6 +18,9 @@
 #define CONNECT_INTERVAL_USEC 100000
 #define CONNECTS_PER_INTERVAL 100
 
+/* Between two looks at how far an order is. */
+#define PROGRESS_INTERVAL_USEC 100000
+
 struct Control {
     Calls calls;
     sd_event *loop;
@@ -24,6 +28,7 @@ struct Control {
     ControlSocket socket;
     sd_event_source *source;
     sd_event_source *state_changed; /* looks at who waits, in a turn of its own */
+    sd_event_source *progress;      /* and again, for those who were told not long ago */
     /* Makes the next part of a long reply, of one client a turn, however many there are. A timer that is
      * always over: unlike a deferred source it takes its turn among all others. */
     sd_event_source *parts;
@@ -55,6 +60,7 @@ Control *control_free(Control *c) {
         client_free(client);
     sd_event_source_disable_unref(c->source);
     sd_event_source_disable_unref(c->state_changed);
+    sd_event_source_disable_unref(c->progress);
     sd_event_source_disable_unref(c->parts);
     control_socket_done(&c->socket);
     free(c);
@@ -139,12 +145,25 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userda
     return 0;
 }
 
-static int on_state_changed(sd_event_source *s, void *userdata) {
+static int on_progress(sd_event_source *s, uint64_t usec, void *userdata) {
     Control *c = userdata;
     (void)s;
+    (void)usec;
+    c->progress = sd_event_source_disable_unref(c->progress);
+    control_on_state(c);
+    return 0;
+}
+
+static int on_state_changed(sd_event_source *s, void *userdata) {
+    Control *c = userdata;
+    bool later = false;
+    (void)s;
     LIST_FOREACH_SAFE (client, &c->clients, Client, link)
-        if (client->wait == WAIT_STARTED || client->wait == WAIT_STOPPED)
-            calls_check_wait(&c->calls, client);
+        if (client->wait == WAIT_ORDER)
+            later |= calls_check_wait(&c->calls, client);
+    if (later && !c->progress)
+        (void)sd_event_add_time_relative(c->loop, &c->progress, CLOCK_MONOTONIC, PROGRESS_INTERVAL_USEC,
+                                         USEC_PER_MSEC, on_progress, c);
     return 0;
 }
 

@@ -209,13 +209,35 @@ static int set_timer(Instance *i, uint64_t at_usec, sd_event_time_handler_t hand
                              i);
 }
 
-void instance_stop(Instance *i, uint64_t stop_usec) {
-    if (i->state != INSTANCE_RUNNING)
-        return;
+static void send_term(Instance *i) {
     i->state = INSTANCE_STOPPING;
     send_signal(i, i->pid, SIGTERM);
     /* A stopped process would take no TERM before it is continued. */
     send_signal(i, i->pid, SIGCONT);
+}
+
+void instance_tell(Instance *i) {
+    if (i->state != INSTANCE_RUNNING)
+        return;
+    i->only_told = true;
+    send_term(i);
+}
+
+int instance_signal(Instance *i, int signal) {
+    if (i->pid <= 1 || (i->state != INSTANCE_RUNNING && i->state != INSTANCE_STOPPING))
+        return -ESRCH;
+    if (kill(i->pid, signal) < 0)
+        return -errno;
+    if (signal == SIGKILL)
+        instance_kill(i);
+    return 0;
+}
+
+void instance_stop(Instance *i, uint64_t stop_usec) {
+    if (i->state != INSTANCE_RUNNING && !i->only_told)
+        return;
+    i->only_told = false;
+    send_term(i);
     if (stop_usec != USEC_INFINITY && set_timer(i, clock_monotonic_usec() + stop_usec, on_kill_time) < 0)
         instance_kill(i);
 }

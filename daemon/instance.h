@@ -34,7 +34,8 @@ typedef struct Instance {
     pid_t pid;
     InstanceState state;
     bool timed_out; /* one of `timeouts` ended it */
-    bool asked;     /* stop, reload or shutdown ended it */
+    bool asked;     /* stop, drain, reload or shutdown ended it */
+    bool only_told; /* TERM it got, KILL does not follow */
     bool told_ready;
     Peer peer;
     uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */
@@ -70,6 +71,10 @@ void instance_drain_pipes(Instance *i);
 
 /* Ends it: TERM to the process, KILL to its process group @stop_usec later. Again: nothing. */
 void instance_stop(Instance *i, uint64_t stop_usec);
+/* Asks it to end, by TERM, and leaves it at that. */
+void instance_tell(Instance *i);
+/* Sends @signal to the process; KILL to its process group. 0 or a negative errno. */
+int instance_signal(Instance *i, int signal);
 /* KILL to its process group, now. */
 void instance_kill(Instance *i);
 /* Ends it, with result `timeout`, after @lifetime_usec from its start. */

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 
 #include "daemon/backoff.h"
@@ -36,6 +38,9 @@ void listener_close(Listener *l, bool remove_node) {
     if (l->adopted && l->fd >= 0)
         l->parked = TAKE_FD(l->fd);
     l->fd = fd_close(l->fd);
+    if (l->parked < 0)
+        l->cut = false;
+    l->sealed = l->exhausted = false;
     if (!remove_node || l->ino == 0)
         return;
     if (l->config->remove_on_stop)
@@ -82,6 +87,7 @@ int listener_open(Listener *l, uint16_t port) {
     if (l->parked >= 0) {
         l->fd = TAKE_FD(l->parked);
         l->error = 0;
+        listener_readmit(l);
         return 0;
     }
     int r = bind_socket(l->config, l->index, port, &bound, &step);
@@ -105,10 +111,74 @@ void listener_adopt(Listener *l, int fd, const Addr *addr) {
     l->ino = 0; /* the node belongs to who passed the socket */
 }
 
+static bool is_stream(const Listener *l) {
+    return endpoint_socket_type(l->config->endpoint.kind) != SOCK_DGRAM;
+}
+
+static void set_backlog(const Listener *l, int backlog) {
+    if (is_stream(l))
+        (void)listen(l->fd, backlog);
+}
+
+static int whole_backlog(const Listener *l) {
+    return l->config->backlog > 0 ? l->config->backlog : INT_MAX;
+}
+
+/* Whether a filter keeps packets out before they reach its queue. Another's socket has its own ways. */
+static bool takes_filter(const Listener *l) {
+    return endpoint_kind_is_inet(l->config->endpoint.kind) && !l->adopted;
+}
+
+void listener_cut(Listener *l) {
+    if (l->cut)
+        return;
+    l->cut = true;
+    set_backlog(l, 0);
+    if (!is_stream(l))
+        listener_seal(l, true);
+}
+
+void listener_seal(Listener *l, bool shared) {
+    /* Nothing gets in: neither the first packet of a connection nor the last of its handshake. Who has come
+     * that far tries again, and is refused once the socket is closed. */
+    struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = ELEMENTS(nothing), .filter = nothing};
+    if (l->sealed)
+        return;
+    if (takes_filter(l))
+        l->sealed =
+            setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, (socklen_t)sizeof(program)) == 0;
+    else if (l->addr.sa.sa_family == AF_UNIX && is_stream(l) && !l->adopted && !shared)
+        /* unix(7) sockets refuse from then on, and what is queued can be accepted. */
+        l->sealed = shutdown(l->fd, SHUT_RD) == 0;
+}
+
+void listener_refresh(Listener *l) {
+    set_backlog(l, whole_backlog(l));
+    listener_readmit(l);
+}
+
+void listener_readmit(Listener *l) {
+    int unused = 0;
+    if (!l->cut)
+        return;
+    l->cut = false;
+    set_backlog(l, whole_backlog(l));
+    if (l->sealed && takes_filter(l)) {
+        (void)setsockopt(l->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+        l->sealed = l->exhausted = false;
+    }
+}
+
+bool listener_has_queued(const Listener *l) {
+    struct pollfd p = {.fd = l->fd, .events = POLLIN};
+    return l->fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
+}
+
 /* A process may have called shutdown(2) on the socket that it shares with us: the kernel then reports a
  * hang-up for ever, and only listen(2) brings it back. */
 static void revive(Listener *l) {
-    (void)listen(l->fd, l->config->backlog > 0 ? l->config->backlog : INT_MAX);
+    set_backlog(l, l->cut ? 0 : whole_backlog(l));
     listener_pause(l);
 }
 

@@ -31,6 +31,9 @@ struct Listener {
     sd_event_source *source;
     sd_event_source *pause_timer; /* not polled for a while, whatever armed says */
     unsigned pause_level;
+    bool cut;        /* it drains: its queue takes no more than one */
+    bool sealed;     /* and then none */
+    bool exhausted;  /* sealed, and nothing is left in its queue */
     unsigned budget; /* how many connections the next wake-up may take */
     int error;       /* errno of the last try to open it, or 0 */
     const char *error_step;
@@ -63,6 +66,19 @@ void listener_disarm(Listener *l);
 void listener_pause(Listener *l);
 /* Something was accepted: the next pause is short again. */
 void listener_relax(Listener *l);
+
+/* Before it is closed for good, so that nobody who has been let in is turned away: cut keeps what is queued
+ * and lets in one at a time, seal nobody any more (not of an adopted one, which goes on elsewhere, nor while
+ * others listen on a UNIX one). Both are of streams; datagrams of the network are stopped by either. */
+void listener_cut(Listener *l);
+void listener_seal(Listener *l, bool shared);
+/* Makes its queue as long as configured. */
+void listener_refresh(Listener *l);
+/* Lets in again as before. A sealed UNIX one cannot: it is exhausted in the end, and then to be opened anew.
+ */
+void listener_readmit(Listener *l);
+/* Whether something waits in its queue. Of a sealed UNIX one true: only accept(2) knows. */
+bool listener_has_queued(const Listener *l);
 
 /* The process that had it may have changed the flags that we share with it: sets it blocking or not. */
 int listener_set_blocking(Listener *l, bool blocking);

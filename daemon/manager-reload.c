@@ -48,7 +48,7 @@ int manager_check(Manager *m, DiagList *diags, Changes *changes) {
     strict.tolerate_missing = false;
     strict.absolute_names = true;
     int r = config_load(m->config->path, &strict, diags, &next);
-    return r < 0 ? r : changes_between(m->config, next, changes);
+    return r < 0 ? r : changes_between(m->config, next, &m->services, changes);
 }
 
 static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
@@ -58,7 +58,7 @@ static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
     strict.absolute_names = true;
     int r = config_load(m->config->path, &strict, diags, &next);
     if (r >= 0)
-        r = changes_between(m->config, next, changes);
+        r = changes_between(m->config, next, &m->services, changes);
     if (r >= 0)
         r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags);
     if (r < 0)

@@ -120,7 +120,7 @@ static int prepare_listeners(Runtime *rt, const ServiceSet *set, const Config *t
     for (size_t i = 0; i < to->n_services; i++) {
         const ServiceConfig *c = to->services[i];
         const Service *s = service_set_find(set, c->name);
-        if (!c->enabled || (s && s->order != ORDER_RUN))
+        if (!c->enabled || (s && !service_order_listens(s->order)))
             continue;
         for (size_t k = 0; k < c->n_listen; k++) {
             for (size_t a = 0; a < c->listen[k].endpoint.n_addrs; a++) {
@@ -218,6 +218,9 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
          */
         if (s->removed || !s->config->enabled)
             service_stop_instances(s, true);
+        /* What another service had open, a stopped one does not keep. */
+        if (s->order == ORDER_STOP)
+            service_close_listeners(s, service_processes_listen(s));
         (void)service_open(s);
         service_update(s, "reload");
         service_start_now(s);

@@ -9,10 +9,6 @@ typedef struct Changes {
     size_t n, capacity;
 } Changes;
 
-/* Appends what differs from @from to @to, in the order of the services' names. Pure. 0 or -ENOMEM. */
-int changes_between(const Config *from, const Config *to, Changes *ret);
-void changes_done(Changes *c);
-
 /* The services at run time, in the order of their names. */
 typedef struct ServiceSet {
     Service **items;
@@ -21,6 +17,13 @@ typedef struct ServiceSet {
 /* Where it stands; @n of the set when there is none of this name. */
 size_t service_set_index(const ServiceSet *set, const char *name);
 Service *service_set_find(const ServiceSet *set, const char *name);
+
+/* Appends what differs from @from to @to, in the order of the services' names. What Set has changed of those
+ * that run in @set (may be NULL) counts as what they had. Reads only. 0 or -ENOMEM. */
+int changes_between(const Config *from, const Config *to, const ServiceSet *set, Changes *ret);
+/* Appends what differs between two limits of @service. */
+int changes_of_limits(const char *service, const LimitsConfig *from, const LimitsConfig *to, Changes *ret);
+void changes_done(Changes *c);
 
 /* Makes @set what @to says, as generation @generation: first opens every new listener; if one cannot be
  * opened, closes the new ones again, says so in @diags and returns -EINVAL with nothing changed. Then changes

@@ -79,6 +79,11 @@ static bool on_accept_error(Listener *l, int error) {
     }
     if (error == EINTR)
         return true;
+    /* unix(7) after shutdown(2): EINVAL. */
+    if (l->sealed && (error == EAGAIN || error == EINVAL)) {
+        l->exhausted = true;
+        return false;
+    }
     if (errno_is_accept_transient(error))
         return false;
     /* Descriptors or memory ran out, or the socket is broken: it stays readable, so polling on would spin. */
@@ -145,6 +150,8 @@ void serve_listener(Listener *l) {
         l->budget *= 2;
     if (s->n_instances >= s->limits.instances)
         service_update(s, "limits.instances reached");
+    else if (l->cut || l->sealed)
+        service_update(s, NULL);
 }
 
 /* The longest queue that a kernel is likely to be set to. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The listeners of a service: made for its config, opened, kept or handed on over a reload, closed. */
-#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -68,8 +67,10 @@ static void refresh_listener(Service *s, Listener *l) {
     int r = bind_set_options(l->fd, c, &step);
     if (r < 0)
         service_set_error(s, step, -r, NULL, &c->pos);
-    if (endpoint_socket_type(c->endpoint.kind) != SOCK_DGRAM)
-        (void)listen(l->fd, c->backlog > 0 ? c->backlog : INT_MAX);
+    if (s->order == ORDER_DRAIN)
+        listener_cut(l);
+    else
+        listener_refresh(l);
     if (l->ino == 0)
         return;
     r = bind_adjust_node(c->endpoint.path, l->dev, l->ino, c->user, c->group, c->mode);

@@ -15,4 +15,16 @@ int service_make_listeners(Service *s, ListenerSet *pool);
 /* Opens listener @i; whether it is open now. A failure is told once, not at each retry. */
 bool service_open_listener(Service *s, size_t i);
 
+/* What the facts are now. */
+ServiceFacts service_facts(const Service *s);
+/* Cuts its queues, and asks for the end of what may end now. */
+void service_begin_drain(Service *s);
+/* Takes the drain as far as it goes now: closes what is served, asks for the end of idle processes. To be
+ * called before the facts are looked at. */
+void service_go_on_draining(Service *s);
+/* It runs again: its queues are as long as before. */
+void service_end_drain(Service *s);
+/* Listeners that a drain has used up and that are wanted again are opened anew. */
+void service_renew_listeners(Service *s);
+
 void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec);

@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/service-state.h"
 
+static const char *const verb_table[_SERVICE_VERB_MAX] = {
+    [VERB_START] = "start", [VERB_STOP] = "stop",     [VERB_RESTART] = "restart",
+    [VERB_PAUSE] = "pause", [VERB_RESUME] = "resume", [VERB_DRAIN] = "drain",
+};
+DEFINE_STRTAB(service_verb, ServiceVerb, verb_table);
+
+bool service_order_listens(ServiceOrder order) {
+    return order == ORDER_RUN || order == ORDER_PAUSE;
+}
+
 ServiceState service_state_of(const ServiceFacts *f) {
     if (f->order == ORDER_STOP || f->removed)
         return f->instances > 0 ? SERVICE_DRAINING : SERVICE_STOPPED;
+    if (f->order == ORDER_DRAIN)
+        return f->instances > 0 || f->listeners_open > 0 ? SERVICE_DRAINING : SERVICE_STOPPED;
     if (!f->enabled)
         return f->instances > 0 ? SERVICE_DRAINING : SERVICE_DISABLED;
+    if (f->order == ORDER_PAUSE && f->listeners_open > 0)
+        return SERVICE_PAUSED;
     if (f->has_problem || f->listeners_open == 0)
         return SERVICE_FAILED;
     if (f->backoff)
@@ -35,4 +49,24 @@ bool service_state_polls(ServiceState state) {
         return false;
     }
     return false;
+}
+
+bool service_facts_poll(const ServiceFacts *f) {
+    ServiceState state = service_state_of(f);
+    if (state == SERVICE_DRAINING)
+        return f->order == ORDER_DRAIN && f->enabled && !f->removed && !f->waiting;
+    return service_state_polls(state);
+}
+
+const char *service_verb_refusal(ServiceVerb verb, const ServiceFacts *f) {
+    if (verb == VERB_STOP || verb == VERB_DRAIN)
+        return NULL;
+    if (f->removed)
+        return "it is no longer in the config";
+    if (!f->enabled)
+        return "it has 'enabled: false' in its config";
+    if ((verb != VERB_PAUSE && verb != VERB_RESUME) || service_order_listens(f->order))
+        return NULL;
+    return service_state_of(f) == SERVICE_DRAINING ? "it is draining; start it instead"
+                                                   : "it is stopped; start it instead";
 }

@@ -9,15 +9,34 @@
  *              └─ on-demand: process runs ──> active ── ends ──> listening
  *                                                └─ fails too often ──> backoff ── time over ──> listening
  *   any ── stop ──> draining ── last instance ended ──> stopped ── start ──> listening
+ *   any ── drain ─> draining ── queue served, listeners closed, last instance ended ──> stopped ── start ──>
+ * … any that has an open listener ── pause ──> paused ── resume, start ──> listening
  */
 #include "conf/config.h"
 #include "ctl/proto/api.h"
 
-/* What an administrator has asked for; lasts until start. */
+/* What an administrator has asked for; lasts over reloads until start, or resume. */
 typedef enum ServiceOrder {
     ORDER_RUN,
+    ORDER_PAUSE, /* listeners stay open, nothing new is served */
+    ORDER_DRAIN, /* what is queued is served, then the listeners are closed */
     ORDER_STOP,
 } ServiceOrder;
+
+/* Whether listeners are to be opened, and kept, under @order. */
+bool service_order_listens(ServiceOrder order);
+
+/* The words in which it is asked for. */
+typedef enum ServiceVerb {
+    VERB_START,
+    VERB_STOP,
+    VERB_RESTART,
+    VERB_PAUSE,
+    VERB_RESUME,
+    VERB_DRAIN,
+    _SERVICE_VERB_MAX,
+} ServiceVerb;
+DECLARE_STRTAB(service_verb, ServiceVerb);
 
 typedef struct ServiceFacts {
     bool enabled;
@@ -34,3 +53,7 @@ typedef struct ServiceFacts {
 ServiceState service_state_of(const ServiceFacts *f);
 /* Whether listeners are polled for new work in @state. */
 bool service_state_polls(ServiceState state);
+/* The same with all that is known: one that drains serves what is queued. */
+bool service_facts_poll(const ServiceFacts *f);
+/* Why @verb cannot be done as things are, or NULL when it can. */
+const char *service_verb_refusal(ServiceVerb verb, const ServiceFacts *f);

@@ -58,6 +58,7 @@ Service *service_free(Service *s) {
     free((void *)s->listeners);
     service_free_slots(s);
     s->retry = sd_event_source_disable_unref(s->retry);
+    s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
     LIST_FOREACH_SAFE (i, &s->instances, Instance, link) {
         instance_table_remove(&s->rt->instances, i);
         instance_free(i);
@@ -123,7 +124,7 @@ static bool resolve(Service *s) {
 }
 
 size_t service_open(Service *s) {
-    if (!s->config->enabled || s->order != ORDER_RUN || s->removed || s->rt->stopping)
+    if (!s->config->enabled || !service_order_listens(s->order) || s->removed || s->rt->stopping)
         return 0;
     size_t failed = 0;
     if (!resolve(s)) {
@@ -147,7 +148,7 @@ static bool any_slot_delayed(const Service *s) {
     return false;
 }
 
-static ServiceFacts facts_of(const Service *s) {
+ServiceFacts service_facts(const Service *s) {
     Usage usage = {.instances = s->n_instances};
     return (ServiceFacts){
         .enabled = s->config->enabled,
@@ -191,8 +192,8 @@ static void wake_slot(Listener *l) {
     slot_activate(&l->service->slots[l->slot]);
 }
 
-static void arm_listeners(Service *s) {
-    bool polls = service_state_polls(s->state) && !s->rt->stopping && s->n_strays == 0;
+static void arm_listeners(Service *s, bool polls) {
+    polls = polls && !s->rt->stopping && s->n_strays == 0;
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];
         bool wanted = polls && listener_is_open(l) && (s->n_slots == 0 || slot_is_idle(&s->slots[l->slot]));
@@ -211,9 +212,13 @@ static void arm_listeners(Service *s) {
 }
 
 void service_update(Service *s, const char *why) {
-    ServiceFacts facts = facts_of(s);
+    if (s->order == ORDER_DRAIN && !s->rt->stopping)
+        service_go_on_draining(s);
+    else
+        service_renew_listeners(s);
+    ServiceFacts facts = service_facts(s);
     set_state(s, service_state_of(&facts), why);
-    arm_listeners(s);
+    arm_listeners(s, service_facts_poll(&facts));
 }
 
 void service_start_now(Service *s) {
@@ -222,50 +227,6 @@ void service_start_now(Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
         if (slot_is_idle(&s->slots[i]))
             slot_activate(&s->slots[i]);
-}
-
-void service_order_start(Service *s) {
-    s->order = ORDER_RUN;
-    for (size_t i = 0; i < s->n_slots; i++)
-        slot_reset(&s->slots[i]);
-    s->retry = sd_event_source_disable_unref(s->retry);
-    s->retry_level = 0;
-    (void)service_open(s);
-    service_update(s, "start");
-    service_start_now(s);
-    /* Even when the state is what it was: somebody may have waited for its end. */
-    if (s->rt->on_state)
-        s->rt->on_state(s, s->rt->on_state_userdata);
-}
-
-bool service_processes_listen(const Service *s) {
-    return s && s->n_instances > 0 && (s->n_slots > 0 || s->n_strays > 0);
-}
-
-void service_order_stop(Service *s) {
-    s->order = ORDER_STOP;
-    service_close_listeners(s, service_processes_listen(s));
-    for (size_t i = 0; i < s->n_slots; i++)
-        slot_reset(&s->slots[i]);
-    service_stop_instances(s, false);
-    service_update(s, "stop");
-}
-
-void service_stop_instances(Service *s, bool on_demand_only) {
-    LIST_FOREACH (i, &s->instances, Instance, link) {
-        if (on_demand_only && i->peer.kind != PEER_NONE)
-            continue;
-        /* What one of `timeouts` has ended already stays that. */
-        i->asked = !i->timed_out;
-        instance_stop(i, s->config->timeout_stop_usec);
-    }
-}
-
-void service_kill_instances(Service *s) {
-    LIST_FOREACH (i, &s->instances, Instance, link) {
-        i->asked = !i->timed_out;
-        instance_kill(i);
-    }
 }
 
 static void free_oldest_ghost(Service *s) {
@@ -294,11 +255,17 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     histogram_add(&s->duration, lived);
     service_tell_end(s, i, status, result, lived);
     Slot *slot = i->slot;
+    bool old = s->n_old > 0 && i->number <= s->watermark;
     bool last_stray = i->peer.kind == PEER_NONE && !slot && s->n_strays > 0 && --s->n_strays == 0;
     instance_bury(i, &s->ghosts);
     free_oldest_ghost(s);
     if (slot)
         slot_on_end(slot, result != EXIT_OK, lived);
+    /* Whoever waits for the last one may want to know how many are left. */
+    if (s->rt->on_state && (s->order != ORDER_RUN || s->n_old > 0))
+        s->rt->on_state(s, s->rt->on_state_userdata);
+    if (old)
+        s->n_old--;
     if (s->n_instances == 0 && (s->order == ORDER_STOP || s->removed || s->rt->stopping))
         service_close_listeners(s, false);
     service_update(s, NULL);

@@ -36,6 +36,10 @@ typedef struct Slot {
     Backoff backoff;
     bool delayed;         /* a start is being held back */
     bool start_by_itself; /* when the delay is over, without traffic */
+    bool again;           /* at once when its process has ended: restart */
+    bool start_failed;    /* the newest start did */
+    bool busy;            /* while it drains: something waited when it was last looked at */
+    unsigned told;        /* then: how many processes have been asked to end */
     sd_event_source *timer;
 } Slot;
 
@@ -61,6 +65,14 @@ typedef struct Service {
     uint64_t since_usec; /* since 1970 */
     bool has_stated;     /* its state has been told once */
     ServiceOrder order;
+    uid_t order_uid;     /* whose */
+    uint64_t order_usec; /* since 1970 */
+    ServiceVerb verb;    /* the newest that was asked for */
+    uint64_t n_orders;   /* so many, so that an overtaken one shows */
+    uint64_t watermark;  /* restart: instances up to this number are to end */
+    uint64_t n_old;      /* so many of them are left */
+    sd_event_source *drain_timer;
+    unsigned drain_looks;
     bool removed;
     bool changing;        /* between the two passes of a reload */
     size_t first_in_pool; /* then: where its listeners are */
@@ -117,9 +129,14 @@ void service_update(Service *s, const char *why);
 /* On-demand with `start: now`: starts what does not run. */
 void service_start_now(Service *s);
 
-/* Orders of an administrator. */
-void service_order_start(Service *s);
-void service_order_stop(Service *s);
+/* Orders of an administrator, @uid. Whether it can be done as things are: NULL, or why not. */
+const char *service_refuses(const Service *s, ServiceVerb verb);
+/* What was refused before must not be ordered. Ended are, besides the obvious: by drain, instances that got
+ * TERM; by restart, those that are there now, and what runs without a connection starts again at once. */
+void service_order(Service *s, ServiceVerb verb, uid_t uid);
+/* After restart: whether all the old instances are gone, and what ran runs again, or could not be started. */
+bool service_is_restarted(const Service *s);
+bool service_restart_failed(const Service *s);
 /* Ends its instances as asked for: TERM now, KILL after timeouts.stop. @on_demand_only: connections go on. */
 void service_stop_instances(Service *s, bool on_demand_only);
 void service_kill_instances(Service *s);

@@ -18,7 +18,7 @@ bool slot_is_idle(const Slot *slot) {
 
 void slot_reset(Slot *slot) {
     slot->timer = sd_event_source_disable_unref(slot->timer);
-    slot->delayed = slot->start_by_itself = false;
+    slot->delayed = slot->start_by_itself = slot->start_failed = false;
     slot->backoff = (Backoff){0};
 }
 
@@ -34,19 +34,20 @@ static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
-/* Whether the service may run at all, and nobody else still has its listeners. */
-static bool may_start(const Service *s) {
-    return s->config->enabled && !s->config->problem && !s->removed && s->order == ORDER_RUN &&
-           !s->rt->stopping && s->n_strays == 0;
+/* Whether the service could run, whatever was ordered, and nobody else still has its listeners. */
+static bool could_start(const Service *s) {
+    return s->config->enabled && !s->config->problem && !s->removed && !s->rt->stopping && s->n_strays == 0;
 }
 
 void slot_activate(Slot *slot) {
     Service *s = slot->service;
-    if (!slot_is_idle(slot) || !may_start(s))
+    /* While it drains, what is queued is still served. */
+    if (!slot_is_idle(slot) || !could_start(s) || (s->order != ORDER_RUN && s->order != ORDER_DRAIN))
         return;
     bool again = slot->start_by_itself;
     slot->start_by_itself = false;
     slot->instance = launch_for_slot(s, slot);
+    slot->start_failed = !slot->instance;
     if (!slot->instance)
         slot_on_end(slot, true, 0);
     else if (again)
@@ -56,18 +57,27 @@ void slot_activate(Slot *slot) {
 
 void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec) {
     const ServiceConfig *c = slot->service->config;
+    Service *s = slot->service;
     slot->instance = NULL;
-    if (!may_start(slot->service))
+    if (!could_start(s) || s->order == ORDER_STOP)
         return;
+    if (slot->again && s->order == ORDER_RUN) {
+        slot->again = false;
+        slot_reset(slot);
+        slot->start_by_itself = true;
+        slot_activate(slot);
+        return;
+    }
     uint64_t delay = backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec,
                                     c->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());
-    slot->start_by_itself =
-        c->restart_policy == RESTART_ALWAYS || (c->restart_policy == RESTART_ON_FAILURE && failed);
+    /* Of a paused one that is remembered until it goes on. */
+    slot->start_by_itself = s->order != ORDER_DRAIN && (c->restart_policy == RESTART_ALWAYS ||
+                                                        (c->restart_policy == RESTART_ON_FAILURE && failed));
     /* Without traffic to pace it, a restart always waits a little. */
     if (slot->start_by_itself && delay < c->restart_delay_usec)
         delay = c->restart_delay_usec;
     if (delay == 0)
         return;
-    slot->delayed = sd_event_add_time_relative(slot->service->rt->loop, &slot->timer, CLOCK_MONOTONIC, delay,
+    slot->delayed = sd_event_add_time_relative(s->rt->loop, &slot->timer, CLOCK_MONOTONIC, delay,
                                                USEC_PER_MSEC, on_delay_over, slot) >= 0;
 }

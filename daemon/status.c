@@ -22,6 +22,15 @@ static void fill_listener(const Listener *l, char *address, char *error, ApiList
     listener_queue(l, &ret->queued, &ret->backlog);
 }
 
+static ApiOrder fill_order(const Service *s) {
+    static const char *const actions[] = {
+        [ORDER_PAUSE] = "pause",
+        [ORDER_DRAIN] = "drain",
+        [ORDER_STOP] = "stop",
+    };
+    return (ApiOrder){.action = actions[s->order], .uid = s->order_uid, .time_usec = s->order_usec};
+}
+
 static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
     const Counters *c = &s->counters;
     *ret = (ApiService){
@@ -39,6 +48,7 @@ static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
         .requests = c->requests,
         .report_errors = c->report_errors,
         .status = s->status,
+        .order = fill_order(s),
         .accept_rate_milli = rate_window_milli(&s->accept_rate, now_usec),
         .latency = histogram_quantiles(s->latency),
         .duration = histogram_quantiles(s->duration),

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/prefix.h"
+
+#include <string.h>
+
+#include "conf/value.h"
+
+#define MAPPED_BITS 96
+
+static int parse_uid(const char *s, Prefix *ret) {
+    uint64_t uid = 0;
+    if (value_unsigned(s, 0, UINT32_MAX - 1, &uid, NULL) < 0)
+        return -EINVAL;
+    *ret = (Prefix){.kind = PEER_UNIX, .uid = (uid_t)uid};
+    return 0;
+}
+
+static void mask(Prefix *p) {
+    for (unsigned i = 0; i < sizeof(p->bytes); i++) {
+        unsigned kept = p->bits > 8 * i ? p->bits - 8 * i : 0;
+        if (kept < 8)
+            p->bytes[i] &= (uint8_t)(0xff00U >> kept);
+    }
+}
+
+/* @bits as written, or -1 for all. */
+static int from_addr(Addr *a, int64_t bits, Prefix *ret) {
+    bool was_v6 = a->sa.sa_family == AF_INET6;
+    Prefix p = {0};
+    /* A short prefix of IPv6 that happens to begin with ::ffff is one of IPv6. */
+    if (bits < 0 || bits >= MAPPED_BITS)
+        addr_unmap(a);
+    bool is_v4 = a->sa.sa_family == AF_INET;
+    if (is_v4 && was_v6 && bits >= 0)
+        bits -= MAPPED_BITS;
+    unsigned most = is_v4 ? 32 : 128;
+    if (bits > (int64_t)most)
+        return -EINVAL;
+    p.kind = is_v4 ? PEER_INET : PEER_INET6;
+    p.bits = bits < 0 ? most : (unsigned)bits;
+    if (is_v4) {
+        memcpy(p.bytes, &a->in.sin_addr, 4);
+    } else {
+        memcpy(p.bytes, &a->in6.sin6_addr, 16);
+        p.scope = a->in6.sin6_scope_id;
+    }
+    mask(&p);
+    *ret = p;
+    return 0;
+}
+
+int prefix_parse(const char *s, Prefix *ret) {
+    char host[ADDR_TEXT_MAX];
+    Addr address;
+    uint64_t bits = 0;
+    if (starts_with(s, "uid:"))
+        return parse_uid(s + strlen("uid:"), ret);
+    const char *slash = strchr(s, '/');
+    size_t n = slash ? (size_t)(slash - s) : strlen(s);
+    if (n >= sizeof(host) || (slash && value_unsigned(slash + 1, 0, 128, &bits, NULL) < 0))
+        return -EINVAL;
+    memcpy(host, s, n);
+    host[n] = '\0';
+    int r = addr_parse_ip(host, 0, &address);
+    return r < 0 ? r : from_addr(&address, slash ? (int64_t)bits : -1, ret);
+}
+
+bool prefix_has(const Prefix *prefix, const Peer *peer) {
+    Prefix own = {.kind = peer->kind, .bits = prefix->bits};
+    if (peer->kind != prefix->kind)
+        return false;
+    switch (peer->kind) {
+    case PEER_UNIX:
+        return peer->uid == prefix->uid;
+    case PEER_INET:
+        memcpy(own.bytes, &peer->in, 4);
+        break;
+    case PEER_INET6:
+        if (prefix->scope != 0 && prefix->scope != peer->scope)
+            return false;
+        memcpy(own.bytes, &peer->in6, 16);
+        break;
+    case PEER_NONE:
+        return false;
+    }
+    mask(&own);
+    return memcmp(own.bytes, prefix->bytes, sizeof(own.bytes)) == 0;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* What an administrator orders a service to do. Whoever asked may wait for it: that is the control plane's.
+ */
+#include "daemon/base/clock.h"
+#include "daemon/service-private.h"
+#include "daemon/slot.h"
+
+const char *service_refuses(const Service *s, ServiceVerb verb) {
+    ServiceFacts facts = service_facts(s);
+    return s->rt->stopping ? "the daemon is stopping" : service_verb_refusal(verb, &facts);
+}
+
+bool service_processes_listen(const Service *s) {
+    return s && s->n_instances > 0 && (s->n_slots > 0 || s->n_strays > 0);
+}
+
+static void stop_instance(Service *s, Instance *i) {
+    /* What one of `timeouts` has ended already stays that. */
+    i->asked = !i->timed_out;
+    instance_stop(i, s->config->timeout_stop_usec);
+}
+
+void service_stop_instances(Service *s, bool on_demand_only) {
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        if (!on_demand_only || i->peer.kind == PEER_NONE)
+            stop_instance(s, i);
+}
+
+void service_kill_instances(Service *s) {
+    LIST_FOREACH (i, &s->instances, Instance, link) {
+        i->asked = !i->timed_out;
+        instance_kill(i);
+    }
+}
+
+static void start_what_ran(Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].start_by_itself && slot_is_idle(&s->slots[i]))
+            slot_activate(&s->slots[i]);
+}
+
+/* Listens and serves again, whatever it did before; delays are forgotten. */
+static void run(Service *s, const char *why) {
+    service_end_drain(s);
+    for (size_t i = 0; i < s->n_slots; i++) {
+        Slot *slot = &s->slots[i];
+        bool by_itself = slot->start_by_itself;
+        slot_reset(slot);
+        slot->start_by_itself = by_itself;
+        /* One that is on its way out makes place for the next. */
+        if (s->config->start_now && slot->instance && slot->instance->state == INSTANCE_STOPPING)
+            slot->again = true;
+    }
+    s->retry = sd_event_source_disable_unref(s->retry);
+    s->retry_level = 0;
+    (void)service_open(s);
+    service_update(s, why);
+    start_what_ran(s);
+    service_start_now(s);
+}
+
+static void order_start(Service *s) {
+    s->order = ORDER_RUN;
+    run(s, "start");
+}
+
+static void order_stop(Service *s) {
+    s->order = ORDER_STOP;
+    s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
+    service_close_listeners(s, service_processes_listen(s));
+    for (size_t i = 0; i < s->n_slots; i++) {
+        slot_reset(&s->slots[i]);
+        s->slots[i].again = false;
+    }
+    service_stop_instances(s, false);
+    service_update(s, "stop");
+}
+
+static void order_pause(Service *s) {
+    s->order = ORDER_PAUSE;
+    for (size_t i = 0; i < s->n_slots; i++)
+        s->slots[i].again = false;
+    service_update(s, "pause");
+}
+
+static void order_resume(Service *s) {
+    s->order = ORDER_RUN;
+    service_update(s, "resume");
+    start_what_ran(s);
+}
+
+static void order_drain(Service *s) {
+    s->order = ORDER_DRAIN;
+    s->retry = sd_event_source_disable_unref(s->retry);
+    service_begin_drain(s);
+    service_update(s, "drain");
+}
+
+static void order_restart(Service *s) {
+    bool runs = s->order != ORDER_PAUSE;
+    if (runs)
+        s->order = ORDER_RUN;
+    s->watermark = s->rt->next_instance;
+    s->n_old = s->n_instances;
+    for (size_t i = 0; i < s->n_slots; i++) {
+        s->slots[i].again = runs && s->slots[i].instance;
+        s->slots[i].start_failed = false;
+    }
+    service_stop_instances(s, false);
+    if (runs)
+        run(s, "restart");
+}
+
+/* Whether there is nothing to be done for @verb. */
+static bool is_done(const Service *s, ServiceVerb verb) {
+    switch (verb) {
+    case VERB_PAUSE:
+        return s->order == ORDER_PAUSE;
+    case VERB_RESUME:
+        return s->order == ORDER_RUN;
+    case VERB_DRAIN:
+        return s->order == ORDER_DRAIN || s->order == ORDER_STOP;
+    case VERB_START:
+    case VERB_STOP:
+    case VERB_RESTART:
+    case _SERVICE_VERB_MAX:
+        return false;
+    }
+    return false;
+}
+
+void service_order(Service *s, ServiceVerb verb, uid_t uid) {
+    static void (*const orders[_SERVICE_VERB_MAX])(Service * s) = {
+        [VERB_START] = order_start, [VERB_STOP] = order_stop,     [VERB_RESTART] = order_restart,
+        [VERB_PAUSE] = order_pause, [VERB_RESUME] = order_resume, [VERB_DRAIN] = order_drain,
+    };
+    if (is_done(s, verb))
+        return;
+    ServiceOrder before = s->order;
+    s->verb = verb;
+    s->n_orders++;
+    orders[verb](s);
+    if (s->order != before) {
+        s->order_uid = uid;
+        s->order_usec = clock_realtime_usec();
+    }
+    /* Even when the state is what it was: somebody may wait for the end of what was ordered before. */
+    if (s->rt->on_state)
+        s->rt->on_state(s, s->rt->on_state_userdata);
+}
+
+bool service_is_restarted(const Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].again)
+            return false;
+    return s->n_old == 0;
+}
+
+bool service_restart_failed(const Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].start_failed && !s->slots[i].instance)
+            return true;
+    return false;
+}
