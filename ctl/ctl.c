@@ -11,6 +11,8 @@
 
 /* How long a call that the daemon answers at once may take. */
 #define ANSWER_TIMEOUT_USEC (30 * USEC_PER_SEC)
+/* And a question that only makes a message better. */
+#define ASIDE_TIMEOUT_USEC (2 * USEC_PER_SEC)
 #define SYSTEM_SOCKET "/run/mpinetd/control.sock"
 
 int ctl_fail(Ctl *c, CtlStatus status, const char *hint, const char *format, ...) {
@@ -69,6 +71,9 @@ static int fail_connect(Ctl *c, const char *path, int r) {
     if (r == -EACCES || r == -EPERM)
         return ctl_fail(c, CTL_NOT_ALLOWED, "run it as root, or join the group that control.group names",
                         "cannot open %s: %s", shown.s, strerror(-r));
+    if (r == -EAGAIN)
+        return ctl_fail(c, CTL_NO_DAEMON, "it may be stopped or overloaded; look at its log",
+                        "mpinetd does not take the connection to %s", shown.s);
     if (r == -ENAMETOOLONG)
         return ctl_fail(c, CTL_USAGE, NULL, "the socket's path is too long (at most 107 bytes): %s", shown.s);
     return ctl_fail(c, CTL_FAILED, NULL, "cannot connect to %s: %s", shown.s, strerror(-r));
@@ -95,10 +100,16 @@ int ctl_open(Ctl *c, char **ret_path) {
     return is_absent(r) ? open_path(c, SYSTEM_SOCKET, ret_path) : r;
 }
 
+static uint64_t answer_timeout(const Ctl *c) {
+    return c->options.timeout_usec == USEC_INFINITY ? ANSWER_TIMEOUT_USEC : c->options.timeout_usec;
+}
+
 int ctl_connect(Ctl *c) {
     CLEANUP_FREE char *path = NULL;
     if (c->client)
         return 0;
+    if (c->connect_timeout_usec == 0)
+        c->connect_timeout_usec = answer_timeout(c) > 0 ? answer_timeout(c) : 1;
     int r = ctl_open(c, &path);
     return r < 0 ? fail_connect(c, path ? path : "", r) : 0;
 }
@@ -111,7 +122,8 @@ static int fail_receive(Ctl *c, int r) {
         return ctl_fail(c, CTL_NO_DAEMON, "it may have ended just now; look at its log",
                         "mpinetd closed the connection without an answer");
     if (r == -EBADMSG || r == -EMSGSIZE)
-        return ctl_fail(c, CTL_FAILED, NULL, "what listens there does not talk as mpinetd does");
+        return ctl_fail(c, CTL_FAILED, "name the socket of mpinetd with -s, or in MPCTL_SOCKET",
+                        "what listens there does not talk as mpinetd does");
     return ctl_fail(c, CTL_FAILED, NULL, "cannot talk to mpinetd: %s", strerror(-r));
 }
 
@@ -143,12 +155,10 @@ int ctl_receive(Ctl *c, Method m, uint64_t timeout_usec, Reply *ret) {
 }
 
 int ctl_call(Ctl *c, Method m, json_t *parameters, json_t **ret) {
-    uint64_t timeout =
-        c->options.timeout_usec == USEC_INFINITY ? ANSWER_TIMEOUT_USEC : c->options.timeout_usec;
     int status = ctl_send(c, m, parameters, false);
     CLEANUP_REPLY Reply reply = {0};
     if (status == 0)
-        status = ctl_receive(c, m, timeout, &reply);
+        status = ctl_receive(c, m, answer_timeout(c), &reply);
     if (status == 0)
         *ret = json_incref(reply.parameters);
     return status;
@@ -212,6 +222,36 @@ static bool is_error(const Reply *reply, ApiError error) {
     return streq(reply->error, api_error(error)->name);
 }
 
+/* What control.manage is now, as the config in force has it; nothing where that cannot be found out. */
+static void add_managers(Ctl *c, Text *out) {
+    CLEANUP_REPLY Reply reply = {0};
+    /* What comes behind the first part is of no use, so the connection is not used any more. */
+    c->client = client_free(c->client);
+    if (ctl_open(c, NULL) == 0 && client_send(c->client, method_name(METHOD_GET_CONFIG), NULL, true) == 0)
+        (void)client_receive(c->client, ASIDE_TIMEOUT_USEC, &reply);
+    c->client = client_free(c->client);
+    const json_t *control = json_object_get(json_object_get(reply.parameters, "config"), "control"),
+                 *manage = json_object_get(control, "manage");
+    for (size_t i = 0; i < json_array_size(manage); i++) {
+        const char *name = json_string_value(json_array_get(manage, i));
+        text_add(out, i == 0 ? " (now: " : ", ");
+        text_add_escaped(out, name ? name : "", name ? strlen(name) : 0);
+    }
+    text_add(out, json_array_size(manage) > 0 ? ")" : "");
+    if (field_given(reply.parameters, "path")) {
+        text_add(out, " in ");
+        field_show(out, reply.parameters, "path");
+    }
+}
+
+static int report_not_allowed(Ctl *c, Method m) {
+    CLEANUP_TEXT Text hint = {0};
+    text_add(&hint, "run it as root, or add your user or group to control.manage");
+    add_managers(c, &hint);
+    return ctl_fail(c, CTL_NOT_ALLOWED, hint.s, "%s needs the right to manage mpinetd",
+                    c->options.verb ? c->options.verb : method_name(m));
+}
+
 int ctl_report_error(Ctl *c, Method m, const Reply *reply) {
     const json_t *parameters = reply->parameters;
     if (ctl_wants_json(c)) {
@@ -220,9 +260,7 @@ int ctl_report_error(Ctl *c, Method m, const Reply *reply) {
         json_decref(document);
     }
     if (is_error(reply, API_NOT_ALLOWED))
-        return ctl_fail(c, CTL_NOT_ALLOWED, "run it as root, or add your user or group to control.manage",
-                        "%s needs the right to manage mpinetd",
-                        c->options.verb ? c->options.verb : method_name(m));
+        return report_not_allowed(c, m);
     if (is_error(reply, API_INVALID_CONFIG))
         return diagnostics_report_refusal(c, parameters);
     if (is_error(reply, API_FAILED))

@@ -8,7 +8,10 @@
 #include "ctl/help.h"
 
 static int usage(Ctl *c, const char *what) {
-    return ctl_fail(c, CTL_USAGE, "try 'mpctl --help'", "%s", what);
+    const Verb *verb = c->options.verb ? verb_find(c->options.verb) : NULL;
+    CLEANUP_TEXT Text hint = {0};
+    text_addf(&hint, "try 'mpctl %s%s--help'", verb ? verb->name : "", verb ? " " : "");
+    return ctl_fail(c, CTL_USAGE, hint.s, "%s", what);
 }
 
 static int fail_unknown_verb(Ctl *c, const char *name) {

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "conf/suggest.h"
 #include "conf/value.h"
 #include "daemon/base/clock.h"
 
@@ -16,10 +17,11 @@ static const OptionRow rows[_OPTION_MAX] = {
     [OPTION_PLAIN] = {"plain", '\0', NULL, "tab separated, no header, nothing cut: for scripts"},
     [OPTION_COLUMNS] = {"columns", 'o', "COLUMNS", "choose columns: A,B, or +A,B to add; help lists them",
                         COMPLETES_COLUMNS},
-    [OPTION_COLOR] = {"color", '\0', "WHEN", "auto (on a terminal), always or never", COMPLETES_COLORS},
+    [OPTION_COLOR] = {"color", '\0', "WHEN", "colour: auto (on a terminal), always or never",
+                      COMPLETES_COLORS},
     [OPTION_QUIET] = {"quiet", 'q', NULL, "print errors only"},
-    [OPTION_HELP] = {"help", 'h', NULL, "this help, or that of a verb"},
-    [OPTION_VERSION] = {"version", '\0', NULL, "the version of mpctl"},
+    [OPTION_HELP] = {"help", 'h', NULL, "show help, of the verb if one is given"},
+    [OPTION_VERSION] = {"version", '\0', NULL, "show the version of mpctl"},
     [OPTION_FAILED] = {"failed", '\0', NULL, "only services in state failed"},
     [OPTION_FOLLOW] = {"follow", 'f', NULL, "go on as things happen"},
     [OPTION_LINES] = {"lines", 'n', "N", "how many of the past to show first"},
@@ -93,6 +95,16 @@ static int fail(Text *error, const char *what, const char *value) {
     return -EINVAL;
 }
 
+/* A long option that is none: what was meant, if that can be told. */
+static void add_suggestion(const char *word, Text *error) {
+    CLEANUP_FREE char *name = strndup(word + 2, strcspn(word + 2, "="));
+    Suggestion s = {.word = name ? name : ""};
+    for (size_t i = 0; i < _OPTION_MAX; i++)
+        suggestion_offer(&s, rows[i].name);
+    if (s.best)
+        text_addf(error, "; did you mean '--%s'?", s.best);
+}
+
 /* What getopt did not like; the word stands before optind, unless it is within a group of letters. */
 static int fail_getopt(int value, char *const *argv, Text *error) {
     const char *word = argv[optind - 1];
@@ -102,7 +114,10 @@ static int fail_getopt(int value, char *const *argv, Text *error) {
         return fail(error, what, letter);
     if (value == '?' && optopt >= LONG_ONLY)
         what = "no argument goes with";
-    return fail(error, what, word);
+    (void)fail(error, what, word);
+    if (value == '?' && optopt == 0 && starts_with(word, "--"))
+        add_suggestion(word, error);
+    return -EINVAL;
 }
 
 const char *color_word(size_t i) {

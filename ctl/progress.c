@@ -76,6 +76,11 @@ void progress_say(Progress *p, const char *words) {
     show(p);
 }
 
+void progress_await(Progress *p, const char *words) {
+    text_reset(&p->words);
+    text_add(&p->words, words);
+}
+
 void progress_end(Progress *p) {
     if (p->open)
         (void)fputs("\r\033[K", stderr);

@@ -28,6 +28,8 @@ void progress_done(Progress *p);
 int progress_receive(Progress *p, uint64_t timeout_usec, Reply *ret);
 /* @words come from the daemon, and are escaped here. */
 void progress_say(Progress *p, const char *words);
+/* The same for words of our own, which are shown only if it takes more than a second. */
+void progress_await(Progress *p, const char *words);
 /* Takes the terminal's line away. */
 void progress_end(Progress *p);
 /* " (12 s)" when it has taken more than a second, else nothing. */

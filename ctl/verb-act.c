@@ -43,11 +43,8 @@ static int stop_waiting(Progress *p, const Act *act, int r) {
     /* Where the time was not the caller's word, it is the daemon that does not answer. */
     if (r != -ETIMEDOUT || c->options.timeout_usec == USEC_INFINITY)
         return ctl_fail_reply(c, act->method, r, NULL);
-    if (p->words.len > 0)
-        return ctl_fail(c, CTL_FAILED, "'mpctl status' and 'mpctl ps' show how far it is",
-                        "not done in time (%s); mpinetd goes on with it", p->words.s);
-    return ctl_fail(c, CTL_FAILED, "'mpctl status' shows how far it is",
-                    "not done in time; mpinetd goes on with it");
+    return ctl_fail(c, CTL_FAILED, "'mpctl status' and 'mpctl ps' show how far it is",
+                    "not done in time (%s); mpinetd goes on with it", p->words.s);
 }
 
 /* Replies until the last one, or with --no-wait until the first, which says that it has begun. */
@@ -82,11 +79,12 @@ static int act(Ctl *c, char *const *args, bool waits, const Act *what) {
     int status = check_names(c, args);
     if (status != 0)
         return status;
-    CLEANUP_PROGRESS Progress progress;
+    CLEANUP_PROGRESS Progress progress = {0};
     json_t *names = json_array();
     for (; *args; args++)
         (void)json_array_append_new(names, json_string(*args));
     progress_begin(&progress, c);
+    progress_await(&progress, "waiting for mpinetd");
     status = ctl_send(c, what->method, json_pack("{s:o}", "services", names), true);
     if (status != 0)
         return status;

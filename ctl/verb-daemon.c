@@ -2,8 +2,12 @@
 /* mpctl ping, version, shutdown: the daemon itself. */
 #include "build-config.h"
 #include "ctl/fields.h"
+#include "ctl/progress.h"
 #include "ctl/verbs.h"
 #include "daemon/base/clock.h"
+
+/* How long is waited for what may be missing. */
+#define ASIDE_TIMEOUT_USEC (2 * USEC_PER_SEC)
 
 int verb_ping(Ctl *c, char *const *args) {
     json_t *pong = NULL;
@@ -25,8 +29,9 @@ int verb_ping(Ctl *c, char *const *args) {
 /* What the daemon says of itself, or NULL: here it is no error that none answers. */
 static json_t *ask_daemon(Ctl *c) {
     CLEANUP_REPLY Reply reply = {0};
+    c->connect_timeout_usec = ASIDE_TIMEOUT_USEC;
     if (ctl_open(c, NULL) < 0 || client_send(c->client, method_name(METHOD_PING), NULL, false) < 0 ||
-        client_receive(c->client, 2 * USEC_PER_SEC, &reply) < 0 || reply.error)
+        client_receive(c->client, ASIDE_TIMEOUT_USEC, &reply) < 0 || reply.error)
         return NULL;
     return json_incref(reply.parameters);
 }
@@ -52,15 +57,14 @@ int verb_version(Ctl *c, char *const *args) {
     return CTL_DONE;
 }
 
-int verb_shutdown(Ctl *c, char *const *args) {
-    CLEANUP_REPLY Reply reply = {0};
-    (void)args;
-    int status = ctl_send(c, METHOD_SHUTDOWN, NULL, false);
-    if (status != 0 || options_has(&c->options, OPTION(NO_WAIT)))
-        return status;
-    int r = client_receive(c->client, c->options.timeout_usec, &reply);
-    if (r == 0 && reply.error)
-        return ctl_report_error(c, METHOD_SHUTDOWN, &reply);
+/* What the end of the waiting means: an answer, an error, or a daemon that is gone. */
+static int show_end(Progress *p, int r, const Reply *reply) {
+    Ctl *c = p->ctl;
+    progress_end(p);
+    if (r == -EINTR)
+        return progress_interrupted(p);
+    if (r == 0 && reply->error)
+        return ctl_report_error(c, METHOD_SHUTDOWN, reply);
     if (r == -ETIMEDOUT)
         return ctl_fail(c, CTL_FAILED, "'mpctl ps' lists what still runs",
                         "not ended in time; mpinetd goes on with it");
@@ -68,11 +72,31 @@ int verb_shutdown(Ctl *c, char *const *args) {
     if (r < 0) {
         c->client = client_free(c->client);
         if (ctl_open(c, NULL) == 0)
-            return ctl_fail(c, CTL_FAILED, NULL, "mpinetd closed the connection, but still listens");
+            return ctl_fail(c, CTL_FAILED, "'mpctl ping' tells whether it is another one",
+                            "mpinetd closed the connection, but still listens");
     }
-    if (!ctl_wants_json(c))
-        text_add(&c->out, "mpinetd has ended\n");
-    else
+    if (ctl_wants_json(c)) {
         text_add(&c->out, "{}\n");
+        return CTL_DONE;
+    }
+    text_add(&c->out, "mpinetd has ended");
+    progress_add_time(p, &c->out);
+    text_addc(&c->out, '\n');
     return CTL_DONE;
+}
+
+int verb_shutdown(Ctl *c, char *const *args) {
+    CLEANUP_REPLY Reply reply = {0};
+    CLEANUP_PROGRESS Progress progress = {0};
+    (void)args;
+    int status = ctl_connect(c);
+    if (status != 0)
+        return status;
+    progress_begin(&progress, c);
+    status = ctl_send(c, METHOD_SHUTDOWN, NULL, false);
+    if (status != 0 || options_has(&c->options, OPTION(NO_WAIT)))
+        return status;
+    progress_await(&progress, "mpinetd ends; what runs has shutdown.drain to end");
+    int r = progress_receive(&progress, c->options.timeout_usec, &reply);
+    return show_end(&progress, r, &reply);
 }
