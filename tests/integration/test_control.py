@@ -53,7 +53,8 @@ class Methods(ControlTest):
         self.assertEqual([x["model"] for x in s["services"]], ["per-connection", "per-connection", "on-demand"])
         keys = {"name", "model", "state", "since_usec", "listen", "listeners", "active", "queued", "workers",
                 "instances_limit", "accepted", "refused", "gone", "spawned", "spawn_failed", "exited", "restarts",
-                "requests", "work_queued", "report_errors", "status", "last_error"}
+                "requests", "work_queued", "report_errors", "status", "last_error", "accept_rate", "latency", "duration",
+                "order"}
         for service in s["services"]:
             self.assertEqual(set(service), keys)
             self.assertEqual(set(service["refused"]), {"access", "hours", "load", "rate", "instances", "rate_per_source",
