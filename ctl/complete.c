@@ -9,6 +9,7 @@
 #include "conf/schema.h"
 #include "conf/value.h"
 #include "ctl/event-words.h"
+#include "ctl/help.h"
 
 /* Where we are. */
 
@@ -232,18 +233,11 @@ static void offer_column(const CompletePlace *p, Text *out, const char *line) {
     complete_offer(p, out, name, help + strspn(help, " "));
 }
 
-/* The verb itself lists them. */
 static void add_columns(Ctl *c, const CompletePlace *p) {
-    const Verb *verb = p->verb ? p->verb : verb_find("status");
-    char *none[] = {NULL};
-    Ctl asked = {.options = {.given = OPTION(COLUMNS), .args = none}};
-    if (!verb->columns || !verb->run)
-        return;
-    asked.options.values[OPTION_COLUMNS] = "help";
-    (void)verb->run(&asked, none);
-    for (const char *line = asked.out.s; line && *line; line = strchr(line, '\n') + 1)
+    CLEANUP_TEXT Text lines = {0};
+    help_columns(p->verb ? p->verb : verb_find("status"), &lines);
+    for (const char *line = lines.s; line && *line; line = strchr(line, '\n') + 1)
         offer_column(p, &c->out, line);
-    text_done(&asked.out);
 }
 
 static void add_column_list(Ctl *c, const CompletePlace *p) {

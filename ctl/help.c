@@ -9,7 +9,9 @@
 
 void help_add_sentence(const char *s, Text *out) {
     text_addc(out, (char)(*s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s));
-    text_addf(out, "%s.", s + 1);
+    text_add(out, s + 1);
+    if (!strchr(".?!", s[strlen(s) - 1]))
+        text_addc(out, '.');
 }
 
 static void add_option(Text *out, const OptionRow *row) {
@@ -53,7 +55,7 @@ static void add_wrapped(Text *out, const char *s) {
 static void add_verb_line(Text *out, const Verb *verb) {
     CLEANUP_TEXT Text left = {0};
     text_addf(&left, "%s %s", verb->name, verb->arguments ? verb->arguments : "");
-    text_addf(out, "  %-20s %s\n", left.s ? left.s : "", verb->summary);
+    text_addf(out, "  %-23s %s\n", left.s ? left.s : "", verb->summary);
 }
 
 static void add_group(Text *out, VerbGroup group) {
@@ -64,6 +66,23 @@ static void add_group(Text *out, VerbGroup group) {
             add_verb_line(out, verb);
 }
 
+static void add_examples(Text *out, const char *title, const VerbExample *examples) {
+    size_t width = 0;
+    for (const VerbExample *e = examples; e->command; e++)
+        width = strlen(e->command) > width ? strlen(e->command) : width;
+    text_addf(out, "\n%s\n", title);
+    for (const VerbExample *e = examples; e->command; e++)
+        text_addf(out, "  mpctl %-*s  %s\n", (int)width, e->command, e->meaning);
+}
+
+/* What a newcomer most often comes for. */
+static const VerbExample first_steps[] = {
+    {"status git", "what of git is refused, and by which limit"},
+    {"set git limits.instances=80", "make room, until the next reload"},
+    {"events -f --service git", "see what happens next"},
+    {NULL, NULL},
+};
+
 void help_all(Text *out) {
     text_add(out, "Usage: mpctl [OPTION...] [VERB] [ARGUMENT...]\n"
                   "Looks at mpinetd and steers it. Without a verb: status.\n");
@@ -71,18 +90,17 @@ void help_all(Text *out) {
         add_group(out, group);
     text_add(out, "\nOptions, before or after the verb:\n");
     add_options(out, ((OptionSet)1 << _OPTION_GLOBAL_MAX) - 1);
+    add_examples(out, "Why was a connection refused?", first_steps);
     text_add(out, "\n'mpctl VERB --help' tells more of each, mpctl(1) all, with the exit statuses.\n");
 }
 
 void help_verb(const Verb *verb, Text *out) {
     text_addf(out, "Usage: mpctl %s%s%s%s\n", verb->name, verb->options ? " [OPTION...]" : "",
               verb->arguments ? " " : "", verb->arguments ? verb->arguments : "");
-    text_addf(out, "%c%s.\n",
-              verb->summary[0] - ('a' <= verb->summary[0] && verb->summary[0] <= 'z' ? 32 : 0),
-              verb->summary + 1);
-    for (const VerbExample *e = verb->examples; e->command; e++)
-        text_addf(out, "%s  mpctl %-30s  %s\n", e == verb->examples ? "\nExamples:\n" : "", e->command,
-                  e->meaning);
+    help_add_sentence(verb->summary, out);
+    text_addc(out, '\n');
+    if (verb->examples[0].command)
+        add_examples(out, "Examples:", verb->examples);
     if (verb->details) {
         text_addc(out, '\n');
         add_wrapped(out, verb->details);
@@ -94,6 +112,19 @@ void help_verb(const Verb *verb, Text *out) {
         add_options(out, verb->options);
     }
     text_add(out, "\nOptions that go with every verb: see 'mpctl --help'.\n");
+    if (verb->columns && verb->run)
+        text_addf(out, "'mpctl %s -o help' lists the columns.\n", verb->name);
+}
+
+void help_columns(const Verb *verb, Text *out) {
+    char *none[] = {NULL};
+    Ctl c = {.options = {.given = OPTION(COLUMNS), .args = none}};
+    if (!verb->columns || !verb->run)
+        return;
+    c.options.values[OPTION_COLUMNS] = "help";
+    (void)verb->run(&c, none);
+    text_add(out, c.out.s ? c.out.s : "");
+    text_done(&c.out);
 }
 
 int verb_help(Ctl *c, char *const *args) {

@@ -5,5 +5,7 @@
 
 void help_all(Text *out);
 void help_verb(const Verb *verb, Text *out);
+/* The columns of a verb that has some, as its `-o help` prints them: lines "NAME   what it shows". */
+void help_columns(const Verb *verb, Text *out);
 /* A phrase of the tables as a sentence. */
 void help_add_sentence(const char *s, Text *out);

@@ -33,7 +33,8 @@ static const Verb verbs[] = {
         .name = "ps",
         .arguments = "[NAME...]",
         .summary = "processes of services: pid, peer, age, cpu, memory",
-        .details = "One line for each instance. NAME may be a shell glob.",
+        .details =
+            "One line for each instance of all services, or of the named ones. NAME may be a shell glob.",
         .group = GROUP_LOOK,
         .run = verb_ps,
         .max_args = VERB_ANY_ARGS,
@@ -60,10 +61,10 @@ static const Verb verbs[] = {
         .name = "events",
         .summary = "what happened: starts, ends, refusals, reloads",
         .details =
-            "One line for each event, the newest last: time, service[pid], peer, and what. With --json each "
-            "event is an object on a line of its own. With -f it goes on until it is interrupted. What "
-            "services "
-            "write to stderr is shown by 'mpctl logs'.",
+            "One line for each event, the newest last: time, service[pid], peer, and what; the last 20 "
+            "unless -n or --since says more. With --json each event is an object on a line of its own. With "
+            "-f it goes "
+            "on until it is interrupted. What services write to stderr is shown by 'mpctl logs'.",
         .group = GROUP_LOOK,
         .run = verb_events,
         .max_args = 0,
@@ -79,8 +80,10 @@ static const Verb verbs[] = {
         .summary = "stderr and events of one service",
         .details =
             "What its processes wrote to stderr (with 'stderr: log', the default) and what happened to "
-            "it, the newest last. The daemon keeps the newest of both; the whole is in its log. With "
-            "--json each is an object on a line of its own. With -f it goes on until it is interrupted.",
+            "it, the newest last: 50 lines unless -n or --since says more. The daemon keeps the newest of "
+            "both; the whole is in its log. With --json each is an object on a line of its own. With -f it "
+            "goes on "
+            "until it is interrupted.",
         .group = GROUP_LOOK,
         .run = verb_logs,
         .min_args = 1,
@@ -126,8 +129,10 @@ static const Verb verbs[] = {
     {
         .name = "start",
         .arguments = "NAME...",
-        .summary = "listen again after stop, or try a failed service again",
-        .details = "Waits until the services listen. NAME may be a shell glob.",
+        .summary = "listen again; try a failed service again at once",
+        .details =
+            "Ends what stop, drain or pause began. Waits until the services listen. NAME may be a shell "
+            "glob.",
         .group = GROUP_ACT,
         .run = verb_start,
         .min_args = 1,
@@ -231,7 +236,7 @@ static const Verb verbs[] = {
             "or with --source to all instances whose peer is in a prefix (192.0.2.7, 2001:db8::/48, "
             "uid:1000). "
             "Only instances of mpinetd can be named. KILL goes to the whole process group. NAME may be a "
-            "shell glob. Before the verb, -s is the socket.",
+            "shell glob. Behind this verb -s is the signal; the socket goes before it, or as --socket.",
         .group = GROUP_ACT,
         .run = verb_kill,
         .max_args = VERB_ANY_ARGS,
@@ -325,13 +330,14 @@ static const Verb verbs[] = {
         .arguments = "[config|replies]",
         .summary = "the JSON Schema (draft-07) of the config, for editors",
         .details =
-            "Editors with a YAML language server complete and check the config with it. 'replies' is the "
-            "schema of what --json prints, a definition for each verb.",
+            "Editors with a YAML language server complete and check the config with it. With "
+            "'replies' it is that of what --json prints: a definition for each verb, mpctl.status and so on.",
         .group = GROUP_CONFIG,
         .run = verb_schema,
         .max_args = 1,
         .completes = {COMPLETES_WORDS},
-        .examples = {{"schema > mpinetd.schema.json", "to a file"}},
+        .examples = {{"schema > mpinetd.schema.json", "to a file, for an editor"},
+                     {"schema replies", "what a script can rely on"}},
     },
     {.name = "import",
      .arguments = "FILE...",
