@@ -77,7 +77,7 @@ static void add_examples(Text *out, const char *title, const VerbExample *exampl
 
 /* What a newcomer most often comes for. */
 static const VerbExample first_steps[] = {
-    {"status git", "what of git is refused, and by which limit"},
+    {"status git", "what 'git' refuses, and by which limit"},
     {"set git limits.instances=80", "make room, until the next reload"},
     {"events -f --service git", "see what happens next"},
     {NULL, NULL},
