@@ -97,16 +97,18 @@ static void test_bad(void **state) {
         {"log.level", "debug", DIAG_CONFLICT, "'log.level' cannot be set", NULL},
         {"services.s.limits.instances", "5", DIAG_CONFLICT, "cannot be set", NULL},
     };
+    static char nothing[] = "";
+    static const Diag none = {.file = nothing, .message = nothing, .hint = nothing};
     (void)state;
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         CLEANUP_DIAGS DiagList diags = {0};
         LimitsConfig l = standard;
         int r = limits_config_set(&l, cases[i].key, cases[i].value, &diags);
-        const Diag *d = diags.n > 0 ? &diags.items[0] : NULL;
-        if (r != -EINVAL || diags.n_errors != 1 || diags.n != 1 || d->code != cases[i].code ||
+        const Diag *d = diags.n == 1 ? &diags.items[0] : &none;
+        if (r != -EINVAL || diags.n_errors != 1 || d->code != cases[i].code ||
             !strstr(d->message, cases[i].message) || (cases[i].hint && !strstr(d->hint, cases[i].hint)))
             fail_msg("%s=%s gave %d, %s: %s (%s)", cases[i].key, cases[i].value, r,
-                     d ? diag_code_to_string(d->code) : "", d ? d->message : "", d ? d->hint : "");
+                     diag_code_to_string(d->code), d->message, d->hint);
         /* It belongs to no file, and nothing has changed. */
         assert_string_equal(d->file, "");
         assert_int_equal(d->line, 0);
