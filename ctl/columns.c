@@ -71,13 +71,15 @@ int view_init(View *v, Ctl *c, const Column *columns, size_t n) {
     for (size_t i = 0; i < n && (!list || *list == '+'); i++)
         if (columns[i].standard)
             take(v, &columns[i]);
+    size_t n_standard = v->n_columns;
     int status = list ? take_list(v, c, columns, n, list) : 0;
     if (status != 0)
         return status;
     if (v->n_columns == 0)
         return ctl_fail(c, CTL_USAGE, "'-o help' lists them", "-o names no column");
     table_init(&v->table, v->table_columns, v->n_columns);
-    v->table.keep = list != NULL;
+    v->table.keep = list && *list != '+';
+    v->table.n_kept = v->n_columns - n_standard;
     return 0;
 }
 
@@ -95,7 +97,7 @@ bool view_shows(const View *v, const Ctl *c, const char *name) {
     bool narrow = c->style.width > 0 && c->style.width < TABLE_NARROW && !v->table.keep;
     for (size_t i = 0; i < v->n_columns; i++)
         if (streq(v->columns[i]->name, name))
-            return !narrow || v->columns[i]->table.narrow;
+            return !narrow || v->columns[i]->table.narrow || i + v->table.n_kept >= v->n_columns;
     return false;
 }
 

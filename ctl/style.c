@@ -147,10 +147,22 @@ static size_t color_length(const char *s) {
     return s[0] == '\033' ? strcspn(s, "m") + 1 : 0;
 }
 
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* Up to a blank, but for the one within a number. */
+static size_t word_length(const char *s) {
+    size_t len = strcspn(s, " ");
+    while (len > 0 && is_digit(s[len - 1]) && s[len] && is_digit(s[len + 1]))
+        len += 1 + strcspn(s + len + 1, " ");
+    return len;
+}
+
 /* The columns of the first word of @s, and its bytes. */
 static size_t word_columns(const char *s, size_t *ret_len) {
     CLEANUP_TEXT Text word = {0};
-    size_t len = strcspn(s, " ");
+    size_t len = word_length(s);
     for (size_t i = 0; i < len;) {
         size_t skip = color_length(s + i);
         if (skip == 0)

@@ -107,7 +107,7 @@ static void cut_free_text(const Table *t, Layout *l, size_t width) {
 static size_t least_wanted(const Table *t, const Layout *l) {
     size_t least = t->n_columns;
     for (size_t i = 0; i < t->n_columns && !t->keep; i++) {
-        unsigned char priority = t->columns[i]->priority;
+        unsigned char priority = i + t->n_kept < t->n_columns ? t->columns[i]->priority : 0;
         if (takes_room(l, i) && priority > 0 &&
             (least == t->n_columns || priority >= t->columns[least]->priority))
             least = i;
@@ -117,7 +117,7 @@ static size_t least_wanted(const Table *t, const Layout *l) {
 
 static void fold(const Table *t, Layout *l, size_t width) {
     for (size_t i = 0; i < t->n_columns && width < TABLE_NARROW && !t->keep; i++)
-        l->shown[i] = t->columns[i]->narrow;
+        l->shown[i] = t->columns[i]->narrow || i + t->n_kept >= t->n_columns;
     for (size_t i = 0; i < t->n_columns && total_width(t, l) > width; i++) {
         l->brief[i] = true;
         measure(t, l, i);

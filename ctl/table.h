@@ -29,7 +29,8 @@ typedef struct TableRow {
 typedef struct Table {
     const TableColumn *const *columns;
     size_t n_columns;
-    bool keep; /* no column is dropped: the user has named them */
+    bool keep;     /* no column is dropped: the user has named them */
+    size_t n_kept; /* the last ones are not: the user has added them */
     TableRow *rows;
     TableCell *cells; /* n_columns a row */
     size_t n_rows;

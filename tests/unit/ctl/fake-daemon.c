@@ -258,8 +258,12 @@ static void serve_client(Fake *f, int fd) {
 }
 
 void fake_serve(int listen_fd, FakeMode mode) {
+    fake_serve_at(listen_fd, mode, clock_realtime_usec());
+}
+
+void fake_serve_at(int listen_fd, FakeMode mode, uint64_t now_usec) {
     Fake fake = {.mode = mode};
-    sample_init(&fake.sample, clock_realtime_usec());
+    sample_init(&fake.sample, now_usec);
     while (!fake.stop) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)

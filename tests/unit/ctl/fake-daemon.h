@@ -2,6 +2,8 @@
 #pragma once
 /* A daemon that only talks: serves the sample over a control socket, one client after the other. */
 
+#include <stdint.h>
+
 typedef enum FakeMode {
     FAKE_NORMAL,
     FAKE_DENIED,  /* what changes things is NotAllowed */
@@ -17,3 +19,5 @@ typedef enum FakeMode {
 int fake_listen(const char *path);
 /* Serves until Shutdown. */
 void fake_serve(int listen_fd, FakeMode mode);
+/* The same, with a sample whose ages count from @now_usec. */
+void fake_serve_at(int listen_fd, FakeMode mode, uint64_t now_usec);
