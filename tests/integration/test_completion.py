@@ -290,7 +290,7 @@ class OnATerminal:
         d = self.daemon(services())
         shell = self.shell(d.socket)
         shell.send("PATH=/usr/bin:/bin\n")
-        shell.send(f"{MPCTL} expl\t --help; echo so it is\n")
+        shell.send(f"{MPCTL} expl\t --help; echo so it i''s\n")
         _, seen = shell.expect(r"so it is\r?\n")
         self.assertIn("mpctl explain", seen)
 
