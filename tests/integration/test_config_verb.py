@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """mpctl config: what a daemon works with, or a file comes to, and where each value came from."""
+import contextlib
 import json
 import os
 import random
 import shutil
+import socket
 import subprocess
+import threading
 import unittest
 
 from harness import MPCTL, SERVICES, DaemonTest, sanitizer_environment
@@ -233,6 +236,69 @@ class OfAFile(ConfigTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("log:\n  level: info\n", result.stdout)
         self.assertEqual(result.stderr, f"no daemon answers: {home}/mpinetd/mpinetd.yaml as it would be loaded\n")
+
+
+class InParts(ConfigTest):
+    """Against a daemon that only says what it is told to."""
+    ORIGIN = {"from": "default", "file": None, "line": None, "column": None, "applied": True, "note": None}
+    PARTS = [
+        {"generation": 3, "path": "/c.yaml", "files": ["/c.yaml"],
+         "config": {"version": 1, "log": {"level": "info"}, "services": {"b": {"enabled": True}}},
+         "origins": [{"key": "log.level", **ORIGIN}, {"key": "services.b.enabled", **ORIGIN}]},
+        {"generation": 3, "path": "/c.yaml", "files": [],
+         "config": {"services": {"a": {"environment": {"X": None, "Y": None}, "enabled": True}}},
+         "origins": [{"key": "services.a.enabled", **ORIGIN}]},
+        {"generation": 3, "path": "/c.yaml", "files": [], "config": {"services": {}}, "origins": []},
+    ]
+
+    def serve(self, replies):
+        """Answers one call with these messages; the path of its socket."""
+        path = self.temporary_folder() + "/control.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(listener.close)
+        listener.bind(path)
+        listener.listen()
+
+        def run():
+            with contextlib.suppress(OSError), listener.accept()[0] as peer:
+                request = b""
+                while not request.endswith(b"\0"):
+                    request += peer.recv(65536)
+                self.request = json.loads(request[:-1])
+                for reply in replies:
+                    peer.sendall(json.dumps(reply).encode() + b"\0")
+                peer.recv(1)
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, 10)
+        return path
+
+    def parts(self):
+        return self.serve([{"parameters": part, "continues": i + 1 < len(self.PARTS)}
+                           for i, part in enumerate(self.PARTS)])
+
+    def test_parts_make_one_document(self):
+        document = self.document("-s", self.parts(), "--origin")
+        self.assertEqual((self.request["more"], self.request["parameters"]), (True, {"origin": True}))
+        self.assertEqual(document["generation"], 3)
+        self.assertEqual(document["files"], ["/c.yaml"])
+        self.assertEqual(document["config"], {**self.PARTS[0]["config"],
+                                              "services": {**self.PARTS[0]["config"]["services"],
+                                                           **self.PARTS[1]["config"]["services"]}})
+        self.assertEqual([o["key"] for o in document["origins"]],
+                         ["log.level", "services.b.enabled", "services.a.enabled"])
+
+    def test_what_is_not_shown(self):
+        out, _ = self.mpctl("-s", self.parts(), "config", "a")
+        self.assertEqual(out, "services:\n  a:\n"
+                              "    # environment: not shown to who may not manage mpinetd: X, Y\n"
+                              "    enabled: true\n")
+
+    def test_an_error_ends_it(self):
+        first = {"parameters": self.PARTS[0], "continues": True}
+        second = {"error": "dev.mpinetd.Control.NotAllowed", "parameters": {"method": "GetConfig"}}
+        out, _ = self.mpctl("-s", self.serve([first, second]), "config", status=5)
+        self.assertEqual(out, "")
 
 
 class OfADaemon(ConfigTest):
