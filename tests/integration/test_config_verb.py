@@ -261,6 +261,7 @@ class InParts(ConfigTest):
 
         def run():
             with contextlib.suppress(OSError), listener.accept()[0] as peer:
+                listener.close()  # nobody answers a second time
                 request = b""
                 while not request.endswith(b"\0"):
                     request += peer.recv(65536)
