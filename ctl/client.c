@@ -122,7 +122,7 @@ static int fill(Client *c, uint64_t until_usec, int other) {
 }
 
 static int decode_reply(const char *json, size_t n, Reply *ret) {
-    json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = json_loadb(json, n, 0, NULL);
     json_t *parameters = json_object_get(root, "parameters");
     if (json_is_object(root) && (!parameters || json_is_null(parameters))) {
         parameters = json_object();
