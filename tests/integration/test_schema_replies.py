@@ -3,10 +3,12 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import unittest
 
-from harness import MPCTL, PATIENCE, ROOT, DaemonTest, Varlink, VarlinkError, sanitizer_environment, wait_until
+from harness import (MPCTL, PATIENCE, ROOT, DaemonTest, Varlink, VarlinkError, need_program, sanitizer_environment,
+                     wait_until)
 from varlink_idl import introspect
 
 # Debian's python has the modules of Debian's packages.
@@ -17,7 +19,7 @@ VALIDATE = os.path.join(ROOT, "tests", "checks", "validate.py")
 def services():
     """Every kind of state that can be had at once."""
     echo = {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}
-    return {"log": {"level": "debug"}, "services": {
+    return {"log": {"level": "debug"}, "shutdown": {"drain": "100ms"}, "services": {
         "per-connection": {**echo, "description": "Straße"},
         "unix": {**echo, "listen": "unix:{dir}/u.sock", "environment": {"A": "b"}, "timeouts": {"lifetime": "1h"}},
         "on-demand": {"listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"], "model": "on-demand", "exec": ["mp-echo"]},
@@ -283,3 +285,33 @@ class Mpctl(Schema):
                 lambda document: first(document)["exited"].update(ok=1.5),
                 lambda document: document["daemon"]["last_reload"].update(error=0))):
             self.assertEqual(spoil(change), 1, number)
+
+
+class Docs(DaemonTest):
+    """What docs/control.md shows works."""
+
+    def setUp(self):
+        with open(os.path.join(ROOT, "docs", "control.md"), encoding="utf-8") as file:
+            self.text = file.read()
+        self.d = self.daemon({"services": {"e": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}})
+
+    def test_python(self):
+        code = re.search(r"```python\n(.*?)\n\n\nfor ", self.text, re.S)[1]
+        names = {}
+        exec(compile(code, "docs/control.md", "exec"), names)  # ours
+        call = names["call"]
+        (status,) = call(self.d.socket, "Status")
+        self.assertEqual([s["name"] for s in status["services"]], ["e"])
+        events = call(self.d.socket, "Events", more=True, last=5)
+        self.assertIn("listening", [event["event"] for event in next(events)["events"]])
+        events.close()
+        with self.assertRaises(RuntimeError) as caught:
+            list(call(self.d.socket, "Describe", service="nope"))
+        self.assertEqual(caught.exception.args[0], "dev.mpinetd.Control.NoSuchService")
+
+    @need_program("socat")
+    def test_socat(self):
+        line = re.search(r"^printf.*socat.*$", self.text, re.M)[0].replace("/run/mpinetd/control.sock", self.d.socket)
+        run = subprocess.run(["/bin/sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                             timeout=60, check=True)
+        self.assertEqual(json.loads(run.stdout)["parameters"]["pid"], self.d.pid)
