@@ -115,22 +115,6 @@ static void call_ping(Calls *calls, Client *client, ApiRequest *r) {
     api_encode_ping(client_out(client), MP_VERSION, getpid());
 }
 
-static void call_check_config(Calls *calls, Client *client, ApiRequest *r) {
-    (void)r;
-    DiagList diags CLEANUP_DIAGS = {0};
-    Changes changes CLEANUP(changes_done) = {0};
-    int e = manager_check(calls->manager, &diags, &changes);
-    ApiReload reply = {
-        .ok = e >= 0,
-        .generation = manager_generation(calls->manager),
-        .diagnostics = &diags,
-        .hide_excerpts = !client_may_change(client, manager_config(calls->manager)),
-        .changes = changes.items,
-        .n_changes = changes.n,
-    };
-    api_encode_reload(client_out(client), &reply);
-}
-
 typedef void (*Call)(Calls *calls, Client *client, ApiRequest *r);
 
 /* A row for each method. */
@@ -142,9 +126,9 @@ static const Call table[_METHOD_MAX] = {
     [METHOD_DESCRIBE] = call_describe,
     [METHOD_INSTANCES] = call_instances,
     [METHOD_EVENTS] = call_events,
-    [METHOD_METRICS] = NULL,
+    [METHOD_METRICS] = call_metrics,
     [METHOD_CHECK_CONFIG] = call_check_config,
-    [METHOD_GET_CONFIG] = NULL,
+    [METHOD_GET_CONFIG] = call_get_config,
     [METHOD_START] = call_start,
     [METHOD_STOP] = call_stop,
     [METHOD_RESTART] = call_restart,

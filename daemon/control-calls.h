@@ -8,6 +8,8 @@
 typedef struct Calls {
     Manager *manager;
     EventLog *log;
+    size_t n_clients;       /* now */
+    uint64_t events_missed; /* by followers that did not read them in time */
 } Calls;
 
 /* Answers one message, or begins to. 0, or -EBADMSG when the connection is to be closed. */
@@ -18,6 +20,6 @@ void calls_stream_part(Calls *calls, Client *client);
  * there is more to tell, a little later. */
 bool calls_check_wait(Calls *calls, Client *client);
 /* An event for one that follows. @message: empty with the first of them, to be handed on to the others. */
-void calls_send_event(Client *client, const ApiEvent *e, Text *message);
+void calls_send_event(Calls *calls, Client *client, const ApiEvent *e, Text *message);
 /* A follower that has read all that it was sent is told how much it has missed. */
 void calls_tell_missed(Client *client);

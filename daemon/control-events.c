@@ -49,7 +49,7 @@ static bool follows(const Client *client, const ApiEvent *e) {
     return client->follow ? streq_null(e->service, client->follow) : !event_is_output(e);
 }
 
-void calls_send_event(Client *client, const ApiEvent *e, Text *message) {
+void calls_send_event(Calls *calls, Client *client, const ApiEvent *e, Text *message) {
     if (!follows(client, e))
         return;
     /* Each follower gets the same bytes. */
@@ -57,6 +57,7 @@ void calls_send_event(Client *client, const ApiEvent *e, Text *message) {
         api_encode_events(message, e, 1, 0, true);
     if (client->missed > 0 || !text_ok(message) || client_unsent(client) + message->len > CLIENT_FOLLOW_MAX) {
         client->missed++;
+        calls->events_missed++;
         return;
     }
     text_add_n(client_out(client), message->s, message->len);

@@ -34,6 +34,10 @@ size_t calls_recall(const Calls *calls, const Client *client, const Service *s, 
 void call_status(Calls *calls, Client *client, ApiRequest *r);
 void call_describe(Calls *calls, Client *client, ApiRequest *r);
 void call_instances(Calls *calls, Client *client, ApiRequest *r);
+/* control-metrics.c, control-config.c */
+void call_metrics(Calls *calls, Client *client, ApiRequest *r);
+void call_get_config(Calls *calls, Client *client, ApiRequest *r);
+void call_check_config(Calls *calls, Client *client, ApiRequest *r);
 /* control-events.c */
 void call_events(Calls *calls, Client *client, ApiRequest *r);
 /* control-act.c */

@@ -33,7 +33,6 @@ struct Control {
      * always over: unlike a deferred source it takes its turn among all others. */
     sd_event_source *parts;
     List clients;
-    size_t n_clients;
     ClientHandler handler;
 };
 
@@ -111,7 +110,7 @@ static void on_room(Client *client, void *userdata) {
 
 static void on_gone(Client *client, void *userdata) {
     Control *c = userdata;
-    c->n_clients--;
+    c->calls.n_clients--;
     client_free(client);
 }
 
@@ -121,7 +120,7 @@ static bool has_place(const Control *c, const Client *new_client) {
     bool manages = client_may_change(new_client, manager_config(c->calls.manager));
     LIST_FOREACH (other, &c->clients, Client, link)
         of_uid += other->uid == new_client->uid;
-    return of_uid < CLIENTS_PER_UID && c->n_clients < (manages ? CLIENTS_MAX : CLIENTS_LOOKING);
+    return of_uid < CLIENTS_PER_UID && c->calls.n_clients < (manages ? CLIENTS_MAX : CLIENTS_LOOKING);
 }
 
 static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -141,7 +140,7 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userda
         return 0;
     }
     list_append(&c->clients, &client->link);
-    c->n_clients++;
+    c->calls.n_clients++;
     return 0;
 }
 
@@ -203,7 +202,7 @@ void control_on_event(Control *c, const ApiEvent *e) {
     Text message CLEANUP_TEXT = {0};
     LIST_FOREACH (client, &c->clients, Client, link)
         if (client->following && !client->failed)
-            calls_send_event(client, e, &message);
+            calls_send_event(&c->calls, client, e, &message);
 }
 
 void control_say_goodbye(Control *c) {

@@ -5,8 +5,8 @@
 #include "daemon/logger.h"
 #include "daemon/ratelimit.h"
 
-/* Events kept of all services; of each one; and lines of output of each one. Of the bytes, lines that are long
- * fill their share with few. */
+/* Events kept of all services; of each one; and lines of output of each one. Of the bytes, lines that are
+ * long fill their share with few. */
 #define EVENTS_KEPT 1024
 #define EVENTS_KEPT_BYTES ((size_t)1 << 20)
 #define EVENTS_KEPT_SERVICE 64

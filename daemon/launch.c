@@ -188,6 +188,7 @@ static void tell_failure(Service *s, Instance *i, SpawnStep step, int error) {
     char peer[PEER_TEXT_MAX], message[192];
     const char *name = spawn_step_to_string(step);
     s->counters.spawn_failed++;
+    s->counters.failed_steps[step]++;
     (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
                    step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)"
                                                         : "");
@@ -250,6 +251,7 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     ChildPlan plan = {0};
     if (!i) {
         s->counters.spawn_failed++;
+        s->counters.failed_steps[STEP_LIMIT]++;
         return NULL;
     }
     /* Until it runs: since when it is on its way. */

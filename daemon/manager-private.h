@@ -23,7 +23,7 @@ struct Manager {
     struct {
         bool ok;
         char *error;
-        uint64_t time_usec;
+        uint64_t time_usec, success_usec;
     } last_reload;
     uint64_t strangers; /* children reaped that were not ours */
     sd_event_source *drain_timer, *suppressed_timer;

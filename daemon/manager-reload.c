@@ -22,6 +22,8 @@ static void remember_reload(Manager *m, bool ok, const DiagList *diags) {
     m->last_reload.ok = ok;
     m->last_reload.error = ok ? NULL : strdup(error.s ? error.s : "out of memory");
     m->last_reload.time_usec = clock_realtime_usec();
+    if (ok)
+        m->last_reload.success_usec = m->last_reload.time_usec;
 }
 
 static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Changes *changes) {

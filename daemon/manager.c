@@ -50,7 +50,8 @@ void manager_describe(const Manager *m, ApiDaemon *ret) {
         .config = m->config->path,
         .last_reload = {.ok = m->last_reload.ok,
                         .error = m->last_reload.error,
-                        .time_usec = m->last_reload.time_usec},
+                        .time_usec = m->last_reload.time_usec,
+                        .success_usec = m->last_reload.success_usec},
         .children = m->rt.instances.n,
         .fds = count_open_fds(),
     };
@@ -303,7 +304,7 @@ int manager_new(const Options *options, Config *config, const LoadContext *load,
     m->generation = 1;
     m->started_usec = clock_monotonic_usec();
     m->last_reload.ok = true;
-    m->last_reload.time_usec = clock_realtime_usec();
+    m->last_reload.time_usec = m->last_reload.success_usec = clock_realtime_usec();
     m->rt.null_fd = -EBADF;
     int r = init_runtime(m, logger);
     if (r < 0) {

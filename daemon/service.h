@@ -16,6 +16,7 @@
 
 typedef struct Counters {
     uint64_t accepted, refused[_REFUSE_REASON_MAX], gone, spawned, spawn_failed, exited[_EXIT_RESULT_MAX];
+    uint64_t failed_steps[_STEP_MAX]; /* of spawn_failed */
     uint64_t restarts, requests, report_errors;
 } Counters;
 

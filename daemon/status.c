@@ -132,27 +132,31 @@ void snapshot_measures(const Service *s, LogAddresses addresses, Measures *m, Ap
     ret->n_sources = top_sources_list(s->refused_sources, addresses, m->texts, m->sources);
 }
 
-/* The fields of /proc/PID/stat behind the name, which may hold anything: proc(5), 14 utime, 15 stime, 24 rss.
- */
-static void read_usage(pid_t pid, uint64_t *ret_cpu_usec, uint64_t *ret_memory) {
+/* The fields behind the name, which may hold anything: 14 utime, 15 stime, 22 starttime, 23 vsize, 24 rss. */
+ProcessUsage process_usage(pid_t pid) {
     char path[40], buf[1024];
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
     if (n <= 0)
-        return;
+        return (ProcessUsage){0};
     buf[n] = '\0';
     const char *at = strrchr(buf, ')');
-    unsigned long utime = 0, stime = 0;
+    unsigned long utime = 0, stime = 0, size = 0;
+    unsigned long long start = 0;
     long rss = 0;
-    if (!at ||
-        sscanf(at + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
-               &utime, &stime, &rss) != 3)
-        return;
-    uint64_t ticks = (uint64_t)sysconf(_SC_CLK_TCK), page = (uint64_t)sysconf(_SC_PAGESIZE);
-    *ret_cpu_usec = (uint64_t)(utime + stime) * (USEC_PER_SEC / ticks);
-    *ret_memory = rss > 0 ? (uint64_t)rss * page : 0;
+    if (!at || sscanf(at + 1,
+                      " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %lu "
+                      "%ld",
+                      &utime, &stime, &start, &size, &rss) != 5)
+        return (ProcessUsage){0};
+    uint64_t tick_usec = USEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
+    return (ProcessUsage){
+        .cpu_usec = (uint64_t)(utime + stime) * tick_usec,
+        .started_usec = start * tick_usec,
+        .resident = rss > 0 ? (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE) : 0,
+        .virtual_size = size,
+    };
 }
 
 void snapshot_instance(const Instance *i, LogAddresses addresses, char peer_buf[static PEER_TEXT_MAX],
@@ -170,7 +174,9 @@ void snapshot_instance(const Instance *i, LogAddresses addresses, char peer_buf[
         .requests = r ? r->requests : -1,
         .active = r ? r->active : -1,
     };
-    read_usage(i->pid, &ret->cpu_usec, &ret->memory);
+    ProcessUsage usage = process_usage(i->pid);
+    ret->cpu_usec = usage.cpu_usec;
+    ret->memory = usage.resident;
 }
 
 uint64_t count_open_fds(void) {

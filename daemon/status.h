@@ -34,5 +34,11 @@ void snapshot_measures(const Service *s, LogAddresses addresses, Measures *m, Ap
  * tell. */
 void snapshot_instance(const Instance *i, LogAddresses addresses, char peer_buf[static PEER_TEXT_MAX],
                        ApiInstance *ret);
+/* What proc_pid_stat(5) says of a process; all 0 where it says nothing. */
+typedef struct ProcessUsage {
+    uint64_t cpu_usec, started_usec; /* since the machine was started */
+    uint64_t resident, virtual_size; /* bytes */
+} ProcessUsage;
+ProcessUsage process_usage(pid_t pid);
 /* Open descriptors of this process. */
 uint64_t count_open_fds(void);

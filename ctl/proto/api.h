@@ -123,6 +123,7 @@ typedef struct ApiDaemon {
         bool ok;
         const char *error;
         uint64_t time_usec;
+        uint64_t success_usec; /* of the last that succeeded; for the metrics alone */
     } last_reload;
     uint64_t children, fds;
 } ApiDaemon;

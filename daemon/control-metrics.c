@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* Metrics: families one after the other, each over all services, in parts. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/control-private.h"
+#include "daemon/metrics.h"
+#include "daemon/status.h"
+
+/* One part ends after so many services, of one family or several, or so much text. */
+#define SERVICES_IN_PART 64
+#define PART_BYTES ((size_t)32 << 10)
+
+/* proc_pid_stat(5) and getrlimit(2), of this process. */
+static void describe_process(MetricsDaemon *d) {
+    ProcessUsage usage = process_usage(getpid());
+    struct rlimit limit = {0};
+    uint64_t since_boot = clock_usec(CLOCK_BOOTTIME);
+    d->cpu_usec = clock_usec(CLOCK_PROCESS_CPUTIME_ID);
+    d->resident = usage.resident;
+    d->virtual_size = usage.virtual_size;
+    d->started_usec = clock_realtime_usec() - (since_boot - usage.started_usec);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        d->max_fds = limit.rlim_cur;
+}
+
+static void begin_family(Calls *calls, size_t family, Text *text) {
+    ApiDaemon daemon = {0};
+    MetricsDaemon d = {
+        .daemon = &daemon,
+        .control_clients = calls->n_clients,
+        .events_missed = calls->events_missed,
+    };
+    if (!metrics_family_is_of_services(family)) {
+        manager_describe(calls->manager, &daemon);
+        describe_process(&d);
+    }
+    metrics_begin_family(text, family, &d);
+}
+
+static uint64_t queued_of(const Service *s) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        int64_t queued = 0, backlog = 0;
+        listener_queue(s->listeners[i], &queued, &backlog);
+        n += queued > 0 ? (uint64_t)queued : 0;
+    }
+    return n;
+}
+
+static size_t sum_reported(const Service *s, MetricsReported *sums) {
+    size_t n = 0;
+    LIST_FOREACH (i, &s->instances, const Instance, link)
+        for (size_t k = 0; i->report && k < i->report->n_metrics; k++)
+            metrics_sum_reported(sums, &n, i->report->metrics[k].name, i->report->metrics[k].value);
+    return n;
+}
+
+static void add_service(const Service *s, size_t family, Text *text) {
+    MetricsReported sums[METRICS_REPORTED_MAX];
+    MetricsService m = {
+        .name = s->name,
+        .state = s->state,
+        .counters = &s->counters,
+        .instances = s->n_instances,
+        .instances_limit = s->limits.instances,
+        .latency = s->latency,
+        .duration = s->duration,
+        .reported = sums,
+    };
+    if (metrics_family_needs_queue(family))
+        m.queued = queued_of(s);
+    if (metrics_family_needs_reported(family) && s->config->report)
+        m.n_reported = sum_reported(s, sums);
+    metrics_add_service(text, family, &m);
+}
+
+/* 1 at the end of the last family, 0 when there is more, or -ENOMEM. */
+static int collect(Calls *calls, Stream *s, Text *text) {
+    unsigned services = 0;
+    int error = 0;
+    while (s->section < metrics_families()) {
+        if (!s->any)
+            begin_family(calls, s->section, text);
+        s->any = true; /* of this family */
+        while (metrics_family_is_of_services(s->section)) {
+            if (services++ == SERVICES_IN_PART || text->len > PART_BYTES)
+                return 0;
+            const Service *service = calls_next_service(calls, s, &error);
+            if (error < 0)
+                return error;
+            if (!service)
+                break;
+            add_service(service, s->section, text);
+        }
+        stream_rewind(s);
+        s->section++;
+        s->any = false;
+    }
+    return 1;
+}
+
+static int metrics_part(Calls *calls, Client *client, Stream *s, Text *out) {
+    Text text CLEANUP_TEXT = {0};
+    (void)client;
+    int last = collect(calls, s, &text);
+    if (last < 0 || !text_ok(&text))
+        return -ENOMEM;
+    if (stream_begins_message(s))
+        api_encode_metrics_begin(out);
+    api_encode_metrics_part(out, text.s ? text.s : "", text.len);
+    if (stream_ends_message(s, last))
+        api_encode_metrics_end(out, !last);
+    return last;
+}
+
+void call_metrics(Calls *calls, Client *client, ApiRequest *r) {
+    (void)calls;
+    calls_stream(client, stream_new(metrics_part, r->more, NULL));
+}
