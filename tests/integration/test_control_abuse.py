@@ -750,7 +750,7 @@ class Refused(AbuseTest):
         with self.d.connect() as control:
             for _ in range(150):
                 control.call("Stop", services=["udp"])
-        self.assertEqual(len([e for e in self.d.log(event="control") if "Stop" in e.get("message", "")]), 150)
+        self.assertEqual(len([e for e in self.d.log(event="control") if "stop" in e.get("message", "").lower()]), 150)
         stays(lambda: self.d.service("udp")["state"] == "stopped", "the stop", 0.2)
 
 
