@@ -207,6 +207,10 @@ void control_on_event(Control *c, const ApiEvent *e) {
 
 void control_say_goodbye(Control *c) {
     LIST_FOREACH_SAFE (client, &c->clients, Client, link) {
+        if (client->wait == WAIT_ORDER) {
+            (void)calls_check_wait(&c->calls, client);
+            continue;
+        }
         if (client->wait == WAIT_SHUTDOWN)
             api_encode_empty(client_out(client), false);
         client_flush(client);

@@ -43,14 +43,98 @@ static const StateCase cases[] = {
      false},
     {"removed, some left", {UP, .removed = true, .instances = 3}, SERVICE_DRAINING, false},
     {"removed", {UP, .removed = true}, SERVICE_STOPPED, false},
+    {"paused", {UP, .order = ORDER_PAUSE}, SERVICE_PAUSED, false},
+    {"paused, instances go on", {UP, .order = ORDER_PAUSE, .instances = 2}, SERVICE_PAUSED, false},
+    {"paused, on demand",
+     {UP, .order = ORDER_PAUSE, .model = MODEL_ON_DEMAND, .instances = 1},
+     SERVICE_PAUSED,
+     false},
+    {"paused hides full", {UP, .order = ORDER_PAUSE, .waiting = true}, SERVICE_PAUSED, false},
+    {"paused hides backoff", {UP, .order = ORDER_PAUSE, .backoff = true}, SERVICE_PAUSED, false},
+    {"paused, one of two listeners open",
+     {.enabled = true, .order = ORDER_PAUSE, .listeners = 2, .listeners_open = 1},
+     SERVICE_PAUSED,
+     false},
+    {"paused does not hide that nothing is open",
+     {.enabled = true, .order = ORDER_PAUSE, .listeners = 2},
+     SERVICE_FAILED,
+     false},
+    {"paused, then disabled", {.order = ORDER_PAUSE, .listeners = 2}, SERVICE_DISABLED, false},
+    {"paused, then removed", {UP, .order = ORDER_PAUSE, .removed = true}, SERVICE_STOPPED, false},
+    {"drain, queue left", {UP, .order = ORDER_DRAIN}, SERVICE_DRAINING, true},
+    {"drain, full", {UP, .order = ORDER_DRAIN, .instances = 5, .waiting = true}, SERVICE_DRAINING, false},
+    {"drain, closed, some left",
+     {.enabled = true, .order = ORDER_DRAIN, .instances = 1},
+     SERVICE_DRAINING,
+     true},
+    {"drained", {.enabled = true, .listeners = 2, .order = ORDER_DRAIN}, SERVICE_STOPPED, false},
+    {"drain, on demand",
+     {UP, .order = ORDER_DRAIN, .model = MODEL_ON_DEMAND, .instances = 1},
+     SERVICE_DRAINING,
+     true},
+    {"drain hides failed",
+     {.enabled = true, .order = ORDER_DRAIN, .has_problem = true},
+     SERVICE_STOPPED,
+     false},
+    {"drain, then disabled", {.order = ORDER_DRAIN, .instances = 1}, SERVICE_DRAINING, false},
+    {"drain, then removed",
+     {UP, .order = ORDER_DRAIN, .removed = true, .instances = 1},
+     SERVICE_DRAINING,
+     false},
+    {"drain, then stop", {UP, .order = ORDER_STOP, .instances = 1}, SERVICE_DRAINING, false},
 };
 
 static void test_states(void **state) {
     (void)state;
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         ServiceState s = service_state_of(&cases[i].facts);
-        if (s != cases[i].state || service_state_polls(s) != cases[i].polls)
+        if (s != cases[i].state || service_facts_poll(&cases[i].facts) != cases[i].polls)
             fail_msg("%s: %s", cases[i].name, service_state_to_string(s));
+    }
+}
+
+#define NO_MORE "it is no longer in the config"
+#define DISABLED "it has 'enabled: false' in its config"
+#define IS_STOPPED "it is stopped; start it instead"
+#define IS_DRAINING "it is draining; start it instead"
+
+/* Start, stop, restart, pause, resume, drain of a service with these facts: why not. */
+static const struct {
+    const char *name;
+    ServiceFacts facts;
+    const char *refusals[_SERVICE_VERB_MAX];
+} refusals[] = {
+    {"running", {UP}, {NULL}},
+    {"full", {UP, .waiting = true, .instances = 1}, {NULL}},
+    {"failed", {.enabled = true, .listeners = 2}, {NULL}},
+    {"paused", {UP, .order = ORDER_PAUSE}, {NULL}},
+    {"stopped",
+     {.enabled = true, .order = ORDER_STOP},
+     {[VERB_PAUSE] = IS_STOPPED, [VERB_RESUME] = IS_STOPPED}},
+    {"stopping",
+     {.enabled = true, .order = ORDER_STOP, .instances = 1},
+     {[VERB_PAUSE] = IS_DRAINING, [VERB_RESUME] = IS_DRAINING}},
+    {"draining", {UP, .order = ORDER_DRAIN}, {[VERB_PAUSE] = IS_DRAINING, [VERB_RESUME] = IS_DRAINING}},
+    {"drained",
+     {.enabled = true, .order = ORDER_DRAIN},
+     {[VERB_PAUSE] = IS_STOPPED, [VERB_RESUME] = IS_STOPPED}},
+    {"disabled",
+     {.listeners = 1},
+     {[VERB_START] = DISABLED, [VERB_RESTART] = DISABLED, [VERB_PAUSE] = DISABLED, [VERB_RESUME] = DISABLED}},
+    {"removed",
+     {UP, .removed = true, .instances = 1},
+     {[VERB_START] = NO_MORE, [VERB_RESTART] = NO_MORE, [VERB_PAUSE] = NO_MORE, [VERB_RESUME] = NO_MORE}},
+};
+
+static void test_refusals(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(refusals); i++) {
+        for (ServiceVerb v = 0; v < _SERVICE_VERB_MAX; v++) {
+            const char *why = service_verb_refusal(v, &refusals[i].facts);
+            if (!streq_null(why, refusals[i].refusals[v]))
+                fail_msg("%s of a service that is %s: %s", service_verb_to_string(v), refusals[i].name,
+                         why ? why : "done");
+        }
     }
 }
 
@@ -79,6 +163,7 @@ static void test_slots(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_admission),
         cmocka_unit_test(test_slots),
     };
