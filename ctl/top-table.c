@@ -5,7 +5,8 @@
 #include "ctl/status-long.h"
 
 void top_add_rate(Text *out, double rate) {
-    if (rate < 1000)
+    /* 99.96 would become 100.0. */
+    if (rate < 99.95)
         text_addf(out, "%.1f", rate);
     else
         format_number(out, (uint64_t)(rate + 0.5));

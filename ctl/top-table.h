@@ -4,7 +4,7 @@
 #include "ctl/table.h"
 #include "ctl/top-model.h"
 
-/* "12.4"; "1 204" from a thousand on. */
+/* "12.4"; from a hundred on without a fraction: "1 204". */
 void top_add_rate(Text *out, double rate);
 /* All that are shown; the column by which they are sorted has an arrow in its title. */
 void top_services_format(const TopModel *m, const Style *style, Text *out);

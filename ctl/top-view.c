@@ -18,9 +18,10 @@
 /* Below these, nothing that is shown would help. */
 #define HEIGHT_MIN 3
 #define WIDTH_MIN 12
+#define HELP_WIDTH_MIN 24
 
 void top_screen_done(TopScreen *s) {
-    for (size_t i = 0; i < s->height; i++)
+    for (size_t i = 0; s->lines && i <= s->height; i++)
         text_done(&s->lines[i].text);
     free(s->lines);
     *s = (TopScreen){0};
@@ -37,13 +38,18 @@ static int screen_begin(TopScreen *s, size_t height) {
 
 /* The next line; past the last one, a line that nobody sees. */
 static TopLine *screen_line(TopScreen *s) {
-    TopLine *line = &s->lines[s->n_lines < s->height ? s->n_lines : s->height - 1];
     if (s->n_lines < s->height)
-        s->n_lines++;
-    else
-        text_reset(&line->text);
-    line->selected = false;
-    return line;
+        return &s->lines[s->n_lines++];
+    text_reset(&s->lines[s->height].text);
+    return &s->lines[s->height];
+}
+
+/* As much of @s as fits into @room; where not even the ellipsis does, nothing. */
+static void add_cut(const Style *style, Text *out, Color color, const char *s, size_t room) {
+    CLEANUP_TEXT Text cut = {0};
+    style_add_cut(style, &cut, s, room);
+    if (cut.s && utf8_columns(cut.s) <= room)
+        style_add(style, out, color, cut.s);
 }
 
 /* A line of things of which those are left out that do not fit. */
@@ -56,9 +62,7 @@ typedef struct Parts {
 static bool parts_add(Parts *p, const char *separator, Color color, const char *s) {
     size_t gap = p->used > 0 ? strlen(separator) : 0, columns = utf8_columns(s);
     if (p->used == 0 && columns > p->style->width) {
-        CLEANUP_TEXT Text cut = {0};
-        style_add_cut(p->style, &cut, s, p->style->width);
-        style_add(p->style, p->out, color, cut.s ? cut.s : "");
+        add_cut(p->style, p->out, color, s, p->style->width);
         p->used = p->style->width;
         return true;
     }
@@ -111,10 +115,11 @@ static void add_daemon(const TopModel *m, const TopLook *look, const Style *styl
     text_add(&up, "up ");
     format_age(&up, field_count(daemon, "uptime_usec"));
     (void)parts_add(&p, "  ", COLOR_NONE, up.s ? up.s : "");
-    (void)parts_addf(&p, "  ", COLOR_NONE, "%zu service%s", m->n_services, m->n_services == 1 ? "" : "s");
+    bool counted =
+        parts_addf(&p, "  ", COLOR_NONE, "%zu service%s", m->n_services, m->n_services == 1 ? "" : "s");
     size_t failed = count_failed(m);
     if (failed > 0)
-        (void)parts_addf(&p, ", ", COLOR_RED, "%zu failed", failed);
+        (void)parts_addf(&p, counted ? ", " : "  ", COLOR_RED, "%zu failed", failed);
     (void)parts_addf(&p, "  ", COLOR_NONE, "generation %llu",
                      (unsigned long long)field_count(daemon, "generation"));
     text_add(&delay, "every ");
@@ -210,14 +215,11 @@ static bool has_notice(const TopModel *m, const TopLook *look) {
 
 /* The bottom. */
 
-static void add_keys(const TopModel *m, const Style *style, Text *out) {
+static void add_keys(const Style *style, Text *out) {
     Parts p = {style, out, 0};
     for (TopAction a = 0; a < _TOP_ACTION_MAX; a++) {
         const TopKeyRow *row = top_key_row(a);
-        if (row->hint && a == TOP_SORT)
-            (void)parts_addf(&p, "  ", COLOR_GREY, "%s %s (by %s)", row->label, row->hint,
-                             top_column_to_string(m->sort));
-        else if (row->hint)
+        if (row->hint)
             (void)parts_addf(&p, "  ", COLOR_GREY, "%s %s", row->label, row->hint);
     }
 }
@@ -244,16 +246,11 @@ static void add_table_line(const Style *style, TopScreen *screen, const char *s,
     line->selected = selected;
     while (n > 0 && (taken = style_next_run(s, n, &text, &len, &color)) > 0) {
         CLEANUP_TEXT Text run = {0};
-        CLEANUP_TEXT Text cut = {0};
         text_add_n(&run, text, len);
         size_t columns = run.s ? utf8_columns(run.s) : 0;
-        if (used + columns > style->width) {
-            style_add_cut(style, &cut, run.s ? run.s : "", style->width - used);
-            if (cut.s && utf8_columns(cut.s) <= style->width - used)
-                style_add(style, &line->text, color, cut.s);
+        add_cut(style, &line->text, color, run.s ? run.s : "", style->width - used);
+        if (used + columns > style->width)
             return;
-        }
-        style_add(style, &line->text, color, run.s ? run.s : "");
         used += columns;
         s += taken;
         n -= taken;
@@ -358,25 +355,28 @@ static void view_lists(const TopModel *m, TopLook *look, const Style *style, siz
         Parts p = {style, &screen_line(screen)->text, 0};
         (void)parts_add(&p, "", COLOR_BOLD, look->prompt);
     } else if (keys) {
-        add_keys(m, style, &screen_line(screen)->text);
+        add_keys(style, &screen_line(screen)->text);
     }
 }
 
 static void view_help(const Style *style, size_t height, TopScreen *screen) {
     size_t rows = height > 2 ? height - 2 : 1, blocks = (_TOP_ACTION_MAX + rows - 1) / rows,
-           width = style->width / blocks;
+           most = style->width / HELP_WIDTH_MIN;
+    /* In a window too small for all, the last ones are not there. */
+    if (blocks > most)
+        blocks = most > 0 ? most : 1;
+    size_t width = style->width / blocks;
     Parts title = {style, &screen_line(screen)->text, 0};
     (void)parts_add(&title, "", COLOR_BOLD, "mpctl top: keys");
     for (size_t row = 0; row < rows; row++) {
         Text *out = &screen_line(screen)->text;
-        for (size_t i = row, used = 0; i < _TOP_ACTION_MAX; i += rows, used += width) {
-            const TopKeyRow *key = top_key_row((TopAction)i);
+        for (size_t block = 0; block < blocks && row + block * rows < _TOP_ACTION_MAX; block++) {
+            const TopKeyRow *key = top_key_row((TopAction)(row + block * rows));
             CLEANUP_TEXT Text item = {0};
             text_addf(&item, "%-8s %s", key->label, key->help);
-            size_t columns = utf8_columns(out->s ? out->s : "");
-            for (; columns < used; columns++)
+            for (size_t at = utf8_columns(out->s ? out->s : ""); at < block * width; at++)
                 text_addc(out, ' ');
-            style_add_cut(style, out, item.s ? item.s : "", width > 1 ? width - 1 : 1);
+            add_cut(style, out, COLOR_NONE, item.s ? item.s : "", width - 1);
         }
     }
     Parts bottom = {style, &screen_line(screen)->text, 0};
@@ -384,7 +384,7 @@ static void view_help(const Style *style, size_t height, TopScreen *screen) {
 }
 
 int top_view(const TopModel *m, TopLook *look, const Style *style, size_t height, TopScreen *screen) {
-    int r = height == 0 ? 0 : screen_begin(screen, height);
+    int r = screen_begin(screen, height);
     if (r < 0 || height == 0)
         return r;
     if (height < HEIGHT_MIN || style->width < WIDTH_MIN) {
