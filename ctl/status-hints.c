@@ -127,6 +127,15 @@ static void add_reason(StatusHints *h, const json_t *d, RefuseReason reason) {
     }
 }
 
+/* Somebody has changed one of @keys already. */
+static bool is_set(const json_t *d, const char *keys) {
+    const json_t *set = json_object_get(d, "set");
+    for (size_t i = 0; i < json_array_size(set); i++)
+        if (streq(field_text(json_array_get(set, i), "key"), keys))
+            return true;
+    return false;
+}
+
 void status_hints_find(StatusHints *h, const json_t *description) {
     const json_t *service = json_object_get(description, "service"),
                  *refused = json_object_get(service, "refused");
@@ -134,8 +143,8 @@ void status_hints_find(StatusHints *h, const json_t *description) {
     *h = (StatusHints){0};
     add_state(h, description, state);
     for (size_t i = 0; i < _REFUSE_REASON_MAX; i++) {
-        /* Said already. */
-        if (i == REFUSE_INSTANCES && streq(state, "full"))
+        /* Said, or dealt with. */
+        if ((i == REFUSE_INSTANCES && streq(state, "full")) || is_set(description, refusal(i)->keys))
             continue;
         if (field_count(refused, refuse_reason_to_string((RefuseReason)i)) > 0)
             add_reason(h, description, (RefuseReason)i);

@@ -77,7 +77,7 @@ static void add_state(Ctl *c, const json_t *service) {
     add_line(c, "State", &line);
 }
 
-static void add_listener(Text *out, const json_t *l) {
+static void add_listener(Text *out, const json_t *l, bool closed) {
     field_show(out, l, "endpoint");
     if (field_given(l, "address")) {
         const char *address = field_text(l, "address");
@@ -93,6 +93,8 @@ static void add_listener(Text *out, const json_t *l) {
     } else if (field_count(l, "backlog") > 0) {
         text_addf(out, "  (%llu of %llu waiting)", (unsigned long long)field_count(l, "queued"),
                   (unsigned long long)field_count(l, "backlog"));
+    } else if (closed) {
+        text_add(out, "  (not open)");
     }
     text_add(out, json_is_true(json_object_get(l, "adopted")) ? "  adopted" : "");
 }
@@ -102,8 +104,9 @@ static void add_listeners(Ctl *c, const json_t *service) {
                  *listen = json_object_get(service, "listen");
     CLEANUP_TEXT Text line = {0};
     size_t n = json_array_size(listeners);
+    bool closed = streq(field_text(service, "state"), "stopped");
     for (size_t i = 0; i < n; i++) {
-        add_listener(&line, json_array_get(listeners, i));
+        add_listener(&line, json_array_get(listeners, i), closed);
         add_line(c, i == 0 ? "Listen" : "", &line);
     }
     for (size_t i = 0; n == 0 && i < json_array_size(listen); i++) {

@@ -498,6 +498,29 @@ static void test_interrupt(void **state) {
     result_done(&r);
 }
 
+/* On a terminal one line is rewritten, and taken away at the end. */
+static void test_terminal(void **state) {
+    static const char *const words[] = {"drain", "echo", NULL};
+    World *w = *state;
+    char seen[256] = {0};
+    int status, out = scratch(w), master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(terminal >= 0);
+    start_fake(w, FAKE_NORMAL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        exec_mpctl(w, NULL, words, out, terminal);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(read(master, seen, sizeof(seen) - 1) > 0);
+    assert_string_equal(seen, "\r\033[Kecho: 3 running\r\033[K");
+    (void)fd_close(terminal);
+    (void)fd_close(master);
+    (void)fd_close(out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cases, set_up, tear_down),
@@ -506,6 +529,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shutdown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_interrupt, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_terminal, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
