@@ -218,7 +218,8 @@ static void add_events(Ctl *c, const CompletePlace *p) {
     CompletePlace item = last_item(p);
     const EventWord *row;
     for (size_t i = 0; (row = event_word(i)); i++)
-        complete_offer(&item, &c->out, row->word, row->help);
+        if (!row->logs_only)
+            complete_offer(&item, &c->out, row->word, row->help);
 }
 
 /* In the letters that are being typed. */

@@ -15,6 +15,7 @@ static const EventWord words[] = {
     {"state", "a service has gone from one state to another"},
     {"reloaded", "the config was loaded again"},
     {"reload_failed", "the config was not loaded again: what is wrong with it"},
+    {"set", "limits of a service were changed, until the next reload"},
     {"upgraded", "the daemon runs a new binary"},
     {"upgrade", "the daemon was asked for a new binary"},
     {"control", "somebody asked for a change: the verb, and the uid"},
@@ -24,7 +25,7 @@ static const EventWord words[] = {
     {"stopping", "the daemon ends"},
     {"stopped", "the daemon has ended its services"},
     {"summary", "the state of a service, asked for by SIGUSR1"},
-    {"stderr", "a line that an instance wrote to stderr"},
+    {"stderr", "a line that an instance wrote to stderr, shown by logs only", true},
 };
 
 const EventWord *event_word(size_t i) {

@@ -230,14 +230,25 @@ class Mpctl(Schema):
             self.hold(what, None, document)
         return lines
 
+    def assert_words_known(self):
+        """What happened is among the words that --kind takes."""
+        run = subprocess.run([MPCTL, "__complete", "--", "events", "--kind", ""], capture_output=True, text=True,
+                             env={"PATH": os.environ["PATH"], **sanitizer_environment()}, timeout=60, check=True)
+        known = {line.split("\t")[0] for line in run.stdout.splitlines()} | {"stderr"}
+        seen = {document["document"]["event"] for document in self.documents
+                if document["definition"] in ("mpctl.events", "mpctl.logs")}
+        self.assertLessEqual({"listening", "started", "ended", "refused", "state", "stderr", "control"}, seen)
+        self.assertLessEqual(seen, known)
+
     def test_every_verb(self):
         d = self.busy_daemon()
         # The one that ends the daemon comes last.
-        for verb in sorted(self.documented(), key=lambda verb: verb == "shutdown"):
+        for verb in sorted(self.documented(), key=lambda verb: (verb == "shutdown", verb in self.lines)):
             for arguments, status in self.arguments.get(verb, [([], 0)]):
                 self.assertTrue(self.run_verb(d, verb, arguments, status), verb)
         self.assertGreater(len(self.documents), 50)
         self.assert_valid()
+        self.assert_words_known()
         self.assertEqual(d.process.wait(PATIENCE), 0)
         d.process = None
 
