@@ -203,11 +203,17 @@ static int report_failed(Ctl *c, const json_t *parameters) {
     return ctl_fail(c, CTL_FAILED, "'mpctl status --failed' and 'mpctl events' tell more", "%s", what.s);
 }
 
+/* Whether the call names just that service, so that it need not be named again. */
+static bool names_only(const Ctl *c, const char *service) {
+    return c->options.args[0] && !c->options.args[1] && streq(c->options.args[0], service);
+}
+
 static int report_state(Ctl *c, const json_t *parameters) {
-    CLEANUP_TEXT Text what = {0};
+    const char *service = field_text(parameters, "service");
+    CLEANUP_TEXT Text what = {0}, hint = {0};
     add_call(c, &what);
     text_add(&what, ": ");
-    if (*field_text(parameters, "service")) {
+    if (*service && !names_only(c, service)) {
         field_show(&what, parameters, "service");
         text_add(&what, ": ");
     }
@@ -215,7 +221,9 @@ static int report_state(Ctl *c, const json_t *parameters) {
         field_show(&what, parameters, "reason");
     else
         text_add(&what, "not possible in its state");
-    return ctl_fail(c, CTL_FAILED, NULL, "%s", what.s);
+    text_add(&hint, "mpctl status ");
+    text_add_escaped(&hint, service, strlen(service));
+    return ctl_fail(c, CTL_FAILED, *service ? hint.s : NULL, "%s", what.s);
 }
 
 static bool is_error(const Reply *reply, ApiError error) {

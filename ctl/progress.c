@@ -111,7 +111,10 @@ void progress_add_time(const Progress *p, Text *out) {
 }
 
 int progress_interrupted(Progress *p) {
+    struct signalfd_siginfo taken;
     progress_end(p);
+    /* Else it would still end us, as soon as it is not blocked any more. */
+    (void)!read(p->signals, &taken, sizeof(taken));
     (void)ctl_fail(p->ctl, CTL_FAILED, NULL, "interrupted; mpinetd goes on with it");
     return STATUS_INTERRUPTED;
 }

@@ -42,11 +42,11 @@ const char *style_ellipsis(const Style *s);
 /* "→" or "->". */
 const char *style_arrow(const Style *s);
 /* As much of @text as fits into @width columns, and the ellipsis if that is not all. */
-void style_add_cut(const Style *s, Text *out, const char *text, size_t width);
+void style_add_cut(const Style *style, Text *out, const char *text, size_t width);
 
 /* Words of @text on lines of at most style->width, the first of which starts at column @indent already and
  * the others after as many blanks. A word is never cut; colours take no room. */
-void style_add_wrapped(const Style *s, Text *out, const char *text, size_t indent);
+void style_add_wrapped(const Style *style, Text *out, const char *text, size_t indent);
 
 /* "3d 4h", "8m", "40s". */
 void format_age(Text *out, uint64_t usec);

@@ -8,8 +8,12 @@
 #include "ctl/fields.h"
 #include "ctl/names.h"
 #include "ctl/verbs.h"
+#include "daemon/base/clock.h"
 
-/* Only words of digits are pids; 0 when @word is none that can be one. */
+/* How long an answer may take that is given at once. */
+#define ANSWER_TIMEOUT_USEC (30 * USEC_PER_SEC)
+
+/* Only words of digits are pids. */
 static bool is_number(const char *word) {
     return *word && word[strspn(word, "0123456789")] == '\0';
 }
@@ -79,28 +83,39 @@ static void add_to_document(json_t *document, const json_t *reply) {
     (void)json_object_set_new(document, "signaled", json_integer(n));
 }
 
-/* One target; @parameters are taken over. */
-static int signal_target(Ctl *c, json_t *parameters, const char *what, int signal, json_t *document) {
-    CLEANUP_TEXT Text name = {0};
-    json_t *reply = NULL;
-    value_signal_format(signal, &name);
-    bool named = field_given(parameters, "service") && !strpbrk(what, "*?[");
-    (void)json_object_set_new(parameters, "signal", json_string(name.s));
-    int status = ctl_call(c, METHOD_SIGNAL, parameters, &reply);
-    if (status != 0)
-        return status;
-    bool none = field_count(reply, "signaled") == 0;
-    if (ctl_wants_json(c))
-        add_to_document(document, reply);
-    else if (!none)
-        show_signalled(c, reply, what, signal, named);
-    json_decref(reply);
-    if (!none)
-        return CTL_DONE;
+static int fail_no_instance(Ctl *c, const char *what) {
     CLEANUP_TEXT Text shown = {0};
     text_add_escaped(&shown, what, strlen(what));
     return ctl_fail(c, CTL_FAILED, "'mpctl ps' lists the instances", "%s: no instance to signal",
                     shown.s ? shown.s : "");
+}
+
+static bool is_no_instance(const Reply *reply) {
+    return reply->error && streq(reply->error, api_error(API_NO_SUCH_INSTANCE)->name);
+}
+
+/* One target; @parameters are taken over. */
+static int signal_target(Ctl *c, json_t *parameters, const char *what, int signal, json_t *document) {
+    CLEANUP_TEXT Text name = {0};
+    CLEANUP_REPLY Reply reply = {0};
+    bool is_service = field_given(parameters, "service"), named = is_service && !strpbrk(what, "*?[");
+    value_signal_format(signal, &name);
+    (void)json_object_set_new(parameters, "signal", json_string(name.s));
+    int status = ctl_send(c, METHOD_SIGNAL, parameters, false);
+    if (status != 0)
+        return status;
+    int r = client_receive(c->client, ANSWER_TIMEOUT_USEC, &reply);
+    if (r == 0 && is_no_instance(&reply) && !ctl_wants_json(c))
+        return fail_no_instance(c, what);
+    if (r < 0 || reply.error)
+        return ctl_fail_reply(c, METHOD_SIGNAL, r, &reply);
+    if (field_count(reply.parameters, "signaled") == 0)
+        return fail_no_instance(c, what);
+    if (ctl_wants_json(c))
+        add_to_document(document, reply.parameters);
+    else
+        show_signalled(c, reply.parameters, what, signal, named);
+    return CTL_DONE;
 }
 
 /* @word is a service, a glob, or a pid. */
