@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NCURSES_NOMACROS
@@ -120,25 +121,33 @@ void terminal_stop(void) {
     terminal.screen = NULL;
 }
 
+/* After endwin(3): whatever was written meanwhile is painted over. */
+static void take_again(void) {
+    (void)clearok(curscr, TRUE);
+    (void)refresh();
+}
+
 void terminal_suspend(void) {
-    sigset_t stop, before;
-    (void)endwin();
-    (void)signal(SIGTSTP, SIG_DFL);
+    const struct timespec none = {0};
+    sigset_t stop, go_on, before;
     (void)sigemptyset(&stop);
     (void)sigaddset(&stop, SIGTSTP);
+    (void)sigemptyset(&go_on);
+    (void)sigaddset(&go_on, SIGCONT);
+    (void)endwin();
+    (void)signal(SIGTSTP, SIG_DFL);
     (void)raise(SIGTSTP);
     /* Here it stands still, unless nobody could make it go on again: setpgid(2), orphaned groups. */
     (void)sigprocmask(SIG_UNBLOCK, &stop, &before);
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
-    terminal_resume();
+    /* That is known already. */
+    (void)sigtimedwait(&go_on, NULL, &none);
+    take_again();
 }
 
 void terminal_resume(void) {
-    /* refresh(3) after it sets the modes again. */
     (void)endwin();
-    /* Whatever the shell has written meanwhile is painted over. */
-    (void)clearok(curscr, TRUE);
-    (void)refresh();
+    take_again();
 }
 
 void terminal_size(size_t *ret_width, size_t *ret_height) {

@@ -27,9 +27,10 @@ typedef struct TerminalInk {
 TerminalError terminal_start(bool color);
 /* Does nothing where it was not started. */
 void terminal_stop(void);
-/* Gives the terminal back and stops this process as Ctrl-Z does. It returns when the process goes on. */
+/* Gives the terminal back, stops this process as Ctrl-Z does, and takes it again when the process goes on.
+ * SIGTSTP and SIGCONT are blocked. */
 void terminal_suspend(void);
-/* Takes the terminal again, after a stop that was told of or one that was not. */
+/* Takes the terminal again after a stop that nobody told of: SIGSTOP. */
 void terminal_resume(void);
 /* Asks for the window's size, which may have changed. */
 void terminal_size(size_t *ret_width, size_t *ret_height);
