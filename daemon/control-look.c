@@ -207,6 +207,10 @@ void call_describe(Calls *calls, Client *client, ApiRequest *r) {
     }
     LogAddresses addresses = calls_addresses(calls, client);
     ApiDescription d = {.service = to->snapshot.services, .events = to->events};
+    Changes set CLEANUP(changes_done) = {0};
+    (void)changes_of_limits(s->name, &s->config->limits, &s->limits, &set);
+    d.set = set.items;
+    d.n_set = set.n;
     describe_config(s, &d);
     describe_instances(s, addresses, to, &d);
     snapshot_measures(s, addresses, &to->measures, &d);

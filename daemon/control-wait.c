@@ -52,6 +52,29 @@ static Outcome outcome_of(const Service *s, ServiceVerb verb, bool overtaken) {
     return OUTCOME_DONE;
 }
 
+static uint64_t count_open(const Service *s) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        n += listener_is_open(s->listeners[i]);
+    return n;
+}
+
+/* How far a drain is. */
+typedef enum Stage {
+    STAGE_QUEUED,
+    STAGE_TOLD,
+    STAGE_CLOSED,
+} Stage;
+
+static Stage stage_of(const Service *s) {
+    if (count_open(s) == 0)
+        return STAGE_CLOSED;
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        if (i->state != INSTANCE_STOPPING)
+            return STAGE_QUEUED;
+    return s->n_instances > 0 ? STAGE_TOLD : STAGE_QUEUED;
+}
+
 /* What the services of one call are waited for: the first that decides, and a number that changes whenever
  * there is something new to tell. */
 typedef struct Progress {
@@ -60,13 +83,6 @@ typedef struct Progress {
     size_t waiting;
     uint64_t mark;
 } Progress;
-
-static uint64_t count_open(const Service *s) {
-    uint64_t n = 0;
-    for (size_t i = 0; i < s->n_listeners; i++)
-        n += listener_is_open(s->listeners[i]);
-    return n;
-}
 
 static Progress look(const Calls *calls, const Client *client) {
     const ServiceSet *set = manager_services(calls->manager);
@@ -83,7 +99,7 @@ static Progress look(const Calls *calls, const Client *client) {
             p.first = s;
         }
         p.waiting++;
-        p.mark += (client->verb == VERB_RESTART ? s->n_old : s->n_instances) * 64 + count_open(s);
+        p.mark += (client->verb == VERB_RESTART ? s->n_old : s->n_instances) * 4 + stage_of(s);
     }
     p.mark = p.mark * 1024 + p.waiting;
     return p;
@@ -115,11 +131,16 @@ static void add_running(Text *out, const Service *s, uint64_t n, const char *wor
 }
 
 static void add_progress(Text *out, const Service *s, ServiceVerb verb) {
+    static const char *const stages[] = {
+        [STAGE_QUEUED] = "serving what is queued",
+        [STAGE_TOLD] = "told to end",
+        [STAGE_CLOSED] = "closed to new connections",
+    };
     text_addf(out, "%s: ", s->name);
     if (verb == VERB_RESTART && s->n_old == 0) {
         text_add(out, "starting again");
     } else if (verb == VERB_DRAIN && s->order == ORDER_DRAIN) {
-        text_add(out, count_open(s) > 0 ? "serving what is queued" : "closed to new connections");
+        text_add(out, stages[stage_of(s)]);
         text_add(out, s->n_instances > 0 ? ", " : "");
         add_running(out, s, s->n_instances, "running");
     } else {

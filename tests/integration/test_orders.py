@@ -519,6 +519,63 @@ class Drain(OrderTest):
         self.assertTrue(os.path.exists(d.path("new.sock")))
         self.assertEqual(d.port("s"), port)
 
+    def test_removed_and_disabled_while_it_drains(self):
+        for change in ("removed", "disabled"):
+            with self.subTest(change=change):
+                d = self.daemon({"services": {
+                    "s": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"], "limits": {"instances": 1}},
+                    "other": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}})
+                [live] = self.held(d)
+                control = self.in_background(d, "Drain")
+                d.wait_service("s", state="draining")
+                config = {"services": {"other": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}}
+                if change == "disabled":
+                    config["services"]["s"] = {"listen": "tcp:127.0.0.1:0", "exec": ["cat"], "enabled": False}
+                d.write_config(config)
+                d.call("Reload")
+                self.assertEqual(self.state(d), "draining")
+                live.sendall(b"x")
+                self.assertTrue(self.answers(live))
+                live.close()
+                self.assertIn("parameters", control.receive())
+                control.close()
+                d.stop()
+
+    def test_a_stopped_service_takes_no_listener(self):
+        """An endpoint that moves to a stopped or drained service is closed; to a paused one it stays open, and waits."""
+        for verb in ("Stop", "Drain", "Pause"):
+            with self.subTest(verb=verb):
+                d = self.daemon({"services": {"a": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]},
+                                              "b": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}})
+                port = d.port("a")
+                self.order(d, verb, "b")
+                d.write_config({"services": {"b": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["cat"]}}})
+                d.call("Reload")
+                if verb == "Pause":
+                    with socket.create_connection(("127.0.0.1", port), 5) as s:
+                        s.sendall(b"x")
+                        self.assertFalse(self.answers(s, 0.2))
+                        self.order(d, "Resume", "b")
+                        self.assertTrue(self.answers(s))
+                else:
+                    d.wait_service("b", state="stopped")
+                    with self.assertRaises(ConnectionRefusedError):
+                        socket.create_connection(("127.0.0.1", port), 2)
+                d.stop()
+
+    def test_progress_on_demand(self):
+        """First the queue, then the process that takes its time."""
+        d = self.one(exec=["{bad-child}", "hang"], model="on-demand", start="now", timeouts={"stop": "100ms"})
+        d.wait_service("s", active=1)
+        self.addCleanup(d.call, "Stop", services=["s"])
+        time.sleep(0.2)
+        late = d.dial("s")
+        self.addCleanup(late.close)
+        with d.connect() as control:
+            control.send("Drain", {"services": ["s"]}, more=True)
+            self.assertRegex(control.receive()["parameters"]["progress"], r"^s: serving what is queued, 1 running \(oldest \ds\)$")
+            stays(lambda: d.instances("s")[0]["state"] == "running", "a process with a queue", seconds=0.4)
+
     def test_adopted_socket(self):
         """It stays with whoever passed it; its queue has its old length when it is taken again."""
         with socket.socket() as passed:

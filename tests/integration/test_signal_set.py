@@ -28,7 +28,7 @@ class Signal(CallTest):
     }
 
     def setUp(self):
-        self.d = self.daemon({"services": self.SERVICES})
+        self.d = self.daemon({"shutdown": {"drain": "0s"}, "services": self.SERVICES})
         self.d.wait_service("d", active=1)
 
     def live(self, name, n=1):
@@ -283,8 +283,11 @@ class Set(CallTest):
         self.assertEqual(d.service("s")["instances_limit"], 80)
         back = [{"service": "s", "action": "change", "key": "limits.instances", "from": "80", "to": "50"}]
         self.assertEqual(d.call("CheckConfig")["changes"], back)
+        self.assertEqual(d.call("Describe", service="s")["set"],
+                         [{"service": "s", "action": "change", "key": "limits.instances", "from": "50", "to": "80"}])
         self.assertEqual(d.service("s")["instances_limit"], 80)
         self.assertEqual(d.call("Reload")["changes"], back)
+        self.assertEqual(d.call("Describe", service="s")["set"], [])
         self.assertEqual(d.service("s")["instances_limit"], 50)
         self.assertEqual(d.call("Reload")["changes"], [])
 
