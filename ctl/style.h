@@ -41,8 +41,8 @@ const char *style_mark(const Style *s, const char *state, Color *ret_color);
 const char *style_ellipsis(const Style *s);
 /* "→" or "->". */
 const char *style_arrow(const Style *s);
-/* As much of @text as fits into @width columns, and the ellipsis if that is not all. */
-void style_add_cut(const Style *style, Text *out, const char *text, size_t width);
+/* As much of @s as fits into @width columns, and the ellipsis if that is not all. */
+void style_add_cut(const Style *style, Text *out, const char *s, size_t width);
 
 /* Words of @text on lines of at most style->width, the first of which starts at column @indent already and
  * the others after as many blanks. A word is never cut; colours take no room. */
