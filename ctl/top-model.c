@@ -277,7 +277,7 @@ int top_model_take_status(TopModel *m, json_t *status, uint64_t now_usec) {
     const json_t *list = json_object_get(status, "services");
     size_t n = json_array_size(list);
     TopService *services = (TopService *)calloc(n + 1, sizeof(*services));
-    const TopService **shown = (const TopService **)calloc(n + 1, sizeof(*shown));
+    const TopService **shown = (const TopService **)calloc(n + 1, sizeof(const TopService *));
     if (!services || !shown) {
         free(services);
         free((void *)shown);
@@ -335,7 +335,7 @@ static void read_instance(const TopModel *m, TopInstance *i, const json_t *json,
 int top_model_take_instances(TopModel *m, json_t *instances, uint64_t now_usec) {
     size_t n = json_array_size(instances);
     TopInstance *rows = (TopInstance *)calloc(n + 1, sizeof(*rows));
-    const TopInstance **shown = (const TopInstance **)calloc(n + 1, sizeof(*shown));
+    const TopInstance **shown = (const TopInstance **)calloc(n + 1, sizeof(const TopInstance *));
     if (!rows || !shown) {
         free(rows);
         free((void *)shown);
