@@ -8,7 +8,8 @@
 const char *service_refuses(const Service *s, ServiceVerb verb) {
     ServiceFacts facts = service_facts(s);
     /* Stop still makes it quicker. */
-    return s->rt->stopping && verb != VERB_STOP ? "the daemon is stopping" : service_verb_refusal(verb, &facts);
+    return s->rt->stopping && verb != VERB_STOP ? "the daemon is stopping"
+                                                : service_verb_refusal(verb, &facts);
 }
 
 bool service_processes_listen(const Service *s) {
@@ -135,7 +136,7 @@ void service_order(Service *s, ServiceVerb verb, uid_t uid) {
         [VERB_START] = order_start, [VERB_STOP] = order_stop,     [VERB_RESTART] = order_restart,
         [VERB_PAUSE] = order_pause, [VERB_RESUME] = order_resume, [VERB_DRAIN] = order_drain,
     };
-    if (is_done(s, verb))
+    if (verb >= _SERVICE_VERB_MAX || is_done(s, verb))
         return;
     ServiceOrder before = s->order;
     s->verb = verb;
