@@ -149,11 +149,12 @@ static bool is_over(const Server *s, uint64_t now) {
 }
 
 static ProgressCount count(const Server *s) {
-    ProgressCount c = {.active = s->n_streams, .requests = s->ended_streams};
+    ProgressCount c = {
+        .active = s->n_streams, .requests = s->ended_streams, .metrics = {{.name = "DATAGRAMS_REFUSED"}}};
     for (size_t i = 0; i < s->n_datagrams; i++) {
         DatagramCount d = datagram_count(s->datagrams[i]);
         c.requests += d.served;
-        c.refused += d.refused;
+        c.metrics[0].value += d.refused;
     }
     return c;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +19,9 @@ struct Stream {
     int error;
     uint64_t produced; /* bytes that it said so far */
     size_t start, end; /* what is in the buffer and not yet sent */
-    unsigned char buffer[STREAM_BUFFER];
+    unsigned char *buffer;
+    unsigned char *scratch; /* shared with other streams, or NULL: then the buffer is `own` */
+    unsigned char own[];
 };
 
 static bool is_socket(int fd) {
@@ -27,9 +30,9 @@ static bool is_socket(int fd) {
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
 }
 
-Stream *stream_new(const StreamProtocol *protocol, int in, int out) {
+static Stream *new_stream(const StreamProtocol *protocol, int in, int out, unsigned char *scratch) {
     /* The buffer is not cleared: its pages come into being when they are used. */
-    Stream *s = malloc(sizeof(*s));
+    Stream *s = malloc(sizeof(*s) + (scratch ? 0 : STREAM_BUFFER));
     if (!s)
         return NULL;
     s->protocol = protocol;
@@ -42,10 +45,32 @@ Stream *stream_new(const StreamProtocol *protocol, int in, int out) {
     s->produced_all = false;
     s->produced = 0;
     s->start = s->end = 0;
+    s->scratch = scratch;
+    s->buffer = scratch ? scratch : s->own;
     return s;
 }
 
+Stream *stream_new(const StreamProtocol *protocol, int in, int out) {
+    return new_stream(protocol, in, out, NULL);
+}
+
+Stream *stream_new_sharing(const StreamProtocol *protocol, int in, int out, unsigned char *scratch) {
+    return new_stream(protocol, in, out, scratch);
+}
+
+static bool has_kept(const Stream *s) {
+    return s->scratch && s->buffer != s->scratch;
+}
+
+static void forget_kept(Stream *s) {
+    if (has_kept(s))
+        free(s->buffer);
+    s->buffer = s->scratch;
+}
+
 Stream *stream_free(Stream *s) {
+    if (s && has_kept(s))
+        free(s->buffer);
     free(s);
     return NULL;
 }
@@ -108,7 +133,7 @@ static ssize_t transmit(const Stream *s, const void *buf, size_t n) {
 static StreamState take_in(Stream *s) {
     unsigned char scrap[STREAM_BUFFER / 4];
     bool echo = s->protocol->echo;
-    ssize_t got = echo ? receive(s, s->buffer, sizeof(s->buffer)) : receive(s, scrap, sizeof(scrap));
+    ssize_t got = echo ? receive(s, s->buffer, STREAM_BUFFER) : receive(s, scrap, sizeof(scrap));
     if (got < 0)
         return errno == EAGAIN || errno == EINTR ? STREAM_OPEN : fail(s, errno);
     if (got == 0)
@@ -122,7 +147,7 @@ static StreamState take_in(Stream *s) {
 
 static void say(Stream *s) {
     s->start = 0;
-    s->end = s->protocol->produce(s->produced, s->buffer, sizeof(s->buffer), &s->produced_all);
+    s->end = s->protocol->produce(s->produced, s->buffer, STREAM_BUFFER, &s->produced_all);
     s->produced += s->end;
 }
 
@@ -154,6 +179,25 @@ static bool is_readable(const Stream *s) {
     return poll(&p, 1, 0) > 0;
 }
 
+/* The scratch belongs to the next stream as soon as a step is over: what is left in it moves out. */
+static StreamState keep_unsent(Stream *s) {
+    if (!s->scratch)
+        return STREAM_OPEN;
+    if (!has_unsent(s)) {
+        forget_kept(s);
+    } else if (!has_kept(s)) {
+        size_t n = s->end - s->start;
+        unsigned char *kept = malloc(n);
+        if (!kept)
+            return fail(s, ENOMEM);
+        memcpy(kept, s->buffer + s->start, n);
+        s->buffer = kept;
+        s->start = 0;
+        s->end = n;
+    }
+    return STREAM_OPEN;
+}
+
 StreamState stream_step(Stream *s) {
     StreamState state = STREAM_OPEN;
     /* What a service says of its own does not wait for a pipe or a terminal that says nothing. */
@@ -163,6 +207,8 @@ StreamState stream_step(Stream *s) {
         say(s);
     if (state == STREAM_OPEN && has_unsent(s))
         state = give_out(s);
+    if (state == STREAM_OPEN)
+        state = keep_unsent(s);
     if (state == STREAM_OPEN && is_over(s)) {
         if (!s->in_ended)
             forget_rest(s);
@@ -172,25 +218,32 @@ StreamState stream_step(Stream *s) {
 }
 
 /* Waits without a bound: the daemon's timeouts end a connection that is only held. */
-static int wait_ready(const Stream *s) {
+static int wait_ready(const Stream *s, int stop) {
     /* A descriptor that nothing is wanted of is left out: its hang-up would be told again and again. */
     short in = stream_wants_in(s), out = stream_wants_out(s);
-    struct pollfd p[2] = {
+    struct pollfd p[3] = {
         {.fd = in ? s->in : -1, .events = in},
         {.fd = out ? s->out : -1, .events = out},
+        {.fd = stop, .events = POLLIN},
     };
-    if (poll(p, 2, -1) < 0 && errno != EINTR)
+    if (poll(p, 3, -1) < 0 && errno != EINTR)
         return -errno;
-    return 0;
+    return p[2].revents ? -ECANCELED : 0;
 }
 
-StreamState stream_run(Stream *s) {
+StreamState stream_run_until(Stream *s, int stop) {
     for (;;) {
         StreamState state = stream_step(s);
         if (state != STREAM_OPEN)
             return state;
-        int r = wait_ready(s);
+        int r = wait_ready(s, stop);
+        if (r == -ECANCELED)
+            return STREAM_GONE;
         if (r < 0)
             return fail(s, -r);
     }
+}
+
+StreamState stream_run(Stream *s) {
+    return stream_run_until(s, -1);
 }

@@ -32,6 +32,9 @@ typedef enum StreamState {
 /* A stream that reads @in and writes @out, which may be the same; -EBADF descriptors must not be given. It
  * owns neither. NULL when memory ran out. */
 Stream *stream_new(const StreamProtocol *protocol, int in, int out);
+/* The same for one of very many: it works in @scratch, STREAM_BUFFER bytes that streams of one thread share,
+ * and has memory of its own only while there are bytes that its client has not taken yet. */
+Stream *stream_new_sharing(const StreamProtocol *protocol, int in, int out, unsigned char *scratch);
 Stream *stream_free(Stream *s);
 
 /* What to wait for before the next step, as poll(2)'s events: for the descriptor to read and the one to
@@ -45,5 +48,7 @@ int stream_out(const Stream *s);
 StreamState stream_step(Stream *s);
 /* Steps and polls until it is over. */
 StreamState stream_run(Stream *s);
+/* The same, or until @stop is readable: STREAM_GONE then. */
+StreamState stream_run_until(Stream *s, int stop);
 /* The errno of a failed stream. */
 int stream_error(const Stream *s);

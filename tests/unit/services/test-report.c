@@ -191,20 +191,37 @@ static void test_no_reader(void **state) {
 static void test_progress_pace(void **state) {
     Pipe *p = *state;
     Progress progress = {0};
-    ProgressCount c = {0};
+    ProgressCount c = {.metrics = {{.name = "DATAGRAMS_REFUSED"}}};
     assert_int_equal(progress_due(&progress, &c), 0);
     progress_send(&progress, &c, 1000);
     assert_read(p, "ACTIVE=0\nREQUESTS=0\nX_DATAGRAMS_REFUSED=0\n");
     assert_true(progress_due(&progress, &c) == USEC_INFINITY);
     c.active = 2;
     c.requests = 5;
-    c.refused = 7;
+    c.metrics[0].value = 7;
     assert_int_equal(progress_due(&progress, &c), 1000 + PROGRESS_INTERVAL_USEC);
     progress_send(&progress, &c, 1000 + PROGRESS_INTERVAL_USEC - 1);
     assert_int_equal(drain(p), 0);
     progress_send(&progress, &c, 1000 + PROGRESS_INTERVAL_USEC);
     assert_read(p, "ACTIVE=2\nREQUESTS=5\nX_DATAGRAMS_REFUSED=7\n");
     assert_true(progress_due(&progress, &c) == USEC_INFINITY);
+}
+
+/* What a service with a queue and numbers of its own tells; each of them is news. */
+static void test_progress_queue(void **state) {
+    Pipe *p = *state;
+    Progress progress = {0};
+    ProgressCount c = {.has_queue = true, .metrics = {{"idle_threads", 4}, {"refused", 0}}};
+    progress_send(&progress, &c, 1000);
+    assert_read(p, "ACTIVE=0\nREQUESTS=0\nQUEUED=0\nX_idle_threads=4\nX_refused=0\n");
+    assert_true(progress_due(&progress, &c) == USEC_INFINITY);
+    c.queued = 1;
+    assert_int_equal(progress_due(&progress, &c), 1000 + PROGRESS_INTERVAL_USEC);
+    c.queued = 0;
+    c.metrics[1].value = 3;
+    assert_int_equal(progress_due(&progress, &c), 1000 + PROGRESS_INTERVAL_USEC);
+    progress_send(&progress, &c, 1000 + PROGRESS_INTERVAL_USEC);
+    assert_read(p, "ACTIVE=0\nREQUESTS=0\nQUEUED=0\nX_idle_threads=4\nX_refused=3\n");
 }
 
 /* A full pipe is tried again, and what arrives then is the newest. */
@@ -220,7 +237,7 @@ static void test_progress_full(void **state) {
     assert_true(drain(p) % LINE == 0);
     c.active = 9;
     progress_send(&progress, &c, 10 + PROGRESS_INTERVAL_USEC);
-    assert_read(p, "ACTIVE=9\nREQUESTS=0\nX_DATAGRAMS_REFUSED=0\n");
+    assert_read(p, "ACTIVE=9\nREQUESTS=0\n");
 }
 
 static void test_progress_silent(void **state) {
@@ -242,6 +259,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_full_pipe, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_progress_pace, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_progress_queue, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_progress_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_progress_silent, set_up, tear_down),
     };

@@ -119,6 +119,56 @@ static void test_echo_unread(void **state) {
     assert_int_equal(back, sent);
 }
 
+/* Two streams work in one scratch: what one has not sent is not what the other works with. */
+static void test_sharing(void **state) {
+    Pair *p = *state;
+    static unsigned char scratch[STREAM_BUFFER];
+    static char data[1 << 20];
+    int other[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other), 0);
+    CLEANUP(stream_freep) Stream *slow = stream_new_sharing(&echo_protocol, p->ours, p->ours, scratch);
+    CLEANUP(stream_freep) Stream *fast = stream_new_sharing(&echo_protocol, other[0], other[0], scratch);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (char)(i * 7 + i / 251);
+    ssize_t n, sent = 0, back = 0;
+    for (int i = 0; i < 1000; i++) {
+        while (sent < (ssize_t)sizeof(data) &&
+               (n = send(p->theirs, data + sent, sizeof(data) - (size_t)sent, MSG_DONTWAIT)) > 0)
+            sent += n;
+        assert_int_equal(stream_step(slow), STREAM_OPEN);
+        assert_int_equal(send(other[1], "abc", 3, 0), 3);
+        assert_int_equal(stream_step(fast), STREAM_OPEN);
+        assert_says(other[1], "abc");
+    }
+    assert_true(sent < (ssize_t)sizeof(data));
+    assert_int_equal(stream_wants_in(slow), 0);
+    assert_int_equal(shutdown(p->theirs, SHUT_WR), 0);
+    static char got[1 << 20];
+    for (StreamState last = STREAM_OPEN; last == STREAM_OPEN;) {
+        last = stream_step(slow);
+        memset(scratch, 0, sizeof(scratch));
+        while ((n = recv(p->theirs, got + back, sizeof(got) - (size_t)back, MSG_DONTWAIT)) > 0)
+            back += n;
+    }
+    assert_int_equal(back, sent);
+    assert_memory_equal(got, data, (size_t)sent);
+    close(other[0]);
+    close(other[1]);
+}
+
+static void test_run_until(void **state) {
+    Pair *p = *state;
+    int stop[2];
+    assert_int_equal(pipe2(stop, O_CLOEXEC), 0);
+    CLEANUP(stream_freep) Stream *s = stream_new(&echo_protocol, p->ours, p->ours);
+    assert_int_equal(send(p->theirs, "abc", 3, 0), 3);
+    assert_int_equal(write(stop[1], "x", 1), 1);
+    assert_int_equal(stream_run_until(s, stop[0]), STREAM_GONE);
+    assert_says(p->theirs, "abc");
+    close(stop[0]);
+    close(stop[1]);
+}
+
 static void test_discard(void **state) {
     Pair *p = *state;
     CLEANUP(stream_freep) Stream *s = stream_new(&discard_protocol, p->ours, p->ours);
@@ -212,6 +262,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_echo, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_echo_unread, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sharing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_run_until, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_discard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_produce, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_produce_after_half_close, set_up, tear_down),
