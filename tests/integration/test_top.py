@@ -22,8 +22,7 @@ class Terminal:
         self.command = ["tmux", "-S", os.path.join(folder, "tmux.sock"), "-f", "/dev/null", "-u"]
         # A word of a sanitizer goes to a file: on the screen it would be lost.
         self.report = os.path.join(folder, "sanitizer")
-        # ncurses keeps some memory for ever (curs_memleaks(3)).
-        sanitizer = {name: f"log_path={self.report}:detect_leaks=0:{value}"
+        sanitizer = {name: f"log_path={self.report}:{value}"
                      for name, value in sanitizer_environment().items()}
         self.environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": folder, "TERM": "xterm-256color",
                             "SHELL": "/bin/sh", **sanitizer, **(environment or {})}
