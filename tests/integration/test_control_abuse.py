@@ -323,9 +323,11 @@ class Pace(AbuseTest):
     @unittest.skipUnless(SLOW, "takes a minute: MP_TEST_SLOW=1")
     def test_a_request_begun_has_30_seconds(self):
         with Strain(self, self.d):
-            idle, begun, slow = self.open(), self.open(), self.open()
+            idle, begun, slow, behind = self.open(), self.open(), self.open(), self.open()
             start = time.monotonic()
             begun.sendall(PING[:20])
+            # Begun while another one was answered, in parts or by waiting.
+            behind.sendall(message("Status") + message("Stop", {"services": ["udp"]}) + PING[:20])
             for byte in (message("Ping") + b" " * 100)[:60]:
                 if not push(slow, bytes([byte or 32])):
                     break
@@ -333,22 +335,26 @@ class Pace(AbuseTest):
             begun.settimeout(10)
             self.assertEqual(drain(begun), b"")
             self.assertTrue(29 <= time.monotonic() - start <= 40, time.monotonic() - start)
-            slow.settimeout(10)
-            self.assertEqual(drain(slow), b"")
+            for s, number in ((slow, 0), (behind, 2)):
+                s.settimeout(10)
+                self.assertEqual(len(replies(drain(s))), number)
             self.serves(idle)
-            for s in (idle, begun, slow):
+            for s in (idle, begun, slow, behind):
                 s.close()
 
     @unittest.skipUnless(SLOW, "takes a minute: MP_TEST_SLOW=1")
     def test_who_does_not_read_is_let_go_in_the_end(self):
         """What waits for it would be kept for ever."""
         with Strain(self, self.d):
-            s = self.open()
-            self.fill(s, message("Status"))
-            time.sleep(45)
-            s.settimeout(5)
-            self.assertFalse(all(push(s, PING) for _ in range(3)), "it is still there")
-            s.close()
+            held = [self.open() for _ in range(3)]
+            for s, text in zip(held, (message("Status"), PING, message("Instances", more=True))):
+                self.fill(s, text)
+            gone = select.poll()
+            for s in held:
+                gone.register(s, select.POLLHUP | select.POLLERR)
+            wait_until(lambda: len(gone.poll(0)) == len(held), "all of them to be let go", deadline=45, interval=0.5)
+            for s in held:
+                s.close()
 
 
 class Places(AbuseTest):
