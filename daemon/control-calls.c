@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/control-calls.h"
 
-#include <fnmatch.h>
 #include <string.h>
 
 #include "build-config.h"
@@ -12,41 +11,21 @@ LogAddresses calls_addresses(const Calls *calls, const Client *client) {
     return client_may_change(client, config) ? LOG_ADDRESSES_FULL : config->log_addresses;
 }
 
-static bool is_glob(const char *s) {
-    return strpbrk(s, "*?[\\") != NULL;
-}
-
-/* Marks in @selected the services that @pattern means; false when it means none. */
-static bool select_one(const ServiceSet *set, const char *pattern, bool *selected) {
-    bool found = false;
-    size_t i = service_set_index(set, pattern);
-    if (i < set->n)
-        return selected[i] = true;
-    for (i = 0; i < set->n && is_glob(pattern); i++)
-        if (fnmatch(pattern, set->items[i]->name, 0) == 0)
-            found = selected[i] = true;
-    return found;
-}
-
 int calls_select(const Calls *calls, char *const *patterns, Service ***ret, size_t *ret_n,
                  const char **ret_missing) {
     const ServiceSet *set = manager_services(calls->manager);
-    bool *selected CLEANUP_FREE = calloc(set->n + 1, sizeof(bool));
+    Selection selection CLEANUP(selection_done) = {0};
     Service **services CLEANUP_FREE = (Service **)calloc(set->n + 1, sizeof(Service *));
-    size_t n = 0, globs = 0;
-    if (!selected || !services)
-        return -ENOMEM;
-    for (char *const *p = patterns; p && *p; p++) {
-        globs += is_glob(*p);
-        if (globs > CALL_GLOBS_MAX)
-            return -E2BIG;
-        if (!select_one(set, *p, selected)) {
-            *ret_missing = *p;
-            return -ENOENT;
-        }
+    size_t n = 0;
+    int r = services ? selection_init(&selection, patterns) : -ENOMEM;
+    if (r >= 0)
+        r = selection_step(&selection, set, manager_generation(calls->manager), SIZE_MAX);
+    if (r < 0) {
+        *ret_missing = r == -ENOENT ? patterns[selection.next] : NULL;
+        return r;
     }
     for (size_t i = 0; i < set->n; i++)
-        if (!patterns || selected[i])
+        if (selection.selected[i])
             services[n++] = set->items[i];
     *ret = TAKE_PTR(services);
     *ret_n = n;
@@ -54,21 +33,17 @@ int calls_select(const Calls *calls, char *const *patterns, Service ***ret, size
 }
 
 int calls_select_names(const Calls *calls, char *const *patterns, char ***ret, const char **ret_missing) {
-    Service **services CLEANUP_FREE = NULL;
-    size_t n = 0;
-    int r = calls_select(calls, patterns, &services, &n, ret_missing);
-    if (r < 0)
+    const ServiceSet *set = manager_services(calls->manager);
+    Selection selection CLEANUP(selection_done) = {0};
+    int r = selection_init(&selection, patterns);
+    if (r >= 0)
+        r = selection_step(&selection, set, manager_generation(calls->manager), SIZE_MAX);
+    if (r < 0) {
+        *ret_missing = r == -ENOENT ? patterns[selection.next] : NULL;
         return r;
-    char **names = calloc(n + 1, sizeof(char *));
-    for (size_t i = 0; names && i < n; i++) {
-        names[i] = strdup(services[i]->name);
-        if (!names[i]) {
-            strv_free(names);
-            return -ENOMEM;
-        }
     }
-    *ret = names;
-    return names ? 0 : -ENOMEM;
+    *ret = selection_names(&selection, set);
+    return *ret ? 0 : -ENOMEM;
 }
 
 void calls_answer_failure(Client *client, int r, const char *missing) {
@@ -87,10 +62,19 @@ void calls_stream(Client *client, Stream *s) {
         calls_answer_failure(client, -ENOMEM, NULL);
 }
 
+void calls_stream_of(Client *client, StreamPart part, ApiRequest *r) {
+    Stream *s = stream_new(part, r->more);
+    if (s) {
+        s->subject = TAKE_PTR(r->service);
+        s->last = r->last;
+        s->origin = r->origin;
+    }
+    calls_stream(client, s);
+}
+
 void calls_stream_part(Calls *calls, Client *client) {
     Stream *s = client->stream;
     int r = s->part(calls, client, s, client_out(client));
-    s->begun = true;
     if (r != 0)
         client->stream = stream_free(s);
     if (r < 0)

@@ -38,6 +38,7 @@ static int config_part(Calls *calls, Client *client, Stream *s, Text *out) {
         .origin = s->origin,
     };
     bool last = n == left;
+    s->begun = true;
     api_encode_config(out, &c, !last);
     if (!last && stream_advance(s, config->services[first + n - 1]->name) < 0)
         return -ENOMEM;
@@ -46,14 +47,11 @@ static int config_part(Calls *calls, Client *client, Stream *s, Text *out) {
 
 void call_get_config(Calls *calls, Client *client, ApiRequest *r) {
     (void)calls;
-    Stream *s = stream_new(config_part, r->more, NULL);
-    if (s)
-        s->origin = r->origin;
-    calls_stream(client, s);
+    calls_stream_of(client, config_part, r);
 }
 
-void call_check_config(Calls *calls, Client *client, ApiRequest *r) {
-    (void)r;
+static int check_part(Calls *calls, Client *client, Stream *s, Text *out) {
+    (void)s;
     DiagList diags CLEANUP_DIAGS = {0};
     Changes changes CLEANUP(changes_done) = {0};
     int e = manager_check(calls->manager, &diags, &changes);
@@ -65,5 +63,11 @@ void call_check_config(Calls *calls, Client *client, ApiRequest *r) {
         .changes = changes.items,
         .n_changes = changes.n,
     };
-    api_encode_reload(client_out(client), &reply);
+    api_encode_reload(out, &reply);
+    return 1;
+}
+
+void call_check_config(Calls *calls, Client *client, ApiRequest *r) {
+    (void)calls;
+    calls_stream_of(client, check_part, r);
 }

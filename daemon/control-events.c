@@ -27,20 +27,30 @@ size_t calls_recall(const Calls *calls, const Client *client, const Service *s, 
     return n;
 }
 
-void call_events(Calls *calls, Client *client, ApiRequest *r) {
-    const Service *s = r->service ? service_set_find(manager_services(calls->manager), r->service) : NULL;
-    size_t last = r->last < 0 ? EVENTS_DEFAULT : r->last < EVENTS_MOST ? (size_t)r->last : EVENTS_MOST;
+static int events_part(Calls *calls, Client *client, Stream *stream, Text *out) {
+    const char *service = stream->subject;
+    const Service *s = service ? service_set_find(manager_services(calls->manager), service) : NULL;
+    if (service && !s) {
+        calls_answer_failure(client, -ENOENT, service);
+        return 1;
+    }
+    size_t last = stream->last < 0             ? EVENTS_DEFAULT
+                  : stream->last < EVENTS_MOST ? (size_t)stream->last
+                                               : EVENTS_MOST;
     ApiEvent *events CLEANUP_FREE = calloc(last + 1, sizeof(ApiEvent));
-    if (!events || (r->service && !s)) {
-        calls_answer_failure(client, events ? -ENOENT : -ENOMEM, r->service);
-        return;
-    }
+    if (!events)
+        return -ENOMEM;
     size_t n = calls_recall(calls, client, s, last, last, events);
-    api_encode_events(client_out(client), events, n, 0, r->more);
-    if (r->more) {
-        client->following = true;
-        client->follow = TAKE_PTR(r->service);
-    }
+    api_encode_events(out, events, n, 0, stream->more);
+    client->following = stream->more;
+    if (stream->more)
+        client->follow = TAKE_PTR(stream->subject);
+    return 1;
+}
+
+void call_events(Calls *calls, Client *client, ApiRequest *r) {
+    (void)calls;
+    calls_stream_of(client, events_part, r);
 }
 
 /* Of a service all that is of it, by its name, so that it is followed through a reload that takes it away and

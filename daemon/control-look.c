@@ -8,6 +8,8 @@
 /* In one part of a reply: reading what the kernel knows of a process takes some 30 us, a service 10 to 20. */
 #define INSTANCES_IN_PART 50
 #define SERVICES_IN_PART 64
+/* Comparisons with a glob: some ten microseconds at the worst. */
+#define COMPARISONS_IN_PART 500
 /* Services without instances that one part passes by. */
 #define SERVICES_PASSED 1000
 
@@ -45,11 +47,30 @@ int calls_next_services(const Calls *calls, Stream *s, Service **ret, size_t max
     return error < 0 ? error : n < max;
 }
 
+/* Finds out what the call names. 1 when that is known, 0 when it goes on, or a negative errno. */
+static int select_part(const Calls *calls, Stream *s) {
+    const ServiceSet *set = manager_services(calls->manager);
+    int r = selection_step(&s->selection, set, manager_generation(calls->manager), COMPARISONS_IN_PART);
+    if (r > 0) {
+        s->names = selection_names(&s->selection, set);
+        strv_free(s->patterns);
+        s->patterns = NULL;
+        selection_done(&s->selection);
+    }
+    return r > 0 && !s->names ? -ENOMEM : r;
+}
+
 static int status_part(Calls *calls, Client *client, Stream *s, Text *out) {
     Service *services[SERVICES_IN_PART];
     Snapshot snapshot = {0};
     size_t n = 0;
-    (void)client;
+    if (s->patterns) {
+        int r = select_part(calls, s);
+        if (r == -ENOENT)
+            calls_answer_failure(client, r, s->patterns[s->selection.next]);
+        return r == -ENOENT ? 1 : r < 0 ? r : 0;
+    }
+    bool first = !s->any;
     int last = calls_next_services(calls, s, services, ELEMENTS(services), &n);
     if (last < 0 || snapshot_services(services, n, &snapshot) < 0)
         return -ENOMEM;
@@ -58,7 +79,8 @@ static int status_part(Calls *calls, Client *client, Stream *s, Text *out) {
         manager_describe(calls->manager, &daemon);
         api_encode_status_begin(out, &daemon);
     }
-    api_encode_status_part(out, snapshot.services, n, !s->any);
+    s->begun = true;
+    api_encode_status_part(out, snapshot.services, n, first);
     s->any = s->any || n > 0;
     if (last)
         api_encode_status_end(out);
@@ -67,13 +89,17 @@ static int status_part(Calls *calls, Client *client, Stream *s, Text *out) {
 }
 
 void call_status(Calls *calls, Client *client, ApiRequest *r) {
-    char **names = NULL;
-    const char *missing = NULL;
-    int e = r->services ? calls_select_names(calls, r->services, &names, &missing) : 0;
-    if (e < 0)
-        calls_answer_failure(client, e, missing);
-    else
-        calls_stream(client, stream_new(status_part, false, names));
+    Stream *s = stream_new(status_part, false);
+    (void)calls;
+    if (s) {
+        s->patterns = TAKE_PTR(r->services);
+        if (selection_init(&s->selection, s->patterns) < 0) {
+            calls_answer_failure(client, -E2BIG, NULL);
+            stream_free(s);
+            return;
+        }
+    }
+    calls_stream(client, s);
 }
 
 /* The instances of one part, and the texts that they point to. */
@@ -139,6 +165,7 @@ static int instances_part(Calls *calls, Client *client, Stream *s, Text *out) {
         return last;
     if (stream_begins_message(s))
         api_encode_instances_begin(out);
+    s->begun = true;
     api_encode_instances_part(out, part->items, part->n, s->more || !s->any);
     s->any = s->any || part->n > 0;
     if (stream_ends_message(s, last))
@@ -147,15 +174,15 @@ static int instances_part(Calls *calls, Client *client, Stream *s, Text *out) {
 }
 
 void call_instances(Calls *calls, Client *client, ApiRequest *r) {
-    char **names = NULL;
-    if (r->service) {
-        const Service *service = service_set_find(manager_services(calls->manager), r->service);
-        if (!service || strv_push(&names, strdup(service->name)) < 0) {
-            calls_answer_failure(client, service ? -ENOMEM : -ENOENT, r->service);
-            return;
-        }
+    const Service *service =
+        r->service ? service_set_find(manager_services(calls->manager), r->service) : NULL;
+    if (r->service && !service) {
+        calls_answer_failure(client, -ENOENT, r->service);
+        return;
     }
-    Stream *s = stream_new(instances_part, r->more, names);
+    Stream *s = stream_new(instances_part, r->more);
+    if (s && service && strv_push(&s->names, strdup(service->name)) < 0)
+        s = stream_free(s);
     if (s)
         s->last_number = manager_newest_instance(calls->manager);
     calls_stream(client, s);
@@ -198,13 +225,15 @@ static void describe_instances(const Service *s, LogAddresses addresses, Describ
     d->instances = to->instances;
 }
 
-void call_describe(Calls *calls, Client *client, ApiRequest *r) {
-    Service *s = service_set_find(manager_services(calls->manager), r->service);
-    Described *to CLEANUP_FREE = calloc(1, sizeof(*to));
-    if (!s || !to || snapshot_services(&s, 1, &to->snapshot) < 0) {
-        calls_answer_failure(client, s ? -ENOMEM : -ENOENT, r->service);
-        return;
+static int description_part(Calls *calls, Client *client, Stream *stream, Text *out) {
+    Service *s = service_set_find(manager_services(calls->manager), stream->subject);
+    if (!s) {
+        calls_answer_failure(client, -ENOENT, stream->subject);
+        return 1;
     }
+    Described *to CLEANUP_FREE = calloc(1, sizeof(*to));
+    if (!to || snapshot_services(&s, 1, &to->snapshot) < 0)
+        return -ENOMEM;
     LogAddresses addresses = calls_addresses(calls, client);
     ApiDescription d = {.service = to->snapshot.services, .events = to->events};
     Changes set CLEANUP(changes_done) = {0};
@@ -215,6 +244,12 @@ void call_describe(Calls *calls, Client *client, ApiRequest *r) {
     describe_instances(s, addresses, to, &d);
     snapshot_measures(s, addresses, &to->measures, &d);
     d.n_events = calls_recall(calls, client, s, EVENTS_KEPT_SERVICE, DESCRIBED_LINES, to->events);
-    api_encode_description(client_out(client), &d);
+    api_encode_description(out, &d);
     snapshot_done(&to->snapshot);
+    return 1;
+}
+
+void call_describe(Calls *calls, Client *client, ApiRequest *r) {
+    (void)calls;
+    calls_stream_of(client, description_part, r);
 }

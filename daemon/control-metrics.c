@@ -110,6 +110,7 @@ static int metrics_part(Calls *calls, Client *client, Stream *s, Text *out) {
         return -ENOMEM;
     if (stream_begins_message(s))
         api_encode_metrics_begin(out);
+    s->begun = true;
     api_encode_metrics_part(out, text.s ? text.s : "", text.len);
     if (stream_ends_message(s, last))
         api_encode_metrics_end(out, !last);
@@ -118,5 +119,5 @@ static int metrics_part(Calls *calls, Client *client, Stream *s, Text *out) {
 
 void call_metrics(Calls *calls, Client *client, ApiRequest *r) {
     (void)calls;
-    calls_stream(client, stream_new(metrics_part, r->more, NULL));
+    calls_stream_of(client, metrics_part, r);
 }

@@ -5,11 +5,9 @@
  * client of what it owes. */
 #include "daemon/control-calls.h"
 
-/* Globs in one call; each is matched against the name of every service. */
-#define CALL_GLOBS_MAX 64
-
 /* The services that @patterns (names or globs; NULL: all) mean, in @ret (to be freed). 0, -ENOMEM, -E2BIG
- * when there are too many globs, or -ENOENT with the first of them that means none in *ret_missing. */
+ * when there are too many globs or too long ones, or -ENOENT with the first of them that means none in
+ * *ret_missing. */
 int calls_select(const Calls *calls, char *const *patterns, Service ***ret, size_t *ret_n,
                  const char **ret_missing);
 /* The same, their names (to be freed). */
@@ -19,8 +17,12 @@ void calls_answer_failure(Client *client, int r, const char *missing);
 /* How much of peers' addresses this client may see. */
 LogAddresses calls_addresses(const Calls *calls, const Client *client);
 
-/* The call is answered with @s (taken over; NULL: memory ran out), part by part. */
+/* The call is answered with @s (taken over; NULL: memory ran out), part by part. What takes longer than some
+ * hundred microseconds is answered like that, even if in one part: then no number of clients makes a turn of
+ * the loop longer. */
 void calls_stream(Client *client, Stream *s);
+/* The same, for what @r asks. */
+void calls_stream_of(Client *client, StreamPart part, ApiRequest *r);
 /* The next service of those that @s means, which is then at it; NULL: there is none, or *ret_error tells. */
 Service *calls_next_service(const Calls *calls, Stream *s, int *ret_error);
 /* The next ones, up to @max. 1 when they are the last, 0 when there may be more, or -ENOMEM. */

@@ -5,22 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-Stream *stream_new(StreamPart part, bool more, char **names) {
+Stream *stream_new(StreamPart part, bool more) {
     Stream *s = calloc(1, sizeof(*s));
-    if (!s) {
-        strv_free(names);
+    if (!s)
         return NULL;
-    }
     s->part = part;
     s->more = more;
-    s->names = names;
     return s;
 }
 
 Stream *stream_free(Stream *s) {
     if (!s)
         return NULL;
+    selection_done(&s->selection);
+    strv_free(s->patterns);
     strv_free(s->names);
+    free(s->subject);
     free(s->service);
     free(s);
     return NULL;

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "daemon/base/text.h"
+#include "daemon/control-select.h"
 
 struct Calls;
 struct Client;
@@ -20,11 +21,15 @@ typedef int (*StreamPart)(struct Calls *calls, struct Client *client, Stream *s,
 
 struct Stream {
     StreamPart part;
-    bool more;    /* each part is a message of its own; else they all make one */
-    bool begun;   /* a part was made */
-    bool any;     /* an item of the list was sent */
-    bool origin;  /* GetConfig */
-    char **names; /* of the services meant; NULL: all */
+    bool more;       /* each part is a message of its own; else they all make one */
+    bool begun;      /* something of it was sent */
+    bool any;        /* an item of the list was sent */
+    bool origin;     /* GetConfig */
+    char **patterns; /* what the call names; they become: */
+    Selection selection;
+    char **names;  /* of the services meant; NULL: all */
+    char *subject; /* Describe, Events: the service; NULL: all */
+    int64_t last;  /* Events: how many */
     /* Where it goes on. */
     size_t next_name;     /* of names */
     size_t section;       /* a family of metrics */
@@ -34,8 +39,8 @@ struct Stream {
     uint64_t last_number; /* instances that are started later are left out, so that it comes to an end */
 };
 
-/* Takes @names over in any case. NULL when memory runs out. */
-Stream *stream_new(StreamPart part, bool more, char **names);
+/* NULL when memory runs out. */
+Stream *stream_new(StreamPart part, bool more);
 Stream *stream_free(Stream *s); /* returns NULL */
 
 /* Whether the part being made begins a message, or, the @last one or not, ends it. */

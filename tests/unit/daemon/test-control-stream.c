@@ -34,7 +34,7 @@ static void test_position(void **state) {
         {"f", 4, 3},  {"g", 4, 3},  {"h", 4, 4}, {"z", 4, 4}, {"b", 0, 0}, {"b", 1, 1}, {"a", 1, 0},
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        Stream *s = stream_new(no_part, false, NULL);
+        Stream *s = stream_new(no_part, false);
         if (cases[i].at)
             assert_int_equal(stream_advance(s, cases[i].at), 0);
         if (stream_position(s, (const void *)items, cases[i].n, name_at) != cases[i].expected)
@@ -52,7 +52,7 @@ static void test_walk(void **state) {
         (void)snprintf(names[i], sizeof(names[i]), "s%03zu", i);
         items[i] = names[i];
     }
-    Stream *s = stream_new(no_part, true, NULL);
+    Stream *s = stream_new(no_part, true);
     for (size_t i = 0; i < 200; i++) {
         size_t at = stream_position(s, (const void *)items, 200, name_at);
         assert_int_equal(at, i);
