@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/status-hints.h"
 
+#include <string.h>
+
 #include "ctl/fields.h"
 #include "ctl/proto/api.h"
 #include "ctl/refusals.h"
@@ -11,12 +13,21 @@ void status_hints_done(StatusHints *h) {
     h->n = 0;
 }
 
+void last_error_what(const json_t *error, Text *out) {
+    const char *step = field_text(error, "step"), *message = field_text(error, "message");
+    size_t n = strlen(step);
+    /* Most messages name the step by themselves. */
+    if (n > 0 && !(strncmp(message, step, n) == 0 && message[n] == ':')) {
+        field_show(out, error, "step");
+        text_add(out, ": ");
+    }
+    field_show(out, error, "message");
+}
+
 void last_error_format(const json_t *error, Text *out) {
     if (!json_is_object(error))
         return;
-    field_show(out, error, "step");
-    text_add(out, field_given(error, "step") ? ": " : "");
-    field_show(out, error, "message");
+    last_error_what(error, out);
     if (!field_given(error, "file"))
         return;
     text_add(out, " (");

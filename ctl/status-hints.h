@@ -17,7 +17,9 @@ void status_hints_find(StatusHints *h, const json_t *description);
 void status_hints_done(StatusHints *h);
 #define CLEANUP_HINTS CLEANUP(status_hints_done)
 
-/* "exec: No such file or directory (/etc/mpinetd/x.yaml:4)"; nothing for null. */
+/* "exec: No such file or directory", the step named once. */
+void last_error_what(const json_t *error, Text *out);
+/* The same with its place: "exec: No such file or directory (/etc/mpinetd/x.yaml:4)"; nothing for null. */
 void last_error_format(const json_t *error, Text *out);
 /* What to do about a failed service: "correct it, then: mpctl reload". */
 void last_error_advice(const json_t *service, Text *out);

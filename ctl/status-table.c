@@ -130,9 +130,7 @@ static void fill_info(const Ctl *c, const json_t *row, TableCell *cell) {
     Text *out = &cell->full;
     (void)c;
     if ((streq(state, "failed") || streq(state, "backoff")) && json_is_object(error)) {
-        field_show(out, error, "step");
-        text_add(out, field_given(error, "step") ? ": " : "");
-        field_show(out, error, "message");
+        last_error_what(error, out);
         cell->color = COLOR_RED;
     } else if (broken) {
         field_show(out, broken, "endpoint");

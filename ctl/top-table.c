@@ -105,7 +105,7 @@ static void fill_info(const TopModel *m, const Style *style, const TopService *s
     (void)m;
     (void)style;
     if ((streq(s->state, "failed") || streq(s->state, "backoff")) && json_is_object(error)) {
-        last_error_format(error, &cell->full);
+        last_error_what(error, &cell->full);
         cell->color = COLOR_RED;
     } else if (field_given(s->json, "status")) {
         text_addc(&cell->full, '"');

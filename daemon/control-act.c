@@ -187,8 +187,9 @@ void call_signal(Calls *calls, Client *client, ApiRequest *r) {
 static void tell_set(Service *s, const Changes *changes, uid_t uid) {
     Text text CLEANUP_TEXT = {0};
     for (size_t i = 0; i < changes->n; i++)
-        text_addf(&text, "%s%s %s -> %s", i > 0 ? ", " : "", changes->items[i].key, changes->items[i].from,
-                  changes->items[i].to);
+        text_addf(&text, "%s%s %s -> %s", i > 0 ? ", " : "", changes->items[i].key,
+                  changes->items[i].from ? changes->items[i].from : "",
+                  changes->items[i].to ? changes->items[i].to : "");
     text_addf(&text, " by uid %u", uid);
     ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "set");
     e.service = s->name;
@@ -201,7 +202,7 @@ static int set_limits(char *const *pairs, LimitsConfig *limits, DiagList *diags)
         CLEANUP_FREE char *key = strdup(*pairs);
         char *equals = key ? strchr(key, '=') : NULL;
         if (!equals)
-            return -ENOMEM;
+            return key ? -EINVAL : -ENOMEM;
         *equals = '\0';
         if (limits_config_set(limits, key, equals + 1, diags) == -ENOMEM)
             return -ENOMEM;

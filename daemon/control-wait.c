@@ -89,8 +89,9 @@ static Progress look(const Calls *calls, const Client *client) {
     Progress p = {.outcome = OUTCOME_DONE};
     for (size_t i = 0; client->services[i]; i++) {
         const Service *s = service_set_find(set, client->services[i]);
-        if (!s)
-            continue; /* a reload has taken it away */
+        /* A reload has taken it away: only its end can still be waited for. */
+        if (!s || (s->removed && client->verb != VERB_STOP && client->verb != VERB_DRAIN))
+            continue;
         Outcome outcome = outcome_of(s, client->verb, s->n_orders != client->orders[i]);
         if (outcome == OUTCOME_DONE)
             continue;
@@ -174,7 +175,11 @@ static void answer_failed(Client *client, const Service *s) {
 
 static void answer_overtaken(Client *client, const Service *s) {
     char why[64];
-    (void)snprintf(why, sizeof(why), "%s was asked for meanwhile", service_verb_to_string(s->verb));
+    /* One that went and came back by reloads has had no order at all. */
+    if (s->n_orders == 0)
+        (void)snprintf(why, sizeof(why), "reloads have removed it and made it anew");
+    else
+        (void)snprintf(why, sizeof(why), "%s was asked for meanwhile", service_verb_to_string(s->verb));
     api_encode_error(client_out(client), API_INVALID_STATE, s->name, why, 0);
 }
 

@@ -48,9 +48,11 @@ void slot_activate(Slot *slot) {
     slot->start_by_itself = false;
     slot->instance = launch_for_slot(s, slot);
     slot->start_failed = !slot->instance;
-    if (!slot->instance)
+    if (!slot->instance) {
+        /* While it drains: nobody can be served that way for ever. */
+        slot->told++;
         slot_on_end(slot, true, 0);
-    else if (again)
+    } else if (again)
         s->counters.restarts++;
     service_update(s, NULL);
 }

@@ -2,7 +2,9 @@
 """start, stop, restart, pause, resume, drain: what each does in each state, to each model, under load, and to whoever
 waits for it."""
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 import unittest
@@ -253,6 +255,23 @@ class Drain(OrderTest):
                          ("stopped", queue + 1, queue + 1))
         self.assertEqual((service["gone"], service["order"]["action"]), (0, "drain"))
         return d
+
+    def test_of_what_cannot_be_started(self):
+        """What waits cannot be served: after a few tries it is over."""
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        program = os.path.join(folder, "bad")
+        with open(program, "w", encoding="utf-8") as f:
+            f.write("#!/no/such/interpreter\n")
+        os.chmod(program, 0o755)
+        d = self.one(listen="udp:127.0.0.1:0", exec=[program], restart={"delay": "10ms", "max_delay": "20ms"})
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect(("127.0.0.1", d.port("s")))
+            s.send(b"x")
+            wait_until(lambda: d.service("s")["spawn_failed"] > 0, "a start fails")
+            self.order(d, "Drain")
+        self.assertEqual(d.service("s")["state"], "stopped")
 
     def test_queue_of_a_full_service_tcp(self):
         d = self.check_queue_of_a_full_service("tcp:127.0.0.1:0")
