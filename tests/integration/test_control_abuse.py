@@ -13,7 +13,7 @@ import time
 import unittest
 
 from harness import (PATIENCE, SANITIZED, SLOW, DaemonTest, User, Varlink, need_root, stays, wait_until)
-from strain import Strain
+from strain import MEMORY_KIB, Strain
 from varlink_idl import introspect
 
 CONTROL = "dev.mpinetd.Control."
@@ -450,7 +450,7 @@ class Leaving(AbuseTest):
         """A stop that takes its time: who asked is gone, the stop goes on, the place is free at once."""
         self.d.write_config({"control": {"mode": "0666"}, "services": {
             "canary": {"listen": f"tcp:127.0.0.1:{self.d.port('canary')}", "exec": ["mp-echo"]},
-            "stubborn": {"listen": "tcp:127.0.0.1:0", "exec": ["{bad-child}", "ignore-term"], "timeouts": {"stop": "2s"}}}})
+            "stubborn": {"listen": "tcp:127.0.0.1:0", "exec": ["{bad-child}", "hang"], "timeouts": {"stop": "2s"}}}})
         self.d.call("Reload")
         before = len(self.d.quiet_descriptors())
         with self.d.dial("stubborn"):
@@ -462,6 +462,7 @@ class Leaving(AbuseTest):
                     time.sleep(0.1)
                     s.close()
                 wait_until(lambda: len(self.d.quiet_descriptors()) <= before + 1, "its descriptors", deadline=3)
+                self.assertEqual(len(self.d.instances("stubborn")), 1)
                 wait_until(lambda: self.d.service("stubborn")["state"] == "stopped", "the stop, which goes on")
 
     def test_half_closed(self):
@@ -706,7 +707,7 @@ class Work(AbuseTest):
 
     def test_many_at_once(self):
         """Memory that was needed once may be kept for the next time, but no more the next time."""
-        self.flood(message("Status") * 5, connections=60, memory_kib=64 << 10)
+        self.flood(message("Status") * 5, connections=60, memory_kib=MEMORY_KIB + (64 << 10))
         self.flood(message("Status") * 5, connections=60)
 
 
