@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/client.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "daemon/base/clock.h"
@@ -69,10 +71,34 @@ static void watch_request(Client *c) {
         c->failed = true;
 }
 
+static bool has_next_message(const Client *c) {
+    return takes_requests(c) && frame_has_next(&c->in);
+}
+
+/* Waits for room to write: for what is to be sent, or for the answer to a message that has been read already.
+ */
+static bool waits_for_room(const Client *c) {
+    return client_unsent(c) > 0 || has_next_message(c);
+}
+
+/* Notes whether bytes have moved since the last look: into the socket, or out of it at the other end. */
+static bool has_moved(Client *c) {
+    int queue = 0;
+    (void)ioctl(c->fd, SIOCOUTQ, &queue);
+    bool moved = c->sent_ever != c->sent_seen || queue != c->queue_seen;
+    c->sent_seen = c->sent_ever;
+    c->queue_seen = queue;
+    return moved;
+}
+
 static int on_stall(sd_event_source *s, uint64_t usec, void *userdata) {
     Client *c = userdata;
-    uint64_t until = c->taken_usec + CLIENT_STALL_TIME_USEC;
-    if (usec >= until || sd_event_source_set_time(s, until) < 0 ||
+    (void)usec;
+    uint64_t now = clock_monotonic_usec();
+    if (has_moved(c))
+        c->taken_usec = now;
+    if (now - c->taken_usec >= CLIENT_STALL_TIME_USEC ||
+        sd_event_source_set_time(s, now + CLIENT_STALL_LOOK_USEC) < 0 ||
         sd_event_source_set_enabled(s, SD_EVENT_ONESHOT) < 0)
         fail(c);
     return 0;
@@ -80,14 +106,15 @@ static int on_stall(sd_event_source *s, uint64_t usec, void *userdata) {
 
 /* What waits for it is to be taken in time, bit by bit. */
 static void watch_output(Client *c) {
-    if (client_unsent(c) == 0) {
+    if (!waits_for_room(c)) {
         c->stall = sd_event_source_disable_unref(c->stall);
         return;
     }
     if (c->stall)
         return;
+    (void)has_moved(c);
     c->taken_usec = clock_monotonic_usec();
-    if (sd_event_add_time_relative(c->loop, &c->stall, CLOCK_MONOTONIC, CLIENT_STALL_TIME_USEC, USEC_PER_SEC,
+    if (sd_event_add_time_relative(c->loop, &c->stall, CLOCK_MONOTONIC, CLIENT_STALL_LOOK_USEC, USEC_PER_SEC,
                                    on_stall, c) < 0)
         c->failed = true;
 }
@@ -115,8 +142,7 @@ static bool send_some(Client *c) {
         if (n < 0)
             return errno == EAGAIN;
         c->sent += (size_t)n;
-        if (c->stall)
-            c->taken_usec = clock_monotonic_usec();
+        c->sent_ever += (size_t)n;
     }
     c->sent = 0;
     if (c->out.cap > CLIENT_OUTPUT_PAUSE)
@@ -128,11 +154,10 @@ static bool send_some(Client *c) {
 
 static void set_events(Client *c) {
     uint32_t events = 0;
-    bool takes = takes_requests(c), more = takes && frame_has_next(&c->in);
-    if (takes && !more && !c->ended)
+    if (takes_requests(c) && !has_next_message(c) && !c->ended)
         events |= EPOLLIN;
     /* Room to write comes at once, and with it the turn of the next message that has been read already. */
-    if (client_unsent(c) > 0 || more)
+    if (waits_for_room(c))
         events |= EPOLLOUT;
     (void)sd_event_source_set_io_events(c->source, events);
 }
@@ -153,8 +178,10 @@ void client_flush(Client *c) {
 }
 
 void client_flush_later(Client *c) {
-    if (!c->failed && !c->busy)
-        set_events(c);
+    if (c->failed || c->busy)
+        return;
+    watch_output(c);
+    set_events(c);
 }
 
 /* Reads what there is, up to a bound; the end of the stream, or an error, is the client's end. */

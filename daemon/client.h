@@ -21,6 +21,7 @@
 /* How long a request that was begun may take, and how long a client may take nothing of what waits for it. */
 #define CLIENT_REQUEST_TIME_USEC (30 * 1000000ULL)
 #define CLIENT_STALL_TIME_USEC (30 * 1000000ULL)
+#define CLIENT_STALL_LOOK_USEC (5 * 1000000ULL)
 
 typedef enum ClientWait {
     WAIT_NOTHING,
@@ -50,8 +51,10 @@ struct Client {
     sd_event *loop;
     sd_event_source *source;
     sd_event_source *deadline; /* of a request that was begun */
-    sd_event_source *stall;    /* of what waits to be read */
-    uint64_t taken_usec;       /* when it last read something; monotonic */
+    sd_event_source *stall;    /* looks whether it takes what waits for it */
+    uint64_t taken_usec;       /* when that was last seen to move; monotonic */
+    uint64_t sent_ever, sent_seen;
+    int queue_seen; /* bytes in the socket that it had not read then */
     const ClientHandler *handler;
     Frame in;
     Text out;
