@@ -170,6 +170,7 @@ void client_flush(Client *c) {
         return;
     }
     bool done = c->ended && client_unsent(c) == 0 && !client_is_waiting(c) && !frame_has_next(&c->in);
+    watch_request(c);
     watch_output(c);
     if (done || c->failed)
         fail(c);
@@ -204,11 +205,19 @@ static void read_some(Client *c) {
 
 static void finish_turn(Client *c) {
     c->busy = false;
-    watch_request(c);
     if (c->failed)
         fail(c);
     else
         client_flush(c);
+}
+
+/* Nobody is left to answer; calls that want no answer are done all the same. */
+static void on_hangup(Client *c) {
+    if (!client_is_waiting(c) && !frame_has_next(&c->in))
+        read_some(c);
+    c->ended = true;
+    if (client_is_waiting(c) || !frame_has_next(&c->in))
+        c->failed = true;
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -219,7 +228,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
     if (revents & EPOLLIN)
         read_some(c);
     else if (revents & (EPOLLHUP | EPOLLERR))
-        c->failed = true; /* nobody is left to answer */
+        on_hangup(c);
     if (!c->failed && (revents & EPOLLOUT)) {
         if (!send_some(c))
             c->failed = true;

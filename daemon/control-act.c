@@ -247,9 +247,19 @@ static void say_one(Text *out, const char *s) {
     size_t n = strlen(s), shown = n > SAID_BYTES ? SAID_BYTES : n;
     while (shown < n && shown > 0 && ((unsigned char)s[shown] & 0xc0) == 0x80)
         shown--; /* not within a character */
-    text_add_escaped(out, s, shown);
-    if (shown < n)
-        text_add(out, "…");
+    /* In quotes where it could be taken for words of the line itself. */
+    bool plain = strcspn(s, " '\"`,:()") == n && n > 0;
+    text_add(out, plain ? "" : "'");
+    for (size_t i = 0, part; i < shown; i += part) {
+        part = s[i] == '\'' ? 1 : strcspn(s + i, "'");
+        part = part < shown - i ? part : shown - i;
+        if (s[i] == '\'')
+            text_add(out, "\\x27");
+        else
+            text_add_escaped(out, s + i, part);
+    }
+    text_add(out, shown < n ? "…" : "");
+    text_add(out, plain ? "" : "'");
 }
 
 static void say_list(Text *out, char *const *list) {

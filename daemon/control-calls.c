@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "build-config.h"
+#include "daemon/base/clock.h"
 #include "daemon/control-private.h"
 
 LogAddresses calls_addresses(const Calls *calls, const Client *client) {
@@ -125,16 +126,34 @@ static const Call table[_METHOD_MAX] = {
     [METHOD_SHUTDOWN] = call_shutdown,
 };
 
-/* Each call that would change something is one line of the log, whatever comes of it. */
-static bool allowed(const Calls *calls, const Client *client, const ApiRequest *r) {
+/* Whoever may only look must not fill the log by trying. */
+#define DENIED_PER_SECOND 10
+#define DENIED_BURST 100
+
+/* Each call that would change something is one line of the log, whatever comes of it; of those who may not
+ * they are limited. */
+static bool allowed(Calls *calls, const Client *client, const ApiRequest *r) {
     Text what CLEANUP_TEXT = {0};
     if (method_access(r->method) == METHOD_READS)
         return true;
     bool may = client_may_change(client, manager_config(calls->manager));
+    if (!may && !ratelimit_pass(&calls->denied, DENIED_PER_SECOND, DENIED_BURST, clock_monotonic_usec())) {
+        manager_tell_suppressed_later(calls->manager);
+        return false;
+    }
     calls_say(r, &what);
     eventlog_say(calls->log, may ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "control", "%s by uid %u%s",
                  what.s ? what.s : method_name(r->method), client->uid, may ? "" : ": not allowed");
     return may;
+}
+
+bool calls_tell_suppressed(Calls *calls, uint64_t now_usec) {
+    uint64_t n = ratelimit_take_suppressed(&calls->denied, now_usec);
+    if (n > 0)
+        eventlog_say(calls->log, LOG_LEVEL_WARNING, "control",
+                     "%llu more lines of 'control' left out: calls that were not allowed",
+                     (unsigned long long)n);
+    return calls->denied.suppressed > 0;
 }
 
 int calls_handle(Calls *calls, Client *client, const char *json, size_t n) {

@@ -10,6 +10,7 @@ typedef struct Calls {
     EventLog *log;
     size_t n_clients;       /* now */
     uint64_t events_missed; /* by followers that did not read them in time */
+    Ratelimit denied;       /* lines of calls that were not allowed */
 } Calls;
 
 /* Answers one message, or begins to. 0, or -EBADMSG when the connection is to be closed. */
@@ -21,5 +22,7 @@ void calls_stream_part(Calls *calls, Client *client);
 bool calls_check_wait(Calls *calls, Client *client);
 /* An event for one that follows. @message: empty with the first of them, to be handed on to the others. */
 void calls_send_event(Calls *calls, Client *client, const ApiEvent *e, Text *message);
+/* One line with the count of refusals that were left out of the log. True while there are more to tell. */
+bool calls_tell_suppressed(Calls *calls, uint64_t now_usec);
 /* A follower that has read all that it was sent is told how much it has missed. */
 void calls_tell_missed(Client *client);

@@ -65,6 +65,8 @@ void calls_send_event(Calls *calls, Client *client, const ApiEvent *e, Text *mes
     /* Each follower gets the same bytes. */
     if (message->len == 0)
         api_encode_events(message, e, 1, 0, true);
+    /* Where nothing waits to be read, nothing else would tell. */
+    calls_tell_missed(client);
     if (client->missed > 0 || !text_ok(message) || client_unsent(client) + message->len > CLIENT_FOLLOW_MAX) {
         client->missed++;
         calls->events_missed++;

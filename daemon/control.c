@@ -16,7 +16,6 @@
 
 /* Connections taken in a tenth of a second. */
 #define CONNECT_INTERVAL_USEC 100000
-#define CONNECTS_PER_INTERVAL 100
 
 /* Between two looks at how far an order is. */
 #define PROGRESS_INTERVAL_USEC 100000
@@ -128,8 +127,12 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userda
     (void)s;
     (void)revents;
     int client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (client_fd < 0)
+    /* Without a descriptor to spare it stays readable: then looking now and then is enough. */
+    if (client_fd < 0) {
+        (void)sd_event_source_set_ratelimit(s, CONNECT_INTERVAL_USEC, 1);
         return 0;
+    }
+    (void)sd_event_source_set_ratelimit(s, 0, 0);
     Client *client = NULL;
     if (client_new(c->loop, client_fd, &c->handler, &client) < 0)
         return 0;
@@ -182,8 +185,8 @@ int control_open(Control *c, const Config *config, const char **ret_step) {
     if (r < 0)
         return r;
     r = sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
-    /* Without a descriptor to spare it stays readable: then looking now and then is enough. */
-    return r < 0 ? r : sd_event_source_set_ratelimit(c->source, CONNECT_INTERVAL_USEC, CONNECTS_PER_INTERVAL);
+
+    return r;
 }
 
 void control_refresh(Control *c, const Config *config) {
@@ -203,6 +206,10 @@ void control_on_event(Control *c, const ApiEvent *e) {
     LIST_FOREACH (client, &c->clients, Client, link)
         if (client->following && !client->failed)
             calls_send_event(&c->calls, client, e, &message);
+}
+
+bool control_tell_suppressed(Control *c, uint64_t now_usec) {
+    return calls_tell_suppressed(&c->calls, now_usec);
 }
 
 void control_say_goodbye(Control *c) {

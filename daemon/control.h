@@ -25,5 +25,7 @@ const char *control_path(const Control *c);
 void control_on_state(Control *c);
 /* An event for those who follow. */
 void control_on_event(Control *c, const ApiEvent *e);
+/* As service_tell_suppressed(): of calls that were not allowed. */
+bool control_tell_suppressed(Control *c, uint64_t now_usec);
 /* The daemon is about to end: those who asked for that are told. */
 void control_say_goodbye(Control *c);

@@ -162,16 +162,21 @@ static int on_suppressed_time(sd_event_source *source, uint64_t usec, void *user
     m->suppressed_timer = sd_event_source_disable_unref(m->suppressed_timer);
     for (size_t i = 0; i < m->services.n; i++)
         more |= service_tell_suppressed(m->services.items[i], clock_monotonic_usec());
+    if (m->control)
+        more |= control_tell_suppressed(m->control, clock_monotonic_usec());
     if (more)
-        m->rt.on_suppressed(m);
+        manager_tell_suppressed_later(m);
     return 0;
 }
 
-static void on_suppressed(void *userdata) {
-    Manager *m = userdata;
+void manager_tell_suppressed_later(Manager *m) {
     if (!m->suppressed_timer)
         (void)sd_event_add_time_relative(m->rt.loop, &m->suppressed_timer, CLOCK_MONOTONIC, USEC_PER_SEC,
                                          USEC_PER_SEC / 10, on_suppressed_time, m);
+}
+
+static void on_suppressed(void *userdata) {
+    manager_tell_suppressed_later(userdata);
 }
 
 static void on_state(Service *s, void *userdata) {

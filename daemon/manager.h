@@ -32,5 +32,7 @@ int manager_reload(Manager *m, DiagList *diags, Changes *changes);
 /* What a reload would do; nothing changes. */
 int manager_check(Manager *m, DiagList *diags, Changes *changes);
 uint64_t manager_generation(const Manager *m);
+/* A line was left out of the log: how many is told in a second. */
+void manager_tell_suppressed_later(Manager *m);
 /* Begins to stop: see shutdown in mpinetd.yaml(5). */
 void manager_stop(Manager *m, ShutdownChildren children);
