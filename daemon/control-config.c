@@ -22,7 +22,8 @@ static int config_part(Calls *calls, Client *client, Stream *s, Text *out) {
     size_t first = stream_position(s, (const void *)config->services, config->n_services, service_name);
     size_t left = config->n_services - first,
            n = s->more && left > SERVICES_IN_PART ? SERVICES_IN_PART : left;
-    const LimitsConfig **limits CLEANUP_FREE = (const LimitsConfig **)calloc(n + 1, sizeof(*limits));
+    const LimitsConfig **limits CLEANUP_FREE =
+        (const LimitsConfig **)calloc(n + 1, sizeof(const LimitsConfig *));
     if (!limits)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)

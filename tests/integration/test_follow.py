@@ -8,9 +8,10 @@ import time
 import unittest
 
 from harness import SANITIZED, SLOW, DaemonTest, need_root, resident_kib, stays, wait_until
+from strain import MEMORY_KIB
 
-# Kept: events of all, events of one service, lines of its output.
-KEPT, KEPT_SERVICE, KEPT_LINES = 1024, 64, 128
+# Kept: events of one service, lines of its output.
+KEPT_SERVICE, KEPT_LINES = 64, 128
 # How long a client may take nothing of what waits for it.
 STALL = 30
 
@@ -95,7 +96,7 @@ class Rings(FollowTest):
         before = resident_kib(d.pid)
         for i in range(1, 20):
             self.talk(f"s{i}")
-        self.assertLess(resident_kib(d.pid) - before, 19 * (2000 if SANITIZED else 400))
+        self.assertLess(resident_kib(d.pid) - before, MEMORY_KIB if SANITIZED else 19 * 400)
         lines = [e for e in self.events("s5") if e["event"] == "stderr"]
         self.assertTrue(10 < len(lines) < KEPT_LINES, len(lines))
         self.assertEqual(int(lines[-1]["message"]), 200)
@@ -215,7 +216,7 @@ class Missing(FollowTest):
             self.talk()
             self.talk()
             # Twice that: what it reads late, and where its place is kept.
-            self.assertLess(resident_kib(self.d.pid) - before, 20000 if SANITIZED else 1024)
+            self.assertLess(resident_kib(self.d.pid) - before, MEMORY_KIB if SANITIZED else 1024)
             happened, got, missed, replies = 2 * (self.LINES + 2), [], 0, []
             while len(got) + missed < happened:
                 reply = control.receive()

@@ -12,7 +12,7 @@ import time
 import unittest
 
 from harness import SANITIZED, SLOW, DaemonTest, exchange, resident_kib, wait_until
-from strain import Strain, quantile
+from strain import MEMORY_KIB, Strain, quantile
 
 # Processes of the long list; each costs a fork. MP_TEST_SLOW: what the daemon has to bear.
 MANY = 10000 if SLOW and not SANITIZED else 400
@@ -260,7 +260,7 @@ class Services(PartsTest):
             self.assertEqual(self.d.call("Ping")["pid"], self.d.pid)
             time.sleep(0.5)
             grown = resident_kib(self.d.pid) - before
-            self.assertLess(grown, 60 * (1000 if SANITIZED else 300), "KiB for 60 clients")
+            self.assertLess(grown, MEMORY_KIB if SANITIZED else 60 * 300, "KiB for 60 clients")
             for control in clients[:6]:
                 self.assertIn("parameters", control.receive())
 
@@ -307,7 +307,7 @@ class Fair(PartsTest):
                     control.call(("Instances", "Metrics", "CheckConfig", "Events")[k % 4])
                     counts[k] += 1
         threads = [threading.Thread(target=ask, args=(k,)) for k in range(len(counts))]
-        with Strain(self, d, quick=1.0, rests=False, memory_kib=400000 if SANITIZED else 16384):
+        with Strain(self, d, quick=1.0, rests=False, memory_kib=MEMORY_KIB if SANITIZED else 16384):
             for t in threads:
                 t.start()
             time.sleep(2)
