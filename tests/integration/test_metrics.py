@@ -96,6 +96,7 @@ class MetricsTest(DaemonTest):
         with self.d.dial("udp") as s:
             s.send(b"x")
             s.recv(10)
+        wait_until(lambda: self.d.service("udp")["requests"] == 1, "the report")
         for name in ("echo", "one", "broken"):
             self.d.wait_idle(name)
 
