@@ -73,6 +73,8 @@ void listen_config_init(ListenConfig *l) {
         .user = (uid_t)-1,
         .group = (gid_t)-1,
         .remove_on_stop = true,
+        .max_messages = -1,
+        .message_size = -1,
     };
 }
 

@@ -125,11 +125,12 @@ typedef struct ListenConfig {
     int fast_open;
     int64_t mark;
     int receive_buffer, send_buffer;
-    mode_t mode;                  /* of a UNIX socket's node: 0666 */
+    mode_t mode;                  /* of the node that it creates: endpoint_standard_mode() */
     char *user_name, *group_name; /* of the node, as written; NULL: not given */
     uid_t user;                   /* looked up; (uid_t)-1: leave it */
     gid_t group;
     bool remove_on_stop;
+    int max_messages, message_size; /* of a message queue */
 } ListenConfig;
 
 /* One rlimit to set, soft and hard alike. */

@@ -219,6 +219,7 @@ static void walk_endpoint(Walk *w, const Key *key, uint32_t i) {
     CLEANUP_TEXT Text prefix = {0};
     listen_config_init(&plain);
     plain.name = w->service->name;
+    plain.mode = endpoint_standard_mode(l->endpoint.kind);
     text_addf(&suffix, "[%u]", i);
     text_addf(&prefix, "%s%s[%u].", w->prefix, key->path, i);
     if (!text_ok(&suffix) || !text_ok(&prefix)) {

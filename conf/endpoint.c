@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -228,6 +227,7 @@ static int parse_fifo(Endpoint *e, const char *s, Complaint *c) {
     if (s[strlen(s) - 1] == '/')
         return complain(c, "the path is a folder", "leave out the '/' at its end");
     e->path = s;
+    e->n_addrs = 1;
     return 0;
 }
 
@@ -242,6 +242,7 @@ static int parse_mqueue(Endpoint *e, const char *s, Complaint *c) {
     if (streq(s, "/.") || streq(s, "/.."))
         return complain(c, "that is no name of a message queue", hint);
     e->path = s;
+    e->n_addrs = 1;
     return 0;
 }
 
@@ -266,18 +267,17 @@ static int parse_vsock(Endpoint *e, const char *s, Complaint *c) {
     const char *colon = strchr(s, ':');
     if (!colon)
         return complain(c, *s == '\0' ? "CID and port are missing" : "the CID or the port is missing", hint);
-    struct sockaddr_vm vm = {.svm_family = AF_VSOCK};
+    Addr vm = {.vm.svm_family = AF_VSOCK, .len = sizeof(struct sockaddr_vm)};
     size_t n = (size_t)(colon - s);
     if (n == 3 && memcmp(s, "any", 3) == 0)
-        vm.svm_cid = VMADDR_CID_ANY;
-    else if (parse_vsock_number(s, n, &vm.svm_cid) < 0)
+        vm.vm.svm_cid = VMADDR_CID_ANY;
+    else if (parse_vsock_number(s, n, &vm.vm.svm_cid) < 0)
         return complain(c, "the CID is neither a number below 4294967295 nor 'any'", hint);
-    if (parse_vsock_number(colon + 1, strlen(colon + 1), &vm.svm_port) < 0)
+    if (parse_vsock_number(colon + 1, strlen(colon + 1), &vm.vm.svm_port) < 0)
         return complain(c, "the port of a vsock is a number below 4294967295", hint);
-    if (vm.svm_port == 0)
-        vm.svm_port = VMADDR_PORT_ANY;
-    e->addrs[0] = (Addr){.len = sizeof(vm)};
-    memcpy(&e->addrs[0].storage, &vm, sizeof(vm));
+    if (vm.vm.svm_port == 0)
+        vm.vm.svm_port = VMADDR_PORT_ANY;
+    e->addrs[0] = vm;
     e->n_addrs = 1;
     return 0;
 }
@@ -292,26 +292,28 @@ static int parse_systemd(Endpoint *e, const char *s, Complaint *c) {
             return complain(c, "the name of a passed socket is ASCII without blanks and ':'",
                             "the FileDescriptorName= of the socket unit, such as systemd:web");
     e->path = s;
+    e->n_addrs = 1;
     return 0;
 }
 
 typedef struct KindRow {
     int (*parse)(Endpoint *e, const char *rest, Complaint *c);
     const char *did_you_mean;
+    int family; /* AF_INET: also AF_INET6; AF_UNSPEC: no socket, or one of any kind */
     int socket_type;
     bool stream;
 } KindRow;
 
 static const KindRow kinds[_ENDPOINT_KIND_MAX] = {
-    [ENDPOINT_TCP] = {parse_inet, "did you mean 'tcp'?", SOCK_STREAM, true},
-    [ENDPOINT_UDP] = {parse_inet, "did you mean 'udp'?", SOCK_DGRAM, false},
-    [ENDPOINT_UNIX] = {parse_unix, "did you mean 'unix'?", SOCK_STREAM, true},
-    [ENDPOINT_UNIX_DGRAM] = {parse_unix, "did you mean 'unix-dgram'?", SOCK_DGRAM, false},
-    [ENDPOINT_UNIX_SEQPACKET] = {parse_unix, "did you mean 'unix-seqpacket'?", SOCK_SEQPACKET, true},
-    [ENDPOINT_FIFO] = {parse_fifo, "did you mean 'fifo'?", 0, false},
-    [ENDPOINT_MQUEUE] = {parse_mqueue, "did you mean 'mqueue'?", 0, false},
-    [ENDPOINT_VSOCK] = {parse_vsock, "did you mean 'vsock'?", SOCK_STREAM, true},
-    [ENDPOINT_SYSTEMD] = {parse_systemd, "did you mean 'systemd'?", 0, true},
+    [ENDPOINT_TCP] = {parse_inet, "did you mean 'tcp'?", AF_INET, SOCK_STREAM, true},
+    [ENDPOINT_UDP] = {parse_inet, "did you mean 'udp'?", AF_INET, SOCK_DGRAM, false},
+    [ENDPOINT_UNIX] = {parse_unix, "did you mean 'unix'?", AF_UNIX, SOCK_STREAM, true},
+    [ENDPOINT_UNIX_DGRAM] = {parse_unix, "did you mean 'unix-dgram'?", AF_UNIX, SOCK_DGRAM, false},
+    [ENDPOINT_UNIX_SEQPACKET] = {parse_unix, "did you mean 'unix-seqpacket'?", AF_UNIX, SOCK_SEQPACKET, true},
+    [ENDPOINT_FIFO] = {parse_fifo, "did you mean 'fifo'?", AF_UNSPEC, 0, false},
+    [ENDPOINT_MQUEUE] = {parse_mqueue, "did you mean 'mqueue'?", AF_UNSPEC, 0, false},
+    [ENDPOINT_VSOCK] = {parse_vsock, "did you mean 'vsock'?", AF_VSOCK, SOCK_STREAM, true},
+    [ENDPOINT_SYSTEMD] = {parse_systemd, "did you mean 'systemd'?", AF_UNSPEC, 0, true},
 };
 
 /* Kinds of other programs. */
@@ -437,12 +439,24 @@ int endpoint_socket_type(EndpointKind kind) {
     return kinds[kind].socket_type;
 }
 
+bool endpoint_has_node(const Endpoint *e) {
+    return e->path && e->path[0] == '/' && (endpoint_kind_is_unix(e->kind) || e->kind == ENDPOINT_FIFO);
+}
+
+EndpointKind endpoint_kind_of_socket(int family, int type) {
+    for (int i = 0; type != 0 && i < _ENDPOINT_KIND_MAX; i++)
+        if (kinds[i].family == (family == AF_INET6 ? AF_INET : family) && kinds[i].socket_type == type)
+            return (EndpointKind)i;
+    return _ENDPOINT_KIND_MAX;
+}
+
+mode_t endpoint_standard_mode(EndpointKind kind) {
+    return kind == ENDPOINT_FIFO || kind == ENDPOINT_MQUEUE ? 0600 : 0666;
+}
+
 static bool vsock_conflicts(const Addr *a, const Addr *b) {
-    struct sockaddr_vm x, y;
-    memcpy(&x, &a->storage, sizeof(x));
-    memcpy(&y, &b->storage, sizeof(y));
-    return x.svm_port == y.svm_port && x.svm_port != VMADDR_PORT_ANY &&
-           (x.svm_cid == y.svm_cid || x.svm_cid == VMADDR_CID_ANY || y.svm_cid == VMADDR_CID_ANY);
+    return a->vm.svm_port == b->vm.svm_port && a->vm.svm_port != VMADDR_PORT_ANY &&
+           (addr_is_wildcard(a) || addr_is_wildcard(b) || addr_host_equal(a, b));
 }
 
 static bool inet_conflicts(const Addr *a, const Addr *b) {
@@ -452,8 +466,7 @@ static bool inet_conflicts(const Addr *a, const Addr *b) {
 
 /* A node of the file system can be one thing only; abstract names are the kernel's, apart for each type. */
 static bool path_conflicts(const Endpoint *a, const Endpoint *b) {
-    bool nodes = a->path[0] == '/' && (endpoint_kind_is_unix(a->kind) || a->kind == ENDPOINT_FIFO) &&
-                 (endpoint_kind_is_unix(b->kind) || b->kind == ENDPOINT_FIFO);
+    bool nodes = endpoint_has_node(a) && endpoint_has_node(b);
     return (nodes || a->kind == b->kind) && streq(a->path, b->path);
 }
 

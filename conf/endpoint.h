@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "daemon/base/addr.h"
 #include "daemon/base/strtab.h"
@@ -35,8 +36,8 @@ typedef struct Endpoint {
     /* The path of unix, fifo; the name of mqueue and systemd: points into text. "@name" is abstract. NULL
      * else. */
     const char *path;
-    /* What to bind, one listener for each: "tcp:PORT" has the IPv4 wildcard, then the IPv6 one. 0 entries for
-     * systemd:, fifo and mqueue. */
+    /* What to bind, one listener for each: "tcp:PORT" has the IPv4 wildcard, then the IPv6 one. That of
+     * systemd:, fifo and mqueue is empty: they have a path. */
     Addr addrs[2];
     size_t n_addrs;
     /* The interface of a link-local address, "" for none: it may come and go, so bind(2) looks it up again.
@@ -54,6 +55,13 @@ int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const cha
 bool endpoint_kind_is_stream(EndpointKind kind);
 bool endpoint_kind_is_inet(EndpointKind kind);
 bool endpoint_kind_is_unix(EndpointKind kind);
+/* Something in the file system: what has a '/' in front, of a UNIX socket or a fifo. */
+bool endpoint_has_node(const Endpoint *e);
+/* The kind of a socket of this family and type; _ENDPOINT_KIND_MAX: none that could be listened on. */
+EndpointKind endpoint_kind_of_socket(int family, int type);
+/* The mode of what it creates when the config has none: "0666" of a UNIX socket, "0600" of a fifo and a
+ * queue. */
+mode_t endpoint_standard_mode(EndpointKind kind);
 /* SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET, or 0 for what is no socket of ours. */
 int endpoint_socket_type(EndpointKind kind);
 

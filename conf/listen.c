@@ -9,10 +9,6 @@
 #include "conf/field.h"
 #include "conf/tree.h"
 
-#define KINDS_BUILT                                                                                          \
-    (1U << ENDPOINT_TCP | 1U << ENDPOINT_UDP | 1U << ENDPOINT_UNIX | 1U << ENDPOINT_UNIX_DGRAM |             \
-     1U << ENDPOINT_UNIX_SEQPACKET)
-
 int listen_decode_endpoint(Reader *r, const YamlNode *value, Endpoint *ret) {
     const char *why = NULL, *hint = NULL;
     Endpoint endpoint;
@@ -23,11 +19,6 @@ int listen_decode_endpoint(Reader *r, const YamlNode *value, Endpoint *ret) {
         reader_error(r, value, DIAG_BAD_VALUE, hint, "endpoint '%s': %s", shown.s ? shown.s : "",
                      why ? why : "not an endpoint");
         return k;
-    }
-    if ((KINDS_BUILT & 1U << endpoint.kind) == 0) {
-        reader_error(r, value, DIAG_BAD_VALUE, "tcp, udp, unix, unix-dgram, unix-seqpacket",
-                     "endpoint kind '%s' is not in this version", endpoint_kind_to_string(endpoint.kind));
-        return -EINVAL;
     }
     *ret = endpoint;
     if (endpoint.path) /* it points into the value's own text */
@@ -118,7 +109,10 @@ static int decode_long(Reader *r, const YamlNode *node, ListenConfig *l, Service
     if (add_origin(r, schema_find(KEY_SCOPE_LISTEN, "endpoint"), endpoint->value, s) < 0)
         return -ENOMEM;
     int k = listen_decode_endpoint(r, endpoint->value, &l->endpoint);
-    return k < 0 ? k : decode_options(r, slots, l, s);
+    if (k < 0)
+        return k;
+    l->mode = endpoint_standard_mode(l->endpoint.kind);
+    return decode_options(r, slots, l, s);
 }
 
 static int decode_one(Reader *r, const Key *key, const YamlNode *name, const YamlNode *node, ServiceConfig *s,
@@ -129,6 +123,7 @@ static int decode_one(Reader *r, const Key *key, const YamlNode *name, const Yam
     } else if (node->kind == YAML_SCALAR) {
         l->pos = reader_pos(r, node);
         k = listen_decode_endpoint(r, node, &l->endpoint);
+        l->mode = endpoint_standard_mode(k == 0 ? l->endpoint.kind : ENDPOINT_UNIX);
     } else {
         field_wrong_type(r, key, name, node, NULL);
     }

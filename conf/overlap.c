@@ -9,8 +9,8 @@
 typedef struct Place {
     const ServiceConfig *service;
     const ListenConfig *listen;
-    const Addr *addr; /* NULL: a UNIX socket */
-    char *path;       /* of a UNIX socket, its directory resolved; owned */
+    const Addr *addr; /* NULL: it has a path */
+    char *path;       /* its directory resolved; of what is no node the endpoint's text; owned */
     size_t order;     /* of its endpoint in the config */
 } Place;
 
@@ -31,17 +31,26 @@ static int compare_hosts(const Place *x, const Place *y) {
     const Addr *a = x->addr, *b = y->addr;
     if (a->sa.sa_family != b->sa.sa_family)
         return compare_numbers(a->sa.sa_family, b->sa.sa_family);
+    if (a->sa.sa_family == AF_VSOCK)
+        return compare_numbers(a->vm.svm_cid, b->vm.svm_cid);
     if (a->sa.sa_family == AF_INET)
         return memcmp(&a->in.sin_addr, &b->in.sin_addr, sizeof(a->in.sin_addr));
     int order = memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
     return order != 0 ? order : strcmp(x->listen->endpoint.scope, y->listen->endpoint.scope);
 }
 
+/* 0: the kernel chooses one. */
+static unsigned long port_of(const Place *p) {
+    if (p->addr->sa.sa_family != AF_VSOCK)
+        return addr_port(p->addr);
+    return p->addr->vm.svm_port == VMADDR_PORT_ANY ? 0 : p->addr->vm.svm_port;
+}
+
 static int compare_groups(const Place *a, const Place *b) {
     if (!a->addr || !b->addr)
         return (a->addr != NULL) - (b->addr != NULL);
     int order = compare_numbers(a->listen->endpoint.kind, b->listen->endpoint.kind);
-    return order != 0 ? order : compare_numbers(addr_port(a->addr), addr_port(b->addr));
+    return order != 0 ? order : compare_numbers(port_of(a), port_of(b));
 }
 
 /* Within a group those that share their port (SO_REUSEPORT) come last, each part sorted by host. */
@@ -137,7 +146,7 @@ static void check_all(Places *places) {
             n++;
         if (!group->addr)
             check_paths(places, group, n);
-        else if (addr_port(group->addr) != 0)
+        else if (port_of(group) != 0)
             check_group(places, group, n);
     }
 }
@@ -157,16 +166,17 @@ static char *resolve_path(const char *path) {
 }
 
 static int add_places(Places *places, const ServiceConfig *s, const ListenConfig *l, size_t order) {
-    if (endpoint_kind_is_unix(l->endpoint.kind) && l->endpoint.path) {
-        char *path = resolve_path(l->endpoint.path);
+    const Endpoint *e = &l->endpoint;
+    if (e->path) {
+        char *path =
+            endpoint_has_node(e) || endpoint_kind_is_unix(e->kind) ? resolve_path(e->path) : strdup(e->text);
         if (!path)
             return -ENOMEM;
         places->items[places->n++] = (Place){.service = s, .listen = l, .path = path, .order = order};
         return 0;
     }
-    for (size_t i = 0; endpoint_kind_is_inet(l->endpoint.kind) && i < l->endpoint.n_addrs; i++)
-        places->items[places->n++] =
-            (Place){.service = s, .listen = l, .addr = &l->endpoint.addrs[i], .order = order};
+    for (size_t i = 0; i < e->n_addrs; i++)
+        places->items[places->n++] = (Place){.service = s, .listen = l, .addr = &e->addrs[i], .order = order};
     return 0;
 }
 

@@ -157,7 +157,7 @@ static void check_control_socket(Reader *r, const Config *c) {
     for (size_t i = 0; c->control_socket && i < c->n_services; i++) {
         for (size_t k = 0; k < c->services[i]->n_listen; k++) {
             const ListenConfig *l = &c->services[i]->listen[k];
-            if (l->endpoint.path && streq(l->endpoint.path, c->control_socket))
+            if (endpoint_has_node(&l->endpoint) && streq(l->endpoint.path, c->control_socket))
                 reader_diag_at(r, &l->pos, DIAG_ERROR, DIAG_CONFLICT, "give one of them another path",
                                "this is the path of the control socket (control.socket)");
         }

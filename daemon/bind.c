@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "daemon/bind-node.h"
+
 static int set_int(int fd, int level, int option, int value, const char *step, const char **ret_step) {
     if (setsockopt(fd, level, option, &value, sizeof(value)) == 0)
         return 0;
@@ -92,13 +94,17 @@ static int make_way_for_node(const Addr *addr, int type) {
     return r == -ENOENT ? 0 : r;
 }
 
+static bool is_node(const struct stat *st, dev_t dev, ino_t ino) {
+    return (S_ISSOCK(st->st_mode) || S_ISFIFO(st->st_mode)) && st->st_dev == dev && st->st_ino == ino;
+}
+
 int bind_adjust_node(const char *path, dev_t dev, ino_t ino, uid_t user, gid_t group, mode_t mode) {
     char by_number[40];
     struct stat st;
     CLEANUP_CLOSE int node = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (node < 0 || fstat(node, &st) < 0)
         return -errno;
-    if (!S_ISSOCK(st.st_mode) || st.st_dev != dev || st.st_ino != ino)
+    if (!is_node(&st, dev, ino))
         return -ESTALE;
     if ((user != (uid_t)-1 || group != (gid_t)-1) && fchownat(node, "", user, group, AT_EMPTY_PATH) < 0)
         return -errno;
@@ -133,7 +139,7 @@ static int bind_unix(int fd, const ListenConfig *c, const Addr *addr, int type, 
 
 void bind_remove_node(const char *path, dev_t dev, ino_t ino) {
     struct stat st;
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == dev && st.st_ino == ino)
+    if (lstat(path, &st) == 0 && is_node(&st, dev, ino))
         (void)unlink(path);
 }
 
@@ -186,4 +192,28 @@ int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret
     bound.fd = TAKE_FD(fd);
     *ret = bound;
     return 0;
+}
+
+int bind_open(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step) {
+    if (c->endpoint.kind == ENDPOINT_FIFO)
+        return bind_fifo(c, ret, ret_step);
+    if (c->endpoint.kind == ENDPOINT_MQUEUE)
+        return bind_mqueue(c, ret, ret_step);
+    if (c->endpoint.kind != ENDPOINT_SYSTEMD)
+        return bind_socket(c, i, port, ret, ret_step);
+    *ret_step = "adopt";
+    return -ENOENT;
+}
+
+void bind_remove(const Endpoint *e, dev_t dev, ino_t ino) {
+    if (e->kind == ENDPOINT_MQUEUE)
+        bind_remove_mqueue(e->path, dev, ino);
+    else if (e->path)
+        bind_remove_node(e->path, dev, ino);
+}
+
+int bind_adjust(const ListenConfig *c, int fd, dev_t dev, ino_t ino) {
+    if (c->endpoint.kind == ENDPOINT_MQUEUE)
+        return bind_adjust_mqueue(c, fd);
+    return bind_adjust_node(c->endpoint.path, dev, ino, c->user, c->group, c->mode);
 }

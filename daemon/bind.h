@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Opening the socket of an endpoint: create, options, bind, listen. Stale UNIX nodes are replaced, live ones
- * never. */
+/* Opening what an endpoint names. Of a socket: create, options, bind, listen; stale UNIX nodes are replaced,
+ * live ones never. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -11,16 +11,24 @@
 typedef struct BoundSocket {
     int fd;
     Addr addr; /* as getsockname(2) tells it: with the port that the kernel chose */
-    dev_t dev; /* of a UNIX socket's node; 0 for an abstract name */
+    dev_t dev; /* of the node or queue that it has made, and is to remove; ino 0: none */
     ino_t ino;
 } BoundSocket;
+
+/* Opens address @i of @config's endpoint, of any kind, as bind_socket() does. Of systemd: -ENOENT, always:
+ * such a socket can only be adopted. */
+int bind_open(const ListenConfig *config, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step);
+/* Removes what bind_open() has made and @dev and @ino tell of, if it is still there. */
+void bind_remove(const Endpoint *endpoint, dev_t dev, ino_t ino);
+/* Gives it the owner and mode that @config has by now. As bind_adjust_node(). */
+int bind_adjust(const ListenConfig *config, int fd, dev_t dev, ino_t ino);
 
 /* Opens address @i of @config's endpoint, with @port in place of the endpoint's if it is not 0. Returns 0
  * with @ret, or a negative errno and in *@ret_step what failed ("socket", "device", "bind", "listen", …).
  * -EADDRINUSE: also a live UNIX socket; -EEXIST: something that is no socket stands at the path. */
 int bind_socket(const ListenConfig *config, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step);
 
-/* Removes the node of a UNIX socket if it is still the one with @dev and @ino. */
+/* Removes the node of a UNIX socket or a fifo if it is still the one with @dev and @ino. */
 void bind_remove_node(const char *path, dev_t dev, ino_t ino);
 
 /* Gives the node its owner ((uid_t)-1, (gid_t)-1: as it is) and mode, if it is still the one with @dev and

@@ -224,10 +224,20 @@ static int set_unix(EnvBuilder *b, const Addr *peer, const Addr *local, const st
     return r;
 }
 
+/* UCSPI has no names for it: systemd's alone. */
+static int set_vsock(EnvBuilder *b, const Addr *peer) {
+    int r = env_builder_set(b, ENV_PROTO, "VSOCK");
+    if (r >= 0)
+        r = env_builder_set(b, ENV_REMOTE_ADDR, "%u", peer->vm.svm_cid);
+    return r < 0 ? r : env_builder_set(b, ENV_REMOTE_PORT, "%u", peer->vm.svm_port);
+}
+
 int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local,
                                const struct ucred *credentials) {
     if (peer->sa.sa_family == AF_UNIX)
         return set_unix(b, peer, local, credentials);
+    if (peer->sa.sa_family == AF_VSOCK)
+        return set_vsock(b, peer);
     return set_inet(b, peer, local);
 }
 

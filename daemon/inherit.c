@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/inherit.h"
 
+#include <mqueue.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "daemon/base/text.h"
+#include "daemon/bind-node.h"
+#include "daemon/service.h"
 
 /* Whether the path of the UNIX socket @addr leads to it: connecting cannot tell whose it is, but the kernel's
  * table of sockets and the node's existence are what sd_is_socket_unix(3) has to go by as well. */
@@ -17,11 +20,11 @@ static bool path_is_there(const Addr *addr) {
     return lstat(addr->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-static int examine(PassedSocket *p) {
-    socklen_t n = sizeof(p->type);
-    if (getsockopt(p->fd, SOL_SOCKET, SO_TYPE, &p->type, &n) < 0)
+static int examine_socket(PassedSocket *p) {
+    int type = 0, listening = 0;
+    socklen_t n = sizeof(type);
+    if (getsockopt(p->fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0)
         return -errno;
-    int listening = 0;
     n = sizeof(listening);
     if (getsockopt(p->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0)
         return -errno;
@@ -29,7 +32,28 @@ static int examine(PassedSocket *p) {
     p->addr.len = sizeof(p->addr.storage);
     if (getsockname(p->fd, &p->addr.sa, &p->addr.len) < 0)
         return -errno;
-    return p->type != SOCK_DGRAM && !p->listening ? -EINVAL : 0;
+    p->kind = endpoint_kind_of_socket(p->addr.sa.sa_family, type);
+    if (p->kind == _ENDPOINT_KIND_MAX || (type != SOCK_DGRAM && !p->listening))
+        return -EINVAL;
+    return 0;
+}
+
+/* Everything else than sockets that has a place among the endpoints. */
+static int examine(PassedSocket *p) {
+    struct stat st;
+    struct mq_attr attributes;
+    if (fstat(p->fd, &st) < 0)
+        return -errno;
+    if (S_ISSOCK(st.st_mode))
+        return examine_socket(p);
+    /* A pipe is a fifo to fstat(2), but nothing has its name. */
+    if (S_ISFIFO(st.st_mode))
+        p->kind = ENDPOINT_FIFO;
+    else if (S_ISREG(st.st_mode) && mq_getattr(p->fd, &attributes) == 0)
+        p->kind = ENDPOINT_MQUEUE;
+    else
+        return -EINVAL;
+    return 0;
 }
 
 /* How many were passed, and their names where those make sense: the sockets are good without them. The
@@ -64,7 +88,7 @@ int inherited_init(Inherited *in, EventLog *log) {
         int r = examine(&p);
         if (r < 0) {
             eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
-                         "descriptor %d ('%s') was passed in, but is no socket to listen on: closed", p.fd,
+                         "descriptor %d ('%s') was passed in, but is nothing to listen on: closed", p.fd,
                          name);
             (void)close(p.fd);
             continue;
@@ -78,22 +102,32 @@ int inherited_init(Inherited *in, EventLog *log) {
 }
 
 bool inherited_matches(const PassedSocket *socket, const ListenConfig *config, size_t index, bool by_name) {
-    const Addr *wanted = &config->endpoint.addrs[index];
-    if (socket->fd < 0 || socket->type != endpoint_socket_type(config->endpoint.kind) ||
-        socket->addr.sa.sa_family != wanted->sa.sa_family)
+    const Endpoint *e = &config->endpoint;
+    const Addr *wanted = &e->addrs[index];
+    if (socket->fd >= 0 && e->kind == ENDPOINT_SYSTEMD)
+        return by_name && streq(socket->name, e->path);
+    if (socket->fd < 0 || socket->kind != e->kind || socket->addr.sa.sa_family != wanted->sa.sa_family)
         return false;
-    if (wanted->sa.sa_family == AF_UNIX && !(addr_equal(&socket->addr, wanted) && path_is_there(wanted)))
+    if (endpoint_kind_is_unix(e->kind) && !(addr_equal(&socket->addr, wanted) && path_is_there(wanted)))
+        return false;
+    if (wanted->len == 0 && !bind_node_is(e, socket->fd))
         return false;
     return by_name ? streq(socket->name, config->name) : addr_equal(&socket->addr, wanted);
+}
+
+/* Who takes connections needs a socket that has them. */
+static bool suits_model(const PassedSocket *p, const Listener *l) {
+    return l->config->endpoint.kind != ENDPOINT_SYSTEMD || p->listening ||
+           l->service->config->model == MODEL_ON_DEMAND;
 }
 
 bool inherited_adopt(Inherited *in, Listener *l) {
     for (int by_name = 0; by_name <= 1; by_name++) {
         for (size_t i = 0; i < in->n; i++) {
             PassedSocket *p = &in->sockets[i];
-            if (!inherited_matches(p, l->config, l->index, by_name))
+            if (!inherited_matches(p, l->config, l->index, by_name) || !suits_model(p, l))
                 continue;
-            listener_adopt(l, TAKE_FD(p->fd), &p->addr);
+            listener_adopt(l, TAKE_FD(p->fd), p->kind, &p->addr);
             return true;
         }
     }
@@ -106,8 +140,9 @@ void inherited_done(Inherited *in, EventLog *log) {
         char text[ADDR_TEXT_MAX];
         if (p->fd >= 0) {
             eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
-                         "socket '%s' (%s) was passed in, but no service listens there: closed", p->name,
-                         addr_format(&p->addr, text));
+                         "%s '%s' (%s) was passed in, but no service listens there: closed",
+                         p->addr.len > 0 ? "socket" : endpoint_kind_to_string(p->kind), p->name,
+                         p->addr.len > 0 ? addr_format(&p->addr, text) : "by its name");
             (void)close(p->fd);
         }
         free(p->name);

@@ -178,8 +178,10 @@ static int plan_slot(Service *s, const Slot *slot, ChildPlan *plan, const Pipes 
     if (!first)
         return -EBADF;
     int output = output_fd(s->rt, s->config, pipes, first->fd);
+    /* What would be written to a fifo or a queue comes back to who reads it. */
+    bool two_way = first->kind != ENDPOINT_FIFO && first->kind != ENDPOINT_MQUEUE;
     if (s->config->pass == HANDOFF_STDIO)
-        return move_three(plan, first->fd, first->fd, output);
+        return move_three(plan, first->fd, two_way ? first->fd : output, output);
     int r = move_three(plan, s->rt->null_fd, output, output);
     return r < 0 ? r : plan_listen_fds(s, slot, plan);
 }

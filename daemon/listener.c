@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/filter.h>
+#include <mqueue.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -24,6 +25,7 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
                     .loop = loop,
                     .config = config,
                     .index = index,
+                    .kind = config->endpoint.kind,
                     .fd = -EBADF,
                     .parked = -EBADF,
                     .budget = 1};
@@ -44,7 +46,7 @@ void listener_close(Listener *l, bool remove_node) {
     if (!remove_node || l->ino == 0)
         return;
     if (l->config->remove_on_stop)
-        bind_remove_node(l->config->endpoint.path, l->dev, l->ino);
+        bind_remove(&l->config->endpoint, l->dev, l->ino);
     l->ino = 0;
 }
 
@@ -70,7 +72,7 @@ bool listener_serves(const Listener *l, const ListenConfig *config, size_t index
     if (l->index == index && listen_config_same_socket(own, config))
         return true;
     /* Written differently, and yet the same address: a port that the kernel had chosen is now named. */
-    return listener_has_socket(l) && own->endpoint.kind == config->endpoint.kind &&
+    return listener_has_socket(l) && l->addr.len > 0 && own->endpoint.kind == config->endpoint.kind &&
            own->endpoint.both_families == config->endpoint.both_families && own->only_v6 == config->only_v6 &&
            own->reuse_port == config->reuse_port && streq_null(own->device, config->device) &&
            index < config->endpoint.n_addrs && addr_equal(&l->addr, &config->endpoint.addrs[index]);
@@ -90,7 +92,7 @@ int listener_open(Listener *l, uint16_t port) {
         listener_readmit(l);
         return 0;
     }
-    int r = bind_socket(l->config, l->index, port, &bound, &step);
+    int r = bind_open(l->config, l->index, port, &bound, &step);
     l->error = r < 0 ? -r : 0;
     l->error_step = step;
     if (r < 0)
@@ -103,8 +105,9 @@ int listener_open(Listener *l, uint16_t port) {
     return 0;
 }
 
-void listener_adopt(Listener *l, int fd, const Addr *addr) {
+void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr) {
     l->fd = fd;
+    l->kind = kind;
     l->addr = *addr;
     l->adopted = true;
     l->error = 0;
@@ -112,7 +115,7 @@ void listener_adopt(Listener *l, int fd, const Addr *addr) {
 }
 
 static bool is_stream(const Listener *l) {
-    return endpoint_socket_type(l->config->endpoint.kind) != SOCK_DGRAM;
+    return endpoint_kind_is_stream(l->kind);
 }
 
 static void set_backlog(const Listener *l, int backlog) {
@@ -126,7 +129,7 @@ static int whole_backlog(const Listener *l) {
 
 /* Whether a filter keeps packets out before they reach its queue. Another's socket has its own ways. */
 static bool takes_filter(const Listener *l) {
-    return endpoint_kind_is_inet(l->config->endpoint.kind) && !l->adopted;
+    return endpoint_kind_is_inet(l->kind) && !l->adopted;
 }
 
 void listener_cut(Listener *l) {
@@ -249,7 +252,12 @@ int listener_set_blocking(Listener *l, bool blocking) {
 
 void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog) {
     *ret_queued = *ret_backlog = -1;
-    if (l->fd < 0 || l->config->endpoint.kind != ENDPOINT_TCP)
+    struct mq_attr attributes;
+    if (l->fd >= 0 && l->kind == ENDPOINT_MQUEUE && mq_getattr(l->fd, &attributes) == 0) {
+        *ret_queued = attributes.mq_curmsgs;
+        *ret_backlog = attributes.mq_maxmsg;
+    }
+    if (l->fd < 0 || l->kind != ENDPOINT_TCP)
         return;
     struct tcp_info info;
     socklen_t n = sizeof(info);
@@ -263,7 +271,9 @@ void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog
 
 const char *listener_error_text(const Listener *l, char *buf, size_t size) {
     buf[0] = '\0';
-    if (l->error)
+    if (l->error && l->kind == ENDPOINT_SYSTEMD)
+        (void)snprintf(buf, size, "no socket of that name was passed in");
+    else if (l->error)
         (void)snprintf(buf, size, "%s: %s", l->error_step ? l->error_step : "open", strerror(l->error));
     return buf;
 }

@@ -18,6 +18,7 @@ struct Listener {
     sd_event *loop;
     const ListenConfig *config; /* of the service's config */
     size_t index;               /* which of the endpoint's addresses */
+    EndpointKind kind;          /* the endpoint's; of systemd:NAME what was passed in, once it is */
     size_t slot;                /* on-demand: which slot it wakes */
     int fd;
     int parked; /* an adopted socket while it is closed: whoever passed it keeps it bound, so it must be this
@@ -26,7 +27,7 @@ struct Listener {
     bool adopted;
     bool armed;
     bool dispensable; /* one of a pair of families that this kernel does not have: not missed */
-    dev_t dev;        /* of a UNIX node that is ours to remove */
+    dev_t dev;        /* of a node or queue that is ours to remove */
     ino_t ino;
     sd_event_source *source;
     sd_event_source *pause_timer; /* not polled for a while, whatever armed says */
@@ -42,15 +43,15 @@ struct Listener {
 
 /* A closed one. NULL when memory runs out. */
 Listener *listener_new(struct Service *service, sd_event *loop, const ListenConfig *config, size_t index);
-/* Closes; removes a UNIX node that is ours when @remove_node. Returns NULL. */
+/* Closes; removes a node or queue that is ours when @remove_node. Returns NULL. */
 Listener *listener_free(Listener *l, bool remove_node);
 
 /* Whether @error (an errno) means that this kernel has no IPv6, which nobody asked for by itself. Pure. */
 bool listener_family_is_missing(const Listener *l, int error);
 /* Opens it, on @port if not 0. 0 or a negative errno, which it also remembers. */
 int listener_open(Listener *l, uint16_t port);
-/* Takes over @fd, which was passed in; @l is then adopted. */
-void listener_adopt(Listener *l, int fd, const Addr *addr);
+/* Takes over @fd, which was passed in and is of @kind; @l is then adopted. */
+void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr);
 /* Closes its socket; it may be opened again. */
 void listener_close(Listener *l, bool remove_node);
 bool listener_is_open(const Listener *l);
@@ -82,7 +83,7 @@ bool listener_has_queued(const Listener *l);
 
 /* The process that had it may have changed the flags that we share with it: sets it blocking or not. */
 int listener_set_blocking(Listener *l, bool blocking);
-/* Its queue as the kernel tells it; -1 for what it does not tell. */
+/* Its queue as the kernel tells it, of a message queue the messages in it; -1 for what it does not tell. */
 void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog);
 /* "bind: Address already in use", for people; "" when it is open. Returns @buf. */
 const char *listener_error_text(const Listener *l, char *buf, size_t size);

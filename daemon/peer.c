@@ -11,6 +11,8 @@ Peer peer_from_addr(const Addr *address) {
     if (a.sa.sa_family == AF_INET6)
         return (Peer){
             .kind = PEER_INET6, .in6 = a.in6.sin6_addr, .scope = a.in6.sin6_scope_id, .port = addr_port(&a)};
+    if (a.sa.sa_family == AF_VSOCK)
+        return (Peer){.kind = PEER_VSOCK, .cid = a.vm.svm_cid, .vsock_port = a.vm.svm_port};
     return (Peer){.kind = PEER_NONE};
 }
 
@@ -51,6 +53,11 @@ const char *peer_format(const Peer *p, LogAddresses how, char buf[static PEER_TE
         return NULL;
     if (p->kind == PEER_UNIX) {
         (void)snprintf(buf, PEER_TEXT_MAX, "uid:%u", p->uid);
+        return buf;
+    }
+    if (p->kind == PEER_VSOCK) {
+        (void)snprintf(buf, PEER_TEXT_MAX, how == LOG_ADDRESSES_PREFIX ? "vsock:%u" : "vsock:%u:%u", p->cid,
+                       p->vsock_port);
         return buf;
     }
     Addr a;

@@ -13,6 +13,7 @@ typedef enum PeerKind {
     PEER_INET,
     PEER_INET6,
     PEER_UNIX,
+    PEER_VSOCK,
 } PeerKind;
 
 typedef struct Peer {
@@ -21,16 +22,20 @@ typedef struct Peer {
         struct in_addr in;
         struct in6_addr in6;
         uid_t uid;
+        uint32_t cid;
     };
-    uint32_t scope;
+    union {
+        uint32_t scope;
+        uint32_t vsock_port;
+    };
     uint16_t port;
 } Peer;
 
-/* "192.0.2.1:80", "[2001:db8::1]:80", "uid:1000"; the longest has 46 + 17 + 8 characters. */
+/* "192.0.2.1:80", "[2001:db8::1]:80", "uid:1000", "vsock:3:1024"; the longest has 46 + 17 + 8 characters. */
 #define PEER_TEXT_MAX 80
 
 Peer peer_from_addr(const Addr *a);
 Peer peer_from_uid(uid_t uid);
-/* As log.addresses wants it shown: in full; by its prefix of 24 or 48 bits without a port; or NULL for none
- * and for no peer. */
+/* As log.addresses wants it shown: in full; by its prefix of 24 or 48 bits, or its CID, without a port; or
+ * NULL for none and for no peer. */
 const char *peer_format(const Peer *p, LogAddresses how, char buf[static PEER_TEXT_MAX]);

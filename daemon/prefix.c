@@ -80,6 +80,7 @@ bool prefix_has(const Prefix *prefix, const Peer *peer) {
             return false;
         memcpy(own.bytes, &peer->in6, 16);
         break;
+    case PEER_VSOCK: /* no prefix is written for them */
     case PEER_NONE:
         return false;
     }

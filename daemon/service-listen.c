@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "daemon/bind.h"
+#include "daemon/bind-node.h"
 #include "daemon/inherit.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
@@ -60,6 +60,19 @@ static Listener *take_listener(const Service *s, ListenerSet *pool, const Listen
     return best ? TAKE_PTR(*best) : NULL;
 }
 
+/* What was there already, and is used as it is. */
+static void tell_existing(Service *s, const Listener *l) {
+    char note[96], message[ENDPOINT_TEXT_MAX + 128];
+    bool foreign = l->ino == 0 && !l->adopted && l->addr.len == 0;
+    if (!foreign || !bind_node_note(l->config, l->fd, s->config->resolved.uid, note, sizeof(note)))
+        return;
+    (void)snprintf(message, sizeof(message), "%s: %s", l->config->endpoint.text, note);
+    ApiEvent e = eventlog_event(LOG_LEVEL_WARNING, "listening");
+    e.service = s->name;
+    e.message = message;
+    service_emit(s, &e);
+}
+
 /* Options that an open socket takes; what a UNIX node has is changed at its path. */
 static void refresh_listener(Service *s, Listener *l) {
     const char *step = NULL;
@@ -71,9 +84,10 @@ static void refresh_listener(Service *s, Listener *l) {
         listener_cut(l);
     else
         listener_refresh(l);
+    tell_existing(s, l);
     if (l->ino == 0)
         return;
-    r = bind_adjust_node(c->endpoint.path, l->dev, l->ino, c->user, c->group, c->mode);
+    r = bind_adjust(c, l->fd, l->dev, l->ino);
     if (r < 0)
         service_set_error(s, "mode", -r, NULL, &c->pos);
 }
@@ -172,10 +186,13 @@ static bool is_served_by_pair(const Service *s, size_t i) {
 }
 
 static void tell_open(Service *s, const Listener *l) {
-    char text[ADDR_TEXT_MAX], message[ADDR_TEXT_MAX + 64];
-    (void)snprintf(message, sizeof(message), "listening on %s:%s%s",
-                   endpoint_kind_to_string(l->config->endpoint.kind), addr_format(&l->addr, text),
-                   l->adopted ? " (passed in)" : "");
+    char text[ADDR_TEXT_MAX], message[ENDPOINT_TEXT_MAX + 64];
+    const char *end = l->adopted ? " (passed in)" : "";
+    if (l->addr.len > 0)
+        (void)snprintf(message, sizeof(message), "listening on %s:%s%s", endpoint_kind_to_string(l->kind),
+                       addr_format(&l->addr, text), end);
+    else
+        (void)snprintf(message, sizeof(message), "listening on %s%s", l->config->endpoint.text, end);
     ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "listening");
     e.service = s->name;
     e.message = message;
@@ -200,6 +217,7 @@ bool service_open_listener(Service *s, size_t i) {
     }
     if (r >= 0) {
         tell_open(s, l);
+        tell_existing(s, l);
         return true;
     }
     if (listener_family_is_missing(l, -r) || (r == -EADDRINUSE && is_served_by_pair(s, i))) {

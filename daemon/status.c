@@ -7,15 +7,24 @@
 
 #include "daemon/base/clock.h"
 
+static unsigned port_of(const Addr *a) {
+    if (a->sa.sa_family != AF_VSOCK)
+        return addr_port(a);
+    return a->vm.svm_port == VMADDR_PORT_ANY ? 0 : a->vm.svm_port;
+}
+
 static void fill_listener(const Listener *l, char *address, char *error, ApiListener *ret) {
     const Endpoint *ep = &l->config->endpoint;
-    bool inet = endpoint_kind_is_inet(ep->kind);
+    bool network = endpoint_kind_is_inet(l->kind) || l->kind == ENDPOINT_VSOCK;
+    /* Where a socket that was asked for by its name listens is known once it has been passed in. */
+    const char *text =
+        network || ep->kind == ENDPOINT_SYSTEMD ? addr_format_host(&l->addr, address) : ep->path;
     *ret = (ApiListener){
         .endpoint = ep->text,
-        .type = endpoint_kind_to_string(ep->kind),
-        .address = inet ? addr_format_host(&l->addr, address) : NULL,
-        .port = inet ? addr_port(&l->addr) : 0,
-        .path = inet ? NULL : ep->path,
+        .type = endpoint_kind_to_string(l->kind),
+        .address = network ? text : NULL,
+        .port = network ? port_of(&l->addr) : 0,
+        .path = network || (text && !*text) ? NULL : text,
         .adopted = l->adopted,
         .error = l->error ? listener_error_text(l, error, sizeof(((Snapshot *)0)->errors[0])) : NULL,
     };

@@ -21,6 +21,9 @@ static Peer source_of(const Peer *p) {
     case PEER_UNIX:
         source.uid = p->uid;
         break;
+    case PEER_VSOCK:
+        source.cid = p->cid;
+        break;
     case PEER_NONE:
         break;
     }
@@ -37,6 +40,8 @@ static bool same_source(const Peer *a, const Peer *b) {
         return memcmp(a->in6.s6_addr, b->in6.s6_addr, PREFIX_BYTES) == 0;
     case PEER_UNIX:
         return a->uid == b->uid;
+    case PEER_VSOCK:
+        return a->cid == b->cid;
     case PEER_NONE:
         break;
     }
@@ -76,6 +81,8 @@ void top_sources_add(TopSources **t, const Peer *peer, RefuseReason reason, uint
 }
 
 const char *source_format(const Peer *p, LogAddresses how, char buf[static PEER_TEXT_MAX]) {
+    if (p->kind == PEER_VSOCK && how == LOG_ADDRESSES_FULL)
+        how = LOG_ADDRESSES_PREFIX;
     if (p->kind == PEER_NONE || p->kind == PEER_UNIX || how != LOG_ADDRESSES_FULL)
         return peer_format(p, how, buf);
     Addr a = {0};

@@ -128,6 +128,10 @@ const char *addr_format_host(const Addr *a, char buf[static ADDR_TEXT_MAX]) {
         format_in6_host(a, buf);
     else if (a->sa.sa_family == AF_UNIX)
         format_unix(a, buf);
+    else if (a->sa.sa_family == AF_VSOCK && addr_is_wildcard(a))
+        (void)snprintf(buf, ADDR_TEXT_MAX, "any");
+    else if (a->sa.sa_family == AF_VSOCK)
+        (void)snprintf(buf, ADDR_TEXT_MAX, "%u", a->vm.svm_cid);
     return buf;
 }
 
@@ -137,6 +141,8 @@ const char *addr_format(const Addr *a, char buf[static ADDR_TEXT_MAX]) {
         (void)snprintf(buf, ADDR_TEXT_MAX, "%s:%u", addr_format_host(a, host), addr_port(a));
     else if (a->sa.sa_family == AF_INET6)
         (void)snprintf(buf, ADDR_TEXT_MAX, "[%.64s]:%u", addr_format_host(a, host), addr_port(a));
+    else if (a->sa.sa_family == AF_VSOCK)
+        (void)snprintf(buf, ADDR_TEXT_MAX, "%.16s:%u", addr_format_host(a, host), a->vm.svm_port);
     else
         addr_format_host(a, buf);
     return buf;
@@ -180,11 +186,15 @@ bool addr_host_equal(const Addr *a, const Addr *b) {
         size_t n = unix_name_length(a);
         return n == unix_name_length(b) && memcmp(a->un.sun_path, b->un.sun_path, n) == 0;
     }
+    if (a->sa.sa_family == AF_VSOCK)
+        return a->vm.svm_cid == b->vm.svm_cid;
     return a->len == b->len && memcmp(&a->storage, &b->storage, a->len) == 0;
 }
 
 bool addr_equal(const Addr *a, const Addr *b) {
-    return addr_host_equal(a, b) && addr_port(a) == addr_port(b);
+    if (!addr_host_equal(a, b))
+        return false;
+    return a->sa.sa_family == AF_VSOCK ? a->vm.svm_port == b->vm.svm_port : addr_port(a) == addr_port(b);
 }
 
 bool addr_is_wildcard(const Addr *a) {
@@ -192,5 +202,5 @@ bool addr_is_wildcard(const Addr *a) {
         return a->in.sin_addr.s_addr == htonl(INADDR_ANY);
     if (a->sa.sa_family == AF_INET6)
         return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-    return false;
+    return a->sa.sa_family == AF_VSOCK && a->vm.svm_cid == VMADDR_CID_ANY;
 }

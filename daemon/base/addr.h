@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* A socket address as a value: parse, format, compare. Never looks a name up. */
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@ typedef struct Addr {
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
         struct sockaddr_un un;
+        struct sockaddr_vm vm;
         struct sockaddr_storage storage;
     };
     socklen_t len;
@@ -31,10 +33,12 @@ void addr_any(int family, uint16_t port, Addr *ret);
 /* A UNIX address; "@name" is abstract. Returns 0 or -ENAMETOOLONG: a path has at most 107 bytes, unix(7). */
 int addr_set_unix(const char *path, Addr *ret);
 
-/* "192.0.2.1:80", "[2001:db8::1]:80", "/path", "@name"; "" for an unnamed UNIX socket. Returns @buf. */
+/* "192.0.2.1:80", "[2001:db8::1]:80", "/path", "@name", of a vsock "3:80" or "any:80"; "" for an unnamed UNIX
+ * socket. Returns @buf. */
 const char *addr_format(const Addr *a, char buf[static ADDR_TEXT_MAX]);
 /* The same without a port and brackets: "2001:db8::1". */
 const char *addr_format_host(const Addr *a, char buf[static ADDR_TEXT_MAX]);
+/* 0 of what has no port of this size: that of a vsock is in vm.svm_port. */
 uint16_t addr_port(const Addr *a);
 void addr_set_port(Addr *a, uint16_t port);
 /* An IPv4-mapped IPv6 address becomes the IPv4 address that it stands for (RFC 4291, 2.5.5.2). */

@@ -240,7 +240,7 @@ static void test_refused_more(void **state) {
         {"    listen: []", "bad-value", "listen names no endpoint"},
         {"    listen: [[tcp:7]]", "wrong-type", "listen takes"},
         {"    listen: tcp:99999", "bad-value", "endpoint 'tcp:99999'"},
-        {"    listen: fifo:/run/f", "bad-value", "endpoint kind 'fifo' is not in this version"},
+        {"    listen: fifo:run/f", "bad-value", "the path is not absolute"},
         {TCP "umask: 8\n    enabled: 7\n    umsk: 1", "bad-value bad-value unknown-key", NULL},
     };
     Fixture *f = *state;

@@ -38,9 +38,11 @@ static void test_addresses(void **state) {
         {"unix:@a:b/c", ENDPOINT_UNIX, {"@a:b/c", NULL}, "@a:b/c"},
         {"unix-dgram:/run/d", ENDPOINT_UNIX_DGRAM, {"/run/d", NULL}, "/run/d"},
         {"unix-seqpacket:/run/a b", ENDPOINT_UNIX_SEQPACKET, {"/run/a b", NULL}, "/run/a b"},
-        {"fifo:/run/f", ENDPOINT_FIFO, {NULL, NULL}, "/run/f"},
-        {"mqueue:/jobs", ENDPOINT_MQUEUE, {NULL, NULL}, "/jobs"},
-        {"systemd:web.socket", ENDPOINT_SYSTEMD, {NULL, NULL}, "web.socket"},
+        {"fifo:/run/f", ENDPOINT_FIFO, {"", NULL}, "/run/f"},
+        {"mqueue:/jobs", ENDPOINT_MQUEUE, {"", NULL}, "/jobs"},
+        {"systemd:web.socket", ENDPOINT_SYSTEMD, {"", NULL}, "web.socket"},
+        {"vsock:3:80", ENDPOINT_VSOCK, {"3:80", NULL}, NULL},
+        {"vsock:any:80", ENDPOINT_VSOCK, {"any:80", NULL}, NULL},
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         Endpoint e;
@@ -76,11 +78,10 @@ static void test_vsock(void **state) {
         Endpoint e;
         assert_int_equal(endpoint_parse(cases[i].in, &e, NULL, NULL), 0);
         assert_int_equal(e.n_addrs, 1);
-        struct sockaddr_vm vm;
-        assert_int_equal(e.addrs[0].len, sizeof(vm));
-        memcpy(&vm, &e.addrs[0].storage, sizeof(vm));
-        assert_int_equal(vm.svm_family, AF_VSOCK);
-        assert_true(vm.svm_cid == cases[i].cid && vm.svm_port == cases[i].port);
+        const struct sockaddr_vm *vm = &e.addrs[0].vm;
+        assert_int_equal(e.addrs[0].len, sizeof(*vm));
+        assert_int_equal(vm->svm_family, AF_VSOCK);
+        assert_true(vm->svm_cid == cases[i].cid && vm->svm_port == cases[i].port);
     }
 }
 
@@ -315,7 +316,26 @@ static void test_kinds(void **state) {
         assert_int_equal(endpoint_kind_is_unix(kind), cases[i].local);
         assert_int_equal(endpoint_socket_type(kind), cases[i].type);
         assert_int_equal(endpoint_kind_from_string(endpoint_kind_to_string(kind)), kind);
+        bool queue = kind == ENDPOINT_FIFO || kind == ENDPOINT_MQUEUE;
+        assert_int_equal(endpoint_standard_mode(kind), queue ? 0600 : 0666);
     }
+}
+
+static void test_kind_of_socket(void **state) {
+    (void)state;
+    static const struct {
+        int family, type;
+        EndpointKind kind;
+    } cases[] = {
+        {AF_INET, SOCK_STREAM, ENDPOINT_TCP},         {AF_INET6, SOCK_STREAM, ENDPOINT_TCP},
+        {AF_INET6, SOCK_DGRAM, ENDPOINT_UDP},         {AF_UNIX, SOCK_STREAM, ENDPOINT_UNIX},
+        {AF_UNIX, SOCK_DGRAM, ENDPOINT_UNIX_DGRAM},   {AF_UNIX, SOCK_SEQPACKET, ENDPOINT_UNIX_SEQPACKET},
+        {AF_VSOCK, SOCK_STREAM, ENDPOINT_VSOCK},      {AF_VSOCK, SOCK_DGRAM, _ENDPOINT_KIND_MAX},
+        {AF_INET, SOCK_RAW, _ENDPOINT_KIND_MAX},      {AF_UNSPEC, 0, _ENDPOINT_KIND_MAX},
+        {AF_NETLINK, SOCK_DGRAM, _ENDPOINT_KIND_MAX},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++)
+        assert_int_equal(endpoint_kind_of_socket(cases[i].family, cases[i].type), cases[i].kind);
 }
 
 static void test_interface_may_be_missing(void **state) {
@@ -343,6 +363,7 @@ int main(void) {
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_conflicts),
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_kind_of_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,7 +79,7 @@ static void test_listen_refused(void **state) {
         {LONG("mode: 0600"), "conflict", "'mode' does not fit a tcp endpoint"},
         {LONG("only_v6: true"), "conflict", "it has a socket for each family anyway"},
         {LONG("only_v6: false"), "", NULL},
-        {LONG("max_messages: 5"), "unknown-key", "'listen.max_messages' is not in this version"},
+        {LONG("max_messages: 5"), "conflict", "'max_messages' does not fit a tcp endpoint"},
         {LONG("name: a:b"), "bad-value", "listen.name"},
         {LONG("name: \"\""), "bad-value", "listen.name"},
         {LONG("device: a23456789b123456"), "out-of-range", "longer than 15 bytes"},
@@ -95,7 +95,14 @@ static void test_listen_refused(void **state) {
         {"    listen: [{endpoint: unix:@x, mode: 0600}]", "conflict", "an abstract socket has no node"},
         {"    listen: [{endpoint: udp:7, backlog: 5}]", "conflict", "'backlog' does not fit a udp endpoint"},
         {"    listen: [{endpoint: tcp:127.0.0.1:7, only_v6: true}]", "conflict", "it is no IPv6 address"},
-        {"    listen: [{endpoint: fifo:/x, mode: 0600}]", "bad-value", "not in this version"},
+        {"    listen: [{endpoint: fifo:/x, message_size: 10}]", "conflict", "does not fit a fifo endpoint"},
+        {"    listen: [{endpoint: fifo:/x, backlog: 10}]", "conflict", "does not fit a fifo endpoint"},
+        {"    listen: [{endpoint: mqueue:/x, max_messages: 0}]", "out-of-range", "max_messages"},
+        {"    listen: [{endpoint: mqueue:/x, max_messages: 65537}]", "out-of-range", "max_messages"},
+        {"    listen: [{endpoint: mqueue:/x, message_size: 17M}]", "out-of-range", "message_size"},
+        {"    listen: [{endpoint: vsock:any:80, mode: \"0600\"}]", "conflict",
+         "does not fit a vsock endpoint"},
+        {"    listen: [{endpoint: systemd:web, backlog: 5}]", "conflict", "does not fit a systemd endpoint"},
     };
     Fixture *f = *state;
     for (size_t i = 0; i < ELEMENTS(cases); i++) {

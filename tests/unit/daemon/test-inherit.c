@@ -18,8 +18,9 @@ static ListenConfig config_for(const char *endpoint, const char *name) {
 }
 
 static PassedSocket passed(const char *address, uint16_t port, int type, const char *name) {
-    PassedSocket p = {.fd = 100, .type = type, .listening = true, .name = (char *)name};
+    PassedSocket p = {.fd = 100, .listening = true, .name = (char *)name};
     assert_int_equal(addr_parse_ip(address, port, &p.addr), 0);
+    p.kind = endpoint_kind_of_socket(p.addr.sa.sa_family, type);
     return p;
 }
 
@@ -63,7 +64,7 @@ static void test_matches(void **state) {
 static void test_unix_needs_its_path(void **state) {
     (void)state;
     ListenConfig c = config_for("unix:/no/such/folder/x.sock", "web");
-    PassedSocket p = {.fd = 100, .type = SOCK_STREAM, .listening = true, .name = (char *)"web"};
+    PassedSocket p = {.fd = 100, .kind = ENDPOINT_UNIX, .listening = true, .name = (char *)"web"};
     assert_int_equal(addr_set_unix("/no/such/folder/x.sock", &p.addr), 0);
     assert_false(inherited_matches(&p, &c, 0, false));
     c = config_for("unix:@abstract", "web");
