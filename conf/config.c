@@ -36,6 +36,13 @@ static const char *const restart_policies[] = {
 };
 DEFINE_STRTAB(restart_policy, RestartPolicy, restart_policies);
 
+static const char *const notify_modes[] = {
+    [NOTIFY_NONE] = "none",
+    [NOTIFY_STATUS] = "status",
+    [NOTIFY_SD_NOTIFY] = "sd_notify",
+};
+DEFINE_STRTAB(notify_mode, NotifyMode, notify_modes);
+
 static const char *const log_levels[] = {
     [LOG_LEVEL_ERROR] = "error",
     [LOG_LEVEL_WARNING] = "warning",

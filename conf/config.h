@@ -54,6 +54,15 @@ typedef enum RestartPolicy {
 } RestartPolicy;
 DECLARE_STRTAB(restart_policy, RestartPolicy);
 
+/* How a process says that it is ready. */
+typedef enum NotifyMode {
+    NOTIFY_NONE,
+    NOTIFY_STATUS,
+    NOTIFY_SD_NOTIFY,
+    _NOTIFY_MODE_MAX,
+} NotifyMode;
+DECLARE_STRTAB(notify_mode, NotifyMode);
+
 typedef enum LogLevel {
     LOG_LEVEL_ERROR,
     LOG_LEVEL_WARNING,
@@ -193,11 +202,13 @@ typedef struct ServiceConfig {
     char **environment;      /* "NAME=VALUE" */
     char **pass_environment; /* names, or globs */
     LimitsConfig limits;
-    uint64_t timeout_lifetime_usec; /* USEC_INFINITY */
+    uint64_t timeout_start_usec;
+    uint64_t timeout_idle_usec, timeout_lifetime_usec, timeout_watchdog_usec; /* USEC_INFINITY */
     uint64_t timeout_stop_usec;
     RestartPolicy restart_policy;
     uint64_t restart_delay_usec, restart_max_delay_usec;
     Rate restart_limit;
+    NotifyMode notify;
     bool report;
     StderrTarget stderr_target;
     ResourceConfig resources;

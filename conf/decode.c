@@ -11,6 +11,7 @@
 #include "conf/listen.h"
 #include "conf/suggest.h"
 #include "conf/validate.h"
+#include "daemon/base/clock.h"
 
 #define NAME_MAX_LENGTH 64
 
@@ -218,7 +219,8 @@ static void decode_implied(ServiceDecoder *d) {
     if (!service_origin(s, "pass"))
         s->pass = on_demand ? HANDOFF_LISTEN_FDS : HANDOFF_STDIO;
     if (!service_origin(s, "report"))
-        s->report = on_demand && s->pass == HANDOFF_LISTEN_FDS;
+        s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || s->notify == NOTIFY_STATUS ||
+                    (s->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
     const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;
     bool list = command && command->kind == YAML_SEQUENCE && command->n > 0;

@@ -218,11 +218,20 @@ const Key schema_table[] = {
      .help = "whether every visitor is banned", .example = "sensor: true"},
 
     {SERVICE_KEY("timeouts"), .type = KEY_SECTION, .help = "how long things may take"},
-    {SERVICE_KEY("timeouts.start"), .type = KEY_DURATION, .flags = KEY_LATER, .min = MSEC, .max = DAY,
-     .standard = "30s", .help = "from the start of a process to its being ready",
+    {SERVICE_KEY("timeouts.start"), .type = KEY_DURATION, .min = MSEC, .max = DAY,
+     FIELD(ServiceConfig, timeout_start_usec), .standard = "30s",
+     .help = "from the start of a process to its being ready, where notify is given",
+     .more = "One that is not ready by then is ended, and counts as failed.",
      .example = "timeouts: {start: 5s}"},
-    {SERVICE_KEY("timeouts.idle"), .type = KEY_DURATION, .flags = KEY_LATER | KEY_OR_NONE, .min = MSEC,
-     .max = YEARS_10, .standard = "none", .help = "how long a connection or process may have nothing to do",
+    {SERVICE_KEY("timeouts.idle"), .type = KEY_DURATION, .flags = KEY_OR_NONE, .models = M(ON_DEMAND),
+     .min = MSEC, .max = YEARS_10, FIELD(ServiceConfig, timeout_idle_usec), .standard = "none",
+     .help = "how long a process may have nothing to do",
+     .more = "A process that reports ACTIVE is idle while that is 0. Of one that does not, the kernel is "
+             "asked: it is "
+             "idle while none of its connections lives, and nothing comes in. It is told to end by SIGTERM; "
+             "who connects "
+             "meanwhile is served by the next one. That is no failure, and restart.policy does not start it "
+             "again.",
      .example = "timeouts: {idle: 5m}"},
     {SERVICE_KEY("timeouts.lifetime"), .type = KEY_DURATION, .flags = KEY_OR_NONE, .min = MSEC,
      .max = YEARS_10, FIELD(ServiceConfig, timeout_lifetime_usec), .standard = "none",
@@ -231,8 +240,12 @@ const Key schema_table[] = {
      .example = "timeouts: {lifetime: 4h}"},
     {SERVICE_KEY("timeouts.stop"), .type = KEY_DURATION, .max = DAY, FIELD(ServiceConfig, timeout_stop_usec),
      .standard = "10s", .help = "from SIGTERM to SIGKILL", .example = "timeouts: {stop: 30s}"},
-    {SERVICE_KEY("timeouts.watchdog"), .type = KEY_DURATION, .flags = KEY_LATER | KEY_OR_NONE, .min = MSEC,
-     .max = YEARS_10, .standard = "none", .help = "the longest silence of a process that reports WATCHDOG=1",
+    {SERVICE_KEY("timeouts.watchdog"), .type = KEY_DURATION, .flags = KEY_OR_NONE, .min = MSEC,
+     .max = YEARS_10, FIELD(ServiceConfig, timeout_watchdog_usec), .standard = "none",
+     .help = "the longest silence of a process that reports WATCHDOG=1",
+     .more = "It is told as WATCHDOG_USEC. One that says nothing for longer gets SIGABRT, and SIGKILL after "
+             "timeouts.stop. "
+             "The time begins when it is ready.",
      .example = "timeouts: {watchdog: 30s}"},
 
     {SERVICE_KEY("restart"), .type = KEY_SECTION, .models = M(ON_DEMAND) | M(POOL),
@@ -272,10 +285,15 @@ const Key schema_table[] = {
      .max = 65536, .standard = "0", .help = "how many processes are set up ahead, waiting before exec",
      .example = "prespawn: 4"},
 
-    {SERVICE_KEY("notify"), .type = KEY_WORD, .words = "none|~status|~sd_notify", .standard = "none",
-     .help = "how a process says that it is ready", .example = "notify: none"},
+    {SERVICE_KEY("notify"), .type = KEY_WORD, .words = "none|status|sd_notify", FIELD(ServiceConfig, notify),
+     .standard = "none", .help = "how a process says that it is ready",
+     .more = "status: READY=1 on its status pipe. sd_notify: the same to NOTIFY_SOCKET, as sd_notify(3) "
+             "does. none: it is ready "
+             "at once.",
+     .example = "notify: sd_notify"},
     {SERVICE_KEY("report"), .type = KEY_BOOL, FIELD(ServiceConfig, report),
-     .standard_note = "true for on-demand with pass: listen_fds; else false",
+     .standard_note = "true for on-demand with pass: listen_fds, and where notify or timeouts.watchdog need "
+                      "it; else false",
      .help = "whether a process gets a status pipe (MP_STATUS_FD)", .example = "report: true"},
     {SERVICE_KEY("stderr"), .type = KEY_WORD, .words = "log|socket|discard|inherit",
      FIELD(ServiceConfig, stderr_target), .standard = "log",

@@ -69,6 +69,18 @@ static void rule_lifetime(Reader *r, const ServiceConfig *s) {
                  "timeouts.lifetime cannot hold for an on-demand service of stream endpoints");
 }
 
+/* To be heard takes a pipe. */
+static void rule_report(Reader *r, const ServiceConfig *s) {
+    if (s->report)
+        return;
+    if (s->notify == NOTIFY_STATUS)
+        conflict(r, s, "report", "leave report out, or write notify: sd_notify",
+                 "notify: status needs the status pipe, which report: false takes away");
+    else if (s->timeout_watchdog_usec != USEC_INFINITY && s->notify == NOTIFY_NONE)
+        conflict(r, s, "report", "leave report out, or write notify: sd_notify",
+                 "timeouts.watchdog needs the status pipe, which report: false takes away");
+}
+
 static void rule_delays(Reader *r, const ServiceConfig *s) {
     if (s->restart_delay_usec > s->restart_max_delay_usec)
         conflict(r, s, service_origin(s, "restart.delay") ? "restart.delay" : "restart.max_delay", NULL,
@@ -124,8 +136,9 @@ static void rule_group_names(Reader *r, const ServiceConfig *s) {
 }
 
 static const ServiceRule service_rules[] = {
-    rule_connections, rule_stdio_one_endpoint, rule_stderr_socket, rule_lifetime,         rule_delays,
-    rule_exec_word,   rule_user_zero,          rule_user_self,     rule_pass_environment, rule_group_names,
+    rule_connections, rule_stdio_one_endpoint, rule_stderr_socket, rule_lifetime,  rule_report,
+    rule_delays,      rule_exec_word,          rule_user_zero,     rule_user_self, rule_pass_environment,
+    rule_group_names,
 };
 
 void validate_service(Reader *r, const ServiceConfig *s) {

@@ -13,6 +13,9 @@
 typedef enum EnvVariable {
     ENV_MP_INSTANCE,
     ENV_MP_STATUS_FD,
+    ENV_NOTIFY_SOCKET,
+    ENV_WATCHDOG_USEC,
+    ENV_WATCHDOG_PID, /* not set: whoever has WATCHDOG_USEC may report, sd_watchdog_enabled(3) */
     ENV_LISTEN_PID,
     ENV_LISTEN_FDS,
     ENV_LISTEN_FDNAMES,

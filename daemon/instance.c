@@ -90,8 +90,10 @@ Instance *instance_free(Instance *i) {
         return NULL;
     list_remove(&i->link);
     i->timer = sd_event_source_disable_unref(i->timer);
+    i->watch = sd_event_source_disable_unref(i->watch);
     i->stderr_pipe = pipe_reader_free(i->stderr_pipe);
     i->status_pipe = pipe_reader_free(i->status_pipe);
+    i->notify = notify_socket_free(i->notify);
     if (i->report) {
         report_done(i->report);
         free(i->report);
@@ -103,7 +105,9 @@ Instance *instance_free(Instance *i) {
 void instance_bury(Instance *i, List *ghosts) {
     list_remove(&i->link);
     i->timer = sd_event_source_disable_unref(i->timer);
+    i->watch = sd_event_source_disable_unref(i->watch);
     i->status_pipe = pipe_reader_free(i->status_pipe);
+    i->notify = notify_socket_free(i->notify);
     i->slot = NULL;
     i->state = INSTANCE_GHOST;
     if (i->stderr_pipe)
@@ -161,6 +165,22 @@ static void on_status_line(const char *line, size_t n, bool truncated, void *use
 static void on_status_end(PipeReader *r, void *userdata) {
     Instance *i = userdata;
     i->status_pipe = pipe_reader_free(r);
+    instance_cannot_be_ready(i);
+}
+
+static void on_notify_line(const char *line, size_t n, void *userdata) {
+    Instance *i = userdata;
+    service_on_report(i->service, i, line, n);
+}
+
+static bool is_own_process(pid_t pid, void *userdata) {
+    const Instance *i = userdata;
+    /* It leads a session: what it has forked is in there, unless it went on purpose. */
+    return pid == i->pid || (pid > 1 && getsid(pid) == i->pid);
+}
+
+int instance_open_notify(Instance *i) {
+    return notify_socket_new(i->rt->loop, is_own_process, on_notify_line, i, &i->notify);
 }
 
 int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
@@ -168,17 +188,20 @@ int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
     int r = 0;
     if (stderr_fd >= 0)
         r = pipe_reader_new(i->rt->loop, stderr_fd, on_stderr_line, on_stderr_end, i, &i->stderr_pipe);
-    if (r < 0 || status_fd < 0)
+    if (r < 0 || (status_fd < 0 && !i->notify))
         return r;
     i->report = malloc(sizeof(*i->report));
     if (!i->report)
         return -ENOMEM;
     report_init(i->report);
+    if (status_fd < 0)
+        return 0;
     return pipe_reader_new(i->rt->loop, TAKE_FD(status), on_status_line, on_status_end, i, &i->status_pipe);
 }
 
 void instance_drain_pipes(Instance *i) {
     pipe_reader_drain(i->status_pipe);
+    notify_socket_drain(i->notify);
     pipe_reader_drain(i->stderr_pipe);
 }
 
@@ -209,22 +232,28 @@ static int set_timer(Instance *i, uint64_t at_usec, sd_event_time_handler_t hand
                              i);
 }
 
-static void send_term(Instance *i) {
+static void send_end(Instance *i) {
+    instance_unwatch(i);
     i->state = INSTANCE_STOPPING;
-    send_signal(i, i->pid, SIGTERM);
+    /* One that is silent leaves a core file, where that is wanted, to see what it was at. */
+    send_signal(i, i->pid, i->timed_out == TIMEOUT_WATCHDOG ? SIGABRT : SIGTERM);
     /* A stopped process would take no TERM before it is continued. */
     send_signal(i, i->pid, SIGCONT);
 }
 
+static bool is_live(const Instance *i) {
+    return i->state == INSTANCE_RUNNING || i->state == INSTANCE_STARTING;
+}
+
 void instance_tell(Instance *i) {
-    if (i->state != INSTANCE_RUNNING)
+    if (!is_live(i))
         return;
     i->only_told = true;
-    send_term(i);
+    send_end(i);
 }
 
 int instance_signal(Instance *i, int signal) {
-    if (i->pid <= 1 || (i->state != INSTANCE_RUNNING && i->state != INSTANCE_STOPPING))
+    if (i->pid <= 1 || (!is_live(i) && i->state != INSTANCE_STOPPING))
         return -ESRCH;
     if (kill(i->pid, signal) < 0)
         return -errno;
@@ -234,10 +263,10 @@ int instance_signal(Instance *i, int signal) {
 }
 
 void instance_stop(Instance *i, uint64_t stop_usec) {
-    if (i->state != INSTANCE_RUNNING && !i->only_told)
+    if (!is_live(i) && !i->only_told)
         return;
     i->only_told = false;
-    send_term(i);
+    send_end(i);
     if (stop_usec != USEC_INFINITY && set_timer(i, clock_monotonic_usec() + stop_usec, on_kill_time) < 0)
         instance_kill(i);
 }
@@ -245,9 +274,7 @@ void instance_stop(Instance *i, uint64_t stop_usec) {
 static int on_lifetime_over(sd_event_source *s, uint64_t usec, void *userdata) {
     (void)s;
     (void)usec;
-    Instance *i = userdata;
-    i->timed_out = true;
-    instance_stop(i, i->service->config->timeout_stop_usec);
+    instance_time_out(userdata, TIMEOUT_LIFETIME);
     return 0;
 }
 

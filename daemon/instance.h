@@ -9,6 +9,8 @@
 
 #include "ctl/proto/api.h"
 #include "daemon/base/list.h"
+#include "daemon/base/strtab.h"
+#include "daemon/notify-socket.h"
 #include "daemon/peer.h"
 #include "daemon/pipe-reader.h"
 #include "daemon/report.h"
@@ -19,10 +21,22 @@ struct Runtime;
 
 typedef enum InstanceState {
     INSTANCE_RUNNING,
+    INSTANCE_STARTING,     /* runs, but has not said yet that it is ready (`notify`) */
     INSTANCE_STOPPING,     /* told to end */
     INSTANCE_SPAWN_FAILED, /* never came to exec; waits to be reaped */
     INSTANCE_GHOST,        /* reaped; somebody else still writes to its stderr pipe */
 } InstanceState;
+
+/* Which of `timeouts` ended it. */
+typedef enum InstanceTimeout {
+    TIMEOUT_NONE,
+    TIMEOUT_START,
+    TIMEOUT_IDLE,
+    TIMEOUT_LIFETIME,
+    TIMEOUT_WATCHDOG,
+    _INSTANCE_TIMEOUT_MAX,
+} InstanceTimeout;
+DECLARE_STRTAB(instance_timeout, InstanceTimeout); /* "timeouts.start"; NULL of none */
 
 typedef struct Instance {
     struct Runtime *rt;
@@ -33,15 +47,20 @@ typedef struct Instance {
     uint64_t number, generation;
     pid_t pid;
     InstanceState state;
-    bool timed_out; /* one of `timeouts` ended it */
+    InstanceTimeout timed_out;
     bool asked;     /* stop, drain, reload or shutdown ended it */
     bool only_told; /* TERM it got, KILL does not follow */
+    bool unready;   /* has not said yet that it is ready, and should; also while it is being ended */
     bool told_ready;
     Peer peer;
     uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */
     sd_event_source *timer;                       /* lifetime, then the time until KILL */
+    sd_event_source *watch;                       /* until it is ready, then the watchdog */
+    uint64_t alive_usec;                          /* when it last said WATCHDOG=1, or was ready */
+    uint64_t quiet_usec;                          /* since when it has had ACTIVE=0; 0: it has not */
     PipeReader *stderr_pipe, *status_pipe;
-    Report *report; /* with a status pipe only */
+    NotifySocket *notify; /* with notify: sd_notify */
+    Report *report;       /* with a status pipe or a notify socket only */
 } Instance;
 
 /* All instances by pid. Starts as {0}. */
@@ -63,6 +82,8 @@ Instance *instance_free(Instance *i);
  * let go. */
 void instance_bury(Instance *i, List *ghosts);
 
+/* Opens a socket of its own for notify: sd_notify. 0 or a negative errno. */
+int instance_open_notify(Instance *i);
 /* Begins to read @stderr_fd and @status_fd (negative: there is none), both taken over. 0 or a negative errno.
  */
 int instance_read_pipes(Instance *i, int stderr_fd, int status_fd);
@@ -79,6 +100,24 @@ int instance_signal(Instance *i, int signal);
 void instance_kill(Instance *i);
 /* Ends it, with result `timeout`, after @lifetime_usec from its start. */
 int instance_limit_lifetime(Instance *i, uint64_t lifetime_usec);
+
+/* To be called once it runs: waits for it to be ready as its service's `notify` says, at most for
+ * timeouts.start, or begins to watch over it at once (timeouts.watchdog). 0 or a negative errno. */
+int instance_watch(Instance *i);
+/* It has said that it is ready: from now on it is watched over. Again: nothing. */
+void instance_set_ready(Instance *i);
+/* It has given a sign of life. */
+void instance_set_alive(Instance *i);
+/* It asks to be treated as if it had been silent for too long. Nothing without a watchdog. */
+void instance_trigger_watchdog(Instance *i);
+/* It has closed its status pipe. Where that is how it would say that it is ready, it has failed. */
+void instance_cannot_be_ready(Instance *i);
+/* It has no part in watching any more: it ends, or says that it does. */
+void instance_unwatch(Instance *i);
+/* Whether it came to nothing, in the sense of restart and back-off: @result is how it ended. Pure. */
+bool instance_has_failed(const Instance *i, ExitResult result);
+/* Ends it because one of `timeouts` is over. */
+void instance_time_out(Instance *i, InstanceTimeout which);
 
 /* How it ended, from wait(2)'s @status and what was asked of it. Pure. */
 ExitResult exit_classify(int status, bool asked, bool timed_out);

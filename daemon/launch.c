@@ -110,7 +110,12 @@ static int prepare_plan(Service *s, ChildPlan *plan) {
 }
 
 static int set_common(Runtime *rt, ChildPlan *plan, const Instance *i, const Pipes *pipes) {
+    uint64_t watchdog = i->service->config->timeout_watchdog_usec;
     int r = env_builder_set(&rt->env, ENV_MP_INSTANCE, "%llu", (unsigned long long)i->number);
+    if (r >= 0 && i->notify)
+        r = env_builder_set(&rt->env, ENV_NOTIFY_SOCKET, "%s", notify_socket_name(i->notify));
+    if (r >= 0 && watchdog != USEC_INFINITY)
+        r = env_builder_set(&rt->env, ENV_WATCHDOG_USEC, "%llu", (unsigned long long)watchdog);
     if (r < 0 || pipes->status_write < 0)
         return r;
     int target = plan->first_closed > LISTEN_FDS_START ? plan->first_closed : LISTEN_FDS_START;
@@ -260,6 +265,8 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     if (connection)
         i->started_usec = connection->accepted_usec;
     int r = open_pipes(s->config, &pipes);
+    if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY)
+        r = instance_open_notify(i);
     if (r >= 0)
         r = prepare_plan(s, &plan);
     if (r >= 0)
@@ -274,7 +281,7 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     if (!i)
         return NULL;
     i->slot = slot;
-    if (instance_limit_lifetime(i, s->config->timeout_lifetime_usec) < 0)
+    if (instance_limit_lifetime(i, s->config->timeout_lifetime_usec) < 0 || instance_watch(i) < 0)
         instance_stop(i, s->config->timeout_stop_usec);
     return i;
 }

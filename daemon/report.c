@@ -99,16 +99,28 @@ static bool take_queued(Report *r, const char *s, size_t n) {
     return parse_count(s, n, &r->queued);
 }
 
+static bool take_trigger(Report *r, const char *s, size_t n) {
+    static const char trigger[] = "trigger";
+    (void)r;
+    return n == sizeof(trigger) - 1 && memcmp(s, trigger, n) == 0;
+}
+
 static const struct {
     const char *key;
     ReportKind kind;
     bool (*take)(Report *r, const char *value, size_t n);
 } words[] = {
-    {"READY", REPORT_READY, take_ready},          {"STATUS", REPORT_STATUS, take_status},
-    {"STOPPING", REPORT_STOPPING, take_stopping}, {"RELOADING", REPORT_RELOADING, take_reloading},
-    {"WATCHDOG", REPORT_WATCHDOG, take_one},      {"ERRNO", REPORT_ERRNO, take_errno},
-    {"ACTIVE", REPORT_ACTIVE, take_active},       {"REQUESTS", REPORT_REQUESTS, take_requests},
-    {"QUEUED", REPORT_QUEUED, take_queued},       {"BAN", REPORT_BAN, take_one},
+    {"READY", REPORT_READY, take_ready},
+    {"STATUS", REPORT_STATUS, take_status},
+    {"STOPPING", REPORT_STOPPING, take_stopping},
+    {"RELOADING", REPORT_RELOADING, take_reloading},
+    {"WATCHDOG", REPORT_WATCHDOG, take_one},
+    {"WATCHDOG", REPORT_TRIGGER, take_trigger},
+    {"ERRNO", REPORT_ERRNO, take_errno},
+    {"ACTIVE", REPORT_ACTIVE, take_active},
+    {"REQUESTS", REPORT_REQUESTS, take_requests},
+    {"QUEUED", REPORT_QUEUED, take_queued},
+    {"BAN", REPORT_BAN, take_one},
 };
 
 static bool metric_name_valid(const char *name, size_t n) {
@@ -157,6 +169,22 @@ static bool take_metric(Report *r, const char *name, size_t name_n, const char *
     memcpy(m->name, name, name_n);
     m->name[name_n] = '\0';
     m->value = number;
+    return true;
+}
+
+bool report_is_foreign(const char *line, size_t n) {
+    const char *equals = memchr(line, '=', n);
+    size_t key_n = equals ? (size_t)(equals - line) : 0;
+    if (key_n == 0 || (key_n > 1 && line[0] == 'X' && line[1] == '_'))
+        return false;
+    for (size_t i = 0; i < key_n; i++) {
+        char c = line[i];
+        if (!(c >= 'A' && c <= 'Z') && c != '_' && !(i > 0 && c >= '0' && c <= '9'))
+            return false;
+    }
+    for (size_t i = 0; i < ELEMENTS(words); i++)
+        if (strlen(words[i].key) == key_n && memcmp(words[i].key, line, key_n) == 0)
+            return false;
     return true;
 }
 

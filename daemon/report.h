@@ -34,6 +34,7 @@ typedef enum ReportKind {
     REPORT_STOPPING,
     REPORT_RELOADING,
     REPORT_WATCHDOG,
+    REPORT_TRIGGER, /* WATCHDOG=trigger: treat it as if it had been silent for too long */
     REPORT_ERRNO,
     REPORT_ACTIVE,
     REPORT_REQUESTS,
@@ -44,6 +45,9 @@ typedef enum ReportKind {
 
 void report_init(Report *r);
 void report_done(Report *r);
+/* Whether a line is an assignment in sd_notify(3)'s manner of a word that we have no use for (MAINPID, FDSTORE
+ * and what may come): to be left alone. */
+bool report_is_foreign(const char *line, size_t n);
 /* Takes one line of @n bytes (no newline; not NUL-terminated). What is malformed is counted and changes
  * nothing else. */
 ReportKind report_line(Report *r, const char *line, size_t n);

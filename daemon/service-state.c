@@ -27,7 +27,7 @@ ServiceState service_state_of(const ServiceFacts *f) {
     if (f->waiting)
         return SERVICE_FULL;
     if (f->model != MODEL_PER_CONNECTION && f->instances > 0)
-        return SERVICE_ACTIVE;
+        return f->starting == f->instances ? SERVICE_STARTING : SERVICE_ACTIVE;
     return SERVICE_LISTENING;
 }
 

@@ -6,7 +6,7 @@
  *   disabled ── enabled: false
  *   failed ──── nothing to run, or no listener open; retried ──> listening
  *   listening ─┬─ per-connection at its limit ──> full ── one ends ──> listening
- *              └─ on-demand: process runs ──> active ── ends ──> listening
+ *              └─ on-demand: process starts ─> starting ── is ready ──> active ── ends ──> listening
  *                                                └─ fails too often ──> backoff ── time over ──> listening
  *   any ── stop ──> draining ── last instance ended ──> stopped ── start ──> listening
  *   any ── drain ─> draining ── queue served, listeners closed, last instance ended ──> stopped ── start ──>
@@ -46,8 +46,9 @@ typedef struct ServiceFacts {
     ServiceOrder order;
     size_t listeners, listeners_open;
     uint64_t instances;
-    bool waiting; /* admission said wait */
-    bool backoff; /* a start is being delayed */
+    uint64_t starting; /* so many of them are not ready yet */
+    bool waiting;      /* admission said wait */
+    bool backoff;      /* a start is being delayed */
 } ServiceFacts;
 
 ServiceState service_state_of(const ServiceFacts *f);

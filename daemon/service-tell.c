@@ -26,7 +26,14 @@ static const char *format_length(uint64_t usec, char buf[static 32]) {
 
 void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec) {
     char peer[PEER_TEXT_MAX], message[128], lived[32];
-    const char *why = i->timed_out ? " (timeouts.lifetime)" : i->asked ? " (as asked)" : "";
+    const char *timeout = instance_timeout_to_string(i->timed_out);
+    char why[64] = "";
+    if (timeout)
+        (void)snprintf(why, sizeof(why), " (%s)", timeout);
+    else if (i->asked)
+        (void)snprintf(why, sizeof(why), " (as asked)");
+    else if (i->unready)
+        (void)snprintf(why, sizeof(why), " before it was ready");
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "ended", peer);
     e.reason = exit_result_to_string(result);
     e.duration_usec = lived_usec;

@@ -162,6 +162,7 @@ ServiceFacts service_facts(const Service *s) {
         .waiting = s->config->model == MODEL_PER_CONNECTION &&
                    admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT,
         .backoff = any_slot_delayed(s),
+        .starting = s->n_starting,
     };
 }
 
@@ -248,19 +249,26 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
         return;
     }
     uint64_t lived = clock_monotonic_usec() - i->started_usec;
-    ExitResult result = exit_classify(status, i->asked, i->timed_out);
     instance_drain_pipes(i);
+    ExitResult result = exit_classify(status, i->asked, i->timed_out != TIMEOUT_NONE);
+    bool failed = instance_has_failed(i, result), unready = i->unready && !i->asked;
+    /* To end well without having been ready is not what was asked for. */
+    if (failed && result == EXIT_OK)
+        result = EXIT_FAILED;
+    s->n_starting -= i->unready;
     s->n_instances--;
     s->counters.exited[result]++;
     histogram_add(&s->duration, lived);
     service_tell_end(s, i, status, result, lived);
     Slot *slot = i->slot;
+    SlotEnd end = {
+        .failed = failed, .unready = unready, .idle = i->timed_out == TIMEOUT_IDLE, .lived_usec = lived};
     bool old = s->n_old > 0 && i->number <= s->watermark;
     bool last_stray = i->peer.kind == PEER_NONE && !slot && s->n_strays > 0 && --s->n_strays == 0;
     instance_bury(i, &s->ghosts);
     free_oldest_ghost(s);
     if (slot)
-        slot_on_end(slot, result != EXIT_OK, lived);
+        slot_on_end(slot, &end);
     /* Whoever waits for the last one may want to know how many are left. */
     if (s->rt->on_state && (s->order != ORDER_RUN || s->n_old > 0))
         s->rt->on_state(s, s->rt->on_state_userdata);
@@ -271,35 +279,4 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     service_update(s, NULL);
     if (last_stray)
         service_start_now(s);
-}
-
-static void take_requests(Service *s, const Report *r, int64_t before) {
-    int64_t more = r->requests - (before > 0 ? before : 0);
-    /* A count that goes back is a process that has counted anew. */
-    if (more > 0)
-        s->counters.requests += (uint64_t)more;
-}
-
-void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
-    char peer[PEER_TEXT_MAX];
-    int64_t before = i->report->requests;
-    ReportKind kind = report_line(i->report, line, n);
-    if (kind == REPORT_MALFORMED)
-        s->counters.report_errors++;
-    if (kind == REPORT_REQUESTS)
-        take_requests(s, i->report, before);
-    if (kind == REPORT_STATUS && !streq_null(s->status, i->report->status)) {
-        char *status = i->report->status ? strdup(i->report->status) : NULL;
-        free(s->status);
-        s->status = status;
-        ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "status", peer);
-        e.message = s->status;
-        service_emit_limited(s, LIMITED_STATUS, &e);
-    }
-    if (kind == REPORT_READY && !i->told_ready) {
-        i->told_ready = true;
-        ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "ready", peer);
-        e.message = "ready";
-        service_emit(s, &e);
-    }
 }

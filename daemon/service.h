@@ -83,8 +83,9 @@ typedef struct Service {
     size_t n_slots;
     List instances, ghosts;
     uint64_t n_instances;
-    uint64_t n_strays; /* on-demand processes that a reload has parted from their slot: they still have the
-                          listeners */
+    uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
+    uint64_t n_strays;   /* on-demand processes that a reload has parted from their slot: they still have the
+                            listeners */
     Counters counters;
     RateWindow accept_rate;
     Histogram *latency;  /* from accept, or the wake-up, to exec; NULL: of none yet */

@@ -51,16 +51,32 @@ void slot_activate(Slot *slot) {
     if (!slot->instance) {
         /* While it drains: nobody can be served that way for ever. */
         slot->told++;
-        slot_on_end(slot, true, 0);
+        slot_on_end(slot, &(SlotEnd){.failed = true, .unready = true});
     } else if (again)
         s->counters.restarts++;
     service_update(s, NULL);
 }
 
-void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec) {
+/* What the end costs. One that had nothing to do may end as often as it likes. */
+static uint64_t charge(Slot *slot, const SlotEnd *end) {
+    const ServiceConfig *c = slot->service->config;
+    return backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec, c->restart_max_delay_usec,
+                          end->failed && !end->idle, end->idle ? USEC_INFINITY : end->lived_usec,
+                          clock_monotonic_usec());
+}
+
+/* Whether the next one is started without waiting for traffic. */
+static bool restarts(const ServiceConfig *c, const SlotEnd *end) {
+    if (end->idle)
+        return false;
+    return c->restart_policy == RESTART_ALWAYS || (c->restart_policy == RESTART_ON_FAILURE && end->failed);
+}
+
+void slot_on_end(Slot *slot, const SlotEnd *end) {
     const ServiceConfig *c = slot->service->config;
     Service *s = slot->service;
     slot->instance = NULL;
+    slot->start_failed = end->unready;
     if (!could_start(s) || s->order == ORDER_STOP)
         return;
     if (slot->again && s->order == ORDER_RUN) {
@@ -70,11 +86,9 @@ void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec) {
         slot_activate(slot);
         return;
     }
-    uint64_t delay = backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec,
-                                    c->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());
+    uint64_t delay = charge(slot, end);
     /* Of a paused one that is remembered until it goes on. */
-    slot->start_by_itself = s->order != ORDER_DRAIN && (c->restart_policy == RESTART_ALWAYS ||
-                                                        (c->restart_policy == RESTART_ON_FAILURE && failed));
+    slot->start_by_itself = s->order != ORDER_DRAIN && restarts(c, end);
     /* Without traffic to pace it, a restart always waits a little. */
     if (slot->start_by_itself && delay < c->restart_delay_usec)
         delay = c->restart_delay_usec;

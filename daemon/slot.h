@@ -9,7 +9,15 @@ size_t slot_count(const ServiceConfig *config, size_t n_listeners);
 bool slot_is_idle(const Slot *slot);
 /* Something waits on one of its listeners (or it is to run without traffic): starts its process. */
 void slot_activate(Slot *slot);
+/* How its process ended. */
+typedef struct SlotEnd {
+    bool failed;
+    bool unready; /* before it was ready */
+    bool idle;    /* it was told to, having had nothing to do */
+    uint64_t lived_usec;
+} SlotEnd;
+
 /* Its process ended: works out when the next may start. */
-void slot_on_end(Slot *slot, bool failed, uint64_t lived_usec);
+void slot_on_end(Slot *slot, const SlotEnd *end);
 /* Forgets a delay. */
 void slot_reset(Slot *slot);

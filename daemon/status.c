@@ -176,7 +176,9 @@ void snapshot_instance(const Instance *i, LogAddresses addresses, char peer_buf[
         .instance = i->number,
         .pid = i->pid,
         .peer = peer_format(&i->peer, addresses, peer_buf),
-        .state = i->state == INSTANCE_STOPPING ? "stopping" : "running",
+        .state = i->state == INSTANCE_STOPPING   ? "stopping"
+                 : i->state == INSTANCE_STARTING ? "starting"
+                                                 : "running",
         .since_usec = i->started_realtime_usec,
         .generation = i->generation,
         .status = r ? r->status : NULL,

@@ -205,7 +205,8 @@ static void test_document(void **state) {
         "\"user\": \"root\", \"umask\": \"0022\", \"working_directory\": \"/\", "
         "\"environment\": {\"A\": null, \"B\": null}, "
         "\"limits\": {\"instances\": 1000, \"when_full\": \"wait\"}, "
-        "\"timeouts\": {\"lifetime\": \"none\", \"stop\": \"10s\"}, "
+        "\"timeouts\": {\"start\": \"30s\", \"lifetime\": \"none\", \"stop\": \"10s\", "
+        "\"watchdog\": \"none\"}, "
         "\"notify\": \"none\", \"report\": false, \"stderr\": \"log\", "
         "\"sandbox\": {\"no_new_privileges\": true}}}}\n");
 }
@@ -274,8 +275,10 @@ static void test_origins(void **state) {
                                 "services.a.b.environment.C service 15:10\n"
                                 "services.a.b.limits.instances service 16:25\n"
                                 "services.a.b.limits.when_full set\n"
+                                "services.a.b.timeouts.start default\n"
                                 "services.a.b.timeouts.lifetime default\n"
                                 "services.a.b.timeouts.stop default\n"
+                                "services.a.b.timeouts.watchdog default\n"
                                 "services.a.b.notify default\n"
                                 "services.a.b.report default\n"
                                 "services.a.b.stderr default\n"

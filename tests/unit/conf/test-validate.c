@@ -47,6 +47,14 @@ static void test_service_rules(void **state) {
         {DEMAND "timeouts: {lifetime: 1h}", "conflict", "timeouts.lifetime cannot hold"},
         {"    listen: [udp:7, tcp:8]\n    model: on-demand\n    timeouts: {lifetime: 1h}", "conflict",
          "on-demand service of stream endpoints"},
+        /* a pipe to be heard by */
+        {TCP "notify: status", "", NULL},
+        {TCP "notify: status\n    report: true", "", NULL},
+        {TCP "notify: status\n    report: false", "conflict", "notify: status needs the status pipe"},
+        {TCP "notify: sd_notify\n    report: false\n    timeouts: {watchdog: 5s}", "", NULL},
+        {DEMAND "timeouts: {watchdog: 5s}\n    report: false", "conflict",
+         "timeouts.watchdog needs the status pipe"},
+        {UDP "pass: stdio\n    timeouts: {watchdog: 5s}", "", NULL},
         /* delays */
         {UDP "restart: {delay: 5s, max_delay: 5s}", "", NULL},
         {UDP "restart: {delay: 31s}", "conflict", "restart.delay is longer than restart.max_delay"},

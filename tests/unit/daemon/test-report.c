@@ -28,6 +28,9 @@ static const LineCase cases[] = {
     {"STOPPING=1", REPORT_STOPPING},
     {"RELOADING=1", REPORT_RELOADING},
     {"WATCHDOG=1", REPORT_WATCHDOG},
+    {"WATCHDOG=trigger", REPORT_TRIGGER},
+    {"WATCHDOG=0", REPORT_MALFORMED},
+    {"WATCHDOG=triggers", REPORT_MALFORMED},
     {"BAN=1", REPORT_BAN},
     {"STATUS=", REPORT_STATUS},
     {"STATUS=warm = good", REPORT_STATUS},
@@ -66,6 +69,38 @@ static void test_lines(void **state) {
         assert_int_equal(r.lines, 1);
         report_done(&r);
     }
+}
+
+/* What sd_notify(3) may send besides is no mistake of the sender. */
+static void test_foreign(void **state) {
+    static const struct {
+        const char *line;
+        bool foreign;
+    } lines[] = {
+        {"MAINPID=1", true},
+        {"FDSTORE=1", true},
+        {"FDNAME=a=b", true},
+        {"BARRIER=1", true},
+        {"EXTEND_TIMEOUT_USEC=5", true},
+        {"X=1", true},
+        {"NEW_WORD_2=", true},
+        {"READY=1", false},
+        {"READY=0", false},
+        {"WATCHDOG=1", false},
+        {"X_HITS=no", false},
+        {"", false},
+        {"=", false},
+        {"=1", false},
+        {"MAINPID", false},
+        {"mainpid=1", false},
+        {"2WORD=1", false},
+        {"MAIN PID=1", false},
+        {"{\"event\":\"x\"}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(lines); i++)
+        if (report_is_foreign(lines[i].line, strlen(lines[i].line)) != lines[i].foreign)
+            fail_msg("'%s'", lines[i].line);
 }
 
 static void test_values(void **state) {
@@ -131,10 +166,8 @@ static void test_any_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_lines),  cmocka_unit_test(test_foreign),   cmocka_unit_test(test_values),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_any_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

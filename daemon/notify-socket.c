@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/notify-socket.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/report.h"
+
+/* A datagram that is longer is nobody's report. */
+#define DATAGRAM_BYTES_MAX 8192
+/* A turn of the loop takes at most so many. */
+#define TURN_DATAGRAMS 16
+/* The last words of a process. */
+#define DRAIN_DATAGRAMS 64
+/* What the kernel lets come with one message: SCM_MAX_FD. */
+#define PASSED_FDS_MAX 253
+
+struct NotifySocket {
+    int fd;
+    sd_event_source *source;
+    NotifyMay may;
+    NotifyLine line;
+    void *userdata;
+    char name[NOTIFY_NAME_MAX];
+};
+
+NotifySocket *notify_socket_free(NotifySocket *n) {
+    if (!n)
+        return NULL;
+    n->source = sd_event_source_disable_unref(n->source);
+    n->fd = fd_close(n->fd);
+    free(n);
+    return NULL;
+}
+
+const char *notify_socket_name(const NotifySocket *n) {
+    return n->name;
+}
+
+void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *userdata) {
+    bool any = false;
+    for (const char *end = data + n, *line = data, *next; line < end; line = next) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        size_t length = (size_t)((newline ? newline : end) - line);
+        next = line + length + 1;
+        if (length == 0)
+            continue;
+        any = true;
+        if (!report_is_foreign(line, length))
+            emit(line, length, userdata);
+    }
+    if (!any)
+        emit("", 0, userdata);
+}
+
+typedef union Control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * PASSED_FDS_MAX)];
+} Control;
+
+/* Closes what was passed; who sent it, 0 when the kernel does not say. */
+static pid_t take_control(struct msghdr *m) {
+    pid_t pid = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET)
+            continue;
+        if (c->cmsg_type == SCM_RIGHTS) {
+            for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+                int fd;
+                memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+                (void)fd_close(fd);
+            }
+        } else if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(struct ucred))) {
+            struct ucred credentials;
+            memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
+            pid = credentials.pid;
+        }
+    }
+    return pid;
+}
+
+/* False when nothing is there. */
+static bool read_one(NotifySocket *n) {
+    char data[DATAGRAM_BYTES_MAX];
+    Control control;
+    struct iovec iov = {.iov_base = data, .iov_len = sizeof(data)};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    ssize_t got = recvmsg(n->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0)
+        return errno == EINTR;
+    pid_t pid = take_control(&m);
+    bool taken = pid > 0 && n->may(pid, n->userdata) && !(m.msg_flags & MSG_TRUNC);
+    notify_datagram_lines(data, taken ? (size_t)got : 0, n->line, n->userdata);
+    return true;
+}
+
+static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+    (void)s;
+    (void)fd;
+    (void)revents;
+    for (unsigned i = 0; i < TURN_DATAGRAMS && read_one(userdata); i++)
+        continue;
+    return 0;
+}
+
+void notify_socket_drain(NotifySocket *n) {
+    for (unsigned i = 0; n && i < DRAIN_DATAGRAMS && read_one(n); i++)
+        continue;
+}
+
+/* A name that cannot be guessed before it is there: so nobody can take it first. */
+static int name_it(NotifySocket *n, struct sockaddr_un *sun, socklen_t *ret) {
+    uint64_t random[2];
+    if (getrandom(random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+        return -EAGAIN;
+    int length = snprintf(n->name, sizeof(n->name), "@mpinetd/notify/%016llx%016llx",
+                          (unsigned long long)random[0], (unsigned long long)random[1]);
+    memcpy(sun->sun_path + 1, n->name + 1, (size_t)length - 1);
+    *ret = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)length);
+    return 0;
+}
+
+int notify_socket_new(sd_event *loop, NotifyMay may, NotifyLine line, void *userdata, NotifySocket **ret) {
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    socklen_t length = 0;
+    int on = 1;
+    NotifySocket *n = calloc(1, sizeof(*n));
+    if (!n)
+        return -ENOMEM;
+    *n = (NotifySocket){.may = may, .line = line, .userdata = userdata};
+    n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r = n->fd < 0 ? -errno : name_it(n, &sun, &length);
+    if (r >= 0 && (setsockopt(n->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+                   bind(n->fd, (struct sockaddr *)&sun, length) < 0))
+        r = -errno;
+    if (r >= 0)
+        r = sd_event_add_io(loop, &n->source, n->fd, EPOLLIN, on_readable, n);
+    if (r < 0) {
+        notify_socket_free(n);
+        return r;
+    }
+    *ret = n;
+    return 0;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/text.h"
+#include "daemon/notify-socket.h"
+
+/* Each line behind a bar, so that an empty one shows. */
+static void collect(const char *line, size_t n, void *userdata) {
+    Text *text = userdata;
+    text_addc(text, '|');
+    text_add_n(text, line, n);
+}
+
+#define DATA(s) (s), sizeof(s) - 1
+
+static void test_lines(void **state) {
+    static const struct {
+        const char *data;
+        size_t n;
+        const char *lines;
+    } cases[] = {
+        {DATA("READY=1"), "|READY=1"},
+        {DATA("READY=1\n"), "|READY=1"},
+        {DATA("READY=1\nSTATUS=all = well\n"), "|READY=1|STATUS=all = well"},
+        {DATA("\n\nREADY=1\n\n"), "|READY=1"},
+        {DATA("MAINPID=1\nREADY=1"), "|READY=1"},
+        {DATA("FDSTORE=1"), ""},
+        {DATA("BARRIER=1"), ""},
+        /* Malformed, whatever they are: each is counted where it arrives. */
+        {DATA(""), "|"},
+        {DATA("\n"), "|"},
+        {DATA("\n\n\n"), "|"},
+        {DATA("x"), "|x"},
+        {DATA("READY"), "|READY"},
+        {DATA("READY=0"), "|READY=0"},
+        {DATA("=\n=1"), "|=|=1"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        Text text CLEANUP_TEXT = {0};
+        /* A copy of its very length: a sanitizer sees what is read beyond. */
+        char *copy CLEANUP_FREE = malloc(cases[i].n + (cases[i].n == 0));
+        assert_non_null(copy);
+        memcpy(copy, cases[i].data, cases[i].n);
+        notify_datagram_lines(copy, cases[i].n, collect, &text);
+        assert_string_equal(text.s ? text.s : "", cases[i].lines);
+    }
+}
+
+static void send_to(const NotifySocket *n, const char *data, size_t length, int passed) {
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    const char *name = notify_socket_name(n);
+    memcpy(sun.sun_path + 1, name + 1, strlen(name) - 1);
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = length};
+    struct msghdr m = {.msg_name = &sun,
+                       .msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name)),
+                       .msg_iov = &iov,
+                       .msg_iovlen = 1};
+    if (passed >= 0) {
+        m.msg_control = &control;
+        m.msg_controllen = sizeof(control);
+        *CMSG_FIRSTHDR(&m) = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &passed, sizeof(passed));
+    }
+    assert_int_equal(sendmsg(fd, &m, 0), length);
+}
+
+static bool may_all(pid_t pid, void *userdata) {
+    (void)userdata;
+    return pid == getpid();
+}
+
+static bool may_none(pid_t pid, void *userdata) {
+    (void)pid;
+    (void)userdata;
+    return false;
+}
+
+static sd_event *new_loop(void) {
+    sd_event *loop = NULL;
+    assert_true(sd_event_new(&loop) >= 0);
+    return loop;
+}
+
+static void test_datagrams(void **state) {
+    sd_event *loop = new_loop();
+    Text text CLEANUP_TEXT = {0};
+    NotifySocket *n = NULL;
+    char big[9000];
+    (void)state;
+    memset(big, 'x', sizeof(big));
+    assert_int_equal(notify_socket_new(loop, may_all, collect, &text, &n), 0);
+    assert_int_equal(notify_socket_name(n)[0], '@');
+    send_to(n, DATA("READY=1\nSTATUS=on"), -1);
+    send_to(n, DATA(""), -1);
+    send_to(n, big, sizeof(big), -1); /* too long: none of it is taken */
+    send_to(n, DATA("STOPPING=1"), -1);
+    while (sd_event_run(loop, 0) > 0)
+        continue;
+    assert_string_equal(text.s, "|READY=1|STATUS=on|||STOPPING=1");
+    notify_socket_free(n);
+    sd_event_unref(loop);
+}
+
+static void test_strangers(void **state) {
+    sd_event *loop = new_loop();
+    Text text CLEANUP_TEXT = {0};
+    NotifySocket *n = NULL;
+    (void)state;
+    assert_int_equal(notify_socket_new(loop, may_none, collect, &text, &n), 0);
+    send_to(n, DATA("READY=1"), -1);
+    notify_socket_drain(n);
+    assert_string_equal(text.s, "|");
+    notify_socket_free(n);
+    sd_event_unref(loop);
+}
+
+/* What is passed is closed: the pipe's end comes. */
+static void test_passed_descriptors(void **state) {
+    sd_event *loop = new_loop();
+    Text text CLEANUP_TEXT = {0};
+    NotifySocket *n = NULL;
+    int ends[2];
+    char c;
+    (void)state;
+    assert_int_equal(notify_socket_new(loop, may_all, collect, &text, &n), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    send_to(n, DATA("FDSTORE=1"), ends[1]);
+    send_to(n, DATA("READY=1"), ends[1]);
+    (void)close(ends[1]);
+    notify_socket_drain(n);
+    assert_int_equal(read(ends[0], &c, 1), 0);
+    assert_string_equal(text.s, "|READY=1");
+    (void)close(ends[0]);
+    notify_socket_free(n);
+    sd_event_unref(loop);
+}
+
+/* One turn takes a bounded number. */
+static void test_bound(void **state) {
+    sd_event *loop = new_loop();
+    Text text CLEANUP_TEXT = {0};
+    NotifySocket *n = NULL;
+    (void)state;
+    assert_null(notify_socket_free(NULL));
+    notify_socket_drain(NULL);
+    assert_int_equal(notify_socket_new(loop, may_all, collect, &text, &n), 0);
+    for (int i = 0; i < 8; i++)
+        send_to(n, DATA("READY=1"), -1);
+    assert_true(sd_event_run(loop, 0) > 0);
+    assert_true(text.len > 0 && text.len <= 16 * strlen("|READY=1"));
+    notify_socket_free(n);
+    sd_event_unref(loop);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_strangers), cmocka_unit_test(test_passed_descriptors),
+        cmocka_unit_test(test_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
