@@ -41,22 +41,26 @@ static void add_field(const char *name, const char *value, Text *out) {
     wrap(value, 12, 12, out);
 }
 
-static void add_type(const Key *key, Text *out) {
-    CLEANUP_TEXT Text text = {0};
+void explain_type(const Key *key, Text *out) {
     if (key->type == KEY_WORD) {
         char word[32];
         bool later;
         for (size_t i = 0; schema_word(key, i, word, &later); i++)
-            text_addf(&text, "%s%s%s", i > 0 ? ", " : "", word, later ? " (not in this version)" : "");
-    } else {
-        CLEANUP_TEXT Text range = {0};
-        schema_range_format(key, &range);
-        text_add(&text, schema_type_name(key->type));
-        if (range.s)
-            text_addf(&text, ", %s", range.s);
-        if (key->flags & KEY_OR_NONE)
-            text_add(&text, ", or none");
+            text_addf(out, "%s%s%s", i > 0 ? ", " : "", word, later ? " (not in this version)" : "");
+        return;
     }
+    CLEANUP_TEXT Text range = {0};
+    schema_range_format(key, &range);
+    text_add(out, schema_type_name(key->type));
+    if (range.s)
+        text_addf(out, ", %s", range.s);
+    if (key->flags & KEY_OR_NONE)
+        text_add(out, ", or none");
+}
+
+static void add_type(const Key *key, Text *out) {
+    CLEANUP_TEXT Text text = {0};
+    explain_type(key, &text);
     add_field("Type", text.s ? text.s : "", out);
 }
 
@@ -159,6 +163,24 @@ static size_t add_matches(const char *path, Text *out) {
             add_section(key, out);
         else
             add_key(key, out);
+    }
+    return n;
+}
+
+size_t explain_find(const char *path, void (*emit)(const Key *key, void *userdata), void *userdata) {
+    size_t n = 0;
+    bool all = !path || !*path;
+    path = all ? "" : strip_prefix(path);
+    size_t len = strlen(path);
+    for (size_t i = 0; i < schema_n_keys(); i++) {
+        const Key *key = schema_key(i);
+        char label[64];
+        field_label(key, label);
+        bool below = strncmp(label, path, len) == 0 && label[len] == '.';
+        if (key->type == KEY_SECTION || !(all || below || streq(label, path)))
+            continue;
+        emit(key, userdata);
+        n++;
     }
     return n;
 }

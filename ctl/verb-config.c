@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/explain.h"
+#include "conf/field.h"
 #include "conf/json-schema.h"
 #include "conf/load.h"
 #include "ctl/diagnostics.h"
@@ -99,8 +100,47 @@ int verb_check(Ctl *c, char *const *args) {
     return config ? CTL_DONE : CTL_FAILED;
 }
 
+/* The names of models or kinds of endpoints in a mask; all of them where it is empty. */
+static json_t *explain_fits(const Key *key) {
+    json_t *names = json_array();
+    for (unsigned i = 0; key->scope == KEY_SCOPE_SERVICE && i < _MODEL_MAX; i++)
+        if (key->models == 0 || key->models & (1U << i))
+            (void)json_array_append_new(names, json_string(model_to_string((Model)i)));
+    return names;
+}
+
+static void explain_key(const Key *key, void *userdata) {
+    static const char *const scopes[] = {
+        [KEY_SCOPE_FILE] = "file", [KEY_SCOPE_SERVICE] = "service", [KEY_SCOPE_LISTEN] = "listen"};
+    CLEANUP_TEXT Text type = {0};
+    char label[64];
+    field_label(key, label);
+    explain_type(key, &type);
+    const char *standard = key->standard ? key->standard : key->standard_note;
+    json_t *row = json_pack("{s:s, s:s, s:s, s:b, s:s?, s:o, s:b, s:s, s:s?, s:s?}", "key", label, "scope",
+                            scopes[key->scope], "type", type.s ? type.s : "", "required",
+                            (key->flags & KEY_REQUIRED) != 0, "default", standard, "models",
+                            explain_fits(key), "later", (key->flags & KEY_LATER) != 0, "meaning", key->help,
+                            "more", key->more, "example", key->example);
+    (void)json_array_append_new(userdata, row);
+}
+
+static int explain_as_json(Ctl *c, const char *key) {
+    json_t *keys = json_array();
+    size_t n = explain_find(key, explain_key, keys);
+    if (n > 0) {
+        json_t *document = json_pack("{s:O}", "keys", keys);
+        ctl_add_json(c, document);
+        json_decref(document);
+    }
+    json_decref(keys);
+    return n > 0 ? CTL_DONE : CTL_FAILED;
+}
+
 int verb_explain(Ctl *c, char *const *args) {
     CLEANUP_TEXT Text text = {0};
+    if (ctl_wants_json(c) && explain_as_json(c, *args) == CTL_DONE)
+        return CTL_DONE;
     if (explain_format(*args, &text) == 0) {
         text_add(&c->out, text.s ? text.s : "");
         return CTL_DONE;

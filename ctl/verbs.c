@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/verbs.h"
 
+static const ApiField explain_document[] = {
+    {"keys", "[]object",
+     "each with key, scope, type, required, default, models, later, meaning, more, example", 0},
+    {NULL, NULL, NULL, 0},
+};
+
 static const ApiField version_document[] = {
     {"mpctl", "string", "its version", 0},
     {"mpinetd", "?" INTERFACE_CONTROL ".Ping", "null when no daemon answers", 0},
@@ -321,6 +327,7 @@ static const Verb verbs[] = {
         .details = "KEY is a path like limits.instances; without it all keys are listed.",
         .group = GROUP_CONFIG,
         .run = verb_explain,
+        .prints_fields = explain_document,
         .max_args = 1,
         .completes = {COMPLETES_KEYS},
         .examples = {{"explain limits.when_full", "one key"}, {"explain limits", "all in a section"}},
