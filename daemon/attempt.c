@@ -35,6 +35,8 @@ static void say_how(const Listener *l) {
         if (addr_is_wildcard(&l->addr))
             host = l->addr.sa.sa_family == AF_INET ? "127.0.0.1" : "::1";
         (void)fprintf(stderr, "  try:   nc %s %u\n", host, addr_port(&l->addr));
+    } else if (l->kind == ENDPOINT_VSOCK) {
+        (void)fprintf(stderr, "  try:   socat - VSOCK-CONNECT:CID:%u\n", l->addr.vm.svm_port);
     } else if (endpoint_socket_type(l->config->endpoint.kind) == SOCK_SEQPACKET) {
         (void)fprintf(stderr, "  try:   socat - UNIX-CONNECT:%s,socktype=5\n", path);
     } else if (path[0] == '@') {
