@@ -109,7 +109,7 @@ int bind_mqueue(const ListenConfig *c, BoundSocket *ret, const char **ret_step) 
         bound.ino = st.st_ino;
         int r = bind_adjust_mqueue(c, fd);
         if (r < 0) {
-            bind_remove_mqueue(c->endpoint.path, st.st_dev, st.st_ino);
+            (void)bind_remove_mqueue(c->endpoint.path, st.st_dev, st.st_ino);
             return r;
         }
     }
@@ -124,13 +124,12 @@ static int open_mqueue(const char *name) {
     return fd < 0 && errno == EACCES ? mq_open(name, O_WRONLY | O_NONBLOCK | O_CLOEXEC) : fd;
 }
 
-void bind_remove_mqueue(const char *name, dev_t dev, ino_t ino) {
-    struct stat st;
+bool bind_remove_mqueue(const char *name, dev_t dev, ino_t ino) {
     struct mq_attr attributes;
     CLEANUP_CLOSE int fd = open_mqueue(name);
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino &&
-        mq_getattr(fd, &attributes) == 0 && attributes.mq_curmsgs == 0)
-        (void)mq_unlink(name);
+    if (fd < 0 || !bind_is_open_on(fd, dev, ino))
+        return true;
+    return mq_getattr(fd, &attributes) == 0 && attributes.mq_curmsgs == 0 && mq_unlink(name) == 0;
 }
 
 const char *bind_node_note(const ListenConfig *c, int fd, uid_t uid, char *buf, size_t size) {
@@ -152,13 +151,9 @@ const char *bind_node_note(const ListenConfig *c, int fd, uid_t uid, char *buf, 
 }
 
 bool bind_node_is(const Endpoint *e, int fd) {
-    struct stat own, there;
-    if (fstat(fd, &own) < 0)
-        return false;
+    struct stat st;
     if (e->kind == ENDPOINT_FIFO)
-        return lstat(e->path, &there) == 0 && S_ISFIFO(there.st_mode) && own.st_dev == there.st_dev &&
-               own.st_ino == there.st_ino;
+        return lstat(e->path, &st) == 0 && S_ISFIFO(st.st_mode) && bind_is_open_on(fd, st.st_dev, st.st_ino);
     CLEANUP_CLOSE int queue = e->kind == ENDPOINT_MQUEUE ? open_mqueue(e->path) : -EBADF;
-    return queue >= 0 && fstat(queue, &there) == 0 && own.st_dev == there.st_dev &&
-           own.st_ino == there.st_ino;
+    return queue >= 0 && fstat(queue, &st) == 0 && bind_is_open_on(fd, st.st_dev, st.st_ino);
 }

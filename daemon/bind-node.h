@@ -12,8 +12,9 @@ int bind_mqueue(const ListenConfig *config, BoundSocket *ret, const char **ret_s
 
 /* Gives the queue that is open at @fd its owner and mode. 0 or a negative errno. */
 int bind_adjust_mqueue(const ListenConfig *config, int fd);
-/* Removes the queue @name if it is still the one with @dev and @ino, and nothing is left in it. */
-void bind_remove_mqueue(const char *name, dev_t dev, ino_t ino);
+/* Removes the queue @name if it is still the one with @dev and @ino, and nothing is left in it. Whether that
+ * one is gone now. */
+bool bind_remove_mqueue(const char *name, dev_t dev, ino_t ino);
 /* In words, how what was there already, open at @fd, is not what @config asks for, or belongs to somebody who
  * is neither root, the daemon's user, the configured one nor @uid; NULL when all is well. Returns @buf. */
 const char *bind_node_note(const ListenConfig *config, int fd, uid_t uid, char *buf, size_t size);

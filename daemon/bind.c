@@ -205,11 +205,17 @@ int bind_open(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret, 
     return -ENOENT;
 }
 
-void bind_remove(const Endpoint *e, dev_t dev, ino_t ino) {
+bool bind_remove(const Endpoint *e, dev_t dev, ino_t ino) {
     if (e->kind == ENDPOINT_MQUEUE)
-        bind_remove_mqueue(e->path, dev, ino);
-    else if (e->path)
+        return bind_remove_mqueue(e->path, dev, ino);
+    if (e->path)
         bind_remove_node(e->path, dev, ino);
+    return true;
+}
+
+bool bind_is_open_on(int fd, dev_t dev, ino_t ino) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
 int bind_adjust(const ListenConfig *c, int fd, dev_t dev, ino_t ino) {

@@ -18,8 +18,11 @@ typedef struct BoundSocket {
 /* Opens address @i of @config's endpoint, of any kind, as bind_socket() does. Of systemd: -ENOENT, always:
  * such a socket can only be adopted. */
 int bind_open(const ListenConfig *config, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step);
-/* Removes what bind_open() has made and @dev and @ino tell of, if it is still there. */
-void bind_remove(const Endpoint *endpoint, dev_t dev, ino_t ino);
+/* Removes what bind_open() has made and @dev and @ino tell of. Whether that is gone now; a message queue with
+ * messages in it stays. */
+bool bind_remove(const Endpoint *endpoint, dev_t dev, ino_t ino);
+/* Whether @fd is open on the file with @dev and @ino. */
+bool bind_is_open_on(int fd, dev_t dev, ino_t ino);
 /* Gives it the owner and mode that @config has by now. As bind_adjust_node(). */
 int bind_adjust(const ListenConfig *config, int fd, dev_t dev, ino_t ino);
 

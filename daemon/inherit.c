@@ -125,7 +125,10 @@ bool inherited_adopt(Inherited *in, Listener *l) {
     for (int by_name = 0; by_name <= 1; by_name++) {
         for (size_t i = 0; i < in->n; i++) {
             PassedSocket *p = &in->sockets[i];
-            if (!inherited_matches(p, l->config, l->index, by_name) || !suits_model(p, l))
+            if (!inherited_matches(p, l->config, l->index, by_name))
+                continue;
+            l->unsuitable = !suits_model(p, l);
+            if (l->unsuitable)
                 continue;
             listener_adopt(l, TAKE_FD(p->fd), p->kind, &p->addr);
             return true;

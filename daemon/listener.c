@@ -43,11 +43,9 @@ void listener_close(Listener *l, bool remove_node) {
     if (l->parked < 0)
         l->cut = false;
     l->sealed = l->exhausted = false;
-    if (!remove_node || l->ino == 0)
-        return;
-    if (l->config->remove_on_stop)
-        bind_remove(&l->config->endpoint, l->dev, l->ino);
-    l->ino = 0;
+    if (remove_node && l->ino != 0 && l->config->remove_on_stop &&
+        bind_remove(&l->config->endpoint, l->dev, l->ino))
+        l->ino = 0;
 }
 
 Listener *listener_free(Listener *l, bool remove_node) {
@@ -85,22 +83,25 @@ bool listener_family_is_missing(const Listener *l, int error) {
 
 int listener_open(Listener *l, uint16_t port) {
     BoundSocket bound;
-    const char *step = NULL;
+    const char *step = "adopt";
     if (l->parked >= 0) {
         l->fd = TAKE_FD(l->parked);
         l->error = 0;
         listener_readmit(l);
         return 0;
     }
-    int r = bind_open(l->config, l->index, port, &bound, &step);
+    int r = l->unsuitable ? -EPROTOTYPE : bind_open(l->config, l->index, port, &bound, &step);
     l->error = r < 0 ? -r : 0;
     l->error_step = step;
     if (r < 0)
         return r;
     l->fd = bound.fd;
     l->addr = bound.addr;
-    l->dev = bound.dev;
-    l->ino = bound.ino;
+    /* A fifo or a queue that it has made before, and left, is still its own. */
+    if (bound.ino != 0 || !bind_is_open_on(l->fd, l->dev, l->ino)) {
+        l->dev = bound.dev;
+        l->ino = bound.ino;
+    }
     l->adopted = false;
     return 0;
 }
@@ -271,7 +272,9 @@ void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog
 
 const char *listener_error_text(const Listener *l, char *buf, size_t size) {
     buf[0] = '\0';
-    if (l->error && l->kind == ENDPOINT_SYSTEMD)
+    if (l->error && l->unsuitable)
+        (void)snprintf(buf, size, "what was passed in has no connections: write model: on-demand");
+    else if (l->error && l->kind == ENDPOINT_SYSTEMD)
         (void)snprintf(buf, size, "no socket of that name was passed in");
     else if (l->error)
         (void)snprintf(buf, size, "%s: %s", l->error_step ? l->error_step : "open", strerror(l->error));

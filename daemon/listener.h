@@ -26,6 +26,7 @@ struct Listener {
     Addr addr;
     bool adopted;
     bool armed;
+    bool unsuitable;  /* what was passed in under its name has no connections, which its service needs */
     bool dispensable; /* one of a pair of families that this kernel does not have: not missed */
     dev_t dev;        /* of a node or queue that is ours to remove */
     ino_t ino;

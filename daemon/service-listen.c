@@ -244,9 +244,26 @@ void service_adopt(Service *s, Inherited *in) {
         }
 }
 
+/* Who stops a service may want to know that there is still work for it. */
+static void tell_kept(Service *s, const Listener *l) {
+    char message[ENDPOINT_TEXT_MAX + 64];
+    int64_t queued = 0, backlog = 0;
+    listener_queue(l, &queued, &backlog);
+    if (l->kind != ENDPOINT_MQUEUE || l->ino == 0 || !l->config->remove_on_stop || queued <= 0)
+        return;
+    (void)snprintf(message, sizeof(message), "%s is not removed, messages in it: %lld",
+                   l->config->endpoint.text, (long long)queued);
+    ApiEvent e = eventlog_event(LOG_LEVEL_WARNING, "listening");
+    e.service = s->name;
+    e.message = message;
+    service_emit(s, &e);
+}
+
 void service_close_listeners(Service *s, bool keep_nodes) {
     s->retry = sd_event_source_disable_unref(s->retry);
     for (size_t i = 0; i < s->n_listeners; i++) {
+        if (!keep_nodes)
+            tell_kept(s, s->listeners[i]);
         listener_close(s->listeners[i], !keep_nodes);
         s->listeners[i]->error = 0;
         s->listeners[i]->dispensable = false;

@@ -297,6 +297,29 @@ class Fifo(EndpointTest):
         self.fifo(d, b", and more")
         wait_until(lambda: self.out(d) == b"last words, and more", "it is there again")
 
+    def test_drain_under_a_writer_that_never_ends(self):
+        d = self.start({"s": {"listen": "fifo:{dir}/f", "exec": self.take("fifo", idle=60),
+                              "timeouts": {"stop": "1s"}}})
+        over = threading.Event()
+
+        def write():
+            with open(d.path("f"), "wb", buffering=0) as f:
+                while not over.is_set():
+                    try:
+                        f.write(b"x" * 100)
+                    except BrokenPipeError:
+                        return
+                    over.wait(0.002)
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            wait_until(lambda: self.out(d), "what is written")
+            d.mpctl("drain", "s", check=0)
+            self.assertEqual(d.service("s")["state"], "stopped")
+        finally:
+            over.set()
+            writer.join()
+
     def test_several_in_one_service(self):
         """One process gets them all, in the order of the config."""
         d = self.start({"s": {"listen": [{"endpoint": "fifo:{dir}/f", "name": "one"}, "udp:127.0.0.1:0",
@@ -462,9 +485,33 @@ class MessageQueue(EndpointTest):
         with Queue(self.queue) as q:
             q.send(b"important")
         d.stop()
+        self.assertTrue(d.log(message=f"mqueue:{self.queue} is not removed, messages in it: 1"))
         self.assertTrue(queue_exists(self.queue))
         d.start()
         wait_until(lambda: self.out(d) == b"important\n", "the message that waited")
+
+    def test_one_that_it_left_is_still_its_own(self):
+        d = self.start({"s": {"listen": "mqueue:{queue}", "exec": self.take("mqueue")}})
+        d.call("Pause", services=["s"])
+        with Queue(self.queue) as q:
+            q.send(b"x")
+        d.call("Stop", services=["s"])
+        self.assertTrue(queue_exists(self.queue))
+        d.call("Start", services=["s"])
+        wait_until(lambda: self.out(d) == b"x\n", "the message that waited")
+        d.wait_service("s", active=0)
+        d.call("Stop", services=["s"])
+        self.assertFalse(queue_exists(self.queue))
+
+    def test_removed_when_its_last_reader_has_ended(self):
+        d = self.start({"s": {"listen": "mqueue:{queue}", "exec": self.take("mqueue", idle=60)}})
+        with Queue(self.queue) as q:
+            q.send(b"x")
+        wait_until(lambda: self.out(d) == b"x\n", "the message")
+        d.call("Stop", services=["s"])
+        self.assertFalse(queue_exists(self.queue))
+        d.call("Start", services=["s"])
+        self.assertTrue(queue_exists(self.queue))
 
     def test_anothers_is_not_removed(self):
         d = self.start({"s": {"listen": "mqueue:{queue}", "exec": ["cat"]}})
@@ -707,6 +754,7 @@ class Passed(EndpointTest):
             s.bind(("127.0.0.1", 0))
             self.pass_fds(d, [s.fileno()], ["dns"])
         self.assertEqual(d.service("s")["state"], "failed")
+        self.assertEqual(d.listener("s")["error"], "what was passed in has no connections: write model: on-demand")
 
     def test_what_is_nothing_to_listen_on(self):
         d = self.activate({"s": {"listen": "fifo:{dir}/f", "exec": ["cat"]}})

@@ -109,6 +109,25 @@ static void test_any(void **state) {
     assert_int_equal(addr_port(&v6), 9);
 }
 
+static void test_vsock(void **state) {
+    (void)state;
+    char buf[ADDR_TEXT_MAX];
+    Addr a = {.vm = {.svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 4294967294U}, .len = sizeof(a.vm)},
+         b = a;
+    assert_string_equal(addr_format(&a, buf), "3:4294967294");
+    assert_string_equal(addr_format_host(&a, buf), "3");
+    assert_int_equal(addr_port(&a), 0);
+    assert_false(addr_is_wildcard(&a));
+    assert_true(addr_equal(&a, &b));
+    b.vm.svm_port = 1;
+    assert_false(addr_equal(&a, &b));
+    assert_true(addr_host_equal(&a, &b));
+    b.vm.svm_cid = VMADDR_CID_ANY;
+    assert_false(addr_host_equal(&a, &b));
+    assert_true(addr_is_wildcard(&b));
+    assert_string_equal(addr_format(&b, buf), "any:1");
+}
+
 static void test_equal(void **state) {
     (void)state;
     Addr a, b;
@@ -216,9 +235,11 @@ static void test_errno_groups(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),       cmocka_unit_test(test_scope_by_name), cmocka_unit_test(test_any),
-        cmocka_unit_test(test_equal),       cmocka_unit_test(test_unmap),         cmocka_unit_test(test_unix),
-        cmocka_unit_test(test_unix_length), cmocka_unit_test(test_errno_groups),
+        cmocka_unit_test(test_parse),        cmocka_unit_test(test_scope_by_name),
+        cmocka_unit_test(test_any),          cmocka_unit_test(test_vsock),
+        cmocka_unit_test(test_equal),        cmocka_unit_test(test_unmap),
+        cmocka_unit_test(test_unix),         cmocka_unit_test(test_unix_length),
+        cmocka_unit_test(test_errno_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

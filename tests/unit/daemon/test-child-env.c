@@ -127,6 +127,25 @@ static void test_unix(void **state) {
     env_builder_done(&b);
 }
 
+static void test_vsock(void **state) {
+    (void)state;
+    ChildEnv e;
+    EnvBuilder b = {0};
+    Addr from = {.vm = {.svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 1024}, .len = sizeof(from.vm)},
+         to = from;
+    assert_int_equal(child_env_init(&e, &service, outer), 0);
+    assert_int_equal(env_builder_begin(&b, &e), 0);
+    assert_int_equal(env_builder_set_connection(&b, &from, &to, NULL), 0);
+    char **env = env_builder_finish(&b);
+    assert_value(env, "PROTO", "VSOCK");
+    assert_value(env, "REMOTE_ADDR", "3");
+    assert_value(env, "REMOTE_PORT", "1024");
+    for (char **v = env; *v; v++)
+        assert_int_not_equal(strncmp(*v, "TCP", 3), 0);
+    child_env_done(&e);
+    env_builder_done(&b);
+}
+
 static void test_configured_wins(void **state) {
     (void)state;
     ChildEnv e;
@@ -179,9 +198,13 @@ static void test_too_much(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_base),   cmocka_unit_test(test_connection),
-        cmocka_unit_test(test_unix),   cmocka_unit_test(test_configured_wins),
-        cmocka_unit_test(test_listen), cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_connection),
+        cmocka_unit_test(test_vsock),
+        cmocka_unit_test(test_unix),
+        cmocka_unit_test(test_configured_wins),
+        cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_too_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,12 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/inherit.h"
 
@@ -61,6 +66,50 @@ static void test_matches(void **state) {
     }
 }
 
+static void test_by_name_alone(void **state) {
+    (void)state;
+    ListenConfig c = config_for("systemd:web", "other");
+    PassedSocket p = passed("127.0.0.1", 80, SOCK_STREAM, "web");
+    assert_true(inherited_matches(&p, &c, 0, true));
+    assert_false(inherited_matches(&p, &c, 0, false));
+    p = passed("127.0.0.1", 80, SOCK_STREAM, "other");
+    assert_false(inherited_matches(&p, &c, 0, true));
+    p = (PassedSocket){.fd = 100, .kind = ENDPOINT_FIFO, .name = (char *)"web"};
+    assert_true(inherited_matches(&p, &c, 0, true));
+    p.fd = -EBADF;
+    assert_false(inherited_matches(&p, &c, 0, true));
+}
+
+/* A pipe is a fifo without a name: it serves for no path. */
+static void test_fifo_needs_its_path(void **state) {
+    (void)state;
+    int fds[2];
+    char path[] = "/tmp/mpinetd-test-inherit-XXXXXX", text[64];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_non_null(mkdtemp(path));
+    (void)snprintf(text, sizeof(text), "fifo:%s/f", path);
+    ListenConfig c = config_for(text, "web");
+    c.endpoint.path = c.endpoint.text + strlen("fifo:");
+    PassedSocket p = {.fd = fds[0], .kind = ENDPOINT_FIFO, .name = (char *)"web"};
+    assert_false(inherited_matches(&p, &c, 0, false));
+    assert_int_equal(mkfifo(c.endpoint.path, 0600), 0);
+    assert_false(inherited_matches(&p, &c, 0, true));
+    p.fd = open(c.endpoint.path, O_RDWR | O_CLOEXEC);
+    assert_true(p.fd >= 0);
+    assert_true(inherited_matches(&p, &c, 0, false));
+    assert_true(inherited_matches(&p, &c, 0, true));
+    p.name = (char *)"other";
+    assert_true(inherited_matches(&p, &c, 0, false));
+    assert_false(inherited_matches(&p, &c, 0, true));
+    p.kind = ENDPOINT_MQUEUE;
+    assert_false(inherited_matches(&p, &c, 0, false));
+    (void)close(p.fd);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    assert_int_equal(unlink(c.endpoint.path), 0);
+    assert_int_equal(rmdir(path), 0);
+}
+
 static void test_unix_needs_its_path(void **state) {
     (void)state;
     ListenConfig c = config_for("unix:/no/such/folder/x.sock", "web");
@@ -76,6 +125,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches),
         cmocka_unit_test(test_unix_needs_its_path),
+        cmocka_unit_test(test_by_name_alone),
+        cmocka_unit_test(test_fifo_needs_its_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

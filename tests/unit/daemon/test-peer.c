@@ -45,8 +45,20 @@ static void test_unix(void **state) {
     assert_true(sizeof(Peer) <= 32);
 }
 
+static void test_vsock(void **state) {
+    (void)state;
+    char buf[PEER_TEXT_MAX];
+    Addr a = {.vm = {.svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 4294967294U}, .len = sizeof(a.vm)};
+    Peer p = peer_from_addr(&a);
+    assert_int_equal(p.kind, PEER_VSOCK);
+    assert_string_equal(peer_format(&p, LOG_ADDRESSES_FULL, buf), "vsock:3:4294967294");
+    assert_string_equal(peer_format(&p, LOG_ADDRESSES_PREFIX, buf), "vsock:3");
+    assert_null(peer_format(&p, LOG_ADDRESSES_NONE, buf));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_vsock),
         cmocka_unit_test(test_shown),
         cmocka_unit_test(test_unix),
     };

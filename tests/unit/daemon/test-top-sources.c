@@ -13,6 +13,11 @@ static Peer peer_of(const char *text) {
     Addr a;
     if (strncmp(text, "uid:", 4) == 0)
         return peer_from_uid((uid_t)strtoul(text + 4, NULL, 10));
+    if (strncmp(text, "vsock:", 6) == 0) {
+        a = (Addr){.vm = {.svm_family = AF_VSOCK, .svm_port = 4321}, .len = sizeof(a.vm)};
+        a.vm.svm_cid = (unsigned)strtoul(text + 6, NULL, 10);
+        return peer_from_addr(&a);
+    }
     assert_int_equal(addr_parse_ip(text, 4321, &a), 0);
     return peer_from_addr(&a);
 }
@@ -37,6 +42,7 @@ static void test_text(void **state) {
         {"fe80::1", "fe80::/64", "fe80::/48"},
         {"::1", "::/64", "::/48"},
         {"uid:1000", "uid:1000", "uid:1000"},
+        {"vsock:3", "vsock:3", "vsock:3"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char buf[PEER_TEXT_MAX];
@@ -56,6 +62,9 @@ static void test_same_source(void **state) {
         {"192.0.2.1", "192.0.2.1", true},
         {"192.0.2.1", "::ffff:192.0.2.1", true},
         {"192.0.2.1", "192.0.2.0", false},
+        {"vsock:3", "vsock:3", true},
+        {"vsock:3", "vsock:4", false},
+        {"vsock:3", "uid:3", false},
         {"2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true},
         {"2001:db8:1:2::1", "2001:db8:1:3::1", false},
         {"uid:0", "uid:0", true},
