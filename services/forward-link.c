@@ -64,8 +64,8 @@ struct Links {
 /* Into the list of its phase, behind those that are due before. With the same length for all, that is its
  * end. */
 static void set_due(Link *l, uint64_t due) {
-    List *head = &l->links->timed[l->phase], *after = head->prev;
     list_remove(&l->timed);
+    List *head = &l->links->timed[l->phase], *after = head->prev;
     l->due = due;
     while (after != head && LIST_ENTRY(after, Link, timed)->due > due)
         after = after->prev;
