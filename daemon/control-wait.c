@@ -17,6 +17,15 @@ typedef enum Outcome {
     OUTCOME_OVERTAKEN,
 } Outcome;
 
+/* What starts at once is waited for until it is ready; else listening is all that was asked for. */
+static Outcome outcome_of_start(const Service *s, bool overtaken) {
+    if (s->state == SERVICE_STARTING)
+        return OUTCOME_WAITS;
+    if (!service_state_is_running(s->state))
+        return overtaken ? OUTCOME_OVERTAKEN : OUTCOME_FAILED;
+    return service_restart_failed(s) ? OUTCOME_FAILED : OUTCOME_DONE;
+}
+
 static Outcome outcome_of_stop(const Service *s, bool overtaken) {
     if (overtaken && service_order_listens(s->order))
         return OUTCOME_OVERTAKEN;
@@ -28,6 +37,8 @@ static Outcome outcome_of_restart(const Service *s, bool overtaken) {
         return OUTCOME_OVERTAKEN;
     if (!service_is_restarted(s))
         return OUTCOME_WAITS;
+    if (s->state == SERVICE_STARTING)
+        return OUTCOME_WAITS;
     if (service_restart_failed(s))
         return OUTCOME_FAILED;
     return s->order == ORDER_PAUSE || service_state_is_running(s->state) ? OUTCOME_DONE : OUTCOME_FAILED;
@@ -36,9 +47,7 @@ static Outcome outcome_of_restart(const Service *s, bool overtaken) {
 static Outcome outcome_of(const Service *s, ServiceVerb verb, bool overtaken) {
     switch (verb) {
     case VERB_START:
-        return service_state_is_running(s->state) ? OUTCOME_DONE
-               : overtaken                        ? OUTCOME_OVERTAKEN
-                                                  : OUTCOME_FAILED;
+        return outcome_of_start(s, overtaken);
     case VERB_STOP:
     case VERB_DRAIN:
         return outcome_of_stop(s, overtaken);
@@ -140,6 +149,8 @@ static void add_progress(Text *out, const Service *s, ServiceVerb verb) {
     text_addf(out, "%s: ", s->name);
     if (verb == VERB_RESTART && s->n_old == 0) {
         text_add(out, "starting again");
+    } else if (verb == VERB_START) {
+        text_add(out, "started, not ready yet");
     } else if (verb == VERB_DRAIN && s->order == ORDER_DRAIN) {
         text_add(out, stages[stage_of(s)]);
         text_add(out, s->n_instances > 0 ? ", " : "");

@@ -92,12 +92,10 @@ int instance_watch(Instance *i) {
 }
 
 void instance_set_ready(Instance *i) {
-    if (!i->unready)
+    if (i->state != INSTANCE_STARTING)
         return;
     i->unready = false;
     i->service->n_starting--;
-    if (i->state != INSTANCE_STARTING)
-        return;
     i->state = INSTANCE_RUNNING;
     if (begin_watchdog(i) < 0)
         service_set_error(i->service, "watchdog", ENOMEM, NULL, &i->service->config->pos);

@@ -2,6 +2,7 @@
 #include "daemon/instance.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "daemon/base/clock.h"
@@ -173,14 +174,19 @@ static void on_notify_line(const char *line, size_t n, void *userdata) {
     service_on_report(i->service, i, line, n);
 }
 
-static bool is_own_process(pid_t pid, void *userdata) {
+static bool may_notify(const struct ucred *sender, void *userdata) {
     const Instance *i = userdata;
+    const Resolved *id = &i->service->config->resolved;
     /* It leads a session: what it has forked is in there, unless it went on purpose. */
-    return pid == i->pid || (pid > 1 && getsid(pid) == i->pid);
+    pid_t session = sender->pid == i->pid ? i->pid : getsid(sender->pid);
+    /* One that has sent it and is gone leaves its user alone to judge by. */
+    if (session < 0)
+        return sender->uid == (id->change_ids ? id->uid : geteuid());
+    return session == i->pid;
 }
 
 int instance_open_notify(Instance *i) {
-    return notify_socket_new(i->rt->loop, is_own_process, on_notify_line, i, &i->notify);
+    return notify_socket_new(i->rt->loop, may_notify, on_notify_line, i, &i->notify);
 }
 
 int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {

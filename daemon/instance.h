@@ -104,7 +104,7 @@ int instance_limit_lifetime(Instance *i, uint64_t lifetime_usec);
 /* To be called once it runs: waits for it to be ready as its service's `notify` says, at most for
  * timeouts.start, or begins to watch over it at once (timeouts.watchdog). 0 or a negative errno. */
 int instance_watch(Instance *i);
-/* It has said that it is ready: from now on it is watched over. Again: nothing. */
+/* It has said that it is ready: from now on it is watched over. Nothing unless it was starting. */
 void instance_set_ready(Instance *i);
 /* It has given a sign of life. */
 void instance_set_alive(Instance *i);

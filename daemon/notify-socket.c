@@ -62,9 +62,9 @@ typedef union Control {
     char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * PASSED_FDS_MAX)];
 } Control;
 
-/* Closes what was passed; who sent it, 0 when the kernel does not say. */
-static pid_t take_control(struct msghdr *m) {
-    pid_t pid = 0;
+/* Closes what was passed; who sent it, pid 0 when the kernel does not say. */
+static struct ucred take_control(struct msghdr *m) {
+    struct ucred sender = {0};
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level != SOL_SOCKET)
             continue;
@@ -75,12 +75,10 @@ static pid_t take_control(struct msghdr *m) {
                 (void)fd_close(fd);
             }
         } else if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(struct ucred))) {
-            struct ucred credentials;
-            memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
-            pid = credentials.pid;
+            memcpy(&sender, CMSG_DATA(c), sizeof(sender));
         }
     }
-    return pid;
+    return sender;
 }
 
 /* False when nothing is there. */
@@ -93,8 +91,8 @@ static bool read_one(NotifySocket *n) {
     ssize_t got = recvmsg(n->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0)
         return errno == EINTR;
-    pid_t pid = take_control(&m);
-    bool taken = pid > 0 && n->may(pid, n->userdata) && !(m.msg_flags & MSG_TRUNC);
+    struct ucred sender = take_control(&m);
+    bool taken = sender.pid > 0 && n->may(&sender, n->userdata) && !(m.msg_flags & MSG_TRUNC);
     notify_datagram_lines(data, taken ? (size_t)got : 0, n->line, n->userdata);
     return true;
 }

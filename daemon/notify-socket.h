@@ -6,7 +6,6 @@
  * come along are closed. */
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 /* Its name as NOTIFY_SOCKET has it: "@mpinetd/notify/" and 32 digits. */
@@ -14,8 +13,9 @@
 
 typedef struct NotifySocket NotifySocket;
 
-/* Whether @pid is one of those who may report. */
-typedef bool (*NotifyMay)(pid_t pid, void *userdata);
+/* Whether this sender, as the kernel tells it, is one of those who may report. */
+struct ucred;
+typedef bool (*NotifyMay)(const struct ucred *sender, void *userdata);
 /* One line, without its newline; an empty one stands for a datagram that is none of ours to read. */
 typedef void (*NotifyLine)(const char *line, size_t n, void *userdata);
 

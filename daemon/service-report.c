@@ -26,6 +26,8 @@ static void take_status(Service *s, const Instance *i) {
 static void take_ready(Service *s, Instance *i) {
     char peer[PEER_TEXT_MAX];
     bool awaited = i->unready;
+    if (awaited && i->state != INSTANCE_STARTING)
+        return; /* too late: it is being ended */
     instance_set_ready(i);
     if (!i->told_ready) {
         i->told_ready = true;

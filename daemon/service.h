@@ -136,7 +136,8 @@ const char *service_refuses(const Service *s, ServiceVerb verb);
 /* What was refused before must not be ordered. Ended are, besides the obvious: by drain, instances that got
  * TERM; by restart, those that are there now, and what runs without a connection starts again at once. */
 void service_order(Service *s, ServiceVerb verb, uid_t uid);
-/* After restart: whether all the old instances are gone, and what ran runs again, or could not be started. */
+/* After restart: whether all the old instances are gone, and what ran runs again, or could not be started (or
+ * was not ready in time; the same after start). */
 bool service_is_restarted(const Service *s);
 bool service_restart_failed(const Service *s);
 /* Ends its instances as asked for: TERM now, KILL after timeouts.stop. @on_demand_only: connections go on. */

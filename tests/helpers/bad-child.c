@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -189,6 +190,44 @@ static int mode_close_status(char **args) {
     sleep_for_ever();
 }
 
+/* Before it has said anything. */
+static int mode_close_status_early(char **args) {
+    (void)args;
+    (void)close(status_fd());
+    sleep_for_ever();
+}
+
+/* Each argument is one datagram to NOTIFY_SOCKET. Then it waits to be told to end. */
+static int mode_notify(char **args) {
+    const char *name = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    size_t n = name ? strlen(name) : 0;
+    if (n < 2 || n >= sizeof(sun.sun_path))
+        return 3;
+    memcpy(sun.sun_path, name, n);
+    if (name[0] == '@')
+        sun.sun_path[0] = '\0';
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&sun, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+        return 4;
+    put_each(fd, args);
+    sleep_for_ever();
+}
+
+/* Says it, and ends at once. */
+static int mode_status_exit(char **args) {
+    put_each(status_fd(), args);
+    return 0;
+}
+
+/* Is ready, and from then on deaf to everything but KILL. */
+static int mode_deaf(char **args) {
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGABRT, SIG_IGN);
+    puts_to(status_fd(), "READY=1\n");
+    return mode_hang(args);
+}
+
 static int mode_stderr(char **args) {
     for (long i = 0; i < number(args, 1); i++) {
         char line[64];
@@ -290,8 +329,10 @@ static const struct {
     {"accept", mode_accept},
     {"bad-status", mode_bad_status},
     {"close-status", mode_close_status},
+    {"close-status-early", mode_close_status_early},
     {"close-stderr", mode_close_stderr},
     {"daemonise", mode_daemonise},
+    {"deaf", mode_deaf},
     {"exit", mode_exit},
     {"flood-status", mode_flood_status},
     {"grandchild", mode_grandchild},
@@ -299,9 +340,11 @@ static const struct {
     {"half-close", mode_half_close},
     {"hang", mode_hang},
     {"mark", mode_mark},
+    {"notify", mode_notify},
     {"say", mode_say},
     {"sleep", mode_sleep},
     {"status", mode_status},
+    {"status-exit", mode_status_exit},
     {"stderr", mode_stderr},
     {"stop-self", mode_stop_self},
     {"udp", mode_udp},

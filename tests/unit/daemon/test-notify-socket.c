@@ -82,13 +82,13 @@ static void send_to(const NotifySocket *n, const char *data, size_t length, int 
     assert_int_equal(sendmsg(fd, &m, 0), length);
 }
 
-static bool may_all(pid_t pid, void *userdata) {
+static bool may_all(const struct ucred *sender, void *userdata) {
     (void)userdata;
-    return pid == getpid();
+    return sender->pid == getpid() && sender->uid == getuid();
 }
 
-static bool may_none(pid_t pid, void *userdata) {
-    (void)pid;
+static bool may_none(const struct ucred *sender, void *userdata) {
+    (void)sender;
     (void)userdata;
     return false;
 }
