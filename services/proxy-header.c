@@ -13,7 +13,7 @@ static const unsigned char signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
 #define V2_VERSION 0x20U
 #define V2_LOCAL 0x20U
 #define V2_PROXY 0x21U
-#define V2_UNIX_PATH 108U
+#define V2_UNIX_PATH ((size_t)108)
 
 /* Version 2's addresses by its byte of family and transport. */
 typedef struct V2Family {

@@ -112,7 +112,8 @@ static void test_good(void **state) {
                 fail_msg("%s: %zu of %zu bytes are not enough (%s)", c->name, n, c->in.n, why);
         for (size_t more = 0; more < 3; more++) {
             memcpy(data, c->in.s, c->in.n);
-            memcpy(data + c->in.n, "\r\n", 2);
+            data[c->in.n] = '\r';
+            data[c->in.n + 1] = '\n';
             if (parse(data, c->in.n + more, &h, &length, &why) != PROXY_OK)
                 fail_msg("%s: refused with %zu bytes more: %s", c->name, more, why);
             assert_int_equal(length, c->in.n);
