@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/inherit.h"
 
+#include <fcntl.h>
 #include <mqueue.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,6 +47,9 @@ static int examine(PassedSocket *p) {
         return -errno;
     if (S_ISSOCK(st.st_mode))
         return examine_socket(p);
+    int flags = fcntl(p->fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+        return -EINVAL;
     /* A pipe is a fifo to fstat(2), but nothing has its name. */
     if (S_ISFIFO(st.st_mode))
         p->kind = ENDPOINT_FIFO;

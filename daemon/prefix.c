@@ -7,11 +7,16 @@
 
 #define MAPPED_BITS 96
 
-static int parse_uid(const char *s, Prefix *ret) {
-    uint64_t uid = 0;
-    if (value_unsigned(s, 0, UINT32_MAX - 1, &uid, NULL) < 0)
+/* Of a user or a CID: the highest one stands for none and any. */
+static int parse_number(const char *s, PeerKind kind, Prefix *ret) {
+    uint64_t number = 0;
+    if (value_unsigned(s, 0, UINT32_MAX - 1, &number, NULL) < 0)
         return -EINVAL;
-    *ret = (Prefix){.kind = PEER_UNIX, .uid = (uid_t)uid};
+    *ret = (Prefix){.kind = kind};
+    if (kind == PEER_VSOCK)
+        ret->cid = (uint32_t)number;
+    else
+        ret->uid = (uid_t)number;
     return 0;
 }
 
@@ -54,7 +59,9 @@ int prefix_parse(const char *s, Prefix *ret) {
     Addr address;
     uint64_t bits = 0;
     if (starts_with(s, "uid:"))
-        return parse_uid(s + strlen("uid:"), ret);
+        return parse_number(s + strlen("uid:"), PEER_UNIX, ret);
+    if (starts_with(s, "vsock:"))
+        return parse_number(s + strlen("vsock:"), PEER_VSOCK, ret);
     const char *slash = strchr(s, '/');
     size_t n = slash ? (size_t)(slash - s) : strlen(s);
     if (n >= sizeof(host) || (slash && value_unsigned(slash + 1, 0, 128, &bits, NULL) < 0))
@@ -80,7 +87,8 @@ bool prefix_has(const Prefix *prefix, const Peer *peer) {
             return false;
         memcpy(own.bytes, &peer->in6, 16);
         break;
-    case PEER_VSOCK: /* no prefix is written for them */
+    case PEER_VSOCK:
+        return peer->cid == prefix->cid;
     case PEER_NONE:
         return false;
     }

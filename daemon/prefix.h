@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Where peers come from: an address, a prefix of addresses, or for UNIX sockets a user. Pure. IPv4 is IPv4
+/* Where peers come from: an address, a prefix of addresses, or for UNIX sockets a user, for vsocks a
+ * CID. Pure. IPv4 is IPv4
  * however it is written: ::ffff:192.0.2.0/120 is 192.0.2.0/24. */
 #include "daemon/peer.h"
 
@@ -9,12 +10,13 @@ typedef struct Prefix {
     union {
         uint8_t bytes[16]; /* in network order; of IPv4 the first four. Behind the prefix all are 0. */
         uid_t uid;
+        uint32_t cid;
     };
     unsigned bits;
     uint32_t scope; /* 0: any */
 } Prefix;
 
-/* "192.0.2.0/24", "192.0.2.1", "2001:db8::/48", "fe80::1%eth0", "uid:1000". Bits behind the prefix are
- * ignored. 0; -EINVAL when @s is none of these; -ENODEV when there is no such interface. */
+/* "192.0.2.0/24", "192.0.2.1", "2001:db8::/48", "fe80::1%eth0", "uid:1000", "vsock:3". Bits behind the prefix
+ * are ignored. 0; -EINVAL when @s is none of these; -ENODEV when there is no such interface. */
 int prefix_parse(const char *s, Prefix *ret);
 bool prefix_has(const Prefix *prefix, const Peer *peer);

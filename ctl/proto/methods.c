@@ -119,7 +119,7 @@ static const ApiField get_config_out[] = {
 static const ApiField signal_in[] = {
     PARAMETER("service", "?string", service, "its instances; a name, or a shell glob"),
     PARAMETER("pid", "?int", pid, "this instance"),
-    PARAMETER("source", "?string", source, "instances whose peer is in this prefix, or uid:N"),
+    PARAMETER("source", "?string", source, "instances whose peer is in this prefix, uid:N or vsock:CID"),
     PARAMETER("signal", "scalar", signal, "a name such as SIGHUP or HUP, or a number"),
     END,
 };

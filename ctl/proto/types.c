@@ -118,7 +118,7 @@ static const ApiField bucket_fields[] = {
 };
 
 static const ApiField source_fields[] = {
-    FIELD("source", "string", "a prefix, or uid:N"),
+    FIELD("source", "string", "a prefix, uid:N or vsock:CID"),
     FIELD("refused", "int", "how often, at least"),
     FIELD("reason", "string", "of the newest refusal"),
     FIELD("last_time_usec", "int", "when that was, in microseconds since 1970"),
@@ -177,7 +177,7 @@ static const ApiField instance_fields[] = {
     FIELD("service", "string", NULL),
     FIELD("instance", "int", "MP_INSTANCE"),
     FIELD("pid", "int", NULL),
-    FIELD("peer", "?string", "ADDR:PORT, [V6]:PORT or uid:N"),
+    FIELD("peer", "?string", "ADDR:PORT, [V6]:PORT, uid:N or vsock:CID:PORT"),
     FIELD("state", "Phase", NULL),
     FIELD("since_usec", "int", "microseconds since 1970"),
     FIELD("cpu_usec", "int", NULL),

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import (DaemonTest, User, need_root, parse_probe, read_all,
+from harness import (DaemonTest, User, cpu_seconds, need_root, parse_probe, read_all,
                      stays, wait_until)
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -185,6 +185,39 @@ class Fifo(EndpointTest):
         stays(lambda: self.starts(d) == 0, "paused", seconds=0.2)
         d.call("Resume", services=["s"])
         wait_until(lambda: self.out(d) == b"patience\n", "what was written")
+
+    def test_restart_and_the_next_process(self):
+        """A restart, a kill and a crash lose nothing of what nobody has read."""
+        d = self.start({"s": {"listen": "fifo:{dir}/f", "exec": self.take("fifo", idle=60)}})
+        with open(d.path("f"), "wb", buffering=0) as f:
+            f.write(b"a")
+            wait_until(lambda: self.out(d) == b"a", "the first byte")
+            d.mpctl("restart", "s", check=0)
+            f.write(b"b")
+            wait_until(lambda: self.out(d) == b"ab", "the second byte")
+            d.mpctl("kill", "-s", "KILL", "s", check=0)
+            f.write(b"c")
+            wait_until(lambda: self.out(d) == b"abc", "the third byte")
+
+    def test_moves_to_another_service(self):
+        d = self.start({"a": {"listen": "fifo:{dir}/f", "exec": self.take("fifo")}})
+        d.call("Pause", services=["a"])
+        self.fifo(d, b"for whom?")
+        inode = os.stat(d.path("f")).st_ino
+        self.configure(d, {"b": {"listen": "fifo:{dir}/f", "exec": self.take("fifo")}})
+        d.mpctl("reload", check=0)
+        wait_until(lambda: self.out(d) == b"for whom?", "what was written before")
+        self.assertEqual(os.stat(d.path("f")).st_ino, inode)
+        d.wait_service("b", active=0)
+        d.stop()
+        self.assertFalse(os.path.exists(d.path("f")), "it is still the daemon's own")
+
+    @need_root
+    def test_of_an_ordinary_user(self):
+        """The process gets it open: it need not be allowed to open it."""
+        d = self.start({"s": {"listen": "fifo:{dir}/f", "pass": "stdio", "user": "nobody", "exec": ["head", "-n1"]}})
+        self.fifo(d, b"hello\n")
+        wait_until(lambda: d.log(service="s", message="hello"), "what it read")
 
     def test_stdio_has_it_on_0_alone(self):
         """What a process prints must not come back to it as input."""
@@ -572,6 +605,35 @@ class MessageQueue(EndpointTest):
         wait_until(lambda: self.out(d) == b"survivor\n", "the message")
 
 
+class OrdinaryUser(EndpointTest):
+    @need_root
+    def test_all_kinds(self):
+        d = self.daemon({}, wait=None, wrap=["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups",
+                                             "--bounding-set=-all"])
+        with open(d.path("take.py"), "w", encoding="utf-8") as file:
+            file.write(TAKE)
+        self.configure(d, {"f": {"listen": "fifo:{dir}/f", "exec": self.take("fifo")},
+                           "q": {"listen": "mqueue:{queue}", "exec": self.take("mqueue")},
+                           "s": {"listen": "unix-seqpacket:{dir}/s", "exec": ["cat"]}})
+        os.chown(d.dir, 4711, 4711)
+        d.start()
+        self.assertEqual(os.stat(d.path("f")).st_uid, 4711)
+        with open(d.path("f"), "wb") as f:
+            f.write(b"fifo\n")
+        wait_until(lambda: self.out(d) == b"fifo\n", "what was written")
+        with Queue(self.queue) as q:
+            self.assertEqual(q.stat.st_uid, 4711)
+            q.send(b"queue")
+        wait_until(lambda: self.out(d) == b"fifo\nqueue\n", "the message")
+        with d.dial("s") as s:
+            s.send(b"packet")
+            self.assertEqual(s.recv(100), b"packet")
+        for name in "f", "q":
+            d.wait_service(name, active=0)
+        d.stop()
+        self.assertEqual((os.path.exists(d.path("f")), queue_exists(self.queue)), (False, False))
+
+
 class Seqpacket(EndpointTest):
     def test_per_connection(self):
         d = self.start({"s": {"listen": "unix-seqpacket:{dir}/s", "exec": ["{bad-child}", "echo"]},
@@ -594,6 +656,12 @@ class Seqpacket(EndpointTest):
             probe = parse_probe(read_all(s))
         self.assertEqual((probe["env"]["PROTO"], probe["env"]["UNIXREMOTEEUID"], probe["env"]["UNIXLOCALPATH"]),
                          ("UNIX", str(os.geteuid()), d.path("s")))
+
+    def test_listen_fds(self):
+        d = self.start({"s": {"listen": "unix-seqpacket:{dir}/s", "pass": "listen_fds",
+                              "exec": ["sh", "-c", 'echo "$LISTEN_FDS $LISTEN_FDNAMES" >&3']}})
+        with d.dial("s") as s:
+            self.assertEqual(s.recv(100), b"1 connection\n")
 
     def test_on_demand(self):
         accept = ("import os, socket, sys\n"
@@ -640,6 +708,35 @@ class Vsock(EndpointTest):
             d.mpctl("reload", check=0)
             self.assertEqual(d.port("s"), port, "the port that the kernel chose is kept")
         self.assertEqual(d.ask("echo", b"x"), b"x")
+
+    def test_orders(self):
+        if self.vsock() is None:
+            self.skipTest("this kernel has no vsock")
+        d = self.start({"s": {"listen": "vsock:any:0", "exec": ["cat"]},
+                        "t": {"listen": "vsock:any:0", "model": "on-demand", "exec": ["cat"]}})
+        self.assertNotEqual(d.port("s"), d.port("t"))
+        for verb, state in (("pause", "paused"), ("resume", "listening"), ("drain", "stopped"), ("start", "listening"),
+                            ("restart", "listening"), ("stop", "stopped")):
+            d.mpctl(verb, "s", "t", check=0)
+            self.assertEqual([d.service(n)["state"] for n in "st"], [state, state], verb)
+
+    @unittest.skipUnless(os.uname().machine == "x86_64", "the filter is for x86-64")
+    def test_kernel_without_it(self):
+        """A filter answers as such a kernel does: the service has failed, is tried again, and the others serve."""
+        script = ("import ctypes, os, struct, sys\n"
+                  "f = [(0x20, 0, 0, 0), (0x15, 0, 3, 41), (0x20, 0, 0, 16), (0x15, 0, 1, 40),\n"
+                  "     (0x06, 0, 0, 0x50000 + 97), (0x06, 0, 0, 0x7fff0000)]\n"
+                  "code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *i) for i in f))\n"
+                  "program = struct.pack('HxxxxxxP', len(f), ctypes.addressof(code))\n"
+                  "libc = ctypes.CDLL(None)\n"
+                  "assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0\n"
+                  "os.execvp(sys.argv[1], sys.argv[1:])\n")
+        d = self.start({"s": {"listen": "vsock:any:9", "exec": ["cat"]},
+                        "echo": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}, wrap=["python3", "-c", script])
+        service = d.wait_service("s", state="failed")
+        self.assertEqual(service["listeners"][0]["error"], "socket: Address family not supported by protocol")
+        self.assertEqual(d.ask("echo", b"x"), b"x")
+        self.assertEqual(d.mpctl("status", "s").returncode, 3)
 
     def test_address_of_nobody(self):
         """A CID that is not ours: failed with a reason, tried again, and the others serve."""
@@ -748,6 +845,22 @@ class Passed(EndpointTest):
         web.close()
         local.close()
 
+    def test_fifo_that_can_only_be_read(self):
+        """Without a writer it reports a hang-up for ever: that costs nothing, and data wakes the service."""
+        d = self.activate({"s": {"listen": "fifo:{dir}/f", "exec": ["head", "-c", "5"], "pass": "stdio"}})
+        os.mkfifo(d.path("f"))
+        fd = os.open(d.path("f"), os.O_RDONLY | os.O_NONBLOCK)
+        self.pass_fds(d, [fd], ["jobs"])
+        self.assertTrue(d.listener("s")["adopted"])
+        os.close(os.open(d.path("f"), os.O_WRONLY))
+        before = cpu_seconds(d.pid)
+        stays(lambda: d.service("s")["spawned"] == 0, "nothing to read", seconds=1)
+        self.assertLess(cpu_seconds(d.pid) - before, 0.2)
+        with open(d.path("f"), "wb", buffering=0) as f:
+            f.write(b"hello")
+            wait_until(lambda: d.log(service="s", message="hello"), "what was written")
+        os.close(fd)
+
     def test_what_does_not_suit_the_model(self):
         d = self.activate({"s": {"listen": "systemd:dns", "exec": ["cat"]}})
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
@@ -758,10 +871,14 @@ class Passed(EndpointTest):
 
     def test_what_is_nothing_to_listen_on(self):
         d = self.activate({"s": {"listen": "fifo:{dir}/f", "exec": ["cat"]}})
-        with open("/dev/null", "rb") as null, open(d.path("file"), "wb") as file:
-            self.pass_fds(d, [null.fileno(), file.fileno()], ["null", "file"])
+        os.mkfifo(d.path("g"))
+        fd = os.open(d.path("g"), os.O_RDWR)
+        with open("/dev/null", "rb") as null, open(d.path("file"), "wb") as file, open(d.path("g"), "wb") as writer:
+            self.pass_fds(d, [null.fileno(), file.fileno(), writer.fileno()], ["null", "file", "writer"])
+        os.close(fd)
         self.assertEqual(d.service("s")["state"], "listening")
         self.assertIn("('null') was passed in, but is nothing to listen on: closed", d.log_text())
+        self.assertIn("('writer') was passed in, but is nothing to listen on: closed", d.log_text())
         self.assertIn("('file') was passed in, but is nothing to listen on: closed", d.log_text())
 
 

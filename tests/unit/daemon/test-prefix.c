@@ -13,6 +13,11 @@ static Peer peer_of(const char *text) {
     Addr a;
     if (strncmp(text, "uid:", 4) == 0)
         return peer_from_uid((uid_t)strtoul(text + 4, NULL, 10));
+    if (strncmp(text, "vsock:", 6) == 0) {
+        a = (Addr){.vm = {.svm_family = AF_VSOCK, .svm_port = 1234}, .len = sizeof(a.vm)};
+        a.vm.svm_cid = (unsigned)strtoul(text + 6, NULL, 10);
+        return peer_from_addr(&a);
+    }
     assert_int_equal(addr_parse_ip(text, 1234, &a), 0);
     return peer_from_addr(&a);
 }
@@ -49,6 +54,10 @@ static const struct {
     {"uid:1000", "uid:1000", true},
     {"uid:1000", "uid:100", false},
     {"uid:0", "0.0.0.0", false},
+    {"vsock:3", "vsock:3", true},
+    {"vsock:3", "vsock:4", false},
+    {"vsock:3", "uid:3", false},
+    {"uid:3", "vsock:3", false},
 };
 
 static void test_has(void **state) {
@@ -68,9 +77,31 @@ static void test_has(void **state) {
 static void test_bad(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "",          "/",      "/24",   "192.0.2.0/33", "192.0.2.0/",     "192.0.2.0/-1",   "192.0.2.0/024",
-        "192.0.2",   "::/129", "uid:",  "uid:x",        "uid:-1",         "uid:4294967295", "uid:1000 ",
-        "localhost", "any",    "[::1]", "192.0.2.1:80", "192.0.2.0/24/8", "gid:1",          " 192.0.2.1",
+        "",
+        "/",
+        "/24",
+        "192.0.2.0/33",
+        "192.0.2.0/",
+        "192.0.2.0/-1",
+        "192.0.2.0/024",
+        "192.0.2",
+        "::/129",
+        "uid:",
+        "uid:x",
+        "uid:-1",
+        "uid:4294967295",
+        "uid:1000 ",
+        "localhost",
+        "any",
+        "[::1]",
+        "192.0.2.1:80",
+        "192.0.2.0/24/8",
+        "gid:1",
+        " 192.0.2.1",
+        "vsock:",
+        "vsock:any",
+        "vsock:3:80",
+        "vsock:4294967295",
     };
     for (size_t i = 0; i < ELEMENTS(bad); i++) {
         Prefix p = {.bits = 77};
