@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* RFC 862: what comes is sent back. */
+/* RFC 862: what comes is sent back, in any of the classic shapes of a server. */
 #include "services/serve.h"
 
 static ssize_t reply(unsigned char *data, size_t n, size_t size, uint64_t number) {
@@ -14,6 +14,7 @@ static const Protocol echo = {
     .about = "sends back whatever it is sent (RFC 862)",
     .stream = {.echo = true},
     .reply = reply,
+    .shapes = true,
 };
 
 int main(int argc, char **argv) {

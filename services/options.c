@@ -9,6 +9,7 @@
 
 #include "build-config.h"
 #include "daemon/base/cleanup.h"
+#include "services/shape.h"
 
 #define EXIT_USAGE 2
 /* Where getopt_long(3)'s values of the rows below begin, beyond any letter. */
@@ -20,6 +21,9 @@ typedef struct OptionRow {
     size_t offset; /* in Options */
     uint64_t least, most, fallback;
     const char *help;
+    bool shapes;                   /* of protocols with shapes only */
+    int (*word)(const char *word); /* the number of a word, or -EINVAL; NULL: it is a number itself */
+    const char *words;             /* for the message */
 } OptionRow;
 
 static const OptionRow rows[] = {
@@ -29,7 +33,24 @@ static const OptionRow rows[] = {
      "given listeners, leave connections SECONDS to end\nafter SIGTERM (default: 5)"},
     {"max-connections", "N", offsetof(Options, max_connections), 1, 100000, 512,
      "given listeners, serve at most N connections at\nonce (default: 512)"},
+    {"model", "MODEL", offsetof(Options, model), 0, 0, SHAPE_POLL,
+     "given listeners, serve them in this shape: poll (one\nloop, the default), iterative, fork, prefork, "
+     "thread,\n"
+     "thread-pool or epoll",
+     .shapes = true, .word = shape_model_from_string,
+     .words = "poll, iterative, fork, prefork, thread, thread-pool or epoll"},
+    {"workers", "N", offsetof(Options, workers), 1, 10000, 4,
+     "processes of prefork, threads of thread-pool\n(default: 4)", .shapes = true},
+    {"queue", "N", offsetof(Options, queue), 1, 100000, 64,
+     "of thread-pool: connections that may wait for a\nthread (default: 64)", .shapes = true},
+    {"when-full", "WHAT", offsetof(Options, when_full), 0, 0, SHAPE_WAIT,
+     "of thread-pool, when so many wait: wait (accept no\nmore, the default) or refuse (close at once)",
+     .shapes = true, .word = shape_when_full_from_string, .words = "wait or refuse"},
 };
+
+static bool row_is_of(const OptionRow *row, const Protocol *protocol) {
+    return !row->shapes || protocol->shapes;
+}
 
 static uint64_t *field(Options *o, const OptionRow *row) {
     return (uint64_t *)(void *)((char *)o + row->offset);
@@ -53,13 +74,26 @@ static void print_help(const Protocol *protocol) {
     printf("It serves the socket on standard input and output (a connection, a listener or a\n"
            "datagram socket; also plain pipes), or those passed by LISTEN_FDS.\n\n");
     for (size_t i = 0; i < ELEMENTS(rows); i++)
-        print_row(rows[i].name, rows[i].value, rows[i].help);
+        if (row_is_of(&rows[i], protocol))
+            print_row(rows[i].name, rows[i].value, rows[i].help);
     print_row("help, -h", NULL, "show this, and end");
     print_row("version, -V", NULL, "show the version, and end");
     printf("\nSee mp-services(8).\n");
 }
 
+static bool parse_word(const Protocol *protocol, const OptionRow *row, const char *s, Options *ret) {
+    int value = row->word(s);
+    if (value < 0) {
+        (void)fprintf(stderr, "%s: --%s: '%s' is none of %s\n", protocol->name, row->name, s, row->words);
+        return false;
+    }
+    *field(ret, row) = (uint64_t)value;
+    return true;
+}
+
 static bool parse_value(const Protocol *protocol, const OptionRow *row, const char *s, Options *ret) {
+    if (row->word)
+        return parse_word(protocol, row, s, ret);
     char *end = NULL;
     errno = 0;
     unsigned long long value = strtoull(s, &end, 10);
@@ -91,9 +125,11 @@ static bool ended(const Protocol *protocol, int *ret_status) {
 bool options_parse(const Protocol *protocol, int argc, char **argv, Options *ret, int *ret_status) {
     struct option longs[ELEMENTS(rows) + 3] = {{"help", no_argument, NULL, 'h'},
                                                {"version", no_argument, NULL, 'V'}};
+    size_t n = 2;
     for (size_t i = 0; i < ELEMENTS(rows); i++) {
-        longs[i + 2] = (struct option){rows[i].name, required_argument, NULL, FIRST_ROW + (int)i};
         *field(ret, &rows[i]) = rows[i].fallback;
+        if (row_is_of(&rows[i], protocol))
+            longs[n++] = (struct option){rows[i].name, required_argument, NULL, FIRST_ROW + (int)i};
     }
     /* getopt's own messages begin with argv[0], which for a service may be anything. */
     if (argc > 0)

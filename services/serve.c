@@ -9,6 +9,7 @@
 #include "services/mp-service.h"
 #include "services/options.h"
 #include "services/server.h"
+#include "services/shape.h"
 
 DEFINE_CLEANUP(Server *, server_free);
 
@@ -33,6 +34,11 @@ static int serve_connection(const Protocol *protocol, int in, int out) {
 
 static int serve_sockets(const Protocol *protocol, const Options *options, const MpSocket *sockets,
                          size_t n) {
+    if (options->model != SHAPE_POLL) {
+        int r = shape_serve(protocol, options, sockets, n);
+        /* What that is was told with the descriptor. */
+        return r == -ENOTSUP ? EXIT_FAILURE : r < 0 ? fail(protocol, "serve", -r) : EXIT_SUCCESS;
+    }
     CLEANUP(server_freep) Server *server = server_new(protocol, options);
     if (!server)
         return fail(protocol, "start", ENOMEM);

@@ -10,6 +10,7 @@ typedef struct Protocol {
     const char *about; /* what it does, one line, beginning with a verb */
     StreamProtocol stream;
     DatagramReply *reply;
+    bool shapes; /* has --model: can be served in the shapes of shape.h */
 } Protocol;
 
 /* Reads the options, takes the sockets (stdio or LISTEN_FDS) and serves them to their end. Returns the exit
