@@ -100,7 +100,8 @@ int life_timeout(uint64_t until_usec, uint64_t now_usec) {
     const uint64_t longest_msec = 3600000;
     if (until_usec == USEC_INFINITY)
         return -1;
-    uint64_t msec = until_usec <= now_usec ? 0 : (until_usec - now_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
+    uint64_t left = until_usec > now_usec ? until_usec - now_usec : 0;
+    uint64_t msec = left / USEC_PER_MSEC + (left % USEC_PER_MSEC != 0);
     return (int)(msec < longest_msec ? msec : longest_msec);
 }
 
