@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""mp-forward beside socat and systemd-socket-proxyd: bytes a second over 1 and 8 connections, and new connections a
+second, all over loopback in one run, taking turns. The ends cost little: the sender uses sendfile(2), the receiver throws
+away what it gets without copying it. What stands there without a forwarder is the bound that nobody can pass."""
+import argparse
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+PROXYD = "/lib/systemd/systemd-socket-proxyd"
+PIECE = 1 << 20
+CONCURRENCY = 16
+
+
+def say(text):
+    print("bench: " + text, file=sys.stderr, flush=True)
+
+
+def start_listening(command, listener):
+    """Starts a program with the listener as descriptor 3, after LISTEN_FDS."""
+    def move():
+        os.dup2(listener.fileno(), 3)
+        os.set_inheritable(3, True)
+
+    words = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh", *command]
+    # preexec_fn moves what it needs itself; everything else of ours is close-on-exec.
+    return subprocess.Popen(words, preexec_fn=move, close_fds=False)  # noqa: PLW1509
+
+
+def listen():
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
+
+
+class Forwarder:
+    """One of those that are compared, in front of a backend's port."""
+
+    def __init__(self, name, build, backend):
+        self.name = name
+        self.process = None
+        self.port = backend
+        if name == "none":
+            return
+        with listen() as listener:
+            self.port = listener.getsockname()[1]
+            if name == "mp-forward":
+                command = [os.path.join(build, "services", "mp-forward"), f"tcp:127.0.0.1:{backend}"]
+                self.process = start_listening(command, listener)
+            elif name == "proxyd":
+                self.process = start_listening([PROXYD, "--connections-max=1000", f"127.0.0.1:{backend}"], listener)
+        if name == "socat":
+            self.process = subprocess.Popen(
+                ["socat", f"TCP-LISTEN:{self.port},fork,reuseaddr,backlog=1024,bind=127.0.0.1",
+                 f"TCP:127.0.0.1:{backend}"], stderr=subprocess.DEVNULL)
+        self.wait()
+
+    def wait(self):
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+                    s.sendall(b"0\n")
+                    if s.recv(1):
+                        return
+            except OSError:
+                time.sleep(0.02)
+        raise SystemExit(f"bench: {self.name} does not answer")
+
+    def close(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+
+def send_bulk(port, n):
+    """In a process of its own: its exit status says whether all arrived."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        memory = os.memfd_create("bulk")
+        os.ftruncate(memory, PIECE)
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            s.sendall(b"%d\n" % n)
+            s.recv(1)
+            left = n
+            while left > 0:
+                left -= os.sendfile(s.fileno(), memory, 0, min(left, PIECE))
+            status = 0 if s.recv(100) == b"done" else 1
+    finally:
+        os._exit(status)
+
+
+def bulk(forwarder, connections, total):
+    """MB/s."""
+    begin = time.monotonic()
+    pids = [send_bulk(forwarder.port, total // connections) for _ in range(connections)]
+    if any([os.waitpid(pid, 0)[1] for pid in pids]):
+        raise SystemExit(f"bench: {forwarder.name} lost bytes")
+    return total / (time.monotonic() - begin) / 1e6
+
+
+def connections(forwarder, build, seconds):
+    """New connections a second, each of which gets five bytes and the end."""
+    out = subprocess.run([os.path.join(build, "tests", "bench", "load"), "--port", str(forwarder.port), "--concurrency",
+                          str(CONCURRENCY), "--seconds", str(seconds), "--expect", "hello"],
+                         capture_output=True, text=True, check=True).stdout
+    result = json.loads(out)
+    if result.get("errors"):
+        say(f"{forwarder.name}: errors: {result['errors']}")
+    return result["rate"]
+
+
+def show(results, names):
+    measures = list(next(iter(results.values())))
+    print(f"{'':14}" + "".join(f"{m:>22}" for m in measures))
+    for name in names:
+        print(f"{name:14}" + "".join(f"{statistics.median(results[name][m]):>22.0f}" for m in measures))
+    print()
+    for other in names:
+        if other in ("none", "mp-forward"):
+            continue
+        ratios = [statistics.median(results["mp-forward"][m]) / statistics.median(results[other][m]) for m in measures]
+        print(f"{'to ' + other:14}" + "".join(f"{r:>21.2f}x" for r in ratios))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default="build-release")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--bytes", type=int, default=1 << 30, help="of one transfer")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of one measurement of connections")
+    parser.add_argument("--quick", action="store_true", help="to see that it works")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.bytes, args.seconds = 1, 1 << 27, 0.3
+    subprocess.run(["ninja", "-C", args.build, "bench-programs", "services/mp-forward"], check=True,
+                   stdout=subprocess.DEVNULL)
+    names = ["none", "mp-forward"]
+    names += ["proxyd"] if os.access(PROXYD, os.X_OK) else []
+    names += ["socat"] if subprocess.run(["sh", "-c", "command -v socat"], stdout=subprocess.DEVNULL).returncode == 0 else []
+    results = {name: {"MB/s, 1 connection": [], "MB/s, 8 connections": [], "new connections/s": []} for name in names}
+    backends = []
+
+    def backend(*arguments):
+        with listen() as listener:
+            backends.append(start_listening([os.path.join(args.build, "tests", "bench", "forward-end"), *arguments],
+                                            listener))
+            return listener.getsockname()[1]
+
+    try:
+        bulk_port, greet_port = backend(), backend("greet")
+        for round_ in range(args.rounds):
+            say(f"round {round_ + 1} of {args.rounds}")
+            for name in names:
+                with contextlib.closing(Forwarder(name, args.build, bulk_port)) as f:
+                    results[name]["MB/s, 1 connection"].append(bulk(f, 1, args.bytes))
+                    results[name]["MB/s, 8 connections"].append(bulk(f, 8, args.bytes))
+                with contextlib.closing(Forwarder(name, args.build, greet_port)) as f:
+                    results[name]["new connections/s"].append(connections(f, args.build, args.seconds))
+    finally:
+        for process in backends:
+            process.kill()
+            process.wait()
+    if args.json:
+        print(json.dumps(results))
+    else:
+        show(results, names)
+
+
+if __name__ == "__main__":
+    main()
