@@ -22,16 +22,17 @@ import time
 import unittest
 
 BUILD = os.path.realpath(os.environ.get("BUILD_DIR", "build"))
-SANITIZED = os.environ.get("MP_TEST_SANITIZED") == "1"
+SANITIZED = os.environ.get("MP_TEST_SANITIZED") == "1" or "MP_TEST_SERVICES" in os.environ
 SLOW = os.environ.get("MP_TEST_SLOW") == "1"
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 MPINETD = os.path.join(BUILD, "daemon", "mpinetd")
 MPCTL = os.path.join(BUILD, "ctl", "mpctl")
-SERVICES = os.path.join(BUILD, "services")
+# The services may come from another build: under ThreadSanitizer they run below an ordinary daemon.
+SERVICES = os.path.realpath(os.environ.get("MP_TEST_SERVICES") or os.path.join(BUILD, "services"))
 # How long a condition may take to come true: generous, for it costs nothing when all is well.
 PATIENCE = 20.0 if SANITIZED else 10.0
 HELPERS = ("probe", "bad-child")
-SANITIZER_WORDS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "UndefinedBehaviorSanitizer")
+SANITIZER_WORDS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "UndefinedBehaviorSanitizer")
 
 
 # ------------------------------------------------------------------------------------------------------------ waiting
