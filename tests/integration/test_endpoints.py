@@ -635,12 +635,13 @@ class OrdinaryUser(EndpointTest):
 
 
 class Seqpacket(EndpointTest):
-    def test_per_connection(self):
-        d = self.start({"s": {"listen": "unix-seqpacket:{dir}/s", "exec": ["{bad-child}", "echo"]},
+    def test_messages_come_back(self):
+        d = self.start({"echo": {"listen": "unix-seqpacket:{dir}/echo", "exec": ["mp-echo"]},
+                        "many": {"listen": "unix-seqpacket:{dir}/many", "model": "on-demand", "exec": ["mp-echo"]},
                         "cat": {"listen": "unix-seqpacket:{dir}/cat", "exec": ["cat"]},
                         "abstract": {"listen": f"unix-seqpacket:@mpt-{os.getpid()}-{random.randrange(1 << 30)}",
                                      "exec": ["cat"]}})
-        for name in "cat", "abstract":
+        for name in "cat", "abstract", "echo", "many":
             with d.dial(name) as s:
                 for message in b"one", b"two" * 1000, b"\0":
                     s.send(message)
