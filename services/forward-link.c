@@ -200,6 +200,10 @@ static void link_refuse(Link *l, const char *why) {
     link_step(l);
 }
 
+static const char *reason(int error) {
+    return error == EAGAIN ? "its queue is full" : strerror(error);
+}
+
 /* How long it may still be held for this error. Pure. */
 static uint64_t held_until(const ForwardOptions *o, uint64_t began, int error) {
     uint64_t usec = errno_is_backend_absent(error) ? o->retry_usec : 0;
@@ -214,7 +218,7 @@ static void link_failed(Link *l, int error) {
     uint64_t until = held_until(ls->options, l->began, error);
     l->error = error;
     if (until <= ls->now) {
-        link_refuse(l, strerror(error));
+        link_refuse(l, reason(error));
         return;
     }
     enter(l, LINK_HELD, until);
@@ -259,11 +263,34 @@ static void link_connect(Link *l) {
         enter(l, LINK_CONNECTING, later(ls->now, ls->options->connect_timeout_usec));
 }
 
+static Addr socket_addr(int fd, int (*get)(int, struct sockaddr *, socklen_t *)) {
+    Addr a = {0};
+    a.len = sizeof(a.storage);
+    if (get(fd, &a.sa, &a.len) < 0)
+        a = (Addr){0};
+    return a;
+}
+
+/* On this host, where nobody listens on a port that the kernel gives to clients, a connection may come about
+ * with itself: RFC 9293, 3.5, "simultaneous open". */
+static bool is_self(const Link *l) {
+    const Backend *b = &l->links->options->backend;
+    if (b->endpoint.kind != ENDPOINT_TCP)
+        return false;
+    Addr own = socket_addr(l->backend.fd, getsockname);
+    if (addr_port(&own) != addr_port(&b->addr))
+        return false;
+    Addr peer = socket_addr(l->backend.fd, getpeername);
+    return addr_equal(&own, &peer);
+}
+
 static void on_connected(Link *l) {
     int error = 0;
     socklen_t len = sizeof(error);
     if (getsockopt(l->backend.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
         error = errno;
+    if (error == 0 && is_self(l))
+        error = ECONNREFUSED;
     if (error != 0)
         link_failed(l, error);
     else
@@ -330,14 +357,6 @@ Links *links_free(Links *ls) {
     carrier_stock_done(&ls->stock);
     free(ls);
     return NULL;
-}
-
-static Addr socket_addr(int fd, int (*get)(int, struct sockaddr *, socklen_t *)) {
-    Addr a = {0};
-    a.len = sizeof(a.storage);
-    if (get(fd, &a.sa, &a.len) < 0)
-        a = (Addr){0};
-    return a;
 }
 
 static int make_header(Link *l, const LinkPeer *peer) {
@@ -417,7 +436,7 @@ static void retry(Links *ls) {
 static void expire(Link *l) {
     switch (l->phase) {
     case LINK_HELD:
-        link_refuse(l, l->error ? strerror(l->error) : "it does not answer");
+        link_refuse(l, l->error ? reason(l->error) : "it does not answer");
         break;
     case LINK_CONNECTING:
         link_refuse(l, strerror(ETIMEDOUT));

@@ -52,6 +52,7 @@ struct Forwarder {
     size_t n_sources;
     Relay **relays;
     size_t n_relays;
+    uint64_t max_connections;
     bool single; /* it was given one connection, and no more will come */
     uint64_t now;
     uint64_t active_usec; /* when there was something to do, lately */
@@ -104,7 +105,9 @@ static bool is_open(const Forwarder *f) {
 }
 
 static uint64_t idle_until(const Forwarder *f, const Told *now) {
-    if (now->active > 0 || f->options->exit_idle_usec == USEC_INFINITY || f->single)
+    /* A connection that is being passed would be lost. */
+    bool passes = f->n_sources > 0 && f->sources[0].passes;
+    if (now->active > 0 || f->options->exit_idle_usec == USEC_INFINITY || f->single || passes)
         return USEC_INFINITY;
     return f->active_usec + f->options->exit_idle_usec;
 }
@@ -153,7 +156,7 @@ static void report_if_due(Forwarder *f) {
 
 static bool is_accepting(const Forwarder *f) {
     return !is_stopping(f) && f->now >= f->paused_until_usec &&
-           links_count(f->links).active < f->options->max_connections;
+           links_count(f->links).active < f->max_connections;
 }
 
 static void source_watch(Source *s, bool on) {
@@ -239,6 +242,10 @@ static void on_signal(void *owner, uint32_t events) {
     (void)events;
     while (read(f->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         bool at_once = is_stopping(f) || f->single;
+        /* What was passed already is ours. */
+        for (size_t i = 0; i < f->n_sources && !is_stopping(f); i++)
+            while (f->sources[i].passes && take_one(&f->sources[i]) > 0)
+                continue;
         f->stop_usec = at_once ? f->now : f->now + f->options->drain_usec;
         if (at_once)
             continue;
@@ -382,14 +389,20 @@ int forwarder_take_given(Forwarder *f) {
  */
 
 /* Two descriptors for each connection and four for the pipes between, where they are slow: as many as may be
- * had. */
-static void raise_limit(uint64_t connections) {
+ * had. Returns how many connections the descriptors will do for. */
+static uint64_t raise_limit(uint64_t connections) {
+    const rlim_t others = 64;
     struct rlimit limit;
-    rlim_t want = connections * 6 + 128;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
-        return;
-    limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t want = connections * 6 + others;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return connections;
+    if (limit.rlim_cur < want) {
+        limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    /* Without a descriptor for its pipe a direction makes do with memory. */
+    rlim_t room = limit.rlim_cur > others + 2 ? (limit.rlim_cur - others) / 2 : 1;
+    return room < connections ? room : connections;
 }
 
 static int open_signals(Forwarder *f) {
@@ -413,7 +426,7 @@ Forwarder *forwarder_new(const ForwardOptions *options) {
     f->signals = -EBADF;
     f->watch_signals = (Watch){on_signal, f};
     f->watch_wait = (Watch){on_wait_file, f};
-    raise_limit(options->max_connections);
+    f->max_connections = raise_limit(options->max_connections);
     f->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (f->epoll < 0 || trouble_init(&f->trouble, &options->backend) < 0 || open_signals(f) < 0)
         return forwarder_free(f);

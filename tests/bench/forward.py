@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -145,7 +146,7 @@ def main():
                    stdout=subprocess.DEVNULL)
     names = ["none", "mp-forward"]
     names += ["proxyd"] if os.access(PROXYD, os.X_OK) else []
-    names += ["socat"] if subprocess.run(["sh", "-c", "command -v socat"], stdout=subprocess.DEVNULL).returncode == 0 else []
+    names += ["socat"] if shutil.which("socat") else []
     results = {name: {"MB/s, 1 connection": [], "MB/s, 8 connections": [], "new connections/s": []} for name in names}
     backends = []
 

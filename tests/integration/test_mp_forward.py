@@ -5,6 +5,7 @@ import array
 import contextlib
 import hashlib
 import os
+import resource
 import signal
 import socket
 import struct
@@ -15,7 +16,7 @@ import unittest
 
 from harness import DaemonTest, cpu_seconds, descriptors_of, free_port, need_ipv6, need_program, program
 from harness import resident_kib, SANITIZED, stays, wait_until
-from test_services import Base, DEADLINE, Process, read_all, read_exactly
+from test_services import Base, DEADLINE, Process, read_all, read_exactly, wait_for_report
 
 MIB = 1 << 20
 RESET = struct.pack("ii", 1, 0)
@@ -425,7 +426,7 @@ class OneConnection(ForwardBase):
         self.assertEqual(read_all(client), b"")
         client.close()
         self.assertEqual(process.wait(), 1)
-        self.assertIn("Resource temporarily unavailable", process.messages())
+        self.assertIn("its queue is full", process.messages())
 
     def test_connect_timeout_tcp(self):
         full = self.close_later(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
@@ -573,6 +574,19 @@ class Listeners(ForwardBase):
         clients[2].settimeout(DEADLINE)
         self.assertEqual(read_exactly(clients[2], 1), b"x")
         self.assertTrue(process.is_running())
+
+    def test_few_descriptors(self):
+        """With descriptors for a few connections it serves a few at once, and all in the end."""
+        backend = Backend(self)
+        process, (listener,) = self.forwarder(backend.to)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (30, 30))
+        clients = [self.connect(listener) for _ in range(30)]
+        for client in clients:
+            client.sendall(b"x")
+        for client in clients:
+            self.assertEqual(read_exactly(client, 1), b"x")
+            client.close()
+        self.assertEqual(process.messages(), "")
 
     def test_term_drains(self):
         backend = Backend(self)
@@ -737,9 +751,13 @@ class Passed(ForwardBase):
     def passed(self, to, *options):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.close_later(ours)
-        process = Process(self, "mp-forward", *options, to, fds=[theirs],
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, read_end)
+        process = Process(self, "mp-forward", *options, to, fds=[theirs], status=write_end,
                           env={"MP_CONNECTION_FD": "3"})
         theirs.close()
+        os.close(write_end)
+        wait_for_report(self, read_end, b"READY=1\n")
         return ours, process
 
     @staticmethod
@@ -776,6 +794,25 @@ class Passed(ForwardBase):
                                 b"TCPLOCALPORT=80\n")
         header = b"PROXY TCP4 192.0.2.7 192.0.2.8 1234 80\r\n"
         self.assertEqual(read_exactly(client, len(header)), header)
+
+    def test_term_serves_what_was_passed(self):
+        """A connection that is in the queue when TERM comes is served."""
+        backend = Backend(self)
+        ours, process = self.passed(backend.to)
+        client, server = self.tcp_pair()
+        process.signal(signal.SIGSTOP)
+        self.send(ours, server, b"")
+        process.signal(signal.SIGTERM)
+        process.signal(signal.SIGCONT)
+        client.sendall(b"in time")
+        self.assertEqual(read_exactly(client, 7), b"in time")
+        client.close()
+        self.assertEqual(process.wait(), 0)
+
+    def test_stays_though_idle(self):
+        """It is the daemon that ends it: a connection on its way must not be lost."""
+        _, process = self.passed("tcp:127.0.0.1:1", "--exit-idle", "100ms")
+        stays(process.is_running, "the process", 0.4)
 
     def test_messages_that_are_wrong(self):
         backend = Backend(self)
@@ -1063,6 +1100,7 @@ class WithDaemon(DaemonTest):
             wait_until(lambda: d.service("f")["requests"] == 20 * (round_ + 1), "REQUESTS")
             wait_until(lambda: not d.instances("f"), "the end of an idle forwarder")
         self.assertEqual(d.service("f")["exited"]["ok"], 2)
+        self.assertEqual(d.service("f")["report_errors"], 0)
 
     def test_on_demand_both_ways(self):
         n = 64 * MIB
