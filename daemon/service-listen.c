@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "daemon/bind-node.h"
+#include "daemon/idle.h"
 #include "daemon/inherit.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
@@ -12,6 +13,7 @@
 void service_free_slots(Service *s) {
     for (size_t i = 0; i < s->n_slots; i++) {
         slot_reset(&s->slots[i]);
+        s->slots[i].idle = idle_free(s->slots[i].idle);
         if (s->slots[i].instance) {
             s->slots[i].instance->slot = NULL;
             s->n_strays++;
@@ -141,6 +143,9 @@ void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *
         else
             listener_free(l, false);
     }
+    /* It watches the listeners that were. */
+    for (size_t i = 0; i < s->n_slots; i++)
+        s->slots[i].idle = idle_free(s->slots[i].idle);
     s->n_listeners = 0;
     free((void *)s->listeners);
     s->listeners = NULL;

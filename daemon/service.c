@@ -7,6 +7,7 @@
 #include "conf/load.h"
 #include "daemon/admission.h"
 #include "daemon/base/clock.h"
+#include "daemon/idle.h"
 #include "daemon/serve.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
@@ -217,6 +218,8 @@ void service_update(Service *s, const char *why) {
         service_go_on_draining(s);
     else
         service_renew_listeners(s);
+    for (size_t i = 0; i < s->n_slots; i++)
+        idle_update(&s->slots[i]);
     ServiceFacts facts = service_facts(s);
     set_state(s, service_state_of(&facts), why);
     arm_listeners(s, service_facts_poll(&facts));

@@ -41,6 +41,8 @@ typedef struct Slot {
     bool start_failed;    /* the newest start did */
     bool busy;            /* while it drains: something waited when it was last looked at */
     unsigned told;        /* then: how many processes have been asked to end */
+    struct Idle *idle;    /* while its process runs, with timeouts.idle */
+    bool told_blind;      /* that this cannot hold has been told */
     sd_event_source *timer;
 } Slot;
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/idle.h"
 #include "daemon/launch.h"
 
 size_t slot_count(const ServiceConfig *config, size_t n_listeners) {
@@ -76,6 +77,7 @@ void slot_on_end(Slot *slot, const SlotEnd *end) {
     const ServiceConfig *c = slot->service->config;
     Service *s = slot->service;
     slot->instance = NULL;
+    idle_update(slot);
     slot->start_failed = end->unready;
     if (!could_start(s) || s->order == ORDER_STOP)
         return;
