@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Measures the classic shapes of a server beside each other: mp-echo --model MODEL on a listener of its own.
+
+For each shape and each number of clients at once: connections per second (connect, send, read the echo, both ends
+close), their latency, and the memory of the whole server while that many connections are open: the proportional set
+size of all its processes, and what the kernel keeps for them (page tables, stacks). Rounds are in random order; what is
+shown is the median."""
+
+import argparse
+import json
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+MODELS = ["iterative", "fork", "prefork", "thread", "thread-pool", "epoll", "poll"]
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+MESSAGE = "hello, is anybody there? 0123456789 abcdefghijklmnopqrstuvwxyz\n"
+# Clients that at most are connected without being served, while memory is measured.
+BACKLOG = 4096
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def children_of(pid):
+    """All descendants."""
+    found = []
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            for child in f.read().split():
+                found += [int(child)] + children_of(int(child))
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def memory_kib(pids):
+    """Proportional: what processes share is counted once. Page tables and kernel stacks are theirs, too."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+                total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+            with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                fields = dict(line.split(":", 1) for line in f)
+            # 16 KiB of kernel stack for each thread, on all of the usual machines.
+            total += int(fields["VmPTE"].split()[0]) + 16 * int(fields["Threads"])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total
+
+
+class Server:
+    """mp-echo in a shape, given a listener as the daemon does it."""
+
+    def __init__(self, program, model, clients, workers):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        self.port = self.listener.getsockname()[1]
+        argv = [program, "--model", model, "--idle", "0", "--drain", "0", "--max-connections", str(clients + 100),
+                "--workers", str(workers), "--queue", "256"]
+        fd = self.listener.fileno()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                if fd == 3:
+                    os.set_inheritable(fd, True)
+                else:
+                    os.dup2(fd, 3)
+                os.execve(program, argv, {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "PATH": "/usr/bin:/bin"})
+            finally:
+                os._exit(127)
+        self.pid = pid
+        self.talk()
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), 10)
+
+    def talk(self):
+        with self.connect() as s:
+            s.sendall(b"x")
+            if s.recv(1) != b"x":
+                raise RuntimeError("no echo")
+
+    def memory(self):
+        return memory_kib([self.pid, *children_of(self.pid)])
+
+    def stop(self):
+        self.listener.close()
+        os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)
+
+
+def measure_load(args, server, clients, seconds):
+    command = [os.path.join(args.build, "tests", "bench", "load"), "--port", str(server.port), "--concurrency",
+               str(clients), "--seconds", str(seconds), "--send", MESSAGE, "--expect", MESSAGE]
+    result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    if result["wrong"] or result["errors"]:
+        say("  errors: %s, wrong: %d" % (result["errors"], result["wrong"]))
+    return result
+
+
+def measure_memory(server, clients):
+    """(KiB, connections that were served): those that wait for a place are open, too."""
+    held = []
+    try:
+        for _ in range(clients):
+            held.append(server.connect())
+        for s in held:
+            s.sendall(b"x")
+        # Those that are served answer within a moment, the others when the first are gone.
+        end, before, served = time.monotonic() + 30, -1, 0
+        waiting = {s.fileno(): s for s in held}
+        poll = select.epoll()
+        for fd in waiting:
+            poll.register(fd, select.EPOLLIN)
+        while waiting and served != before and time.monotonic() < end:
+            before = served
+            for fd, _ in poll.poll(1.0, 4096):
+                waiting.pop(fd).recv(1)
+                poll.unregister(fd)
+                served += 1
+        poll.close()
+        return server.memory(), served
+    finally:
+        for s in held:
+            s.close()
+
+
+def can_open(model, clients):
+    """Whether there is memory for so many: a process takes some 200 KiB, and half of the machine is for others."""
+    if model != "fork":
+        return True
+    with open("/proc/meminfo", encoding="ascii") as f:
+        available = next(int(line.split()[1]) for line in f if line.startswith("MemAvailable:"))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    return clients * 400 < available and (limit == resource.RLIM_INFINITY or clients + 1000 < limit)
+
+
+def run(args):
+    results = {}
+    program = os.path.join(os.path.realpath(args.build), "services", "mp-echo")
+    jobs = [(model, n) for model in args.models for n in args.clients]
+    for number in range(args.rounds):
+        random.shuffle(jobs)
+        for model, n in jobs:
+            if not can_open(model, n):
+                continue
+            server = Server(program, model, n, args.workers)
+            try:
+                load = measure_load(args, server, n, args.seconds)
+                time.sleep(0.1)
+            finally:
+                server.stop()
+            # Memory is measured in a fresh one: what the load has left behind would be in it.
+            server = Server(program, model, n, args.workers)
+            try:
+                kib, served = measure_memory(server, n)
+            finally:
+                server.stop()
+            entry = results.setdefault(model, {}).setdefault(n, [])
+            entry.append({"rate": load["rate"], "p50_us": load["p50_us"], "p99_us": load["p99_us"],
+                          "errors": sum(load["errors"].values()) + load["wrong"], "memory_kib": kib, "served": served})
+        say("round %d of %d" % (number + 1, args.rounds))
+    return results
+
+
+def median(entries, key):
+    return statistics.median(e[key] for e in entries)
+
+
+def time_text(usec):
+    return "%.2f ms" % (usec / 1000) if usec < 10000 else "%.0f ms" % (usec / 1000)
+
+
+def show(results, args):
+    """Two tables, in Markdown."""
+    head = ["model"] + ["%d client%s" % (n, "" if n == 1 else "s") for n in args.clients]
+    print("Connections per second, and p50 / p99 of a connection from connect to end:\n")
+    print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
+    for model in args.models:
+        row = [model]
+        for n in args.clients:
+            e = results.get(model, {}).get(n)
+            row.append("%d, %s / %s" % (median(e, "rate"), time_text(median(e, "p50_us")), time_text(median(e, "p99_us")))
+                       if e else "-")
+        print("| " + " | ".join(row) + " |")
+    print("\nMemory of all processes with so many connections open; in brackets how many of them are being served, if not all:\n")
+    print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
+    for model in args.models:
+        row = [model]
+        for n in args.clients:
+            e = results.get(model, {}).get(n)
+            if not e:
+                row.append("-")
+                continue
+            served = int(median(e, "served"))
+            row.append("%.1f MiB%s" % (median(e, "memory_kib") / 1024, "" if served == n else " (%d)" % served))
+        print("| " + " | ".join(row) + " |")
+    bad = sum(e["errors"] for m in results.values() for entries in m.values() for e in entries)
+    print("\n%d CPUs, Linux %s, %d workers; %d connections went wrong." % (
+        len(os.sched_getaffinity(0)), os.uname().release, args.workers, bad))
+
+
+def numbers(text):
+    return [int(part) for part in text.split(",")]
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--build", default="build", help="folder that meson built in (default: build)")
+    parser.add_argument("--models", type=lambda t: t.split(","), default=MODELS, help="only these")
+    parser.add_argument("--clients", type=numbers, default=[1, 64, 1000, 10000], help="default: 1,64,1000,10000")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a slice of load")
+    parser.add_argument("--workers", type=int, default=8, help="processes of prefork, threads of thread-pool")
+    parser.add_argument("--quick", action="store_true", help="one short round with few clients")
+    parser.add_argument("--json", help="write all results to this file")
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.clients, args.rounds, args.seconds = [1, 64], 1, 0.3
+    unknown = set(args.models) - set(MODELS)
+    if unknown:
+        parser.error("no such model: %s" % ", ".join(sorted(unknown)))
+    return args
+
+
+def allow_descriptors(args):
+    """Two for each client, of which one is in the server: leaves out what is not allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    fit = [n for n in args.clients if n + 300 < hard]
+    if fit != args.clients:
+        say("only %d descriptors are allowed: without the larger numbers of clients" % hard)
+    args.clients = fit
+
+
+def main(argv):
+    args = parse(argv)
+    args.build = os.path.realpath(args.build)
+    subprocess.run(["ninja", "-C", args.build, "bench-programs", "services/mp-echo"], stdout=subprocess.DEVNULL,
+                   check=True)
+    allow_descriptors(args)
+    results = run(args)
+    show(results, args)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as out:
+            json.dump({"clients": args.clients, "workers": args.workers, "results": results}, out, indent=1)
+            out.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
