@@ -59,16 +59,17 @@ static int prepare(Worker *w) {
 }
 
 static int serve(Worker *w, int fd) {
-    CLEANUP_CLOSE int connection = fd;
-    Stream *stream = stream_new(&w->job->protocol->stream, connection, connection);
-    if (!stream)
+    Stream *stream = stream_new(&w->job->protocol->stream, fd, fd);
+    if (!stream) {
+        (void)fd_close(fd);
         return -ENOMEM;
+    }
     scoreboard_begin(w->board, w->slot);
     if (life_serve(&w->life, stream) == STREAM_FAILED)
         shape_complain(w->job, "connection", stream_error(stream));
     /* The client sees the end before the place is free. */
     stream_free(stream);
-    connection = fd_close(connection);
+    (void)fd_close(fd);
     scoreboard_end(w->board, w->slot);
     return 0;
 }

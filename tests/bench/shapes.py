@@ -109,30 +109,48 @@ def measure_load(args, server, clients, seconds):
     return result
 
 
+def hold(server, clients):
+    """So many clients that have connected as far as there was room, and how many of them were answered."""
+    held, served, poll = {}, 0, select.epoll()
+    for _ in range(clients):
+        s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", server.port))
+        held[s.fileno()] = s
+        poll.register(s, select.EPOLLOUT)
+        # The listener's queue shall not run over where the server takes out of it.
+        if len(held) % 64 == 0:
+            served += handle(poll, held, poll.poll(0, 4096))
+    # Those who are served answer within a moment, the others when the first are gone.
+    while events := poll.poll(1.5, 4096):
+        served += handle(poll, held, events)
+    poll.close()
+    return held, served
+
+
+def handle(poll, held, events):
+    """Sends a byte where a connection is ready, and takes it where it came back; returns how many did."""
+    served = 0
+    for fd, event in events:
+        try:
+            if event & select.EPOLLOUT:
+                held[fd].send(b"x")
+                poll.modify(fd, select.EPOLLIN)
+            else:
+                served += held[fd].recv(1) == b"x"
+                poll.unregister(fd)
+        except OSError:
+            poll.unregister(fd)
+    return served
+
+
 def measure_memory(server, clients):
     """(KiB, connections that were served): those that wait for a place are open, too."""
-    held = []
+    held, served = hold(server, clients)
     try:
-        for _ in range(clients):
-            held.append(server.connect())
-        for s in held:
-            s.sendall(b"x")
-        # Those that are served answer within a moment, the others when the first are gone.
-        end, before, served = time.monotonic() + 30, -1, 0
-        waiting = {s.fileno(): s for s in held}
-        poll = select.epoll()
-        for fd in waiting:
-            poll.register(fd, select.EPOLLIN)
-        while waiting and served != before and time.monotonic() < end:
-            before = served
-            for fd, _ in poll.poll(1.0, 4096):
-                waiting.pop(fd).recv(1)
-                poll.unregister(fd)
-                served += 1
-        poll.close()
         return server.memory(), served
     finally:
-        for s in held:
+        for s in held.values():
             s.close()
 
 

@@ -95,11 +95,12 @@ static void test_closed(void **state) {
 #define PRODUCERS 4
 #define CONSUMERS 3
 #define EACH 5000
+#define ALL ((size_t)PRODUCERS * EACH)
 
 typedef struct Crowd {
     Queue *queue;
     atomic_int next_producer;
-    atomic_uchar seen[PRODUCERS * EACH];
+    atomic_uchar seen[ALL];
     atomic_int popped, disorder, longest;
 } Crowd;
 
@@ -152,8 +153,8 @@ static void test_crowd(void **state) {
         queue_close(q);
         for (size_t i = 0; i < CONSUMERS; i++)
             assert_int_equal(pthread_join(consumers[i], NULL), 0);
-        assert_int_equal(c->popped, PRODUCERS * EACH);
-        for (size_t i = 0; i < PRODUCERS * EACH; i++)
+        assert_int_equal(c->popped, ALL);
+        for (size_t i = 0; i < ALL; i++)
             assert_int_equal(c->seen[i], 1);
         assert_int_equal(c->disorder, 0);
         assert_true((size_t)c->longest <= rooms[k]);

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define ROUNDS 200000
+#define ROUNDS 200000ULL
 
 static bool rings(const Bell *b) {
     struct pollfd p = {.fd = b->fd, .events = POLLIN};
@@ -68,7 +68,7 @@ static void test_bell(void **state) {
 }
 
 static void work(Scoreboard *s, size_t slot) {
-    for (int i = 0; i < ROUNDS; i++) {
+    for (uint64_t i = 0; i < ROUNDS; i++) {
         scoreboard_begin(s, slot);
         scoreboard_end(s, slot);
     }
