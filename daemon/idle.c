@@ -85,8 +85,9 @@ static void decide(Idle *i, bool busy) {
     busy = busy || i->arrived || has_queued(slot);
     if (busy)
         i->busy_usec = now;
-    else if (i->quiet_usec == 0 && reports(i))
-        i->quiet_usec = i->instance->quiet_usec > i->busy_usec ? i->instance->quiet_usec : now;
+    else if (reports(i) && i->instance->quiet_usec > i->busy_usec &&
+             i->instance->quiet_usec > i->quiet_usec) /* it knows better than our looks */
+        i->quiet_usec = i->instance->quiet_usec;
     uint64_t next = idle_look(&i->quiet_usec, busy, limit, now);
     if (next > 0) {
         look_at(i, next);

@@ -36,6 +36,36 @@ static void test_classify(void **state) {
         assert_int_equal(exit_classify(cases[i].status, cases[i].asked, cases[i].timed_out), cases[i].result);
 }
 
+/* What is slowed and restarted as a failure. */
+static void test_failed(void **state) {
+    static const struct {
+        Instance instance;
+        ExitResult result;
+        bool failed;
+    } cases[] = {
+        {{0}, EXIT_OK, false},
+        {{0}, EXIT_FAILED, true},
+        {{0}, EXIT_SIGNALED, true},
+        {{.unready = true}, EXIT_OK, true},
+        {{.unready = true, .asked = true}, EXIT_OK, false},
+        {{.timed_out = TIMEOUT_START, .unready = true}, EXIT_TIMEOUT, true},
+        {{.timed_out = TIMEOUT_WATCHDOG}, EXIT_TIMEOUT, true},
+        {{.timed_out = TIMEOUT_LIFETIME}, EXIT_TIMEOUT, true},
+        {{.timed_out = TIMEOUT_IDLE}, EXIT_TIMEOUT, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++)
+        if (instance_has_failed(&cases[i].instance, cases[i].result) != cases[i].failed)
+            fail_msg("row %zu", i);
+}
+
+static void test_timeouts(void **state) {
+    (void)state;
+    assert_null(instance_timeout_to_string(TIMEOUT_NONE));
+    assert_string_equal(instance_timeout_to_string(TIMEOUT_START), "timeouts.start");
+    assert_string_equal(instance_timeout_to_string(TIMEOUT_WATCHDOG), "timeouts.watchdog");
+}
+
 static void test_table(void **state) {
     (void)state;
     enum {
@@ -64,6 +94,8 @@ static void test_table(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classify),
+        cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
