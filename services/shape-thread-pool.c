@@ -28,9 +28,9 @@ static void count(const void *self, ProgressCount *ret) {
     const Pool *s = self;
     uint64_t workers = s->job->options->workers;
     ret->has_queue = true;
-    ret->requests = atomic_load(&s->ended);
     ret->queued = queue_length(s->queue);
     ret->active = atomic_load(&s->busy);
+    ret->requests = atomic_load(&s->ended);
     ret->metrics[0] = (ProgressMetric){"busy_threads", ret->active};
     ret->metrics[1] = (ProgressMetric){"idle_threads", workers > ret->active ? workers - ret->active : 0};
     ret->metrics[2] = (ProgressMetric){"refused", atomic_load(&s->refused)};
@@ -61,8 +61,8 @@ static void *work(void *self) {
         atomic_fetch_add(&s->busy, 1);
         bell_ring(&s->bell);
         serve(s, fd);
-        atomic_fetch_sub(&s->busy, 1);
         atomic_fetch_add(&s->ended, 1);
+        atomic_fetch_sub(&s->busy, 1);
         bell_ring(&s->bell);
     }
     leave(s);

@@ -31,9 +31,10 @@ struct Thread {
 
 static void count(const void *self, ProgressCount *ret) {
     const Threads *s = self;
-    /* In this order: what ends in between counts twice for a moment, never not at all. */
-    ret->requests = atomic_load(&s->ended);
+    /* In this order, and the other way round where it ends: one that ends meanwhile counts twice for a
+     * moment, never not at all. */
     ret->active = atomic_load(&s->active);
+    ret->requests = atomic_load(&s->ended);
     ret->metrics[0] = (ProgressMetric){"failed_connections", atomic_load(&s->failed)};
 }
 
@@ -62,8 +63,8 @@ static void *serve(void *self) {
     t->next = all->leaving;
     all->leaving = t;
     (void)pthread_mutex_unlock(&all->lock);
-    atomic_fetch_sub(&all->active, 1);
     atomic_fetch_add(&all->ended, 1);
+    atomic_fetch_sub(&all->active, 1);
     (void)sem_post(&all->places);
     bell_ring(&all->bell);
     return NULL;
