@@ -195,6 +195,7 @@ bool cli_parse(const CliProgram *p, int argc, char **argv, void *options, Cli *r
         }
         if (!set(p, row, optarg, options))
             return false;
+        ret->given |= (uint64_t)1 << (row - p->rows);
     }
     if (optind > 0 && optind <= argc && strcmp(argv[optind - 1], "--") == 0)
         ret->rest = argv + optind;

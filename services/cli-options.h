@@ -38,8 +38,9 @@ typedef struct CliProgram {
 typedef struct Cli {
     char **words; /* into argv; the array is owned */
     size_t n_words;
-    char **rest; /* behind "--", into argv, ended by NULL; NULL without a "--" */
-    int status;  /* when cli_parse() says to end */
+    char **rest;    /* behind "--", into argv, ended by NULL; NULL without a "--" */
+    uint64_t given; /* bit N: the option of row N was given */
+    int status;     /* when cli_parse() says to end */
 } Cli;
 
 /* Returns true to go on; else help was given or the command line is wrong, which was told, and the process
