@@ -132,11 +132,12 @@ static void accept_some(Loop *l, size_t index) {
  */
 static int listen_to_all(Loop *l, bool listening) {
     int r = 0;
-    /* One that was given up left its place to another: all are told anew. */
+    /* One that was given up left its place to another: all are told anew. Exclusive, as other processes may
+     * share them, workers of a pool: a connection wakes one of these, epoll_ctl(2). */
     for (size_t i = 0; i < l->job->n_listeners; i++)
         (void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, l->job->listeners[i], NULL);
     for (size_t i = 0; r == 0 && listening && i < l->door.n; i++)
-        r = control(l, EPOLL_CTL_ADD, l->door.listeners[i], EPOLLIN, i);
+        r = control(l, EPOLL_CTL_ADD, l->door.listeners[i], EPOLLIN | EPOLLEXCLUSIVE, i);
     l->listening = listening;
     return r;
 }

@@ -552,6 +552,22 @@ class Epoll(ShapeTest):
         self.assertEqual(self.talk(first, b"b"), b"b")
 
 
+    def test_full_and_then_room(self):
+        d = self.start("epoll", "--max-connections", "3", listeners=2)
+        held = [self.connect(d, i % 2) for i in range(3)]
+        for s in held:
+            self.assertEqual(self.talk(s, b"a"), b"a")
+        waiting = self.connect(d, 1)
+        waiting.sendall(b"me")
+        pid = self.pid(d)
+        wait_until(lambda: d.instances("s")[0]["active"] == 3, "three connections")
+        before = cpu_seconds(pid)
+        stays(lambda: d.instances("s")[0]["active"] == 3, "three connections")
+        self.assertLess(cpu_seconds(pid) - before, 0.1)
+        held[0].close()
+        self.assertEqual(waiting.recv(10), b"me")
+
+
 class CommandLine(ShapeTest):
     def test_datagram_socket_is_refused_with_a_reason(self):
         d = self.daemon({"services": {"s": {"listen": "udp:127.0.0.1:0", "model": "on-demand", "report": True,
