@@ -18,6 +18,12 @@ DEFINE_STRTAB(model, Model, models);
 static const char *const handoffs[] = {[HANDOFF_STDIO] = "stdio", [HANDOFF_LISTEN_FDS] = "listen_fds"};
 DEFINE_STRTAB(handoff, Handoff, handoffs);
 
+static const char *const pool_handoffs[] = {
+    [POOL_HANDOFF_LISTENER] = "listener",
+    [POOL_HANDOFF_CONNECTION] = "connection",
+};
+DEFINE_STRTAB(pool_handoff, PoolHandoff, pool_handoffs);
+
 static const char *const stderr_targets[] = {
     [STDERR_LOG] = "log",
     [STDERR_SOCKET] = "socket",

@@ -30,6 +30,14 @@ typedef enum Handoff {
 } Handoff;
 DECLARE_STRTAB(handoff, Handoff);
 
+/* How work reaches the workers of a pool. */
+typedef enum PoolHandoff {
+    POOL_HANDOFF_LISTENER,   /* they accept */
+    POOL_HANDOFF_CONNECTION, /* the daemon accepts, and passes each connection to one of them */
+    _POOL_HANDOFF_MAX,
+} PoolHandoff;
+DECLARE_STRTAB(pool_handoff, PoolHandoff);
+
 typedef enum StderrTarget {
     STDERR_LOG,
     STDERR_SOCKET,
@@ -154,6 +162,13 @@ typedef struct LimitsConfig {
     WhenFull when_full;
 } LimitsConfig;
 
+/* The workers of a pool: so many, and so many of them idle. */
+typedef struct PoolConfig {
+    unsigned min, max, spare_min, spare_max;
+    uint64_t max_requests; /* then a worker is replaced; 0: never */
+    PoolHandoff handoff;
+} PoolConfig;
+
 #define RLIMITS_MAX 8
 
 typedef struct ResourceConfig {
@@ -209,6 +224,7 @@ typedef struct ServiceConfig {
     uint64_t restart_delay_usec, restart_max_delay_usec;
     Rate restart_limit;
     NotifyMode notify;
+    PoolConfig pool;
     bool report;
     StderrTarget stderr_target;
     ResourceConfig resources;

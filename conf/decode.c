@@ -216,10 +216,11 @@ static void missing_key(ServiceDecoder *d, const char *key, const char *hint) {
 static void decode_implied(ServiceDecoder *d) {
     ServiceConfig *s = d->s;
     bool on_demand = s->model == MODEL_ON_DEMAND;
+    bool pool = s->model == MODEL_POOL;
     if (!service_origin(s, "pass"))
-        s->pass = on_demand ? HANDOFF_LISTEN_FDS : HANDOFF_STDIO;
+        s->pass = on_demand || pool ? HANDOFF_LISTEN_FDS : HANDOFF_STDIO;
     if (!service_origin(s, "report"))
-        s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || s->notify == NOTIFY_STATUS ||
+        s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || pool || s->notify == NOTIFY_STATUS ||
                     (s->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
     const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;

@@ -81,6 +81,46 @@ static void rule_report(Reader *r, const ServiceConfig *s) {
                  "timeouts.watchdog needs the status pipe, which report: false takes away");
 }
 
+/* A worker of a pool that accepts by itself has many connections as well, and refuses nobody for us. */
+static void rule_pool_accepts(Reader *r, const ServiceConfig *s) {
+    if (s->model != MODEL_POOL || s->pool.handoff != POOL_HANDOFF_LISTENER || !has_stream(s))
+        return;
+    if (s->timeout_lifetime_usec != USEC_INFINITY)
+        conflict(r, s, "timeouts.lifetime",
+                 "write pool: {handoff: connection}, or leave it out for this service",
+                 "timeouts.lifetime cannot hold where the workers of a pool accept (handoff: listener)");
+    if (s->limits.when_full == WHEN_FULL_REFUSE)
+        conflict(
+            r, s, "limits.when_full", "write pool: {handoff: connection}, or leave it out for this service",
+            "limits.when_full: refuse cannot hold where the workers of a pool accept (handoff: listener)");
+}
+
+static void rule_pool_connections(Reader *r, const ServiceConfig *s) {
+    for (size_t i = 0; i < s->n_listen; i++) {
+        const ListenConfig *l = &s->listen[i];
+        if (s->model != MODEL_POOL || s->pool.handoff != POOL_HANDOFF_CONNECTION ||
+            endpoint_kind_is_stream(l->endpoint.kind))
+            continue;
+        CLEANUP_TEXT Text message = {0};
+        text_addf(&message,
+                  "service '%s': pool.handoff: connection does not fit %s, which has no connections", s->name,
+                  l->endpoint.text);
+        reader_diag_at(r, &l->pos, DIAG_ERROR, DIAG_CONFLICT, "write pool: {handoff: listener}",
+                       message.s ? message.s : "");
+    }
+}
+
+static void rule_pool_sizes(Reader *r, const ServiceConfig *s) {
+    if (s->model != MODEL_POOL)
+        return;
+    if (s->pool.min > s->pool.max)
+        conflict(r, s, service_origin(s, "pool.min") ? "pool.min" : "pool.max", NULL,
+                 "pool.min is larger than pool.max");
+    if (s->pool.spare_min > s->pool.spare_max)
+        conflict(r, s, service_origin(s, "pool.spare_min") ? "pool.spare_min" : "pool.spare_max", NULL,
+                 "pool.spare_min is larger than pool.spare_max");
+}
+
 static void rule_delays(Reader *r, const ServiceConfig *s) {
     if (s->restart_delay_usec > s->restart_max_delay_usec)
         conflict(r, s, service_origin(s, "restart.delay") ? "restart.delay" : "restart.max_delay", NULL,
@@ -136,9 +176,9 @@ static void rule_group_names(Reader *r, const ServiceConfig *s) {
 }
 
 static const ServiceRule service_rules[] = {
-    rule_connections, rule_stdio_one_endpoint, rule_stderr_socket, rule_lifetime,  rule_report,
-    rule_delays,      rule_exec_word,          rule_user_zero,     rule_user_self, rule_pass_environment,
-    rule_group_names,
+    rule_connections,  rule_stdio_one_endpoint, rule_stderr_socket,    rule_lifetime,    rule_report,
+    rule_pool_accepts, rule_pool_connections,   rule_pool_sizes,       rule_delays,      rule_exec_word,
+    rule_user_zero,    rule_user_self,          rule_pass_environment, rule_group_names,
 };
 
 void validate_service(Reader *r, const ServiceConfig *s) {

@@ -30,6 +30,9 @@ static const char *const variable_names[_ENV_VARIABLE_MAX] = {
     [ENV_UNIXREMOTEEGID] = "UNIXREMOTEEGID",
     [ENV_UNIXREMOTEPID] = "UNIXREMOTEPID",
     [ENV_UNIXLOCALPATH] = "UNIXLOCALPATH",
+    [ENV_MP_CONNECTION_FD] = "MP_CONNECTION_FD",
+    [ENV_MP_SCOREBOARD_FD] = "MP_SCOREBOARD_FD",
+    [ENV_MP_SCOREBOARD_SLOT] = "MP_SCOREBOARD_SLOT",
 };
 
 static size_t name_length(const char *assignment) {

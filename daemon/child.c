@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/child.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/prctl.h>
@@ -179,6 +180,17 @@ static long step_user(ChildPlan *p) {
     return p->change_ids ? call3(SYS_setresuid, p->uid, p->uid, p->uid) : 0;
 }
 
+/* prctl(2): a change of ids forgets it, so it comes behind them. */
+static long step_parent(ChildPlan *p) {
+    if (p->parent == 0)
+        return 0;
+    long r = rawcall(SYS_prctl, PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+    /* It may have gone before. */
+    if (r >= 0 && call0(SYS_getppid) != p->parent)
+        return -ESRCH;
+    return r;
+}
+
 static long step_sandbox(ChildPlan *p) {
     return p->no_new_privileges ? rawcall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
 }
@@ -211,6 +223,7 @@ static const struct {
     {STEP_WORKING_DIRECTORY, step_working_directory},
     {STEP_GROUPS, step_groups},
     {STEP_USER, step_user},
+    {STEP_SESSION, step_parent},
     {STEP_SANDBOX, step_sandbox},
     {STEP_EXEC, step_exec},
 };

@@ -8,6 +8,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
+#include "daemon/worker.h"
 
 static size_t bucket_of(const InstanceTable *t, pid_t pid) {
     return (size_t)pid & (t->n_buckets - 1);
@@ -95,6 +96,7 @@ Instance *instance_free(Instance *i) {
     i->stderr_pipe = pipe_reader_free(i->stderr_pipe);
     i->status_pipe = pipe_reader_free(i->status_pipe);
     i->notify = notify_socket_free(i->notify);
+    i->worker = worker_free(i->worker);
     if (i->report) {
         report_done(i->report);
         free(i->report);
@@ -109,6 +111,7 @@ void instance_bury(Instance *i, List *ghosts) {
     i->watch = sd_event_source_disable_unref(i->watch);
     i->status_pipe = pipe_reader_free(i->status_pipe);
     i->notify = notify_socket_free(i->notify);
+    i->worker = worker_free(i->worker);
     i->slot = NULL;
     i->state = INSTANCE_GHOST;
     if (i->stderr_pipe)

@@ -18,6 +18,7 @@
 struct Service;
 struct Slot;
 struct Runtime;
+struct Worker;
 
 typedef enum InstanceState {
     INSTANCE_RUNNING,
@@ -43,7 +44,9 @@ typedef struct Instance {
     List link; /* in its service, among the instances or the ghosts */
     struct Instance *next_in_table;
     struct Service *service;
-    struct Slot *slot; /* on-demand: the one it serves; NULL once a reload has taken that away */
+    struct Slot *slot;     /* on-demand: the one it serves; NULL once a reload has taken that away */
+    struct Worker *worker; /* of a pool: owned */
+    bool stray;            /* a reload has taken its slot or pool away; it still has the listeners */
     uint64_t number, generation;
     pid_t pid;
     InstanceState state;

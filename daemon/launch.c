@@ -7,6 +7,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/pool.h"
 
 #define LISTEN_FDS_START 3
 
@@ -104,6 +105,7 @@ static int prepare_plan(Service *s, ChildPlan *plan) {
     plan->restore_nofile = rt->nofile_raised ? &rt->nofile : NULL;
     plan->restore_nofile_hard = rt->nofile_hard;
     plan->no_new_privileges = c->no_new_privileges;
+    plan->parent = 0;
     plan->n_moves = 0;
     plan->first_closed = 0;
     return env_builder_begin(&rt->env, &s->env);
@@ -150,12 +152,13 @@ static int plan_connection(Service *s, ChildPlan *plan, const Connection *c, con
                                       c->has_credentials ? &credentials : NULL);
 }
 
+/* @slot is NULL for all there are. */
 static int plan_listen_fds(Service *s, const Slot *slot, ChildPlan *plan) {
     Text names CLEANUP_TEXT = {0};
     int n = 0;
     for (size_t i = 0; i < s->n_listeners; i++) {
         const Listener *l = s->listeners[i];
-        if (l->slot != slot->index || !listener_is_open(l))
+        if ((slot && l->slot != slot->index) || !listener_is_open(l))
             continue;
         if (n > 0)
             text_addc(&names, ':');
@@ -189,6 +192,39 @@ static int plan_slot(Service *s, const Slot *slot, ChildPlan *plan, const Pipes 
         return move_three(plan, first->fd, two_way ? first->fd : output, output);
     int r = move_three(plan, s->rt->null_fd, output, output);
     return r < 0 ? r : plan_listen_fds(s, slot, plan);
+}
+
+/* Where the memory is, and which part of it. */
+static int plan_score(Runtime *rt, ChildPlan *plan, const Worker *w) {
+    int target = plan->first_closed;
+    if (w->slot < 0)
+        return 0;
+    int r = child_plan_move_fd(plan, scoreboard_fd(w->pool->board), target);
+    if (r >= 0)
+        r = env_builder_set(&rt->env, ENV_MP_SCOREBOARD_FD, "%d", target);
+    return r < 0 ? r : env_builder_set(&rt->env, ENV_MP_SCOREBOARD_SLOT, "%lld", (long long)w->slot);
+}
+
+/* The listeners, or the socket over which it is passed connections; it ends with the daemon. */
+static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes *pipes) {
+    Runtime *rt = s->rt;
+    int output = output_fd(rt, s->config, pipes, rt->null_fd);
+    int r = move_three(plan, rt->null_fd, output, output);
+    plan->parent = getpid();
+    if (w->fd >= 0) {
+        if (r >= 0)
+            r = child_plan_move_fd(plan, w->its_fd, LISTEN_FDS_START);
+        if (r >= 0)
+            r = env_builder_set(&rt->env, ENV_MP_CONNECTION_FD, "%d", LISTEN_FDS_START);
+    } else {
+        /* All of them are woken, and all but one find nothing. */
+        for (size_t i = 0; i < s->n_listeners && r >= 0; i++)
+            if (listener_is_open(s->listeners[i]))
+                r = listener_set_blocking(s->listeners[i], false);
+        if (r >= 0)
+            r = plan_listen_fds(s, NULL, plan);
+    }
+    return r < 0 ? r : plan_score(rt, plan, w);
 }
 
 static void tell_failure(Service *s, Instance *i, SpawnStep step, int error) {
@@ -239,6 +275,7 @@ static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
         if (i->pid <= 0)
             return instance_free(i);
         i->state = INSTANCE_SPAWN_FAILED;
+        i->worker = worker_free(i->worker);
         list_append(&s->ghosts, &i->link);
         return NULL;
     }
@@ -251,16 +288,25 @@ static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
     return i;
 }
 
-/* One of @connection and @slot is given. */
-static Instance *launch(Service *s, const Peer *peer, const Connection *connection, Slot *slot) {
+static int plan_handoff(Service *s, const Connection *connection, const Slot *slot, const Worker *w,
+                        ChildPlan *plan, const Pipes *pipes) {
+    if (connection)
+        return plan_connection(s, plan, connection, pipes);
+    return slot ? plan_slot(s, slot, plan, pipes) : plan_worker(s, w, plan, pipes);
+}
+
+/* One of @connection, @slot and @w, which it takes over, is given. */
+static Instance *launch(Service *s, const Peer *peer, const Connection *connection, Slot *slot, Worker *w) {
     Instance *i = instance_new(s->rt, s, peer);
     Pipes pipes CLEANUP(pipes_done) = {-EBADF, -EBADF, -EBADF, -EBADF};
     ChildPlan plan = {0};
     if (!i) {
         s->counters.spawn_failed++;
         s->counters.failed_steps[STEP_LIMIT]++;
+        worker_free(w);
         return NULL;
     }
+    i->worker = w;
     /* Until it runs: since when it is on its way. */
     if (connection)
         i->started_usec = connection->accepted_usec;
@@ -270,7 +316,7 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     if (r >= 0)
         r = prepare_plan(s, &plan);
     if (r >= 0)
-        r = connection ? plan_connection(s, &plan, connection, &pipes) : plan_slot(s, slot, &plan, &pipes);
+        r = plan_handoff(s, connection, slot, w, &plan, &pipes);
     if (r >= 0)
         r = set_common(s->rt, &plan, i, &pipes);
     if (r < 0) {
@@ -287,10 +333,15 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
 }
 
 Instance *launch_for_connection(Service *s, const Connection *connection) {
-    return launch(s, &connection->peer, connection, NULL);
+    return launch(s, &connection->peer, connection, NULL, NULL);
 }
 
 Instance *launch_for_slot(Service *s, Slot *slot) {
     Peer nobody = {.kind = PEER_NONE};
-    return launch(s, &nobody, NULL, slot);
+    return launch(s, &nobody, NULL, slot, NULL);
+}
+
+Instance *launch_for_worker(Service *s, Worker *w) {
+    Peer nobody = {.kind = PEER_NONE};
+    return launch(s, &nobody, NULL, NULL, w);
 }

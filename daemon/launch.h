@@ -23,3 +23,6 @@ typedef struct Connection {
 Instance *launch_for_connection(Service *s, const Connection *connection);
 /* Starts an instance that gets the listeners of @slot. */
 Instance *launch_for_slot(Service *s, Slot *slot);
+/* Starts an instance of a pool, which takes @w over, also after a failure. */
+struct Worker;
+Instance *launch_for_worker(Service *s, struct Worker *w);

@@ -53,6 +53,24 @@ PoolOrder pool_size_decide(const PoolLimits *l, const PoolCounts *c, PoolPace *p
     return order;
 }
 
+PoolOrder pool_renew_decide(const PoolLimits *l, const PoolCounts *c, const PoolRenewal *r, bool more) {
+    PoolOrder order = {.again_usec = USEC_INFINITY};
+    uint64_t ready = c->idle + c->busy + c->silent, staying = ready + c->starting, all = staying + c->leaving;
+    order.stop = least(least(r->come, r->old), less(ready, l->min));
+    uint64_t missing = less(less(r->old - order.stop, r->coming), less(r->come, order.stop));
+    if (!more || missing == 0)
+        return order;
+    order.start = least(least(missing, POOL_RENEWED_AT_ONCE - least(r->coming, POOL_RENEWED_AT_ONCE)),
+                        less(l->max, all));
+    if (order.start > 0 || order.stop > 0 || r->coming > 0 || r->come > 0 || c->leaving > 0)
+        return order;
+    if (ready > l->min)
+        order.stop = 1;
+    else if (all <= l->max)
+        order.start = 1;
+    return order;
+}
+
 uint64_t pool_worker_requests(uint64_t max_requests, uint64_t worker) {
     uint64_t tenth = max_requests / 10;
     if (tenth == 0)

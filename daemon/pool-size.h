@@ -44,6 +44,22 @@ typedef struct PoolOrder {
 PoolOrder pool_size_decide(const PoolLimits *limits, const PoolCounts *counts, PoolPace *pace, bool more,
                            uint64_t now_usec);
 
+/* Workers that are to be replaced, besides what they are doing. */
+typedef struct PoolRenewal {
+    uint64_t old;    /* so many are left, not told yet */
+    uint64_t coming; /* started for one of them, not ready yet */
+    uint64_t come;   /* ready, and no old one has been told for it yet */
+} PoolRenewal;
+
+/* How many are replaced at a time. */
+#define POOL_RENEWED_AT_ONCE 4
+
+/* What is to be done so that new ones take the place of old ones: a new one is ready before its old one is
+ * told to end, and there are never fewer than min that are ready. With as many as there may be an old one
+ * goes first; with min equal to max there is one more meanwhile. `stop` is of old ones. */
+PoolOrder pool_renew_decide(const PoolLimits *limits, const PoolCounts *counts, const PoolRenewal *renewal,
+                            bool more);
+
 /* After how many requests worker number @worker is replaced: @max_requests less up to a tenth, by its number,
  * so that workers that started together do not end together. 0: never. */
 uint64_t pool_worker_requests(uint64_t max_requests, uint64_t worker);

@@ -7,7 +7,7 @@
 #include "daemon/base/text.h"
 
 void report_init(Report *r) {
-    *r = (Report){.active = -1, .requests = -1, .queued = -1};
+    *r = (Report){.active = -1, .requests = -1, .queued = -1, .capacity = -1};
 }
 
 void report_done(Report *r) {
@@ -99,6 +99,14 @@ static bool take_queued(Report *r, const char *s, size_t n) {
     return parse_count(s, n, &r->queued);
 }
 
+static bool take_capacity(Report *r, const char *s, size_t n) {
+    int64_t value;
+    if (!parse_count(s, n, &value) || value == 0)
+        return false;
+    r->capacity = value;
+    return true;
+}
+
 static bool take_trigger(Report *r, const char *s, size_t n) {
     static const char trigger[] = "trigger";
     (void)r;
@@ -121,6 +129,7 @@ static const struct {
     {"REQUESTS", REPORT_REQUESTS, take_requests},
     {"QUEUED", REPORT_QUEUED, take_queued},
     {"BAN", REPORT_BAN, take_one},
+    {"CAPACITY", REPORT_CAPACITY, take_capacity},
 };
 
 static bool metric_name_valid(const char *name, size_t n) {

@@ -18,10 +18,10 @@ typedef struct ReportMetric {
 
 typedef struct Report {
     bool ready, stopping, reloading;
-    int error;                        /* the last ERRNO= */
-    int64_t active, requests, queued; /* -1: never said */
-    char *status;                     /* owned; NULL: never said */
-    ReportMetric *metrics;            /* owned */
+    int error;                                  /* the last ERRNO= */
+    int64_t active, requests, queued, capacity; /* -1: never said */
+    char *status;                               /* owned; NULL: never said */
+    ReportMetric *metrics;                      /* owned */
     size_t n_metrics;
     uint64_t lines, malformed;
 } Report;
@@ -39,14 +39,15 @@ typedef enum ReportKind {
     REPORT_ACTIVE,
     REPORT_REQUESTS,
     REPORT_QUEUED,
+    REPORT_CAPACITY,
     REPORT_BAN,
     REPORT_METRIC,
 } ReportKind;
 
 void report_init(Report *r);
 void report_done(Report *r);
-/* Whether a line is an assignment in sd_notify(3)'s manner of a word that we have no use for (MAINPID, FDSTORE
- * and what may come): to be left alone. */
+/* Whether a line is an assignment in sd_notify(3)'s manner of a word that we have no use for (MAINPID,
+ * FDSTORE and what may come): to be left alone. */
 bool report_is_foreign(const char *line, size_t n);
 /* Takes one line of @n bytes (no newline; not NUL-terminated). What is malformed is counted and changes
  * nothing else. */

@@ -8,6 +8,7 @@
 #include "daemon/admission.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/errors.h"
+#include "daemon/handoff.h"
 #include "daemon/launch.h"
 
 /* The most that one wake-up takes, so that a flood on one listener never starves the others. */
@@ -51,8 +52,9 @@ static void find_peer(Connection *c) {
 static void refuse(Service *s, const Connection *c, RefuseReason reason) {
     char peer[PEER_TEXT_MAX], message[96];
     s->counters.refused[reason]++;
-    (void)snprintf(message, sizeof(message), "refused: %s (%llu of %u)", refuse_reason_to_string(reason),
-                   (unsigned long long)s->n_instances, s->limits.instances);
+    uint64_t limit = s->pool ? pool_max(s->pool) : s->limits.instances;
+    (void)snprintf(message, sizeof(message), "refused: %s (%llu of %llu)", refuse_reason_to_string(reason),
+                   (unsigned long long)s->n_instances, (unsigned long long)limit);
     ApiEvent e = connection_event(s, c, LOG_LEVEL_WARNING, "refused", peer);
     e.reason = refuse_reason_to_string(reason);
     e.message = message;
@@ -104,10 +106,22 @@ static bool is_crowded(Runtime *rt) {
     return rt->crowded;
 }
 
+/* Of a pool: whether a worker has room, who that is. */
+static Admission admission_of_pool(Pool *p, Instance **ret_worker) {
+    *ret_worker = handoff_pass_held(p) ? handoff_pick(p) : NULL;
+    if (!*ret_worker && handoff_refuses(p))
+        return (Admission){.verdict = VERDICT_REFUSE, .reason = REFUSE_INSTANCES};
+    if (!*ret_worker && handoff_wait(p))
+        *ret_worker = handoff_pick(p);
+    return (Admission){.verdict = *ret_worker ? VERDICT_SERVE : VERDICT_WAIT, .reason = REFUSE_INSTANCES};
+}
+
 /* Takes one connection; whether there may be more. */
 static bool serve_one(Listener *l) {
     Service *s = l->service;
-    Admission admission = admission_of_service(&s->limits, &(Usage){.instances = s->n_instances});
+    Instance *worker = NULL;
+    Admission admission = s->pool ? admission_of_pool(s->pool, &worker)
+                                  : admission_of_service(&s->limits, &(Usage){.instances = s->n_instances});
     if (admission.verdict == VERDICT_WAIT)
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
@@ -134,7 +148,10 @@ static bool serve_one(Listener *l) {
         return true;
     }
     find_local(l, &c);
-    (void)launch_for_connection(s, &c);
+    if (worker)
+        handoff_pass(s->pool, worker, &c);
+    else
+        (void)launch_for_connection(s, &c);
     return true;
 }
 
@@ -148,7 +165,9 @@ void serve_listener(Listener *l) {
         l->budget = l->budget > 1 ? l->budget / 2 : 1;
     else if (l->budget < BUDGET_MAX)
         l->budget *= 2;
-    if (s->n_instances >= s->limits.instances)
+    if (s->pool && s->pool->blocked)
+        service_update(s, "no worker has room");
+    else if (!s->pool && s->n_instances >= s->limits.instances)
         service_update(s, "limits.instances reached");
     else if (l->cut || l->sealed)
         service_update(s, NULL);

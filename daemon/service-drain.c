@@ -3,6 +3,7 @@
  * first the queues are cut, so that they come to an end; once one is seen empty it is sealed, looked at
  * again, and closed. A queue that others keep filling is sealed at the second look. */
 #include "daemon/base/clock.h"
+#include "daemon/handoff.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 
@@ -122,15 +123,67 @@ static void drain_slot(Slot *slot) {
     slot->busy = wanted;
 }
 
+static bool any_open(const Service *s) {
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (listener_is_open(s->listeners[i]))
+            return true;
+    return false;
+}
+
+/* Workers that accept, like the process of a slot, serve what is queued until nothing is seen at two looks.
+ */
+static void drain_shared(Service *s) {
+    bool waits = false;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        waits = waits || listener_has_queued(s->listeners[i]);
+    for (size_t i = 0; i < s->n_listeners && (!waits || s->drain_looks > 0); i++)
+        if (listener_is_open(s->listeners[i]))
+            listener_seal(s->listeners[i], true);
+    for (size_t i = 0; i < s->n_listeners; i++)
+        waits = waits || listener_has_queued(s->listeners[i]);
+    if ((waits && pool_can_drain(s->pool)) || s->drain_looks == 0) {
+        look_later(s);
+        return;
+    }
+    for (size_t i = 0; i < s->n_listeners; i++)
+        listener_close(s->listeners[i], true);
+}
+
+static void drain_pool(Service *s) {
+    bool accepts = s->config->pool.handoff == POOL_HANDOFF_CONNECTION;
+    if (any_open(s) && accepts && pool_can_drain(s->pool))
+        drain_connections(s);
+    else if (any_open(s) && accepts)
+        service_close_listeners(s, false);
+    else if (any_open(s))
+        drain_shared(s);
+    if (any_open(s))
+        return;
+    s->pool->drained = true;
+    LIST_FOREACH (i, &s->instances, Instance, link) {
+        if (!i->worker)
+            continue;
+        if (!handoff_is_received(i->worker)) {
+            look_later(s);
+            continue;
+        }
+        if (i->worker->fd >= 0)
+            handoff_close(i->worker);
+        tell(i);
+    }
+}
+
 void service_go_on_draining(Service *s) {
     /* Those that a reload has parted from their slots have its listeners: they go first. */
     if (s->n_strays > 0) {
         LIST_FOREACH (i, &s->instances, Instance, link)
-            if (i->peer.kind == PEER_NONE && !i->slot)
+            if (i->stray)
                 tell(i);
         return;
     }
-    if (s->n_slots == 0)
+    if (s->pool)
+        drain_pool(s);
+    else if (s->n_slots == 0)
         drain_connections(s);
     for (size_t i = 0; i < s->n_slots; i++)
         drain_slot(&s->slots[i]);
@@ -138,6 +191,8 @@ void service_go_on_draining(Service *s) {
 
 void service_begin_drain(Service *s) {
     s->drain_looks = 0;
+    if (s->pool)
+        pool_reset(s->pool);
     for (size_t i = 0; i < s->n_listeners; i++)
         if (listener_is_open(s->listeners[i]))
             listener_cut(s->listeners[i]);

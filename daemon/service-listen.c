@@ -7,6 +7,7 @@
 #include "daemon/bind-node.h"
 #include "daemon/idle.h"
 #include "daemon/inherit.h"
+#include "daemon/pool.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 
@@ -16,6 +17,7 @@ void service_free_slots(Service *s) {
         s->slots[i].idle = idle_free(s->slots[i].idle);
         if (s->slots[i].instance) {
             s->slots[i].instance->slot = NULL;
+            s->slots[i].instance->stray = true;
             s->n_strays++;
         }
     }
@@ -26,6 +28,10 @@ void service_free_slots(Service *s) {
 
 /* @same: every listener is the one that was in its place before. */
 static int make_slots(Service *s, bool same) {
+    if (s->config->model != MODEL_POOL)
+        s->pool = pool_free(s->pool);
+    else if (!s->pool && pool_new(s, &s->pool) < 0)
+        return -ENOMEM;
     size_t n = slot_count(s->config, s->n_listeners);
     for (size_t i = 0; i < s->n_listeners; i++)
         s->listeners[i]->slot = n == 1 ? 0 : i;
@@ -160,8 +166,11 @@ int service_end_change(Service *s, Config *generation_config, ServiceConfig *con
     if (!config) {
         s->removed = true;
         service_free_slots(s);
+        s->pool = pool_free(s->pool);
         return 0;
     }
+    if (s->pool && changing && !pool_config_keeps_workers(s->config, config))
+        s->pool->roll = true;
     service_set_config(s, generation_config, config, generation);
     service_forget_process_data(s);
     s->removed = false;

@@ -2,6 +2,8 @@
 /* What an administrator orders a service to do. Whoever asked may wait for it: that is the control plane's.
  */
 #include "daemon/base/clock.h"
+#include "daemon/handoff.h"
+#include "daemon/pool.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 
@@ -13,7 +15,8 @@ const char *service_refuses(const Service *s, ServiceVerb verb) {
 }
 
 bool service_processes_listen(const Service *s) {
-    return s && s->n_instances > 0 && (s->n_slots > 0 || s->n_strays > 0);
+    bool pool = s && s->pool && s->config->pool.handoff == POOL_HANDOFF_LISTENER;
+    return s && s->n_instances > 0 && (s->n_slots > 0 || s->n_strays > 0 || pool);
 }
 
 static void stop_instance(Service *s, Instance *i) {
@@ -53,6 +56,8 @@ static void run(Service *s, const char *why) {
         if (s->config->start_now && slot->instance && slot->instance->state == INSTANCE_STOPPING)
             slot->again = true;
     }
+    if (s->pool)
+        pool_reset(s->pool);
     s->retry = sd_event_source_disable_unref(s->retry);
     s->retry_level = 0;
     (void)service_open(s);
@@ -74,6 +79,10 @@ static void order_stop(Service *s) {
         slot_reset(&s->slots[i]);
         s->slots[i].again = false;
     }
+    if (s->pool) {
+        pool_reset(s->pool);
+        handoff_drop_held(s->pool);
+    }
     service_stop_instances(s, false);
     service_update(s, "stop");
 }
@@ -83,12 +92,16 @@ static void order_pause(Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
         s->slots[i].again = false;
     service_update(s, "pause");
+    if (s->pool)
+        pool_look(s->pool);
 }
 
 static void order_resume(Service *s) {
     s->order = ORDER_RUN;
     service_update(s, "resume");
     start_what_ran(s);
+    if (s->pool)
+        pool_look(s->pool);
 }
 
 static void order_drain(Service *s) {
@@ -108,7 +121,10 @@ static void order_restart(Service *s) {
         s->slots[i].again = runs && s->slots[i].instance;
         s->slots[i].start_failed = false;
     }
-    service_stop_instances(s, false);
+    if (s->pool && runs)
+        pool_renew(s->pool);
+    else
+        service_stop_instances(s, false);
     if (runs)
         run(s, "restart");
 }
@@ -155,12 +171,12 @@ bool service_is_restarted(const Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
         if (s->slots[i].again)
             return false;
-    return s->n_old == 0;
+    return s->n_old == 0 || (s->pool && s->pool->start_failed);
 }
 
 bool service_restart_failed(const Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
         if (s->slots[i].start_failed && !s->slots[i].instance)
             return true;
-    return false;
+    return s->pool && s->pool->start_failed;
 }

@@ -2,6 +2,7 @@
 /* What the processes of a service say of themselves, by status pipe or notify socket. */
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/pool.h"
 #include "daemon/service-private.h"
 
 static void take_requests(Service *s, const Report *r, int64_t before) {
@@ -41,7 +42,8 @@ static void take_ready(Service *s, Instance *i) {
 
 void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
     int64_t before = i->report->requests;
-    switch (report_line(i->report, line, n)) {
+    ReportKind kind = report_line(i->report, line, n);
+    switch (kind) {
     case REPORT_MALFORMED:
         s->counters.report_errors++;
         break;
@@ -73,8 +75,11 @@ void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
     case REPORT_RELOADING:
     case REPORT_ERRNO:
     case REPORT_QUEUED:
+    case REPORT_CAPACITY:
     case REPORT_BAN:
     case REPORT_METRIC:
         break;
     }
+    if (i->worker && i->worker->pool)
+        pool_on_report(i->worker->pool, i, kind);
 }

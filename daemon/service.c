@@ -8,6 +8,7 @@
 #include "daemon/admission.h"
 #include "daemon/base/clock.h"
 #include "daemon/idle.h"
+#include "daemon/pool.h"
 #include "daemon/serve.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
@@ -57,6 +58,7 @@ Service *service_free(Service *s) {
     for (size_t i = 0; i < s->n_listeners; i++)
         listener_free(s->listeners[i], false);
     free((void *)s->listeners);
+    s->pool = pool_free(s->pool);
     service_free_slots(s);
     s->retry = sd_event_source_disable_unref(s->retry);
     s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
@@ -151,6 +153,8 @@ static bool any_slot_delayed(const Service *s) {
 
 ServiceFacts service_facts(const Service *s) {
     Usage usage = {.instances = s->n_instances};
+    bool waiting = s->config->model == MODEL_PER_CONNECTION &&
+                   admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT;
     return (ServiceFacts){
         .enabled = s->config->enabled,
         .removed = s->removed,
@@ -160,10 +164,11 @@ ServiceFacts service_facts(const Service *s) {
         .listeners = s->n_listeners,
         .listeners_open = count_open(s),
         .instances = s->n_instances,
-        .waiting = s->config->model == MODEL_PER_CONNECTION &&
-                   admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT,
-        .backoff = any_slot_delayed(s),
-        .starting = s->n_starting,
+        .waiting = s->pool ? s->pool->full : waiting,
+        .backoff = s->pool ? s->pool->delayed : any_slot_delayed(s),
+        .starting = !s->pool                    ? s->n_starting
+                    : pool_is_starting(s->pool) ? s->n_instances
+                                                : 0,
     };
 }
 
@@ -194,6 +199,13 @@ static void wake_slot(Listener *l) {
     slot_activate(&l->service->slots[l->slot]);
 }
 
+/* What is called when something waits. */
+static ListenerWake wake_of(const Service *s) {
+    if (s->pool && s->config->pool.handoff == POOL_HANDOFF_LISTENER)
+        return pool_wake;
+    return s->n_slots == 0 ? serve_listener : wake_slot;
+}
+
 static void arm_listeners(Service *s, bool polls) {
     polls = polls && !s->rt->stopping && s->n_strays == 0;
     for (size_t i = 0; i < s->n_listeners; i++) {
@@ -207,7 +219,7 @@ static void arm_listeners(Service *s, bool polls) {
         }
         int r = s->n_slots == 0 ? listener_set_blocking(l, false) : 0;
         if (r >= 0)
-            r = listener_arm(l, s->n_slots == 0 ? serve_listener : wake_slot);
+            r = listener_arm(l, wake_of(s));
         if (r < 0)
             service_set_error(s, "poll", -r, NULL, &l->config->pos);
     }
@@ -222,10 +234,14 @@ void service_update(Service *s, const char *why) {
         idle_update(&s->slots[i]);
     ServiceFacts facts = service_facts(s);
     set_state(s, service_state_of(&facts), why);
+    if (s->pool)
+        facts.waiting = !pool_wants_traffic(s->pool);
     arm_listeners(s, service_facts_poll(&facts));
 }
 
 void service_start_now(Service *s) {
+    if (s->pool)
+        pool_look(s->pool);
     if (!s->config->start_now || !service_state_polls(s->state))
         return;
     for (size_t i = 0; i < s->n_slots; i++)
@@ -266,12 +282,17 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     Slot *slot = i->slot;
     SlotEnd end = {
         .failed = failed, .unready = unready, .idle = i->timed_out == TIMEOUT_IDLE, .lived_usec = lived};
+    Pool *pool = i->worker ? i->worker->pool : NULL;
+    bool asked = i->asked;
+    pool_take_leave(pool, i);
     bool old = s->n_old > 0 && i->number <= s->watermark;
-    bool last_stray = i->peer.kind == PEER_NONE && !slot && s->n_strays > 0 && --s->n_strays == 0;
+    bool last_stray = i->stray && --s->n_strays == 0;
     instance_bury(i, &s->ghosts);
     free_oldest_ghost(s);
     if (slot)
         slot_on_end(slot, &end);
+    if (pool)
+        pool_on_end(pool, asked, failed, lived);
     /* Whoever waits for the last one may want to know how many are left. */
     if (s->rt->on_state && (s->order != ORDER_RUN || s->n_old > 0))
         s->rt->on_state(s, s->rt->on_state_userdata);

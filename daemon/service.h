@@ -83,10 +83,11 @@ typedef struct Service {
     size_t n_listeners;
     Slot *slots; /* on-demand only */
     size_t n_slots;
+    struct Pool *pool; /* pool only */
     List instances, ghosts;
     uint64_t n_instances;
     uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
-    uint64_t n_strays;   /* on-demand processes that a reload has parted from their slot: they still have the
+    uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the
                             listeners */
     Counters counters;
     RateWindow accept_rate;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/pool.h"
 
 static unsigned port_of(const Addr *a) {
     if (a->sa.sa_family != AF_VSOCK)
@@ -40,6 +41,17 @@ static ApiOrder fill_order(const Service *s) {
     return (ApiOrder){.action = actions[s->order], .uid = s->order_uid, .time_usec = s->order_usec};
 }
 
+ApiWorkers snapshot_workers(const Service *s) {
+    if (!s->pool)
+        return (ApiWorkers){0};
+    PoolCounts c = pool_count(s->pool);
+    return (ApiWorkers){.present = true, .idle = c.idle, .busy = c.busy + c.silent, .starting = c.starting};
+}
+
+uint64_t snapshot_instances_limit(const Service *s) {
+    return s->pool ? pool_max(s->pool) : s->limits.instances;
+}
+
 static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
     const Counters *c = &s->counters;
     *ret = (ApiService){
@@ -48,7 +60,8 @@ static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
         .state = s->state,
         .since_usec = s->since_usec,
         .active = s->n_instances,
-        .instances_limit = s->limits.instances,
+        .workers = snapshot_workers(s),
+        .instances_limit = snapshot_instances_limit(s),
         .accepted = c->accepted,
         .gone = c->gone,
         .spawned = c->spawned,

@@ -12,6 +12,11 @@ typedef struct Measures {
     SourceTexts texts;
 } Measures;
 
+/* What its workers are doing; `present` only of a pool. */
+ApiWorkers snapshot_workers(const Service *s);
+/* So many processes at once. */
+uint64_t snapshot_instances_limit(const Service *s);
+
 /* The arrays behind snapshots; freed as one. */
 typedef struct Snapshot {
     ApiService *services;

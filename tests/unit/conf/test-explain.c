@@ -34,7 +34,7 @@ static void test_parts(void **state) {
         {"listen.backlog", "Default   the kernel's somaxconn\n"},
         {"restart.policy", "Type      never, on-failure, always\n"},
         {"restart.policy", "Models    on-demand\n"},
-        {"model", "pool (not in this version)"},
+        {"model", "forward (not in this version)"},
         {"timeouts.lifetime", "or none\n"},
         {"exec", "Default   none: it must be given\n"},
         {"exec", "Place     in a service only, not in defaults\n"},
@@ -202,7 +202,7 @@ static void test_json_schema_values(void **state) {
     assert_int_equal(json_integer_value(json_object_get(instances, "default")), 1000);
     const json_t *model =
         json_object_get(json_array_get(json_object_get(find_property(service, "model"), "anyOf"), 0), "enum");
-    assert_int_equal(json_array_size(model), 2);
+    assert_int_equal(json_array_size(model), 3);
     assert_string_equal(json_string_value(json_array_get(model, 1)), "on-demand");
     const json_t *required = json_object_get(service, "required");
     assert_int_equal(json_array_size(required), 2);

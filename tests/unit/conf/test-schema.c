@@ -131,7 +131,8 @@ static void test_range(void **state) {
 
 /* A whole config around one key's line, as its scope and model need it. */
 static void wrap(const Key *key, const char *line, char text[static 1024]) {
-    bool on_demand = key->models != 0 && !schema_fits_model(key, MODEL_PER_CONNECTION);
+    bool pool = key->models == 1U << MODEL_POOL;
+    bool on_demand = !pool && key->models != 0 && !schema_fits_model(key, MODEL_PER_CONNECTION);
     bool at_listen = key->scope == KEY_SCOPE_LISTEN || key->type == KEY_LISTEN;
     const char *user = key->scope == KEY_SCOPE_SERVICE && streq(key->path, "user") ? "" : "    user: root\n";
     const char *exec = key->type == KEY_COMMAND ? "" : "    exec: [mp-echo]\n";
@@ -142,6 +143,7 @@ static void wrap(const Key *key, const char *line, char text[static 1024]) {
     else
         (void)snprintf(text, 1024, "version: 1\nservices:\n  s:\n%s%s%s    %s\n", exec, user,
                        at_listen   ? ""
+                       : pool      ? "    listen: tcp:7007\n    model: pool\n"
                        : on_demand ? "    listen: udp:7007\n"
                                    : "    listen: tcp:7007\n",
                        line);

@@ -18,6 +18,10 @@ typedef struct Case {
     uint64_t start, stop;
 } Case;
 
+static uint64_t least_of(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 #define NOW (100 * USEC_PER_SEC)
 #define L .limits = {2, 10, 1, 3}
 
@@ -124,6 +128,91 @@ static void test_bounds(void **state) {
     }
 }
 
+typedef struct RenewCase {
+    const char *name;
+    PoolLimits limits;
+    PoolCounts counts;
+    PoolRenewal renewal;
+    bool more;
+    uint64_t start, stop;
+} RenewCase;
+
+static const RenewCase renewals[] = {
+    {"nothing is old", L, {.idle = 3}, {0}, true, 0, 0},
+    {"new ones first", L, {.idle = 3}, {.old = 3}, true, 3, 0},
+    {"a few at a time", L, {.idle = 6}, {.old = 6}, true, 4, 0},
+    {"no more than there is room for", L, {.idle = 9}, {.old = 9}, true, 1, 0},
+    {"after failures none", L, {.idle = 3}, {.old = 3}, false, 0, 0},
+    {"while they come nothing is told", L, {.idle = 3, .starting = 3}, {.old = 3, .coming = 3}, true, 0, 0},
+    {"one is ready", L, {.idle = 4, .starting = 2}, {.old = 3, .coming = 2, .come = 1}, true, 0, 1},
+    {"all are ready", L, {.idle = 6}, {.old = 3, .come = 3}, true, 0, 3},
+    {"ready ones are told of after failures, too", L, {.idle = 6}, {.old = 3, .come = 3}, false, 0, 3},
+    {"not below min",
+     {4, 8, 1, 3},
+     {.idle = 4, .starting = 1},
+     {.old = 3, .come = 1, .coming = 1},
+     true,
+     1,
+     0},
+    {"at max an old one goes first", L, {.busy = 10}, {.old = 10}, true, 0, 1},
+    {"one after the other", L, {.busy = 9, .leaving = 1}, {.old = 9}, true, 0, 0},
+    {"min is max: one more", {3, 3, 1, 3}, {.busy = 3}, {.old = 3}, true, 1, 0},
+    {"min is max: it comes", {3, 3, 1, 3}, {.busy = 3, .starting = 1}, {.old = 3, .coming = 1}, true, 0, 0},
+    {"min is max: it is there", {3, 3, 1, 3}, {.busy = 4}, {.old = 3, .come = 1}, true, 0, 1},
+    {"min is max: until it is gone", {3, 3, 1, 3}, {.busy = 3, .leaving = 1}, {.old = 2}, true, 0, 0},
+    {"max 1", {1, 1, 1, 1}, {.busy = 1}, {.old = 1}, true, 1, 0},
+    {"min 0, max 1", {0, 1, 0, 1}, {.busy = 1}, {.old = 1}, true, 0, 1},
+};
+
+static void test_renew(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof(renewals) / sizeof(renewals[0]); i++) {
+        const RenewCase *c = &renewals[i];
+        PoolOrder o = pool_renew_decide(&c->limits, &c->counts, &c->renewal, c->more);
+        if (o.start != c->start || o.stop != c->stop)
+            print_error("%s: start %llu stop %llu\n", c->name, (unsigned long long)o.start,
+                        (unsigned long long)o.stop);
+        assert_int_equal(o.start, c->start);
+        assert_int_equal(o.stop, c->stop);
+    }
+}
+
+/* However a renewal goes, it ends, never below min, and never more than one above max. */
+static void test_renew_whole(void **state) {
+    (void)state;
+    for (uint64_t min = 0; min < 6; min++) {
+        for (uint64_t max = min > 0 ? min : 1; max < 8; max++) {
+            for (uint64_t n = min > 0 ? min : 1; n <= max; n++) {
+                PoolLimits l = {min, max, 1, 4};
+                PoolCounts c = {.idle = n};
+                PoolRenewal r = {.old = n};
+                unsigned steps = 0;
+                for (; r.old > 0 && steps < 100; steps++) {
+                    PoolOrder o = pool_renew_decide(&l, &c, &r, true);
+                    assert_true(o.stop <= r.old && o.stop <= c.idle);
+                    assert_true(c.idle - o.stop >= min);
+                    r.come -= least_of(r.come, o.stop);
+                    r.old -= o.stop;
+                    c.idle -= o.stop;
+                    c.leaving += o.stop;
+                    c.starting += o.start;
+                    r.coming += o.start;
+                    assert_true(c.idle + c.starting + c.leaving <= max + 1);
+                    /* By turns what comes is ready, and what leaves is gone. */
+                    if (steps % 2 == 0) {
+                        c.idle += c.starting;
+                        r.come += r.coming;
+                        c.starting = r.coming = 0;
+                    } else {
+                        c.leaving = 0;
+                    }
+                }
+                assert_true(steps < 100);
+            }
+        }
+    }
+}
+
 static void test_requests(void **state) {
     size_t differ = 0;
     (void)state;
@@ -139,8 +228,9 @@ static void test_requests(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decide), cmocka_unit_test(test_growth),   cmocka_unit_test(test_shrink),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_decide),      cmocka_unit_test(test_growth),   cmocka_unit_test(test_shrink),
+        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_requests), cmocka_unit_test(test_renew),
+        cmocka_unit_test(test_renew_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

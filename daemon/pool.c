@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/pool.h"
+
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/handoff.h"
+#include "daemon/launch.h"
+
+/* Reports come often: workers are looked at after a while, for all of them. */
+#define LOOK_USEC (20 * USEC_PER_MSEC)
+/* How often the scoreboard is read: while something changes, and while work is in hand. */
+#define BOARD_USEC (100 * USEC_PER_MSEC)
+#define BOARD_SLOW_USEC USEC_PER_SEC
+/* Workers that never report say by nothing but their socket that they have room. */
+#define SILENT_LOOK_USEC (5 * USEC_PER_MSEC)
+/* A full pool stays full for so long, so that its state does not follow each connection. */
+#define FULL_USEC (250 * USEC_PER_MSEC)
+/* While it drains: so many workers are started for what is queued. */
+#define DRAIN_STARTS_MAX 3
+
+int pool_new(Service *s, Pool **ret) {
+    Pool *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->service = s;
+    list_init(&p->held);
+    *ret = p;
+    return 0;
+}
+
+static bool passes_connections(const Pool *p) {
+    return p->service->config->pool.handoff == POOL_HANDOFF_CONNECTION;
+}
+
+static bool is_live(const Instance *i) {
+    return i->worker && i->state != INSTANCE_STOPPING && !i->worker->retired;
+}
+
+static WorkerDoing doing(const Instance *i, uint64_t now_usec) {
+    WorkerFacts facts = {
+        .leaving = !is_live(i),
+        .unready = i->unready,
+        .report = i->report,
+        .passed = i->worker->fd >= 0 ? handoff_outstanding(i) : 0,
+        .age_usec = now_usec - i->started_usec,
+    };
+    return worker_doing(&facts);
+}
+
+PoolLimits pool_limits(const Pool *p) {
+    const PoolConfig *c = &p->service->config->pool;
+    uint64_t max = pool_max(p);
+    return (PoolLimits){
+        .min = c->min < max ? c->min : max,
+        .max = max,
+        .spare_min = c->spare_min,
+        .spare_max = c->spare_max,
+    };
+}
+
+uint64_t pool_max(const Pool *p) {
+    unsigned max = p->service->config->pool.max, limit = p->service->limits.instances;
+    return max < limit ? max : limit;
+}
+
+PoolCounts pool_count(const Pool *p) {
+    PoolCounts c = {0};
+    uint64_t *const counts[] = {
+        [WORKER_STARTING] = &c.starting, [WORKER_IDLE] = &c.idle,       [WORKER_BUSY] = &c.busy,
+        [WORKER_SILENT] = &c.silent,     [WORKER_LEAVING] = &c.leaving,
+    };
+    uint64_t now = clock_monotonic_usec();
+    LIST_FOREACH (i, &p->service->instances, Instance, link)
+        if (i->worker && i->worker->pool == p)
+            (*counts[doing(i, now)])++;
+    return c;
+}
+
+static uint64_t staying(const PoolCounts *c) {
+    return c->starting + c->idle + c->busy + c->silent;
+}
+
+bool pool_wants_traffic(const Pool *p) {
+    PoolCounts c = pool_count(p);
+    if (!passes_connections(p))
+        return staying(&c) == 0 && !p->delayed;
+    if (!list_is_empty(&p->held))
+        return false;
+    if (handoff_pick(p) || handoff_refuses(p))
+        return true;
+    /* Nobody is kept in reserve: the connection itself makes it grow. */
+    return p->service->config->pool.spare_min == 0 && staying(&c) < pool_max(p) && c.starting == 0 &&
+           !p->delayed;
+}
+
+bool pool_is_starting(const Pool *p) {
+    PoolCounts c = pool_count(p);
+    return c.starting > 0 && staying(&c) == c.starting;
+}
+
+bool pool_can_drain(const Pool *p) {
+    PoolCounts c = pool_count(p);
+    return staying(&c) > 0 || p->drain_starts < DRAIN_STARTS_MAX;
+}
+
+/* Starting */
+
+static bool any_listener_open(const Service *s) {
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (listener_is_open(s->listeners[i]))
+            return true;
+    return false;
+}
+
+static bool may_start(const Pool *p) {
+    const Service *s = p->service;
+    if (!s->config->enabled || s->config->problem || s->removed || s->rt->stopping || !any_listener_open(s))
+        return false;
+    return s->order == ORDER_RUN || (s->order == ORDER_PAUSE && passes_connections(p)) ||
+           (s->order == ORDER_DRAIN && !p->drained);
+}
+
+static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata) {
+    Pool *p = userdata;
+    (void)source;
+    (void)usec;
+    p->delay_timer = sd_event_source_disable_unref(p->delay_timer);
+    p->delayed = false;
+    pool_look(p);
+    return 0;
+}
+
+/* A worker has ended without having been told to, or could not be started at all. */
+static void charge(Pool *p, bool failed, uint64_t lived_usec, uint64_t least_delay_usec) {
+    const ServiceConfig *c = p->service->config;
+    if (p->delayed)
+        return;
+    uint64_t delay = backoff_on_end(&p->backoff, &c->restart_limit, c->restart_delay_usec,
+                                    c->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());
+    if (delay < least_delay_usec)
+        delay = least_delay_usec;
+    if (delay == 0)
+        return;
+    p->start_failed = true;
+    p->delayed = sd_event_add_time_relative(p->service->rt->loop, &p->delay_timer, CLOCK_MONOTONIC, delay,
+                                            USEC_PER_MSEC, on_delay_over, p) >= 0;
+}
+
+static void give_slot(Pool *p, Worker *w) {
+    /* Without a board its status pipe does for everything. */
+    if (!p->board && scoreboard_new(&p->board) < 0)
+        return;
+    w->slot = scoreboard_take(p->board);
+}
+
+static bool start_worker(Pool *p, bool replaces) {
+    Service *s = p->service;
+    Worker *w = worker_new(p);
+    int its_end = -EBADF, r = w ? 0 : -ENOMEM;
+    if (w && passes_connections(p))
+        r = handoff_open(w, &its_end);
+    if (r < 0) {
+        service_set_error(s, "fds", -r, NULL, &s->config->pos);
+        worker_free(w);
+        charge(p, true, 0, s->config->restart_delay_usec);
+        return false;
+    }
+    w->max_requests = pool_worker_requests(s->config->pool.max_requests, w->number);
+    w->replaces = replaces;
+    if (s->config->report)
+        give_slot(p, w);
+    const Instance *i = launch_for_worker(s, w);
+    if (!i) {
+        charge(p, true, 0, s->config->restart_delay_usec);
+        return false;
+    }
+    if (p->n_died > 0) {
+        p->n_died--;
+        s->counters.restarts++;
+    }
+    return true;
+}
+
+static void start_workers(Pool *p, uint64_t n, bool replaces) {
+    while (n-- > 0 && start_worker(p, replaces))
+        continue;
+}
+
+/* Ending */
+
+/* One that passes what it does on to others, in the end: it gets nothing more. With handoff listener only it
+ * can stop accepting, so it is told at once. */
+static void retire(Pool *p, Instance *i) {
+    Worker *w = i->worker;
+    i->asked = !i->timed_out;
+    if (w->fd >= 0) {
+        handoff_take_back(p, w);
+        handoff_close(w);
+        w->retired = true;
+        w->retired_usec = clock_monotonic_usec();
+        return;
+    }
+    /* What it has in hand may take longer than timeouts.stop, unless somebody is waiting. */
+    if (w->old_by_order || !i->report || i->report->active <= 0)
+        instance_stop(i, p->service->config->timeout_stop_usec);
+    else
+        instance_tell(i);
+}
+
+/* Retired ones are told to end once they have nothing in hand; most have ended by then because their socket
+ * did. */
+static void tell_retired(Pool *p, uint64_t now_usec) {
+    uint64_t stop = p->service->config->timeout_stop_usec;
+    LIST_FOREACH (i, &p->service->instances, Instance, link) {
+        const Worker *w = i->worker;
+        if (!w || !w->retired || i->state == INSTANCE_STOPPING)
+            continue;
+        bool reports = i->report && i->report->active >= 0;
+        bool late = now_usec - w->retired_usec >= stop && (w->old_by_order || !reports);
+        if ((reports && handoff_outstanding(i) == 0) || late)
+            instance_stop(i, stop);
+    }
+}
+
+/* The one to go: an old one before others, an idle one before a busy one, then the oldest of the old and the
+ * newest of the others. */
+static Instance *choose(const Pool *p, bool old) {
+    static const unsigned order[] = {[WORKER_IDLE] = 3,
+                                     [WORKER_SILENT] = 2,
+                                     [WORKER_BUSY] = 1,
+                                     [WORKER_STARTING] = 1,
+                                     [WORKER_LEAVING] = 0};
+    Instance *best = NULL;
+    unsigned best_order = 0;
+    uint64_t now = clock_monotonic_usec();
+    LIST_FOREACH (i, &p->service->instances, Instance, link) {
+        if (!is_live(i) || (old && !i->worker->old))
+            continue;
+        WorkerDoing d = doing(i, now);
+        unsigned o = order[d] + (i->worker->old ? 4 : 0);
+        if (d == WORKER_LEAVING || (!old && d != WORKER_IDLE))
+            continue;
+        if (o > best_order || (!old && o == best_order)) {
+            best = i;
+            best_order = o;
+        }
+    }
+    return best;
+}
+
+static void end_workers(Pool *p, uint64_t n, bool old) {
+    for (Instance *i; n-- > 0 && (i = choose(p, old));)
+        retire(p, i);
+}
+
+/* Looking */
+
+static PoolRenewal count_renewal(const Pool *p) {
+    PoolRenewal r = {0};
+    uint64_t now = clock_monotonic_usec();
+    LIST_FOREACH (i, &p->service->instances, Instance, link) {
+        if (!is_live(i))
+            continue;
+        WorkerDoing d = doing(i, now);
+        r.old += i->worker->old && d != WORKER_LEAVING;
+        if (i->worker->replaces && d != WORKER_LEAVING)
+            *(d == WORKER_STARTING ? &r.coming : &r.come) += 1;
+    }
+    return r;
+}
+
+/* So many of the new ones have had their old one told. */
+static void settle(Pool *p, uint64_t n) {
+    uint64_t now = clock_monotonic_usec();
+    LIST_FOREACH (i, &p->service->instances, Instance, link) {
+        if (n > 0 && is_live(i) && i->worker->replaces && doing(i, now) != WORKER_STARTING) {
+            i->worker->replaces = false;
+            n--;
+        }
+    }
+}
+
+/* Whether there is an old one left. */
+static bool renew(Pool *p) {
+    PoolLimits limits = pool_limits(p);
+    PoolCounts counts = pool_count(p);
+    PoolRenewal renewal = count_renewal(p);
+    if (renewal.old == 0) {
+        settle(p, renewal.come);
+        return false;
+    }
+    PoolOrder order = pool_renew_decide(&limits, &counts, &renewal, !p->delayed);
+    settle(p, order.stop);
+    end_workers(p, order.stop, true);
+    start_workers(p, order.start, true);
+    return true;
+}
+
+static uint64_t size(Pool *p, bool renews, uint64_t now_usec) {
+    PoolLimits limits = pool_limits(p);
+    PoolCounts counts = pool_count(p);
+    if (p->service->order == ORDER_DRAIN) {
+        if (staying(&counts) == 0 && !p->delayed && p->drain_starts < DRAIN_STARTS_MAX) {
+            p->drain_starts++;
+            start_workers(p, 1, false);
+        }
+        return USEC_INFINITY;
+    }
+    PoolOrder order = pool_size_decide(&limits, &counts, &p->pace, !p->delayed, now_usec);
+    if (p->blocked && limits.spare_min == 0 && order.start == 0 && counts.starting == 0 &&
+        staying(&counts) + counts.leaving < limits.max && !p->delayed)
+        order.start = 1;
+    start_workers(p, order.start, false);
+    if (!renews)
+        end_workers(p, order.stop, false);
+    return order.again_usec;
+}
+
+/* When something will have changed by time alone. */
+static uint64_t next_change(const Pool *p, uint64_t now_usec) {
+    const ServiceConfig *c = p->service->config;
+    uint64_t at = USEC_INFINITY;
+    LIST_FOREACH (i, &p->service->instances, Instance, link) {
+        const Worker *w = i->worker;
+        uint64_t then = USEC_INFINITY;
+        if (!w || i->state == INSTANCE_STOPPING)
+            continue;
+        if (w->retired)
+            then = c->timeout_stop_usec == USEC_INFINITY ? USEC_INFINITY
+                                                         : w->retired_usec + c->timeout_stop_usec;
+        else if (!i->report || i->report->active < 0)
+            then = i->started_usec + WORKER_SILENT_USEC;
+        if (p->blocked && (!i->report || i->report->active < 0))
+            then = now_usec + SILENT_LOOK_USEC;
+        if (then > now_usec && then < at)
+            at = then;
+    }
+    if (p->full && p->full_usec != now_usec && p->full_usec + FULL_USEC < at)
+        at = p->full_usec + FULL_USEC;
+    return at;
+}
+
+static void look_for_room(Pool *p, uint64_t now_usec) {
+    PoolCounts c = pool_count(p);
+    bool full = c.idle + c.starting + c.silent == 0 && c.busy >= pool_max(p) && !handoff_pick(p);
+    if (full)
+        p->full_usec = now_usec;
+    p->full = full || (p->full && now_usec < p->full_usec + FULL_USEC);
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
+    (void)source;
+    (void)usec;
+    pool_look(userdata);
+    return 0;
+}
+
+static void look_at(Pool *p, uint64_t usec) {
+    if (usec == USEC_INFINITY || (p->look_timer && p->look_usec <= usec))
+        return;
+    p->look_timer = sd_event_source_disable_unref(p->look_timer);
+    p->look_usec = usec;
+    (void)sd_event_add_time(p->service->rt->loop, &p->look_timer, CLOCK_MONOTONIC, usec, USEC_PER_MSEC,
+                            on_look, p);
+}
+
+void pool_look_soon(Pool *p) {
+    look_at(p, clock_monotonic_usec() + LOOK_USEC);
+}
+
+static void tell_number(Pool *p, Instance *i, const char *word, uint64_t value, int64_t known) {
+    char line[64];
+    if (known >= 0 && (uint64_t)known == value)
+        return;
+    int n = snprintf(line, sizeof(line), "%s=%llu", word, (unsigned long long)value);
+    service_on_report(p->service, i, line, (size_t)n);
+}
+
+/* What workers have written since the last look counts as reported. Returns when to look again. */
+static uint64_t read_board(Pool *p, uint64_t now_usec) {
+    bool changed = false, busy = false;
+    if (!p->board)
+        return USEC_INFINITY;
+    LIST_FOREACH (i, &p->service->instances, Instance, link) {
+        Score score;
+        Worker *w = i->worker;
+        if (!w || w->slot < 0 || !i->report || !score_read(scoreboard_slot(p->board, w->slot), &score))
+            continue;
+        Report *r = i->report;
+        changed = changed || !w->scores || r->active != (int64_t)score.active ||
+                  r->requests != (int64_t)score.requests;
+        busy = busy || score.active > 0;
+        w->scores = true;
+        if (score.capacity > 0)
+            tell_number(p, i, "CAPACITY", score.capacity, r->capacity);
+        tell_number(p, i, "ACTIVE", score.active, r->active);
+        tell_number(p, i, "REQUESTS", score.requests, r->requests);
+        if (score.queued > 0 || r->queued >= 0)
+            tell_number(p, i, "QUEUED", score.queued, r->queued);
+    }
+    if (changed || busy)
+        return now_usec + (changed ? BOARD_USEC : BOARD_SLOW_USEC);
+    /* Nothing happens: who has something to say next says it by the pipe. */
+    LIST_FOREACH (i, &p->service->instances, Instance, link)
+        if (i->worker && i->worker->slot >= 0)
+            score_want(scoreboard_slot(p->board, i->worker->slot));
+    return USEC_INFINITY;
+}
+
+void pool_look(Pool *p) {
+    Service *s = p->service;
+    uint64_t now = clock_monotonic_usec(), again, board;
+    p->look_timer = sd_event_source_disable_unref(p->look_timer);
+    board = read_board(p, now);
+    look_at(p, board);
+    if (p->roll) {
+        p->roll = false;
+        pool_renew(p);
+    }
+    if (may_start(p)) {
+        again = size(p, renew(p), now);
+        look_at(p, again);
+    } else if (s->order == ORDER_PAUSE && !passes_connections(p)) {
+        /* Who accepts by himself can only be kept from it by ending. */
+        LIST_FOREACH (i, &s->instances, Instance, link)
+            if (is_live(i))
+                retire(p, i);
+    }
+    tell_retired(p, now);
+    if (handoff_pass_held(p) && p->blocked && handoff_pick(p))
+        p->blocked = false;
+    look_for_room(p, now);
+    look_at(p, next_change(p, now));
+    service_update(s, NULL);
+}
+
+void pool_wake(Listener *l) {
+    Service *s = l->service;
+    PoolCounts c = pool_count(s->pool);
+    if (staying(&c) == 0 && may_start(s->pool) && !s->pool->delayed)
+        start_workers(s->pool, 1, false);
+    service_update(s, NULL);
+}
+
+void pool_on_report(Pool *p, Instance *i, ReportKind kind) {
+    Worker *w = i->worker;
+    const Report *r = i->report;
+    if (w->max_requests > 0 && r->requests >= 0 && (uint64_t)r->requests >= w->max_requests && !w->old)
+        w->old = true;
+    if (kind == REPORT_ACTIVE || kind == REPORT_CAPACITY || kind == REPORT_READY)
+        handoff_on_report(p, i);
+    if (kind == REPORT_ACTIVE || kind == REPORT_READY || kind == REPORT_STOPPING || w->old)
+        pool_look_soon(p);
+}
+
+void pool_take_leave(Pool *p, Instance *i) {
+    if (p && i->worker && i->worker->fd >= 0)
+        handoff_take_back(p, i->worker);
+}
+
+void pool_on_end(Pool *p, bool asked, bool failed, uint64_t lived_usec) {
+    if (!asked) {
+        p->n_died++;
+        charge(p, failed, lived_usec, 0);
+    }
+    pool_look(p);
+}
+
+void pool_renew(Pool *p) {
+    p->start_failed = false;
+    LIST_FOREACH (i, &p->service->instances, Instance, link)
+        if (is_live(i)) {
+            i->worker->old = i->worker->old_by_order = true;
+            i->worker->replaces = false;
+        }
+}
+
+void pool_reset(Pool *p) {
+    p->delay_timer = sd_event_source_disable_unref(p->delay_timer);
+    p->delayed = p->start_failed = p->blocked = p->drained = false;
+    p->drain_starts = 0;
+    p->full = false;
+    p->backoff = (Backoff){0};
+}
+
+Pool *pool_free(Pool *p) {
+    if (!p)
+        return NULL;
+    Service *s = p->service;
+    LIST_FOREACH (i, &s->instances, Instance, link) {
+        if (!i->worker)
+            continue;
+        pool_take_leave(p, i);
+        i->stray = i->worker->fd < 0;
+        s->n_strays += i->stray;
+        i->worker->pool = NULL;
+        i->worker = worker_free(i->worker);
+        i->asked = !i->timed_out;
+        instance_stop(i, s->config->timeout_stop_usec);
+    }
+    handoff_drop_held(p);
+    p->delay_timer = sd_event_source_disable_unref(p->delay_timer);
+    p->look_timer = sd_event_source_disable_unref(p->look_timer);
+    scoreboard_free(p->board);
+    free(p);
+    return NULL;
+}
+
+static void note_change(const char *key, const char *from, const char *to, void *userdata) {
+    static const char *const kept[] = {"description",    "pool.min",         "pool.max",
+                                       "pool.spare_min", "pool.spare_max",   "pool.max_requests",
+                                       "timeouts.stop",  "timeouts.lifetime"};
+    bool *keeps = userdata;
+    (void)from;
+    (void)to;
+    for (size_t i = 0; i < ELEMENTS(kept); i++)
+        if (streq(key, kept[i]))
+            return;
+    if (strncmp(key, "limits.", strlen("limits.")) != 0 && strncmp(key, "restart.", strlen("restart.")) != 0)
+        *keeps = false;
+}
+
+bool pool_config_keeps_workers(const ServiceConfig *a, const ServiceConfig *b) {
+    bool keeps = true;
+    (void)service_config_diff(a, b, note_change, &keeps);
+    return keeps;
+}
