@@ -9,7 +9,7 @@
 #define STOCK_MAX 32U
 /* What a pipe is asked to hold: pipe(7) counts pages, and a page's slot may carry the larger pieces of a
  * socket's queue. Beyond the user's soft limit of pages it stays smaller. */
-#define PIPE_CAPACITY (256 << 10)
+#define PIPE_CAPACITY (1 << 20)
 
 static Carrier *carrier_free(Carrier *c) {
     if (!c)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* Bytes that one carrier takes at most, whatever the speed of either side. */
-#define CARRIER_PIPE_BYTES (512U << 10)
+#define CARRIER_PIPE_BYTES (1U << 20)
 #define CARRIER_STREAM_BYTES (64U << 10)
 /* Of a message (seqpacket), which must fit in whole. */
 #define CARRIER_MESSAGE_BYTES (256U << 10)

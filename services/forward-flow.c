@@ -10,7 +10,7 @@
 #include "daemon/base/cleanup.h"
 
 /* Turns of taking in and giving out before another connection has its turn. */
-#define FLOW_TURNS 16
+#define FLOW_TURNS 8
 
 void end_init(End *e, int fd) {
     int type = SOCK_STREAM;
