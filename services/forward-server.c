@@ -127,7 +127,12 @@ static bool told_equal(const Told *a, const Told *b) {
 }
 
 static uint64_t report_due(const Forwarder *f, const Told *now) {
-    return f->silent || told_equal(&f->told, now) ? USEC_INFINITY : f->told_usec + PROGRESS_INTERVAL_USEC;
+    if (f->silent || told_equal(&f->told, now))
+        return USEC_INFINITY;
+    /* Whoever says when the backend is ready may start it only now. */
+    if (f->options->wait_file >= 0 && f->told.active == 0 && now->active > 0)
+        return f->now;
+    return f->told_usec + PROGRESS_INTERVAL_USEC;
 }
 
 static void report(Forwarder *f, const Told *now) {

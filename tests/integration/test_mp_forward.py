@@ -5,6 +5,7 @@ import array
 import contextlib
 import hashlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -243,6 +244,32 @@ class OneConnection(ForwardBase):
             self.assertEqual(process.wait(), 0)
             wait_until(lambda: got, "the backend's end")
             self.assertEqual(got.pop(), b"one more")
+
+    def test_half_closed_costs_nothing(self):
+        """Connections of which one side has ended, either one, and the other says nothing."""
+        go = threading.Event()
+
+        def serve(connection):
+            connection.sendall(b"x")
+            if connection.getsockname()[1] == second.socket.getsockname()[1]:
+                connection.shutdown(socket.SHUT_WR)
+            go.wait(DEADLINE)
+
+        first, second = Backend(self, serve), Backend(self, serve)
+        processes = []
+        for backend in (first, second):
+            client, process = self.one(backend.to)
+            read_exactly(client, 1)
+            if backend is first:
+                client.shutdown(socket.SHUT_WR)
+            processes.append(process)
+        time.sleep(0.1)
+        before = [cpu_seconds(p.pid) for p in processes]
+        time.sleep(0.5)
+        for process, seconds in zip(processes, before):
+            self.assertTrue(process.is_running())
+            self.assertLess(cpu_seconds(process.pid) - seconds, 0.05)
+        go.set()
 
     def test_slow_reader(self):
         """A client that does not read costs no memory and no CPU, and loses nothing."""
@@ -557,6 +584,62 @@ class Listeners(ForwardBase):
         # Pipes that were used may be kept for the next use.
         wait_until(lambda: len(descriptors_of(process.pid)) <= baseline + 64, "descriptors closed")
         self.assertEqual(backend.problems, [])
+
+    def test_all_ways_to_end(self):
+        """Clients and backends that end, close and reset whenever they like: bytes that arrive are the right ones, and in
+        the end there is nothing left."""
+        dice = random.Random(5)
+
+        def serve(connection):
+            own = random.Random(connection.fileno() + time.monotonic_ns())
+            with contextlib.suppress(OSError):
+                for _ in range(own.randint(1, 30)):
+                    data = connection.recv(own.choice((1, 1000, 100000)))
+                    if not data:
+                        return
+                    connection.sendall(data)
+                if own.random() < 0.3:
+                    connection.shutdown(socket.SHUT_WR)
+                    read_all(connection)
+                elif own.random() < 0.5:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+        backends = [Backend(self, serve, backlog=512),
+                    Backend(self, serve, family=socket.AF_UNIX, path=self.path("ways"), backlog=512)]
+        for backend in backends:
+            listeners = [self.tcp_listener(), self.unix_listener("in" + str(backends.index(backend)))]
+            process, _ = self.forwarder(backend.to, "--exit-idle", "500ms", listeners=listeners)
+            problems = []
+
+            def client(listener, seed, problems=problems):
+                own = random.Random(seed)
+                block = bytes(own.randrange(256) for _ in range(997))
+                sent, got = 0, 0
+                with socket.socket(listener.family) as s, contextlib.suppress(OSError):
+                    s.settimeout(DEADLINE)
+                    s.connect(listener.getsockname())
+                    for _ in range(own.randint(0, 30)):
+                        sent += s.send(block[sent % 997:] + block * own.choice((0, 1, 60)))
+                        if own.random() < 0.7:
+                            data = s.recv(own.choice((1, 100, 65536)))
+                            if data != (block[got % 997:] + block * (len(data) // 997 + 1))[:len(data)]:
+                                problems.append((seed, got))
+                            got += len(data)
+                    end = own.random()
+                    if end < 0.4:
+                        s.shutdown(socket.SHUT_WR)
+                        read_all(s)
+                    elif end < 0.7:
+                        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+            threads = [threading.Thread(target=client, args=(listeners[i % 2], dice.random())) for i in range(150)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual(problems, [])
+            # It ends by itself, which it does only when every connection has ended.
+            self.assertEqual(process.wait(), 0)
 
     def test_max_connections(self):
         """What is too much waits in the listener's queue."""
