@@ -54,6 +54,7 @@ static HandoffLoad load_of(const Instance *i) {
     const Worker *w = i->worker;
     const Report *r = i->report;
     Score score;
+    /* The memory says how it is now. */
     if (w->slot >= 0 && w->pool->board && score_read(scoreboard_slot(w->pool->board, w->slot), &score))
         return (HandoffLoad){
             .outstanding = score.active + (w->sent > score.taken ? w->sent - score.taken : 0),

@@ -106,7 +106,28 @@ static MpSocket describe(int fd, const char *name) {
     return s;
 }
 
+/* The socket over which connections are passed, or -1: a variable that is left over from somebody further up
+ * names something else. */
+static int passing_fd(void) {
+    const char *text = getenv("MP_CONNECTION_FD");
+    long fd;
+    if (!text || parse_number(text, INT_MAX, &fd) < 0 || socket_option((int)fd, SO_TYPE) != SOCK_SEQPACKET ||
+        socket_option((int)fd, SO_DOMAIN) != AF_UNIX || socket_option((int)fd, SO_ACCEPTCONN) != 0)
+        return -1;
+    return fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : (int)fd;
+}
+
 int mp_sockets(MpSocket *ret, size_t max) {
+    int passing = passing_fd();
+    if (passing >= 0) {
+        if (max > 0)
+            ret[0] = (MpSocket){.fd = passing,
+                                .kind = MP_SOCKET_PASSING,
+                                .type = SOCK_SEQPACKET,
+                                .family = AF_UNIX,
+                                .name = ""};
+        return 1;
+    }
     int count = count_listen_fds();
     if (count < 0)
         return count;

@@ -16,6 +16,7 @@ typedef enum MpSocketKind {
     MP_SOCKET_CONNECTION, /* a connected stream or seqpacket socket */
     MP_SOCKET_LISTENER,   /* a listening one: accept(2) */
     MP_SOCKET_DATAGRAM,   /* a bound datagram socket */
+    MP_SOCKET_PASSING,    /* that of MP_CONNECTION_FD: mp_receive_connection() */
     MP_SOCKET_OTHER,      /* a pipe, a terminal, a file: stdin of a shell */
 } MpSocketKind;
 
@@ -27,10 +28,11 @@ typedef struct MpSocket {
     const char *name; /* its LISTEN_FDNAMES entry, or "" */
 } MpSocket;
 
-/* Finds the sockets that were handed over: those of LISTEN_FDS if LISTEN_PID is this process (they are set
- * close-on-exec), else fd 0. Fills up to @max; returns how many there are, or a negative errno (-EBADF: fd 0,
- * or one that LISTEN_FDS counts, is closed; -EINVAL: LISTEN_FDS makes no sense). The names live as long as
- * the process; too few names, or too many, do no harm. To be called from one thread. */
+/* Finds the sockets that were handed over: that of MP_CONNECTION_FD, or those of LISTEN_FDS if LISTEN_PID is
+ * this process (they are set close-on-exec), else fd 0. Fills up to @max; returns how many there are, or a
+ * negative errno (-EBADF: fd 0, or one that LISTEN_FDS counts, is closed; -EINVAL: LISTEN_FDS makes no
+ * sense). The names live as long as the process; too few names, or too many, do no harm. To be called from
+ * one thread. */
 int mp_sockets(MpSocket *ret, size_t max);
 
 /* Reports KEY=VALUE lines, as sd_notify(3) has them: mp_report("READY=1\nSTATUS=warm"). A line is at most
@@ -42,6 +44,64 @@ int mp_report(const char *lines);
 int mp_reportf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The descriptor of the status pipe, or -1. */
 int mp_status_fd(void);
+
+/* Workers of a pool. Whether the daemon accepts and passes connections (pool.handoff: connection) or a worker
+ * accepts by itself (listener), the loop of a service is the same:
+ *
+ *     MpAcceptor *a;
+ *     MpConnection c;
+ *     if (mp_acceptor_new(MP_ACCEPTOR_SIGNALS, &a) < 0)
+ *         return 1;
+ *     while (mp_accept(a, &c) > 0) {
+ *         serve(c.fd);
+ *         mp_done(a, &c);
+ *     }
+ *     mp_acceptor_free(a);
+ *
+ * The daemon is told READY=1, ACTIVE= and REQUESTS= meanwhile, by shared memory where there is some
+ * (MP_SCOREBOARD_FD), else over the status pipe. To be called from one thread at a time. */
+typedef struct MpConnection {
+    int fd; /* blocking, close-on-exec */
+    char
+        variables[1024]; /* "PROTO=TCP\nTCPREMOTEIP=192.0.2.7\n…" of a passed one, else ""; ends with a NUL */
+} MpConnection;
+
+typedef struct MpAcceptor MpAcceptor;
+
+/* SIGTERM and SIGINT end it: they are blocked for this thread, and taken from a descriptor. */
+#define MP_ACCEPTOR_SIGNALS 1U
+
+/* Takes the sockets that were handed over. 0 with @ret, or a negative errno (-ENOTSUP: one is neither a
+ * listener nor MP_CONNECTION_FD). */
+int mp_acceptor_new(unsigned flags, MpAcceptor **ret);
+/* NULL is fine. Returns NULL. */
+MpAcceptor *mp_acceptor_free(MpAcceptor *a);
+/* How many connections it takes at once, where they are passed: 1 unless it says so. */
+void mp_acceptor_set_capacity(MpAcceptor *a, uint64_t capacity);
+/* Waits for the next connection: 1 with @ret; 0 when it is to end, and has all that was passed to it; or a
+ * negative errno. */
+int mp_accept(MpAcceptor *a, MpConnection *ret);
+/* The same without waiting: -EAGAIN when there is none now. mp_acceptor_fd() is a descriptor to poll(2) for
+ * POLLIN before. */
+int mp_accept_now(MpAcceptor *a, MpConnection *ret);
+int mp_acceptor_fd(const MpAcceptor *a);
+/* Closes the connection, unless its fd was set to -1, and counts it as done. */
+void mp_done(MpAcceptor *a, MpConnection *c);
+
+/* The next connection of the socket of MP_CONNECTION_FD, without waiting: 1 with @ret; 0: there will be no
+ * more; -EAGAIN: none now; -EBADMSG: one was lost on the way; or another negative errno. */
+int mp_receive_connection(int passing, MpConnection *ret);
+
+/* What a worker of a pool says of itself in shared memory, as often as it likes: it costs no system call. */
+typedef struct MpScore {
+    uint64_t active;   /* in hand */
+    uint64_t requests; /* done since the start */
+    uint64_t queued;   /* waiting to be served */
+    uint64_t taken;    /* connections received over MP_CONNECTION_FD since the start */
+    uint64_t capacity; /* connections that it takes at once; 0: as said before */
+} MpScore;
+/* 1 done, 0 there is no such memory: report over the status pipe. From one thread at a time. */
+int mp_scoreboard_set(const MpScore *score);
 
 /* Writes all of it, however many write(2)s that takes; 0 or a negative errno (-EPIPE without a signal on
  * sockets). */

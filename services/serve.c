@@ -59,7 +59,8 @@ static int serve_given(const Protocol *protocol, const Options *options) {
     int n = mp_sockets(&first, 1);
     if (n < 0)
         return fail(protocol, n == -EBADF ? "no socket is open where one should be" : "LISTEN_FDS", -n);
-    bool listens = first.kind == MP_SOCKET_LISTENER || first.kind == MP_SOCKET_DATAGRAM;
+    bool listens = first.kind == MP_SOCKET_LISTENER || first.kind == MP_SOCKET_DATAGRAM ||
+                   first.kind == MP_SOCKET_PASSING;
     if (n == 1 && !listens)
         return serve_connection(protocol, first.fd, first.fd == STDIN_FILENO ? STDOUT_FILENO : first.fd);
     if (n == 1)

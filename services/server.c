@@ -22,8 +22,11 @@ struct Server {
     const Protocol *protocol;
     const Options *options;
     int signals;
-    int *listeners;
+    int *listeners; /* and the socket over which connections are passed */
     size_t n_listeners;
+    int passing; /* which of them; -EBADF: none */
+    bool passing_over;
+    uint64_t taken;
     Datagram **datagrams;
     size_t n_datagrams;
     Stream **streams;
@@ -42,7 +45,7 @@ Server *server_new(const Protocol *protocol, const Options *options) {
         return NULL;
     s->protocol = protocol;
     s->options = options;
-    s->signals = -EBADF;
+    s->signals = s->passing = -EBADF;
     s->stop_usec = USEC_INFINITY;
     s->streams = (Stream **)calloc(options->max_connections, sizeof(Stream *));
     return s->streams ? s : server_free(s);
@@ -117,6 +120,9 @@ int server_add(Server *s, const MpSocket *socket) {
     switch (socket->kind) {
     case MP_SOCKET_LISTENER:
         return add_listener(s, socket->fd);
+    case MP_SOCKET_PASSING:
+        s->passing = socket->fd;
+        return add_listener(s, socket->fd);
     case MP_SOCKET_DATAGRAM:
         return add_datagram(s, socket->fd);
     case MP_SOCKET_CONNECTION:
@@ -157,6 +163,16 @@ static ProgressCount count(const Server *s) {
         c.metrics[0].value += d.refused;
     }
     return c;
+}
+
+/* Where there is shared memory for it, at every turn. */
+static void tell_score(const Server *s) {
+    ProgressCount c = count(s);
+    MpScore score = {.active = c.active,
+                     .requests = c.requests,
+                     .taken = s->taken,
+                     .capacity = s->options->max_connections};
+    (void)mp_scoreboard_set(&score);
 }
 
 static bool is_accepting(const Server *s, uint64_t now) {
@@ -241,10 +257,28 @@ static void serve_datagrams(Server *s, const struct pollfd *polled, uint64_t now
     }
 }
 
+/* accept(2), or what was passed: a non-blocking descriptor, or -1 and errno. ENOTCONN: no more will come. */
+static int take_connection(Server *s, int listener) {
+    MpConnection c;
+    if (listener != s->passing)
+        return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int r = mp_receive_connection(listener, &c);
+    s->taken += r > 0 || r == -EBADMSG;
+    if (r <= 0) {
+        errno = r == 0 ? ENOTCONN : r == -EBADMSG ? ECONNABORTED : -r;
+        return -1;
+    }
+    int flags = fcntl(c.fd, F_GETFL);
+    if (flags >= 0 && fcntl(c.fd, F_SETFL, flags | O_NONBLOCK) >= 0)
+        return c.fd;
+    (void)fd_close(c.fd);
+    return -1;
+}
+
 /* Accepts one connection; 1 done, 0 no more for now, or a negative errno when the listener is of no use any
  * more. */
 static int accept_one(Server *s, int listener, uint64_t now) {
-    CLEANUP_CLOSE int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    CLEANUP_CLOSE int fd = take_connection(s, listener);
     if (fd < 0 && errno_is_resource(errno)) {
         s->paused_until_usec = now + ACCEPT_PAUSE_USEC;
         return 0;
@@ -270,7 +304,10 @@ static void accept_all(Server *s, const struct pollfd *polled, uint64_t now) {
         for (int n = 0; r > 0 && n < ACCEPT_BATCH && is_accepting(s, now); n++)
             r = accept_one(s, s->listeners[i], now);
         if (r < 0) {
-            complain(s, "listener given up", -r);
+            if (s->listeners[i] == s->passing)
+                s->passing_over = true; /* it is to end */
+            else
+                complain(s, "listener given up", -r);
             s->listeners[i] = s->listeners[--s->n_listeners];
         }
     }
@@ -290,6 +327,7 @@ static int serve_once(Server *s) {
     step_streams(s, streams, now);
     serve_datagrams(s, datagrams, now);
     accept_all(s, listeners, now);
+    tell_score(s);
     ProgressCount c = count(s);
     progress_send(&s->progress, &c, now);
     return 0;
@@ -316,10 +354,13 @@ int server_run(Server *s) {
     size_t given = s->n_listeners + s->n_datagrams;
     s->active_usec = clock_monotonic_usec();
     (void)mp_reportf("READY=1\nSTATUS=serving %zu socket%s\n", given, given == 1 ? "" : "s");
+    if (s->passing >= 0)
+        (void)mp_reportf("CAPACITY=%llu\n", (unsigned long long)s->options->max_connections);
+    tell_score(s);
     while (r == 0 && !is_over(s, clock_monotonic_usec()))
         r = serve_once(s);
     /* Everything that could be listened to was given up: whoever gave it should know. */
-    if (r == 0 && given > 0 && s->n_listeners + s->n_datagrams == 0)
+    if (r == 0 && given > 0 && s->n_listeners + s->n_datagrams == 0 && !s->passing_over)
         r = -ENOTCONN;
     ProgressCount c = count(s);
     progress_send(&s->progress, &c, USEC_INFINITY - 1);

@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from harness import PATIENCE, DaemonTest, exchange, free_port, process_alive, read_all, wait_until
+from harness import BUILD, PATIENCE, DaemonTest, cpu_seconds, exchange, free_port, process_alive, read_all, wait_until
 
 # A worker for both handoffs, of the simplest kind: one connection at a time. It answers a line with its pid, and the
 # variables it was told; "hold" is answered, and the connection kept until the client leaves; "die" ends it at once.
@@ -578,7 +578,7 @@ class Services(PoolTest):
     """The shipped services."""
 
     def test_echo(self):
-        for handoff in ("listener",):
+        for handoff in HANDOFFS:
             with self.subTest(handoff=handoff):
                 d = self.start(exec=["mp-echo"], pool={"min": 2, "max": 4, "handoff": handoff})
                 self.workers(d, idle=2)
@@ -594,6 +594,99 @@ class Services(PoolTest):
                 wait_until(lambda d=d: d.service("s")["requests"] == 60, "the count of requests")
                 d.mpctl("restart", "s", check=0)
                 self.assertEqual(d.ask("s", b"x"), b"x")
+                d.stop()
+
+
+class Library(PoolTest):
+    """Workers by libmp-service, which report by the scoreboard."""
+
+    def start_library(self, handoff, **pool):
+        return self.start(exec=[os.path.join(BUILD, "tests", "helpers", "pool-worker")],
+                          pool={"min": 2, "max": 4, "handoff": handoff, **pool})
+
+    def test_serves_and_reports(self):
+        for handoff in HANDOFFS:
+            with self.subTest(handoff=handoff):
+                d = self.start_library(handoff)
+                self.workers(d, idle=2, starting=0)
+                for _ in range(300):
+                    self.assertIn(int(self.ask(d).split()[0]), self.pids(d))
+                wait_until(lambda d=d: d.service("s")["requests"] == 300, "the count of requests")
+                s, _ = self.hold(d)
+                self.workers(d, busy=1)
+                s.close()
+                self.workers(d, busy=0, idle=2)
+                self.assertEqual(d.service("s")["report_errors"], 0)
+                d.stop()
+
+    def test_grows_to_max_and_resumes_at_once(self):
+        for handoff in HANDOFFS:
+            with self.subTest(handoff=handoff):
+                d = self.start_library(handoff)
+                held = [self.hold(d) for _ in range(4)]
+                self.assertEqual(len({pid for _, pid in held}), 4)
+                d.wait_service("s", state="full")
+                with d.dial_fast() as late:
+                    late.sendall(b"x\n")
+                    time.sleep(0.2)
+                    begin = time.monotonic()
+                    held[0][0].close()
+                    self.assertTrue(late.recv(100))
+                    self.assertLess(time.monotonic() - begin, 0.5)
+                d.stop()
+
+    def test_quiet_when_idle(self):
+        """Nobody looks at a scoreboard that does not change, and yet the next connection is seen."""
+        d = self.start_library("listener")
+        self.ask(d)
+        self.workers(d, idle=2)
+        time.sleep(1.5)
+        before = cpu_seconds(d.pid)
+        time.sleep(2)
+        self.assertLess(cpu_seconds(d.pid) - before, 0.05)
+        self.hold(d)
+        self.workers(d, busy=1)
+
+    def test_capacity(self):
+        """One that takes several at once is passed several, and what it has not received is not lost with it."""
+        d = self.start(exec=[os.path.join(BUILD, "tests", "helpers", "pool-worker"), "8"],
+                       pool={"min": 2, "max": 2, "handoff": "connection"})
+        self.workers(d, idle=2)
+        held = [self.hold(d) for _ in range(2)]
+        late = [d.dial_fast() for _ in range(8)]
+        for s in late:
+            s.sendall(b"x\n")
+        wait_until(lambda: d.service("s")["accepted"] == 10, "all of them passed")
+        os.kill(held[0][1], signal.SIGKILL)
+        held[1][0].close()
+        for s in late:
+            self.assertTrue(s.recv(100))
+            s.close()
+
+    def test_rolling_restart_and_kills_under_load(self):
+        for handoff in HANDOFFS:
+            with self.subTest(handoff=handoff):
+                d = self.start_library(handoff)
+                self.workers(d, idle=2)
+                d.dial_fast().close()
+                stop, failed, served = threading.Event(), [], []
+
+                def client(d=d, stop=stop, failed=failed, served=served):
+                    while not stop.is_set():
+                        try:
+                            (served if self.ask(d) else failed).append(1)
+                        except OSError as error:
+                            failed.append(error)
+                threads = [threading.Thread(target=client) for _ in range(4)]
+                for thread in threads:
+                    thread.start()
+                for _ in range(5):
+                    d.mpctl("restart", "s", check=0)
+                stop.set()
+                for thread in threads:
+                    thread.join()
+                self.assertEqual(failed, [])
+                self.assertGreater(len(served), 20)
                 d.stop()
 
 
