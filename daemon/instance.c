@@ -6,8 +6,14 @@
 #include <sys/wait.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/launch.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
+#include "daemon/spare.h"
+
+/* Of reports so many bytes are read within this time. */
+#define REPORT_INTERVAL_USEC (100 * USEC_PER_MSEC)
+#define REPORT_BYTES (512U * 1024)
 #include "daemon/worker.h"
 
 static size_t bucket_of(const InstanceTable *t, pid_t pid) {
@@ -205,7 +211,10 @@ int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
     report_init(i->report);
     if (status_fd < 0)
         return 0;
-    return pipe_reader_new(i->rt->loop, TAKE_FD(status), on_status_line, on_status_end, i, &i->status_pipe);
+    r = pipe_reader_new(i->rt->loop, TAKE_FD(status), on_status_line, on_status_end, i, &i->status_pipe);
+    if (r >= 0)
+        pipe_reader_set_limit(i->status_pipe, REPORT_BYTES, REPORT_INTERVAL_USEC);
+    return r;
 }
 
 void instance_drain_pipes(Instance *i) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 /* A turn of the loop takes at most this much from one pipe. */
 #define READ_BYTES 8192
@@ -16,6 +17,9 @@ struct PipeReader {
     bool dispatching; /* freed by a callback meanwhile: the dispatcher frees */
     bool dead;
     sd_event_source *source;
+    size_t limit_bytes, window_bytes; /* 0: no limit */
+    uint64_t limit_usec, window_usec; /* when the window began */
+    sd_event_source *pause;
     Lines lines;
     LinesEmit emit;
     PipeReaderEnd end;
@@ -24,6 +28,7 @@ struct PipeReader {
 
 static void destroy(PipeReader *r) {
     sd_event_source_disable_unref(r->source);
+    sd_event_source_disable_unref(r->pause);
     r->fd = fd_close(r->fd);
     lines_done(&r->lines);
     free(r);
@@ -43,6 +48,7 @@ static ssize_t read_once(PipeReader *r) {
     char buf[READ_BYTES + 1];
     ssize_t n = read(r->fd, buf, READ_BYTES);
     if (n > 0) {
+        r->window_bytes += (size_t)n;
         lines_feed(&r->lines, buf, (size_t)n, r->emit, r->userdata);
         return n;
     }
@@ -60,6 +66,7 @@ static void read_some(PipeReader *r, unsigned reads) {
             break;
     if (r->ended && !r->dead) {
         r->source = sd_event_source_disable_unref(r->source);
+        r->pause = sd_event_source_disable_unref(r->pause);
         r->end(r, r->userdata);
     }
     r->dispatching = false;
@@ -67,17 +74,52 @@ static void read_some(PipeReader *r, unsigned reads) {
         destroy(r);
 }
 
+static int on_pause_over(sd_event_source *s, uint64_t usec, void *userdata) {
+    PipeReader *r = userdata;
+    (void)s;
+    (void)usec;
+    r->pause = sd_event_source_disable_unref(r->pause);
+    if (r->source)
+        (void)sd_event_source_set_enabled(r->source, SD_EVENT_ON);
+    return 0;
+}
+
+/* Whether more may be read now; else it pauses. */
+static bool within_limit(PipeReader *r) {
+    sd_event *loop = sd_event_source_get_event(r->source);
+    uint64_t now = 0;
+    (void)sd_event_now(loop, CLOCK_MONOTONIC, &now);
+    if (now - r->window_usec >= r->limit_usec) {
+        r->window_usec = now;
+        r->window_bytes = 0;
+    }
+    if (r->window_bytes < r->limit_bytes)
+        return true;
+    if (sd_event_add_time(loop, &r->pause, CLOCK_MONOTONIC, r->window_usec + r->limit_usec, USEC_PER_MSEC,
+                          on_pause_over, r) < 0)
+        return true;
+    (void)sd_event_source_set_enabled(r->source, SD_EVENT_OFF);
+    return false;
+}
+
 static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+    PipeReader *r = userdata;
     (void)s;
     (void)fd;
     (void)revents;
-    read_some(userdata, 1);
+    if (r->limit_bytes == 0 || within_limit(r))
+        read_some(r, 1);
     return 0;
 }
 
 void pipe_reader_drain(PipeReader *r) {
     if (r && !r->ended)
         read_some(r, DRAIN_READS);
+}
+
+void pipe_reader_set_limit(PipeReader *r, size_t bytes, uint64_t interval_usec) {
+    r->limit_bytes = bytes;
+    r->limit_usec = interval_usec;
 }
 
 int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,

@@ -7,10 +7,11 @@ import threading
 import time
 import unittest
 
-from harness import DaemonTest, User, VarlinkError, children_of, need_root, process_alive, stays, user_of, wait_until
+from harness import DaemonTest, User, VarlinkError, children_of, cpu_seconds, need_root, process_alive, stays, user_of, wait_until
 
-# Speaks sd_notify without a library: each argument is one datagram; "sleep:N" waits so many milliseconds, "fork:TEXT"
-# has a child send it, "env" writes what it was told to stderr. Then it waits to be told to end.
+# Speaks sd_notify without a library: each argument is one datagram; "sleep:N" waits so many milliseconds, "go" for the
+# file of that name, "fork:TEXT" has a child send it, "env" writes what it was told to stderr. Then it waits to be told to
+# end.
 NOTIFY = """
 import os, signal, socket, sys, time
 name = os.environ.get("NOTIFY_SOCKET", "")
@@ -21,6 +22,9 @@ for word in sys.argv[1:]:
     if word == "env":
         print(*(f"{k}={os.environ.get(k)}" for k in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "MP_STATUS_FD")), file=sys.stderr,
               flush=True)
+    elif word == "go":
+        while not os.path.exists(os.path.join(os.path.dirname(sys.argv[0]), "go")):
+            time.sleep(0.02)
     elif word.startswith("sleep:"):
         time.sleep(int(word[6:]) / 1000)
     elif word.startswith("exit:"):
@@ -44,7 +48,7 @@ while True:
     signal.pause()
 """
 
-TIMES = {"start": "10s", "stop": "5s"}
+TIMES = {"start": "30s", "stop": "5s"}
 
 
 class ReadyTest(DaemonTest):
@@ -60,15 +64,22 @@ class ReadyTest(DaemonTest):
         return self.daemon({"services": {"s": service, "canary": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}},
                            folder=folder, wait=wait)
 
+    @staticmethod
+    def go(d):
+        """What waits for it goes on."""
+        with open(d.path("go"), "w", encoding="utf-8"):
+            pass
+
     def logged(self, d, **wanted):
         return [e for e in d.log() if all(e.get(k) == v for k, v in wanted.items())]
 
 
 class SdNotify(ReadyTest):
     def test_ready(self):
-        d = self.start("env", "sleep:700", "READY=1\\nSTATUS=warm")
+        d = self.start("env", "go", "READY=1\\nSTATUS=warm")
         self.assertEqual(d.service("s")["state"], "starting")
         self.assertEqual(d.instances("s")[0]["state"], "starting")
+        self.go(d)
         service = d.wait_service("s", state="active")
         self.assertEqual(service["status"], "warm")
         self.assertEqual(d.instances("s")[0]["state"], "running")
@@ -103,7 +114,7 @@ class SdNotify(ReadyTest):
 
     def test_nobody_else_may(self):
         """Names of abstract sockets are no secret: /proc/net/unix has them."""
-        d = self.start("env", "sleep:1500", "READY=1")
+        d = self.start("env", "go", "READY=1")
         name = wait_until(lambda: [e["message"] for e in self.logged(d, event="stderr", service="s")], "its words")[0]
         name = name.split()[0].split("=", 1)[1]
         self.assertTrue(name.startswith("@"), name)
@@ -113,11 +124,12 @@ class SdNotify(ReadyTest):
             wait_until(lambda: d.service("s")["report_errors"] == 1, "the count")
             self.assertEqual(d.service("s")["state"], "starting")
             self.assertIsNone(d.service("s")["status"])
+        self.go(d)
         d.wait_service("s", state="active")
 
     @need_root
     def test_nor_another_user_who_is_gone(self):
-        d = self.start("env", "sleep:700", "READY=1", user="nobody")
+        d = self.start("env", "go", "READY=1", user="nobody")
         name = wait_until(lambda: [e["message"] for e in self.logged(d, event="stderr", service="s")], "its words")[0]
         name = "\0" + name.split()[0].split("=", 1)[1][1:]
 
@@ -127,6 +139,7 @@ class SdNotify(ReadyTest):
         User(65533).run(forge)
         wait_until(lambda: d.service("s")["report_errors"] == 1, "the count")
         self.assertEqual(d.service("s")["state"], "starting")
+        self.go(d)
         d.wait_service("s", state="active")
 
     @need_root
@@ -254,8 +267,9 @@ class StartTime(ReadyTest):
         wait_until(lambda: d.service("s")["restarts"] >= 2, "restarts")
 
     def test_connections_wait_meanwhile(self):
-        d = self.start("sleep:500", "READY=1")
+        d = self.start("go", "READY=1")
         with d.dial("s") as s:
+            self.go(d)
             d.wait_service("s", state="active")
             self.assertEqual(d.service("s")["queued"], 1)
             s.close()
@@ -297,7 +311,7 @@ class Orders(ReadyTest):
         self.assertEqual(d.service("s")["state"], "active")
 
     def test_stop_while_it_starts(self):
-        d = self.start("sleep:5000", "READY=1")
+        d = self.start("go", "READY=1")
         d.wait_service("s", state="starting")
         d.call("Stop", services=["s"])
         service = d.service("s")
@@ -305,13 +319,16 @@ class Orders(ReadyTest):
         self.assertIsNone(service["last_error"])
 
     def test_drain_while_it_starts(self):
-        d = self.start("sleep:600", "READY=1")
+        d = self.start("go", "READY=1")
         d.wait_service("s", state="starting")
+        timer = threading.Timer(0.3, self.go, (d,))
+        timer.start()
         d.call("Drain", services=["s"])
+        timer.join()
         self.assertEqual(d.service("s")["state"], "stopped")
 
     def test_the_daemon_stops_while_it_starts(self):
-        d = self.start("sleep:5000")
+        d = self.start("go")
         d.wait_service("s", state="starting")
         begin = time.monotonic()
         d.stop()
@@ -328,9 +345,9 @@ class Watchdog(ReadyTest):
         self.assertEqual(d.service("s")["last_error"]["step"], "watchdog")
 
     def test_signs_of_life(self):
-        d = self.start("READY=1", "beat:100", timeouts={"watchdog": "600ms"})
+        d = self.start("READY=1", "beat:100", timeouts={"watchdog": "2s"})
         d.wait_service("s", state="active")
-        stays(lambda: d.service("s")["active"] == 1, "a process that reports", seconds=2)
+        stays(lambda: d.service("s")["active"] == 1, "a process that reports", seconds=4)
         pid = d.instances("s")[0]["pid"]
         os.kill(pid, signal.SIGSTOP)
         wait_until(lambda: d.service("s")["exited"]["timeout"] == 1, "the end of the stopped one")
@@ -348,7 +365,7 @@ class Watchdog(ReadyTest):
         wait_until(lambda: d.service("s")["exited"]["timeout"] == 1, "its end")
 
     def test_the_time_begins_when_it_is_ready(self):
-        d = self.start("sleep:900", "READY=1", "beat:50", timeouts={"watchdog": "300ms"})
+        d = self.start("sleep:2500", "READY=1", "beat:100", timeouts={"watchdog": "2s"})
         d.wait_service("s", state="active")
         stays(lambda: d.service("s")["active"] == 1, "a process that reports", seconds=1)
         self.assertEqual(d.service("s")["spawned"], 1)
@@ -373,13 +390,15 @@ class Flood(ReadyTest):
         """faults.md CH-10: one that floods its status pipe, and one that floods its socket, starve nobody."""
         d = self.start("{bad-child}", "flood-status", "3000", notify="status")
         d.wait_service("s", state="active")
-        slowest = 0
+        slowest, before = 0, cpu_seconds(d.pid)
         end = time.monotonic() + 2.5
         while time.monotonic() < end:
             begin = time.monotonic()
             self.assertEqual(d.ask("canary", b"x"), b"x")
             slowest = max(slowest, time.monotonic() - begin)
         self.assertLess(slowest, 1.5)
+        # What it writes beyond a bound is left in its pipe.
+        self.assertLess(cpu_seconds(d.pid) - before, 1.2)
         d.wait_service("s", status="flood over")
         self.assertEqual(len(self.logged(d, event="ready", service="s")), 1)
 
