@@ -6,10 +6,8 @@
 #include <sys/wait.h>
 
 #include "daemon/base/clock.h"
-#include "daemon/launch.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
-#include "daemon/spare.h"
 
 /* Of reports so many bytes are read within this time. */
 #define REPORT_INTERVAL_USEC (100 * USEC_PER_MSEC)
