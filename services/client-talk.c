@@ -27,6 +27,7 @@ typedef struct Talk {
     bool told_end; /* the server knows that our input has ended, or need not */
     bool deaf;     /* the server takes nothing more */
     size_t write_size;
+    bool out_is_socket;
     uint64_t moved_usec; /* when something moved last */
     TalkResult result;
 } Talk;
@@ -47,6 +48,11 @@ size_t talk_next_record(const char *buf, size_t n, bool whole, bool ended) {
     if (newline)
         return (size_t)(newline - buf) + 1;
     return ended ? n : 0;
+}
+
+static bool is_socket(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 static bool has(const Lane *l) {
@@ -159,7 +165,10 @@ static bool receive(Talk *t, uint64_t now) {
 
 static bool write_output(Talk *t) {
     size_t n = t->down.end - t->down.start;
-    ssize_t written = write(t->plan->out, t->down.buf + t->down.start, n < t->write_size ? n : t->write_size);
+    const char *data = t->down.buf + t->down.start;
+    /* The flags of standard output are shared with others: a socket is asked not to block call by call. */
+    ssize_t written = t->out_is_socket ? send(t->plan->out, data, n, MSG_DONTWAIT)
+                                       : write(t->plan->out, data, n < t->write_size ? n : t->write_size);
     if (written < 0)
         return errno == EAGAIN || errno == EINTR ? true : finish(t, TALK_WRITE, errno);
     t->down.start += (size_t)written;
@@ -212,6 +221,7 @@ TalkResult talk_run(const TalkPlan *plan) {
         .down = {.buf = down},
         .told_end = plan->in < 0,
         .write_size = talk_write_size(plan->out),
+        .out_is_socket = is_socket(plan->out),
         .moved_usec = clock_monotonic_usec(),
     };
     if (!up || !down) {

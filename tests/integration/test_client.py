@@ -185,14 +185,49 @@ class Talk(unittest.TestCase):
                 self.assertEqual(status, 1)
                 self.assertIn("nothing moved", err)
 
+    def test_timeout_of_connecting(self):
+        """A listener whose queue is full answers nothing."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as stack:
+            port = listener.getsockname()[1]
+            for _ in range(4):
+                client = stack.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", port))
+            begin = time.monotonic()
+            status, _, err = run("--timeout", "300ms", f"tcp:127.0.0.1:{port}")
+            self.assertEqual(status, 1)
+            self.assertIn("Connection timed out", err)
+            self.assertLess(time.monotonic() - begin, 10)
+            result = json.loads(run("--load", "--json", "--timeout", "300ms", f"tcp:127.0.0.1:{port}")[1])
+            self.assertEqual(result["failures"], [{"kind": "timeout", "count": 1, "errno": None}])
+
+    def test_as_a_service(self):
+        """Its standard streams one socket, as the daemon passes them: a small forwarder."""
+        server = Server(self, echo)
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.settimeout(DEADLINE)
+            process = start(f"tcp:{server.port}", stdin=theirs, stdout=theirs)
+            theirs.close()
+            data = bytes(range(256)) * 4096
+            sender = threading.Thread(target=lambda: (ours.sendall(data), ours.shutdown(socket.SHUT_WR)))
+            sender.start()
+            got = b""
+            while part := ours.recv(65536):
+                got += part
+            sender.join()
+            self.assertTrue(got == data)
+            self.assertEqual(process.wait(DEADLINE), 0)
+            process.stderr.close()
+
     def test_sigint_ends_both_processes(self):
         server = Server(self, lambda connection: time.sleep(DEADLINE))
         for option in BOTH:
             with self.subTest(option):
-                process = start(*option, f"tcp:{server.port}")
                 before = server.connections
-                wait_until(lambda: server.connections > before - 1 and
-                           (not option or children_of(process.pid)), "the connection")
+                process = start(*option, f"tcp:{server.port}")
+                wait_until(lambda: server.connections > before and (not option or children_of(process.pid)),
+                           "the connection")
                 children = [pid for pid, _ in children_of(process.pid)]
                 process.send_signal(signal.SIGINT)
                 self.assertEqual(process.wait(DEADLINE), -signal.SIGINT)

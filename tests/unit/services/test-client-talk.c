@@ -172,12 +172,40 @@ static void test_whole(void **state) {
     }
 }
 
+/* An output that takes nothing more, be it a pipe or a socket, does not hold up the loop. */
+static void test_full_output(void **state) {
+    (void)state;
+    for (int socket_out = 0; socket_out < 2; socket_out++) {
+        static char data[65536];
+        Bench b;
+        int out[2];
+        set_up(&b, SOCK_STREAM, "question", "");
+        b.plan.in = fd_close(b.plan.in);
+        if (socket_out) {
+            assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out), 0);
+            b.output = fd_close(b.output);
+            b.plan.out = fd_close(b.plan.out);
+            b.output = out[0];
+            b.plan.out = out[1];
+        }
+        int size = 4096;
+        if (socket_out)
+            assert_int_equal(setsockopt(b.plan.out, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+        while (send(b.server, data, sizeof(data), MSG_DONTWAIT) > 0)
+            continue;
+        TalkResult r = talk_run(&b.plan);
+        assert_int_equal(r.end, TALK_TIMEOUT);
+        assert_true(r.received > 4096);
+        tear_down(&b);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records),     cmocka_unit_test(test_server_says_and_ends),
         cmocka_unit_test(test_timeout),     cmocka_unit_test(test_no_half_close),
         cmocka_unit_test(test_server_gone), cmocka_unit_test(test_datagrams),
-        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_whole),       cmocka_unit_test(test_full_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
