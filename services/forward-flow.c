@@ -12,10 +12,7 @@
 /* Turns of taking in and giving out before another connection has its turn. */
 #define FLOW_TURNS 8
 
-void end_init(End *e, int fd) {
-    int type = SOCK_STREAM;
-    socklen_t len = sizeof(type);
-    (void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+void end_init(End *e, int fd, int type) {
     bool messages = type == SOCK_SEQPACKET;
     *e = (End){.fd = fd, .messages = messages, .splice_in = !messages, .splice_out = !messages};
 }
@@ -174,7 +171,8 @@ static void throw_away(Flow *f, End *from) {
 
 /* The source has ended and all is given out. */
 static void pass_end(Flow *f, const End *to) {
-    (void)shutdown(to->fd, SHUT_WR);
+    if (!f->last)
+        (void)shutdown(to->fd, SHUT_WR);
     f->shut = true;
 }
 

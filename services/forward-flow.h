@@ -25,10 +25,11 @@ typedef struct Flow {
     bool ended;       /* the source has no more */
     bool shut;        /* and the destination was told so */
     bool broken;      /* the destination takes no more: what still comes is thrown away */
+    bool last;        /* the other direction is over: the close of the destination tells it the end */
 } Flow;
 
-/* Fills an end in for the socket @fd, of which the flows are told readiness later. */
-void end_init(End *e, int fd);
+/* Fills an end in for the socket @fd of type @type, of which the flows are told readiness later. */
+void end_init(End *e, int fd, int type);
 
 typedef enum FlowStep {
     FLOW_WAITS, /* for one of the ends to become ready; or it is over */

@@ -156,7 +156,9 @@ static bool count_bytes(Link *l) {
 
 static void link_step(Link *l) {
     Links *ls = l->links;
+    l->in.last = l->out.shut;
     FlowStep in = flow_step(&l->in, &l->client, &l->backend, &ls->stock);
+    l->out.last = l->in.shut && !l->shared;
     FlowStep out = flow_step(&l->out, &l->backend, &l->client, &ls->stock);
     bool moved = count_bytes(l);
     spread_error(l);
@@ -253,7 +255,7 @@ static void link_connect(Link *l) {
         link_failed(l, -r);
         return;
     }
-    end_init(&l->backend, fd);
+    end_init(&l->backend, fd, ls->options->backend.type);
     int added = watch_add(ls->epoll, &l->watch_backend, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     if (added < 0)
         link_failed(l, -added);
@@ -375,6 +377,13 @@ static int make_header(Link *l, const LinkPeer *peer) {
     return 0;
 }
 
+static int socket_type(int fd) {
+    int type = SOCK_STREAM;
+    socklen_t len = sizeof(type);
+    (void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    return type;
+}
+
 static Link *link_new(Links *ls, int fd, bool shared) {
     Link *l = calloc(1, sizeof(*l));
     if (!l)
@@ -387,7 +396,7 @@ static Link *link_new(Links *ls, int fd, bool shared) {
     l->backend.fd = -EBADF;
     list_init(&l->timed);
     list_init(&l->queued);
-    end_init(&l->client, fd);
+    end_init(&l->client, fd, socket_type(fd));
     return l;
 }
 

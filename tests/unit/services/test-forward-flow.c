@@ -28,8 +28,8 @@ static void wire_init(Wire *w, int type, bool splices) {
     assert_int_equal(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, in), 0);
     assert_int_equal(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, out), 0);
     *w = (Wire){.source = in[0], .destination = out[1]};
-    end_init(&w->from, in[1]);
-    end_init(&w->to, out[0]);
+    end_init(&w->from, in[1], type);
+    end_init(&w->to, out[0], type);
     assert_int_equal(w->from.splice_in, type == SOCK_STREAM);
     w->from.splice_in = w->from.splice_in && splices;
     w->from.readable = w->to.writable = true;
@@ -174,6 +174,23 @@ static void test_broken(void **state) {
     }
 }
 
+/* The close that follows tells the end: no shutdown(2) is needed. */
+static void test_last(void **state) {
+    (void)state;
+    Wire w;
+    wire_init(&w, SOCK_STREAM, true);
+    w.flow.last = true;
+    put(&w, "last");
+    shutdown(w.source, SHUT_WR);
+    (void)step(&w);
+    assert_true(w.flow.shut);
+    expect(&w, "last");
+    char c;
+    assert_int_equal(recv(w.destination, &c, 1, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+    wire_done(&w);
+}
+
 static void test_prepend(void **state) {
     (void)state;
     for (size_t i = 0; i < 2; i++) {
@@ -266,9 +283,10 @@ static void test_stock(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_passes_on), cmocka_unit_test(test_end),       cmocka_unit_test(test_slow),
-        cmocka_unit_test(test_broken),    cmocka_unit_test(test_prepend),   cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_turns),     cmocka_unit_test(test_no_splice), cmocka_unit_test(test_stock),
+        cmocka_unit_test(test_passes_on), cmocka_unit_test(test_end),   cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_broken),    cmocka_unit_test(test_last),  cmocka_unit_test(test_prepend),
+        cmocka_unit_test(test_messages),  cmocka_unit_test(test_turns), cmocka_unit_test(test_no_splice),
+        cmocka_unit_test(test_stock),
     };
     /* As in the forwarder: splice(2) cannot be told not to raise it. */
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
