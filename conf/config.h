@@ -204,6 +204,7 @@ typedef struct ServiceConfig {
     Model model;
     Handoff pass;
     bool start_now; /* on-demand: `start: now` */
+    unsigned prespawn;
     ListenConfig *listen;
     size_t n_listen;
     char **exec; /* argv as written */
@@ -272,6 +273,9 @@ ServiceConfig *config_find(const Config *c, const char *name);
 struct LoadContext;
 int config_new_try(char *const *endpoints, char *const *command, const struct LoadContext *context,
                    DiagList *diags, Config **ret);
+
+/* Whether what was looked up makes for the same processes. Pure. */
+bool resolved_is_same(const Resolved *a, const Resolved *b);
 
 /* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can
  * set), so that an open one serves for the other. Pure. */

@@ -104,6 +104,14 @@ size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit
     return d.n;
 }
 
+bool resolved_is_same(const Resolved *a, const Resolved *b) {
+    return a->ok == b->ok && streq_null(a->program, b->program) && a->uid == b->uid && a->gid == b->gid &&
+           a->change_ids == b->change_ids && a->n_groups == b->n_groups &&
+           (a->n_groups == 0 || memcmp(a->groups, b->groups, a->n_groups * sizeof(gid_t)) == 0) &&
+           streq_null(a->user_name, b->user_name) && streq_null(a->home, b->home) &&
+           streq_null(a->shell, b->shell);
+}
+
 bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b) {
     const Endpoint *e = &a->endpoint, *f = &b->endpoint;
     if (e->kind != f->kind || e->n_addrs != f->n_addrs || !streq(e->scope, f->scope) ||

@@ -294,8 +294,12 @@ const Key schema_table[] = {
              "connection: the daemon accepts and passes each connection to the least busy worker over the "
              "socket that MP_CONNECTION_FD names.",
      .example = "pool: {handoff: connection}"},
-    {SERVICE_KEY("prespawn"), .type = KEY_INTEGER, .flags = KEY_LATER, .models = M(PER_CONNECTION),
-     .max = 65536, .standard = "0", .help = "how many processes are set up ahead, waiting before exec",
+    {SERVICE_KEY("prespawn"), .type = KEY_INTEGER, .models = M(PER_CONNECTION), .max = 65536,
+     FIELD(ServiceConfig, prespawn), .standard = "0",
+     .help = "how many processes are set up ahead, waiting before exec",
+     .more = "They have user, limits and directories already when a connection comes, and are replaced when "
+             "there is time. The program knows nothing of it. One that waits takes no place and is counted "
+             "nowhere.",
      .example = "prespawn: 4"},
 
     {SERVICE_KEY("notify"), .type = KEY_WORD, .words = "none|status|sd_notify", FIELD(ServiceConfig, notify),

@@ -6,7 +6,9 @@
 #include <linux/close_range.h>
 #include <linux/prctl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "daemon/rawcall.h"
@@ -66,6 +68,15 @@ static long save_sources(ChildPlan *p) {
     return 0;
 }
 
+/* The numbers of a connection that is still to come are free, so that it arrives at the first of them: also
+ * where resources.nofile leaves room for no other. */
+static long begin_wait(ChildPlan *p) {
+    for (size_t i = 0; i < p->wait.n_connection; i++)
+        (void)call1(SYS_close, p->wait.connection[i]);
+    long r = call3(SYS_fcntl, p->wait.socket, F_SETFD, FD_CLOEXEC);
+    return r < 0 ? r : call3(SYS_write, p->wait.socket, (long)"", 1);
+}
+
 static long step_fds(ChildPlan *p) {
     long r = save_sources(p);
     for (size_t i = 0; i < p->n_moves && r >= 0; i++)
@@ -74,17 +85,18 @@ static long step_fds(ChildPlan *p) {
         return r;
     r = call3(SYS_close_range, p->first_closed, ~0U, 0);
     /* Kernels before 5.9: all of ours are close-on-exec from birth. */
-    return r == -ENOSYS ? 0 : r;
+    r = r == -ENOSYS ? 0 : r;
+    return r >= 0 && p->wait.waits ? begin_wait(p) : r;
 }
 
 /* From the change of user on, whoever has that user may stop us with a signal, and the daemon waits for exec:
  * a timer, which exec removes, ends a child that does not come that far. SIGKILL reaches a stopped process as
- * well. */
+ * well. Nobody waits for a spare like that. */
 static long step_guard(ChildPlan *p) {
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
     struct itimerspec at = {.it_value = {.tv_sec = CHILD_SECONDS_MAX}};
     int id = 0;
-    if (!p->change_ids)
+    if (!p->change_ids || p->wait.waits)
         return 0;
     /* Without a timer (RLIMIT_SIGPENDING) it goes on as it is. */
     if (call3(SYS_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&id) >= 0)
@@ -195,6 +207,53 @@ static long step_sandbox(ChildPlan *p) {
     return p->no_new_privileges ? rawcall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
 }
 
+/* It shares the daemon's memory: whoever has its user may look into neither, whatever fs.suid_dumpable
+ * says. */
+static long step_seclude(ChildPlan *p) {
+    return p->wait.waits && p->change_ids ? rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0) : 0;
+}
+
+static long take_connection(ChildPlan *p, int fd) {
+    bool among = false;
+    for (size_t i = 0; i < p->wait.n_connection; i++) {
+        long r = move_fd(fd, p->wait.connection[i]);
+        if (r < 0)
+            return r;
+        among |= p->wait.connection[i] == fd;
+    }
+    if (!among)
+        (void)call1(SYS_close, fd);
+    p->wait.taken = true;
+    return 0;
+}
+
+/* The environment stands in memory that is shared with the daemon: only the descriptor has to be passed. The
+ * end of the stream is the end of the daemon, or of the need for spares. */
+static long step_wait(ChildPlan *p) {
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    char byte = 0;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    long n = 0;
+    int fd = 0;
+    if (!p->wait.waits)
+        return 0;
+    do
+        n = call3(SYS_recvmsg, p->wait.socket, (long)&message, 0);
+    while (n == -EINTR);
+    if (n <= 0)
+        return n < 0 ? n : -ECANCELED;
+    /* Without room for a descriptor (resources.nofile) it comes without one. */
+    if (message.msg_controllen < sizeof(struct cmsghdr) || control.header.cmsg_type != SCM_RIGHTS)
+        return -EMFILE;
+    memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+    return take_connection(p, fd);
+}
+
 static long step_exec(ChildPlan *p) {
     if (p->listen_pid) {
         unsigned left = (unsigned)call0(SYS_getpid);
@@ -224,7 +283,9 @@ static const struct {
     {STEP_GROUPS, step_groups},
     {STEP_USER, step_user},
     {STEP_SESSION, step_parent},
+    {STEP_USER, step_seclude},
     {STEP_SANDBOX, step_sandbox},
+    {STEP_FDS, step_wait},
     {STEP_EXEC, step_exec},
 };
 

@@ -45,6 +45,19 @@ typedef struct FdMove {
 /* A child that has not come to exec by then is killed. */
 #define CHILD_SECONDS_MAX 5
 
+/* The most numbers that one connection has: 0, 1 and 2. */
+#define CONNECTION_FDS_MAX 3
+
+/* Of a spare: what it needs to wait, before exec, for the connection that it is to serve. */
+typedef struct ChildWait {
+    bool waits; /* false: it is no spare */
+    int socket; /* the number that its end of the socket has, by which the connection comes; it is one of the
+                   moves. A byte says there that all that is not its own is closed */
+    int connection[CONNECTION_FDS_MAX]; /* what the connection becomes, free until then, lowest first */
+    size_t n_connection;
+    volatile bool taken; /* written by the child: it has the connection, and is on its way to exec */
+} ChildWait;
+
 typedef struct ChildPlan {
     /* What is the same for each process of a service. */
     const char *program;
@@ -70,6 +83,7 @@ typedef struct ChildPlan {
     FdMove moves[CHILD_FDS_MAX];
     size_t n_moves;
     int first_closed; /* every descriptor from here on is closed */
+    ChildWait wait;
     /* Written by the child. */
     volatile SpawnStep step;
     volatile int error; /* errno of `step`, or 0 */

@@ -6,13 +6,15 @@
 #include <sys/wait.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/launch.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
+#include "daemon/spare.h"
+#include "daemon/worker.h"
 
 /* Of reports so many bytes are read within this time. */
 #define REPORT_INTERVAL_USEC (100 * USEC_PER_MSEC)
 #define REPORT_BYTES (512U * 1024)
-#include "daemon/worker.h"
 
 static size_t bucket_of(const InstanceTable *t, pid_t pid) {
     return (size_t)pid & (t->n_buckets - 1);
@@ -74,20 +76,30 @@ void instance_table_done(InstanceTable *t) {
     *t = (InstanceTable){0};
 }
 
-Instance *instance_new(Runtime *rt, Service *service, const Peer *peer) {
+Instance *instance_new_spare(Runtime *rt, Service *service) {
     Instance *i = calloc(1, sizeof(*i));
     if (!i)
         return NULL;
-    *i = (Instance){
-        .rt = rt,
-        .service = service,
-        .number = ++rt->next_instance,
-        .generation = service->generation,
-        .peer = *peer,
-        .started_usec = clock_monotonic_usec(),
-        .started_realtime_usec = clock_realtime_usec(),
-    };
+    i->rt = rt;
+    i->service = service;
+    i->state = INSTANCE_SPARE;
     list_init(&i->link);
+    return i;
+}
+
+void instance_begin(Instance *i, const Peer *peer) {
+    i->state = INSTANCE_RUNNING;
+    i->number = ++i->rt->next_instance;
+    i->generation = i->service->generation;
+    i->peer = *peer;
+    i->started_usec = clock_monotonic_usec();
+    i->started_realtime_usec = clock_realtime_usec();
+}
+
+Instance *instance_new(Runtime *rt, Service *service, const Peer *peer) {
+    Instance *i = instance_new_spare(rt, service);
+    if (i)
+        instance_begin(i, peer);
     return i;
 }
 
@@ -101,6 +113,9 @@ Instance *instance_free(Instance *i) {
     i->status_pipe = pipe_reader_free(i->status_pipe);
     i->notify = notify_socket_free(i->notify);
     i->worker = worker_free(i->worker);
+    i->spare_watch = sd_event_source_disable_unref(i->spare_watch);
+    i->spare = spare_free(i->spare);
+    i->connection = connection_free(i->connection);
     if (i->report) {
         report_done(i->report);
         free(i->report);

@@ -19,12 +19,15 @@ struct Service;
 struct Slot;
 struct Runtime;
 struct Worker;
+struct Spare;
+struct Connection;
 
 typedef enum InstanceState {
     INSTANCE_RUNNING,
     INSTANCE_STARTING,     /* runs, but has not said yet that it is ready (`notify`) */
     INSTANCE_STOPPING,     /* told to end */
-    INSTANCE_SPAWN_FAILED, /* never came to exec; waits to be reaped */
+    INSTANCE_SPAWN_FAILED, /* never came to exec, or never had work; waits to be reaped */
+    INSTANCE_SPARE,        /* set up ahead, without work: not among its service's instances, no number yet */
     INSTANCE_GHOST,        /* reaped; somebody else still writes to its stderr pipe */
 } InstanceState;
 
@@ -62,8 +65,12 @@ typedef struct Instance {
     uint64_t alive_usec;                          /* when it last said WATCHDOG=1, or was ready */
     uint64_t quiet_usec;                          /* since when it has had ACTIVE=0; 0: it has not */
     PipeReader *stderr_pipe, *status_pipe;
-    NotifySocket *notify; /* with notify: sd_notify */
-    Report *report;       /* with a status pipe or a notify socket only */
+    NotifySocket *notify;          /* with notify: sd_notify */
+    Report *report;                /* with a status pipe or a notify socket only */
+    struct Spare *spare;           /* of one that was set up ahead, until it has come to exec */
+    struct Connection *connection; /* meanwhile: what it was given to serve */
+    sd_event_source *spare_watch;
+    int status_number; /* then: which descriptor its status pipe is; negative: none */
 } Instance;
 
 /* All instances by pid. Starts as {0}. */
@@ -79,6 +86,10 @@ void instance_table_done(InstanceTable *t);
 
 /* A new one with a number of its own; not in the table or a service yet. NULL when memory runs out. */
 Instance *instance_new(struct Runtime *rt, struct Service *service, const Peer *peer);
+/* The same for one without work: INSTANCE_SPARE, and no number. */
+Instance *instance_new_spare(struct Runtime *rt, struct Service *service);
+/* Work has come: it gets its number, and its time begins. */
+void instance_begin(Instance *i, const Peer *peer);
 /* Frees it, closing its pipes. Returns NULL. */
 Instance *instance_free(Instance *i);
 /* After it was reaped: frees it, unless others hold its stderr pipe; then it stays, among @ghosts, until they

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/launch.h"
+#include "daemon/launch-private.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -8,15 +8,18 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/pool.h"
+#include "daemon/spares.h"
 
 #define LISTEN_FDS_START 3
 
-/* The ends of the pipes that one process writes to. */
-typedef struct Pipes {
-    int stderr_read, stderr_write, status_read, status_write;
-} Pipes;
+Connection *connection_free(Connection *c) {
+    if (c)
+        (void)fd_close(c->fd);
+    free(c);
+    return NULL;
+}
 
-static void pipes_done(Pipes *p) {
+void pipes_done(Pipes *p) {
     p->stderr_read = fd_close(p->stderr_read);
     p->stderr_write = fd_close(p->stderr_write);
     p->status_read = fd_close(p->status_read);
@@ -32,7 +35,7 @@ static int open_pipe(int *ret_read, int *ret_write) {
     return 0;
 }
 
-static int open_pipes(const ServiceConfig *c, Pipes *p) {
+int pipes_open(const ServiceConfig *c, Pipes *p) {
     int r = 0;
     if (c->stderr_target == STDERR_LOG)
         r = open_pipe(&p->stderr_read, &p->stderr_write);
@@ -81,15 +84,17 @@ static int prepare_service(Service *s) {
     return 0;
 }
 
-/* What is the same for each process of the service. */
-static int prepare_plan(Service *s, ChildPlan *plan) {
+int launch_begin_environment(Service *s) {
+    int r = s->argv ? 0 : prepare_service(s);
+    return r < 0 ? r : env_builder_begin(&s->rt->env, &s->env);
+}
+
+int launch_begin_plan(Service *s, ChildPlan *plan) {
     const ServiceConfig *c = s->config;
-    Runtime *rt = s->rt;
-    if (!s->argv) {
-        int r = prepare_service(s);
-        if (r < 0)
-            return r;
-    }
+    int r = launch_begin_environment(s);
+    if (r < 0)
+        return r;
+    const Runtime *rt = s->rt;
     plan->program = c->resolved.program;
     plan->argv = s->argv;
     plan->root_directory = c->root_directory;
@@ -108,48 +113,70 @@ static int prepare_plan(Service *s, ChildPlan *plan) {
     plan->parent = 0;
     plan->n_moves = 0;
     plan->first_closed = 0;
-    return env_builder_begin(&rt->env, &s->env);
+    return 0;
 }
 
-static int set_common(Runtime *rt, ChildPlan *plan, const Instance *i, const Pipes *pipes) {
-    uint64_t watchdog = i->service->config->timeout_watchdog_usec;
-    int r = env_builder_set(&rt->env, ENV_MP_INSTANCE, "%llu", (unsigned long long)i->number);
-    if (r >= 0 && i->notify)
-        r = env_builder_set(&rt->env, ENV_NOTIFY_SOCKET, "%s", notify_socket_name(i->notify));
-    if (r >= 0 && watchdog != USEC_INFINITY)
-        r = env_builder_set(&rt->env, ENV_WATCHDOG_USEC, "%llu", (unsigned long long)watchdog);
-    if (r < 0 || pipes->status_write < 0)
-        return r;
+int launch_move_status(ChildPlan *plan, const Pipes *pipes, int *ret_target) {
+    *ret_target = -EBADF;
+    if (pipes->status_write < 0)
+        return 0;
     int target = plan->first_closed > LISTEN_FDS_START ? plan->first_closed : LISTEN_FDS_START;
-    r = child_plan_move_fd(plan, pipes->status_write, target);
-    return r < 0 ? r : env_builder_set(&rt->env, ENV_MP_STATUS_FD, "%d", target);
-}
-
-static int move_three(ChildPlan *plan, int in, int out, int err) {
-    int r = child_plan_move_fd(plan, in, 0);
+    int r = child_plan_move_fd(plan, pipes->status_write, target);
     if (r >= 0)
-        r = child_plan_move_fd(plan, out, 1);
-    return r < 0 ? r : child_plan_move_fd(plan, err, 2);
+        *ret_target = target;
+    return r;
 }
 
-/* The connection on 0 and 1, or on 3. */
-static int plan_connection(Service *s, ChildPlan *plan, const Connection *c, const Pipes *pipes) {
-    Runtime *rt = s->rt;
-    int output = output_fd(rt, s->config, pipes, c->fd), r;
-    if (s->config->pass == HANDOFF_STDIO) {
-        r = move_three(plan, c->fd, c->fd, output);
-    } else {
-        r = move_three(plan, rt->null_fd, output, output);
-        if (r >= 0)
-            r = child_plan_move_fd(plan, c->fd, LISTEN_FDS_START);
-        if (r >= 0)
-            r = env_builder_set_listen(&rt->env, 1, "connection");
-    }
+static int set_connection(EnvBuilder *env, const Instance *i, const Connection *c) {
+    int r = 0;
+    if (i->service->config->pass == HANDOFF_LISTEN_FDS)
+        r = env_builder_set_listen(env, 1, "connection");
     if (r < 0)
         return r;
     struct ucred credentials = {.pid = c->pid, .uid = c->uid, .gid = c->gid};
-    return env_builder_set_connection(&rt->env, &c->remote, &c->local,
-                                      c->has_credentials ? &credentials : NULL);
+    return env_builder_set_connection(env, &c->remote, &c->local, c->has_credentials ? &credentials : NULL);
+}
+
+int launch_set_environment(const Instance *i, const Connection *connection, int status) {
+    EnvBuilder *env = &i->rt->env;
+    uint64_t watchdog = i->service->config->timeout_watchdog_usec;
+    int r = connection ? set_connection(env, i, connection) : 0;
+    if (r >= 0)
+        r = env_builder_set(env, ENV_MP_INSTANCE, "%llu", (unsigned long long)i->number);
+    if (r >= 0 && i->notify)
+        r = env_builder_set(env, ENV_NOTIFY_SOCKET, "%s", notify_socket_name(i->notify));
+    if (r >= 0 && watchdog != USEC_INFINITY)
+        r = env_builder_set(env, ENV_WATCHDOG_USEC, "%llu", (unsigned long long)watchdog);
+    if (r >= 0 && status >= 0)
+        r = env_builder_set(env, ENV_MP_STATUS_FD, "%d", status);
+    return r;
+}
+
+/* One that comes later keeps its number free. */
+static int move_connection_to(ChildPlan *plan, int fd, int target) {
+    if (fd >= 0)
+        return child_plan_move_fd(plan, fd, target);
+    plan->wait.connection[plan->wait.n_connection++] = target;
+    if (target >= plan->first_closed)
+        plan->first_closed = target + 1;
+    return 0;
+}
+
+static int move_three(ChildPlan *plan, int in, int out, int err) {
+    int r = move_connection_to(plan, in, 0);
+    if (r >= 0)
+        r = move_connection_to(plan, out, 1);
+    return r < 0 ? r : move_connection_to(plan, err, 2);
+}
+
+/* The connection on 0 and 1, or on 3. */
+int launch_move_connection(Service *s, ChildPlan *plan, int fd, const Pipes *pipes) {
+    Runtime *rt = s->rt;
+    int output = output_fd(rt, s->config, pipes, fd);
+    if (s->config->pass == HANDOFF_STDIO)
+        return move_three(plan, fd, fd, output);
+    int r = move_three(plan, rt->null_fd, output, output);
+    return r < 0 ? r : move_connection_to(plan, fd, LISTEN_FDS_START);
 }
 
 /* @slot is NULL for all there are. */
@@ -227,7 +254,8 @@ static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes
     return r < 0 ? r : plan_score(rt, plan, w);
 }
 
-static void tell_failure(Service *s, Instance *i, SpawnStep step, int error) {
+void launch_tell_failure(Instance *i, SpawnStep step, int error) {
+    Service *s = i->service;
     char peer[PEER_TEXT_MAX], message[192];
     const char *name = spawn_step_to_string(step);
     s->counters.spawn_failed++;
@@ -246,7 +274,7 @@ static void tell_failure(Service *s, Instance *i, SpawnStep step, int error) {
     service_set_error(s, name, error, NULL, pos);
 }
 
-static void tell_start(Instance *i) {
+void launch_tell_start(Instance *i) {
     char peer[PEER_TEXT_MAX];
     uint64_t now = clock_monotonic_usec();
     i->service->counters.spawned++;
@@ -255,6 +283,12 @@ static void tell_start(Instance *i) {
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
     e.message = "started";
     service_emit(i->service, &e);
+}
+
+void launch_watch(Instance *i) {
+    const ServiceConfig *c = i->service->config;
+    if (instance_limit_lifetime(i, c->timeout_lifetime_usec) < 0 || instance_watch(i) < 0)
+        instance_stop(i, c->timeout_stop_usec);
 }
 
 /* Carries the plan out. A child that failed before exec is still a child: it stays in the table, without a
@@ -271,7 +305,7 @@ static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
         plan->step = STEP_FORK;
     }
     if (r < 0) {
-        tell_failure(s, i, plan->step, -r);
+        launch_tell_failure(i, plan->step, -r);
         if (i->pid <= 0)
             return instance_free(i);
         i->state = INSTANCE_SPAWN_FAILED;
@@ -281,7 +315,7 @@ static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
     }
     list_append(&s->instances, &i->link);
     s->n_instances++;
-    tell_start(i);
+    launch_tell_start(i);
     r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
     if (r < 0)
         service_set_error(s, "fds", -r, NULL, &s->config->pos);
@@ -291,14 +325,14 @@ static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
 static int plan_handoff(Service *s, const Connection *connection, const Slot *slot, const Worker *w,
                         ChildPlan *plan, const Pipes *pipes) {
     if (connection)
-        return plan_connection(s, plan, connection, pipes);
+        return launch_move_connection(s, plan, connection->fd, pipes);
     return slot ? plan_slot(s, slot, plan, pipes) : plan_worker(s, w, plan, pipes);
 }
 
 /* One of @connection, @slot and @w, which it takes over, is given. */
 static Instance *launch(Service *s, const Peer *peer, const Connection *connection, Slot *slot, Worker *w) {
     Instance *i = instance_new(s->rt, s, peer);
-    Pipes pipes CLEANUP(pipes_done) = {-EBADF, -EBADF, -EBADF, -EBADF};
+    Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
     ChildPlan plan = {0};
     if (!i) {
         s->counters.spawn_failed++;
@@ -310,30 +344,32 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     /* Until it runs: since when it is on its way. */
     if (connection)
         i->started_usec = connection->accepted_usec;
-    int r = open_pipes(s->config, &pipes);
+    int status = -EBADF, r = pipes_open(s->config, &pipes);
     if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY)
         r = instance_open_notify(i);
     if (r >= 0)
-        r = prepare_plan(s, &plan);
+        r = launch_begin_plan(s, &plan);
     if (r >= 0)
         r = plan_handoff(s, connection, slot, w, &plan, &pipes);
     if (r >= 0)
-        r = set_common(s->rt, &plan, i, &pipes);
+        r = launch_move_status(&plan, &pipes, &status);
+    if (r >= 0)
+        r = launch_set_environment(i, connection, status);
     if (r < 0) {
-        tell_failure(s, i, STEP_FDS, -r);
+        launch_tell_failure(i, STEP_FDS, -r);
         return instance_free(i);
     }
     i = start(s, i, &plan, &pipes);
     if (!i)
         return NULL;
     i->slot = slot;
-    if (instance_limit_lifetime(i, s->config->timeout_lifetime_usec) < 0 || instance_watch(i) < 0)
-        instance_stop(i, s->config->timeout_stop_usec);
+    launch_watch(i);
     return i;
 }
 
-Instance *launch_for_connection(Service *s, const Connection *connection) {
-    return launch(s, &connection->peer, connection, NULL, NULL);
+Instance *launch_for_connection(Service *s, Connection *connection) {
+    Instance *i = spares_give(s, connection);
+    return i ? i : launch(s, &connection->peer, connection, NULL, NULL);
 }
 
 Instance *launch_for_slot(Service *s, Slot *slot) {

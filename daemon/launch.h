@@ -18,9 +18,13 @@ typedef struct Connection {
     pid_t pid;
 } Connection;
 
-/* Starts an instance for @connection, whose descriptor stays the caller's. Returns it, running, or NULL after
- * a failure that has been counted and told. */
-Instance *launch_for_connection(Service *s, const Connection *connection);
+/* A copy that owns its descriptor. Returns NULL; NULL is fine. */
+Connection *connection_free(Connection *c);
+
+/* Starts an instance for @connection. Its descriptor is taken over where it is needed for longer; it is then
+ * -EBADF. Returns the instance, running or given to a process that was set up ahead, or NULL after a failure
+ * that has been counted and told. */
+Instance *launch_for_connection(Service *s, Connection *connection);
 /* Starts an instance that gets the listeners of @slot. */
 Instance *launch_for_slot(Service *s, Slot *slot);
 /* Starts an instance of a pool, which takes @w over, also after a failure. */

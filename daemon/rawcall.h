@@ -4,6 +4,13 @@
  * points. Returns the kernel's value, a negative errno on failure. */
 #include <sys/syscall.h>
 
+/* Whether rawcall() leaves alone what libc keeps for a thread, so that the daemon may go on meanwhile. */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define RAWCALL_IS_APART 1
+#else
+#define RAWCALL_IS_APART 0
+#endif
+
 #if defined(__x86_64__)
 static inline long rawcall(long nr, long a, long b, long c, long d, long e) {
     long ret;

@@ -41,3 +41,7 @@ typedef struct Runtime {
 
 /* Event sources in the order in which they are served: places are free before they are asked for. */
 #define PRIORITY_REAP (SD_EVENT_PRIORITY_NORMAL - 10)
+/* That a process has come to exec is known before what it writes. */
+#define PRIORITY_STARTED (SD_EVENT_PRIORITY_NORMAL - 9)
+/* What may wait until there is nothing else to do. */
+#define PRIORITY_AHEAD SD_EVENT_PRIORITY_IDLE

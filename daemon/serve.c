@@ -152,6 +152,7 @@ static bool serve_one(Listener *l) {
         handoff_pass(s->pool, worker, &c);
     else
         (void)launch_for_connection(s, &c);
+    fd = c.fd;
     return true;
 }
 

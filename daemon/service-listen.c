@@ -165,14 +165,19 @@ int service_end_change(Service *s, Config *generation_config, ServiceConfig *con
     s->changing = false;
     if (!config) {
         s->removed = true;
+        spares_drop(s);
         service_free_slots(s);
         s->pool = pool_free(s->pool);
         return 0;
     }
     if (s->pool && changing && !pool_config_keeps_workers(s->config, config))
         s->pool->roll = true;
+    /* What has changed in the data bases of users and groups is found now, too. */
+    bool same = !changing && resolved_is_same(&s->config->resolved, &config->resolved);
     service_set_config(s, generation_config, config, generation);
     service_forget_process_data(s);
+    if (!same)
+        spares_drop(s);
     s->removed = false;
     if (changing)
         return service_make_listeners(s, pool);

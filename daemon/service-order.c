@@ -125,6 +125,7 @@ static void order_restart(Service *s) {
         pool_renew(s->pool);
     else
         service_stop_instances(s, false);
+    spares_drop(s);
     if (runs)
         run(s, "restart");
 }

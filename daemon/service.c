@@ -43,6 +43,7 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     s->since_usec = clock_realtime_usec();
     list_init(&s->instances);
     list_init(&s->ghosts);
+    spares_init(&s->spares);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
     event_ring_init(&s->lines, LINES_KEPT_SERVICE, LINES_KEPT_SERVICE_BYTES);
     s->name = strdup(config->name);
@@ -62,6 +63,7 @@ Service *service_free(Service *s) {
     service_free_slots(s);
     s->retry = sd_event_source_disable_unref(s->retry);
     s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
+    spares_done(s);
     LIST_FOREACH_SAFE (i, &s->instances, Instance, link) {
         instance_table_remove(&s->rt->instances, i);
         instance_free(i);
@@ -237,6 +239,7 @@ void service_update(Service *s, const char *why) {
     if (s->pool)
         facts.waiting = !pool_wants_traffic(s->pool);
     arm_listeners(s, service_facts_poll(&facts));
+    spares_update(s);
 }
 
 void service_start_now(Service *s) {
@@ -263,6 +266,8 @@ static void free_oldest_ghost(Service *s) {
 void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage) {
     (void)usage;
     instance_table_remove(&s->rt->instances, i);
+    if (i->spare && i->state != INSTANCE_SPAWN_FAILED)
+        spares_settle(i);
     if (i->state == INSTANCE_SPAWN_FAILED) {
         instance_free(i);
         return;

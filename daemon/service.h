@@ -12,6 +12,7 @@
 #include "daemon/ratelimit.h"
 #include "daemon/runtime.h"
 #include "daemon/service-state.h"
+#include "daemon/spares.h"
 #include "daemon/top-sources.h"
 
 typedef struct Counters {
@@ -85,6 +86,7 @@ typedef struct Service {
     size_t n_slots;
     struct Pool *pool; /* pool only */
     List instances, ghosts;
+    Spares spares;
     uint64_t n_instances;
     uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
     uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the

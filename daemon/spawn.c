@@ -44,6 +44,11 @@ int child_plan_move_fd(ChildPlan *plan, int source, int target) {
     return 0;
 }
 
+SpawnStep spawn_clone_step(int error) {
+    /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine. */
+    return error == EAGAIN || error == ENOSPC ? STEP_LIMIT : STEP_FORK;
+}
+
 int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid) {
     plan->step = STEP_FORK;
     plan->error = 0;
@@ -51,9 +56,7 @@ int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid) {
     pid_t pid = clone(child_main, s->stack + GUARD_SIZE + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
     if (pid < 0) {
         int e = errno;
-        /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine.
-         */
-        plan->step = e == EAGAIN || e == ENOSPC ? STEP_LIMIT : STEP_FORK;
+        plan->step = spawn_clone_step(e);
         plan->error = e;
         return -e;
     }

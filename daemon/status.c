@@ -59,7 +59,8 @@ static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
         .model = model_to_string(s->config->model),
         .state = s->state,
         .since_usec = s->since_usec,
-        .active = s->n_instances,
+        /* What has not come to exec yet is not counted as spawned yet. */
+        .active = s->n_instances - s->spares.n_given,
         .workers = snapshot_workers(s),
         .instances_limit = snapshot_instances_limit(s),
         .accepted = c->accepted,

@@ -206,7 +206,7 @@ static void test_document(void **state) {
         "\"environment\": {\"A\": null, \"B\": null}, "
         "\"limits\": {\"instances\": 1000, \"when_full\": \"wait\"}, "
         "\"timeouts\": {\"start\": \"30s\", \"lifetime\": \"none\", \"stop\": \"10s\", "
-        "\"watchdog\": \"none\"}, "
+        "\"watchdog\": \"none\"}, \"prespawn\": 0, "
         "\"notify\": \"none\", \"report\": false, \"stderr\": \"log\", "
         "\"sandbox\": {\"no_new_privileges\": true}}}}\n");
 }
@@ -279,6 +279,7 @@ static void test_origins(void **state) {
                                 "services.a.b.timeouts.lifetime default\n"
                                 "services.a.b.timeouts.stop default\n"
                                 "services.a.b.timeouts.watchdog default\n"
+                                "services.a.b.prespawn default\n"
                                 "services.a.b.notify default\n"
                                 "services.a.b.report default\n"
                                 "services.a.b.stderr default\n"

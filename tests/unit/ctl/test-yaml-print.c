@@ -375,6 +375,7 @@ static void test_page(void **state) {
         "      lifetime: none           # default\n"
         "      stop: 10s                # default\n"
         "      watchdog: none           # default\n"
+        "    prespawn: 0                # default\n"
         "    notify: none               # default\n"
         "    report: false              # default\n"
         "    stderr: log                # default\n"

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/spares.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/launch-private.h"
+#include "daemon/spare.h"
+
+/* How soon it is tried again when they cannot be set up. */
+#define RETRY_MIN_USEC USEC_PER_SEC
+#define RETRY_MAX_USEC (60 * USEC_PER_SEC)
+/* Those that were killed from outside are replaced at once, within reason. */
+#define REPLACED_PER_SECOND 100
+#define REPLACED_BURST 1000
+
+void spares_init(Spares *s) {
+    list_init(&s->waiting);
+}
+
+size_t spares_wanted(bool serves, size_t prespawn, uint64_t instances_limit) {
+    if (!serves)
+        return 0;
+    return prespawn < instances_limit ? prespawn : (size_t)instances_limit;
+}
+
+static size_t wanted(const Service *s) {
+    bool serves = !s->rt->stopping && s->config->model == MODEL_PER_CONNECTION &&
+                  (s->state == SERVICE_LISTENING || s->state == SERVICE_FULL);
+    return spares_wanted(serves, s->config->prespawn, s->limits.instances);
+}
+
+/* From here on it only waits to be reaped. */
+static void set_aside(Instance *i) {
+    Service *s = i->service;
+    if (i->state == INSTANCE_SPARE)
+        s->spares.n--;
+    list_remove(&i->link);
+    i->spare_watch = sd_event_source_disable_unref(i->spare_watch);
+    i->state = INSTANCE_SPAWN_FAILED;
+    list_append(&s->ghosts, &i->link);
+}
+
+static void end_spare(Instance *i) {
+    instance_kill(i);
+    set_aside(i);
+}
+
+/* Setting up */
+
+static int on_refill(sd_event_source *source, void *userdata);
+
+static void refill_later(Service *s) {
+    Spares *spares = &s->spares;
+    if (spares->retry || spares->n >= wanted(s))
+        return;
+    if (!spares->refill) {
+        if (sd_event_add_defer(s->rt->loop, &spares->refill, on_refill, s) < 0)
+            return;
+        (void)sd_event_source_set_priority(spares->refill, PRIORITY_AHEAD);
+    }
+    (void)sd_event_source_set_enabled(spares->refill, SD_EVENT_ONESHOT);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+    Service *s = userdata;
+    (void)source;
+    (void)usec;
+    s->spares.retry = sd_event_source_disable_unref(s->spares.retry);
+    refill_later(s);
+    return 0;
+}
+
+static void retry_later(Service *s) {
+    Spares *spares = &s->spares;
+    if (spares->retry)
+        return;
+    uint64_t delay = backoff_retry_delay(&spares->retry_level, RETRY_MIN_USEC, RETRY_MAX_USEC);
+    (void)sd_event_add_time_relative(s->rt->loop, &spares->retry, CLOCK_MONOTONIC, delay, USEC_PER_SEC / 10,
+                                     on_retry, s);
+}
+
+/* Told once, until one has come to exec or the config has changed. Whoever connects meanwhile is told of on
+ * its own. */
+static void on_set_up_failure(Service *s, SpawnStep step, int error) {
+    char message[160];
+    const char *name = spawn_step_to_string(step);
+    bool user = step == STEP_USER || step == STEP_GROUPS;
+    retry_later(s);
+    if (s->spares.told)
+        return;
+    s->spares.told = true;
+    (void)snprintf(message, sizeof(message), "prespawn: cannot be set up ahead: %s: %s", name,
+                   strerror(error));
+    service_set_error(s, name, error, message, user ? &s->config->user_pos : &s->config->pos);
+}
+
+static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+    (void)source;
+    (void)fd;
+    (void)revents;
+    spares_settle(userdata);
+    return 0;
+}
+
+/* Its pipes are read, and its socket is watched, before there is any work. */
+static int watch(Instance *i, Pipes *pipes) {
+    int r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
+    if (r >= 0)
+        r = sd_event_add_io(i->rt->loop, &i->spare_watch, spare_fd(i->spare), EPOLLIN, on_socket, i);
+    return r < 0 ? r : sd_event_source_set_priority(i->spare_watch, PRIORITY_STARTED);
+}
+
+static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
+    Service *s = i->service;
+    ChildPlan plan = {0};
+    *ret_step = STEP_FDS;
+    int r = pipes_open(s->config, pipes);
+    if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY)
+        r = instance_open_notify(i);
+    if (r >= 0)
+        r = launch_begin_plan(s, &plan);
+    if (r >= 0)
+        r = launch_move_connection(s, &plan, -EBADF, pipes);
+    if (r >= 0)
+        r = launch_move_status(&plan, pipes, &i->status_number);
+    if (r < 0)
+        return r;
+    plan.envp = env_builder_finish(&s->rt->env);
+    return spare_start(&plan, &i->spare, &i->pid, ret_step);
+}
+
+static int set_up(Service *s, SpawnStep *ret_step) {
+    Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
+    Instance *i = instance_new_spare(s->rt, s);
+    *ret_step = STEP_LIMIT;
+    if (!i)
+        return -ENOMEM;
+    int r = start(i, &pipes, ret_step);
+    if (r < 0) {
+        instance_free(i);
+        return r;
+    }
+    *ret_step = STEP_FDS;
+    r = instance_table_add(&s->rt->instances, i);
+    if (r < 0) {
+        instance_free(i);
+        return r;
+    }
+    list_append(&s->spares.waiting, &i->link);
+    s->spares.n++;
+    r = watch(i, &pipes);
+    if (r >= 0 && spare_fd(i->spare) >= s->rt->fd_ceiling)
+        r = -EMFILE;
+    if (r < 0)
+        end_spare(i);
+    return r;
+}
+
+/* One a turn of the loop, and only where there is nothing else to do. */
+static int on_refill(sd_event_source *source, void *userdata) {
+    Service *s = userdata;
+    SpawnStep step = STEP_FORK;
+    (void)source;
+    if (s->spares.retry || s->spares.n >= wanted(s))
+        return 0;
+    int r = set_up(s, &step);
+    if (r < 0)
+        on_set_up_failure(s, step, -r);
+    else
+        refill_later(s);
+    return 0;
+}
+
+void spares_update(Service *s) {
+    size_t n = wanted(s);
+    while (s->spares.n > n)
+        end_spare(LIST_ENTRY(s->spares.waiting.prev, Instance, link));
+    if (n > 0)
+        refill_later(s);
+    else
+        s->spares.retry = sd_event_source_disable_unref(s->spares.retry);
+}
+
+void spares_drop(Service *s) {
+    LIST_FOREACH_SAFE (i, &s->spares.waiting, Instance, link)
+        end_spare(i);
+    s->spares.retry = sd_event_source_disable_unref(s->spares.retry);
+    s->spares.retry_level = 0;
+    s->spares.told = false;
+    refill_later(s);
+}
+
+void spares_done(Service *s) {
+    Spares *spares = &s->spares;
+    spares->refill = sd_event_source_disable_unref(spares->refill);
+    spares->retry = sd_event_source_disable_unref(spares->retry);
+    spares->overdue = sd_event_source_disable_unref(spares->overdue);
+    LIST_FOREACH_SAFE (i, &spares->waiting, Instance, link)
+        end_spare(i);
+}
+
+/* Giving work */
+
+static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* Whoever has the user of a spare may stop it with a signal: one that does not come to exec is ended. */
+static void look_after_given(Service *s) {
+    if (s->spares.overdue || s->spares.n_given == 0)
+        return;
+    (void)sd_event_add_time_relative(s->rt->loop, &s->spares.overdue, CLOCK_MONOTONIC,
+                                     CHILD_SECONDS_MAX * USEC_PER_SEC, USEC_PER_SEC / 10, on_overdue, s);
+}
+
+static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
+    Service *s = userdata;
+    uint64_t now = clock_monotonic_usec();
+    (void)source;
+    (void)usec;
+    s->spares.overdue = sd_event_source_disable_unref(s->spares.overdue);
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        if (i->spare && now - i->started_usec >= CHILD_SECONDS_MAX * USEC_PER_SEC)
+            instance_kill(i);
+    look_after_given(s);
+    return 0;
+}
+
+static int give(Instance *i, Connection *c) {
+    Service *s = i->service;
+    i->connection = malloc(sizeof(*i->connection));
+    if (!i->connection)
+        return -ENOMEM;
+    *i->connection = *c;
+    i->connection->fd = -EBADF;
+    int r = launch_begin_environment(s);
+    if (r < 0)
+        return r;
+    instance_begin(i, &c->peer);
+    i->started_usec = c->accepted_usec;
+    r = launch_set_environment(i, c, i->status_number);
+    if (r >= 0)
+        r = spare_give(i->spare, c->fd, &s->rt->env);
+    if (r < 0)
+        i->state = INSTANCE_SPARE;
+    return r;
+}
+
+Instance *spares_give(Service *s, Connection *connection) {
+    while (!list_is_empty(&s->spares.waiting)) {
+        Instance *i = LIST_ENTRY(s->spares.waiting.next, Instance, link);
+        int r = give(i, connection);
+        if (r < 0) {
+            end_spare(i);
+            continue;
+        }
+        /* Kept until it has come to exec: should it die before, another serves it. */
+        i->connection->fd = TAKE_FD(connection->fd);
+        list_remove(&i->link);
+        s->spares.n--;
+        s->spares.n_given++;
+        list_append(&s->instances, &i->link);
+        s->n_instances++;
+        look_after_given(s);
+        refill_later(s);
+        return i;
+    }
+    return NULL;
+}
+
+/* What has become of one */
+
+static void on_lost_ahead(Instance *i, const SpareEnd *end) {
+    Service *s = i->service;
+    set_aside(i);
+    if (end->error)
+        on_set_up_failure(s, end->step, end->error);
+    else if (!ratelimit_pass(&s->spares.replaced, REPLACED_PER_SECOND, REPLACED_BURST,
+                             clock_monotonic_usec()))
+        retry_later(s);
+    refill_later(s);
+}
+
+static void on_started(Instance *i) {
+    Spares *spares = &i->service->spares;
+    i->spare_watch = sd_event_source_disable_unref(i->spare_watch);
+    i->spare = spare_free(i->spare);
+    i->connection = connection_free(i->connection);
+    launch_tell_start(i);
+    if (i->asked)
+        return;
+    launch_watch(i);
+    spares->retry_level = 0;
+    spares->told = false;
+}
+
+static void serve_by_another(Instance *lost, const SpareEnd *end) {
+    Service *s = lost->service;
+    Connection *c = TAKE_PTR(lost->connection);
+    if (end->error)
+        on_set_up_failure(s, end->step, end->error);
+    (void)launch_for_connection(s, c);
+    connection_free(c);
+}
+
+void spares_settle(Instance *i) {
+    Service *s = i->service;
+    SpareEnd end = spare_look(i->spare);
+    if (end.fate == SPARE_WAITS)
+        return;
+    if (i->state == INSTANCE_SPARE) {
+        on_lost_ahead(i, &end);
+        return;
+    }
+    s->spares.n_given--;
+    /* One that was asked to end has ended as asked, however far it came. */
+    if (i->asked || end.fate == SPARE_STARTED) {
+        on_started(i);
+        return;
+    }
+    s->n_instances--;
+    set_aside(i);
+    if (end.fate == SPARE_FAILED)
+        launch_tell_failure(i, end.step, end.error);
+    else
+        serve_by_another(i, &end);
+    i->connection = connection_free(i->connection);
+    service_update(s, NULL);
+}
