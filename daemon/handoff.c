@@ -124,7 +124,8 @@ static int send_message(Worker *w, int fd, const char *text, size_t n) {
 
 /* "PROTO=TCP\nTCPREMOTEIP=192.0.2.7\n…": what a process of its own would find in its environment. */
 static int write_variables(Runtime *rt, const Connection *c, char *buf, size_t size, size_t *ret_n) {
-    static const ChildEnv nothing;
+    static char *none[1];
+    static const ChildEnv nothing = {.base = none};
     struct ucred credentials = {.pid = c->pid, .uid = c->uid, .gid = c->gid};
     int r = env_builder_begin(&rt->env, &nothing);
     if (r >= 0)
