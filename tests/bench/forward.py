@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """mp-forward beside socat and systemd-socket-proxyd: bytes a second over 1 and 8 connections, and new connections a
 second, all over loopback in one run, taking turns. The ends cost little: the sender uses sendfile(2), the receiver throws
-away what it gets without copying it. What stands there without a forwarder is the bound that nobody can pass."""
+away what it gets without copying it. What stands there without a forwarder is the bound that nobody can pass. The CPU is
+the forwarder's own."""
 import argparse
 import contextlib
 import json
@@ -17,6 +18,9 @@ import time
 PROXYD = "/lib/systemd/systemd-socket-proxyd"
 PIECE = 1 << 20
 CONCURRENCY = 16
+ONE, EIGHT, CPU_BULK = "MB/s over 1", "MB/s over 8", "CPU ms/GB"
+RATE, CPU_RATE = "connections/s", "CPU us each"
+MEASURES = (ONE, EIGHT, CPU_BULK, RATE, CPU_RATE)
 
 
 def say(text):
@@ -72,6 +76,14 @@ class Forwarder:
                 time.sleep(0.02)
         raise SystemExit(f"bench: {self.name} does not answer")
 
+    def cpu_seconds(self):
+        """Its own, and of its children that have ended."""
+        if not self.process:
+            return 0.0
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
     def close(self):
         if self.process:
             self.process.terminate()
@@ -108,27 +120,29 @@ def bulk(forwarder, connections, total):
 
 
 def connections(forwarder, build, seconds):
-    """New connections a second, each of which gets five bytes and the end."""
+    """New connections a second, each of which gets five bytes and the end; and how many there were."""
     out = subprocess.run([os.path.join(build, "tests", "bench", "load"), "--port", str(forwarder.port), "--concurrency",
                           str(CONCURRENCY), "--seconds", str(seconds), "--expect", "hello"],
                          capture_output=True, text=True, check=True).stdout
     result = json.loads(out)
     if result.get("errors"):
         say(f"{forwarder.name}: errors: {result['errors']}")
-    return result["rate"]
+    return result["rate"], result["connections"]
 
 
 def show(results, names):
-    measures = list(next(iter(results.values())))
-    print(f"{'':14}" + "".join(f"{m:>22}" for m in measures))
+    def median(name, measure):
+        return statistics.median(results[name][measure])
+
+    print(f"{'':14}" + "".join(f"{m:>16}" for m in MEASURES))
     for name in names:
-        print(f"{name:14}" + "".join(f"{statistics.median(results[name][m]):>22.0f}" for m in measures))
+        print(f"{name:14}" + "".join(f"{median(name, m):>16.0f}" for m in MEASURES))
     print()
     for other in names:
-        if other in ("none", "mp-forward"):
-            continue
-        ratios = [statistics.median(results["mp-forward"][m]) / statistics.median(results[other][m]) for m in measures]
-        print(f"{'to ' + other:14}" + "".join(f"{r:>21.2f}x" for r in ratios))
+        if other not in ("none", "mp-forward"):
+            print(f"{'to ' + other:14}" + "".join(
+                f"{median('mp-forward', m) / (median(other, m) or 1):>15.2f}x" for m in MEASURES))
+    print("\nOn a machine that is busy with other things only the CPU says much: less is better.")
 
 
 def main():
@@ -147,7 +161,7 @@ def main():
     names = ["none", "mp-forward"]
     names += ["proxyd"] if os.access(PROXYD, os.X_OK) else []
     names += ["socat"] if shutil.which("socat") else []
-    results = {name: {"MB/s, 1 connection": [], "MB/s, 8 connections": [], "new connections/s": []} for name in names}
+    results = {name: {measure: [] for measure in MEASURES} for name in names}
     backends = []
 
     def backend(*arguments):
@@ -161,11 +175,17 @@ def main():
         for round_ in range(args.rounds):
             say(f"round {round_ + 1} of {args.rounds}")
             for name in names:
+                r = results[name]
                 with contextlib.closing(Forwarder(name, args.build, bulk_port)) as f:
-                    results[name]["MB/s, 1 connection"].append(bulk(f, 1, args.bytes))
-                    results[name]["MB/s, 8 connections"].append(bulk(f, 8, args.bytes))
+                    cpu = f.cpu_seconds()
+                    r[ONE].append(bulk(f, 1, args.bytes))
+                    r[EIGHT].append(bulk(f, 8, args.bytes))
+                    r[CPU_BULK].append((f.cpu_seconds() - cpu) * 1e3 / (2 * args.bytes / 1e9))
                 with contextlib.closing(Forwarder(name, args.build, greet_port)) as f:
-                    results[name]["new connections/s"].append(connections(f, args.build, args.seconds))
+                    cpu = f.cpu_seconds()
+                    rate, n = connections(f, args.build, args.seconds)
+                    r[RATE].append(rate)
+                    r[CPU_RATE].append((f.cpu_seconds() - cpu) * 1e6 / max(n, 1))
     finally:
         for process in backends:
             process.kill()
