@@ -133,8 +133,8 @@ class Nbdkit(DaemonTest):
     @need_program("nbdinfo")
     def test_a_real_client(self):
         d = self.start()
-        size = subprocess.run(["nbdinfo", "--size", f"nbd+unix:///?socket={d.path('nbd.sock')}"], timeout=30, check=True,
-                              stdout=subprocess.PIPE).stdout
+        size = subprocess.run(["nbdinfo", "--size", f"nbd+unix:///?socket={d.path('nbd.sock')}"], timeout=30,
+                              check=True, stdout=subprocess.PIPE).stdout
         self.assertEqual(int(size), 8 << 20)
 
 
@@ -148,9 +148,9 @@ class Tftpd(DaemonTest):
         with open(os.path.join(folder, "file"), "w", encoding="utf-8") as file:
             file.write("forty-two\n" * 40)
         os.chmod(os.path.join(folder, "file"), 0o644)
-        return self.daemon({"services": {"tftp": {"listen": "udp:127.0.0.1:0", "pass": "stdio", "user": "root",
-                                                  "exec": [program("in.tftpd"), "-t", "1", "-u", "nobody", "-s", folder],
-                                                  "restart": {"limit": "100/10s"}}}}, folder=folder)
+        service = {"listen": "udp:127.0.0.1:0", "pass": "stdio", "user": "root", "restart": {"limit": "100/10s"},
+                   "exec": [program("in.tftpd"), "-t", "1", "-u", "nobody", "-s", folder]}
+        return self.daemon({"services": {"tftp": service}}, folder=folder)
 
     @staticmethod
     def fetch(port):

@@ -7,11 +7,12 @@ import threading
 import time
 import unittest
 
-from harness import DaemonTest, User, VarlinkError, children_of, cpu_seconds, need_root, process_alive, stays, user_of, wait_until
+from harness import DaemonTest, User, VarlinkError, children_of, cpu_seconds, need_root, process_state, stays, user_of, \
+    wait_until
 
-# Speaks sd_notify without a library: each argument is one datagram; "sleep:N" waits so many milliseconds, "go" for the
-# file of that name, "fork:TEXT" has a child send it, "env" writes what it was told to stderr. Then it waits to be told to
-# end.
+# Speaks sd_notify without a library: each argument is one datagram; "sleep:N" waits so many milliseconds, "go" for
+# the file of that name, "fork:TEXT" has a child send it, "env" writes what it was told to stderr. Then it waits to be
+# told to end.
 NOTIFY = """
 import os, signal, socket, sys, time
 name = os.environ.get("NOTIFY_SOCKET", "")
@@ -20,8 +21,8 @@ if name:
     s.connect("\\0" + name[1:] if name[0] == "@" else name)
 for word in sys.argv[1:]:
     if word == "env":
-        print(*(f"{k}={os.environ.get(k)}" for k in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "MP_STATUS_FD")), file=sys.stderr,
-              flush=True)
+        names = "NOTIFY_SOCKET", "WATCHDOG_USEC", "MP_STATUS_FD"
+        print(*(f"{k}={os.environ.get(k)}" for k in names), file=sys.stderr, flush=True)
     elif word == "go":
         while not os.path.exists(os.path.join(os.path.dirname(sys.argv[0]), "go")):
             time.sleep(0.02)
@@ -146,8 +147,8 @@ class SdNotify(ReadyTest):
     def test_within_a_root_directory(self):
         """The socket has no path that could be missing there."""
         d = self.start("{bad-child}", "sleep", start="traffic")
-        config = {"services": {"s": {"listen": "tcp:127.0.0.1:0", "model": "on-demand", "start": "now", "user": "nobody",
-                                     "notify": "sd_notify", "root_directory": "{dir}", "timeouts": TIMES,
+        config = {"services": {"s": {"listen": "tcp:127.0.0.1:0", "model": "on-demand", "start": "now",
+                                     "user": "nobody", "notify": "sd_notify", "root_directory": "{dir}", "timeouts": TIMES,
                                      "exec": ["/bad-child", "notify", "READY=1\\nSTATUS=inside"]}}}
         d.write_config(config)
         d.call("Reload")
@@ -183,7 +184,8 @@ class StatusPipe(ReadyTest):
         self.assertEqual(service["status"], "a")
 
     def test_reports_are_implied(self):
-        d = self.start("{bad-child}", "status", "READY=1\\n", notify="status", listen="udp:127.0.0.1:0", **{"pass": "stdio"})
+        d = self.start("{bad-child}", "status", "READY=1\\n", notify="status", listen="udp:127.0.0.1:0",
+                       **{"pass": "stdio"})
         d.wait_service("s", state="active")
 
     def test_ready_again_and_again(self):
@@ -207,9 +209,9 @@ class StatusPipe(ReadyTest):
 
     def test_garbage_is_no_readiness(self):
         """faults.md CH-9: nothing of it counts, all of it is bounded."""
-        for words in (["\\n" * 1000], ["\\0\\0\\0\\n"], ["READY=1"], ["READY=1 \\n"], ["xREADY=1\\n"], ["READY\\n=1\\n"]):
+        for words in ("\\n" * 1000, "\\0\\0\\0\\n", "READY=1", "READY=1 \\n", "xREADY=1\\n", "READY\\n=1\\n"):
             with self.subTest(words=words):
-                d = self.start("{bad-child}", "status", *words, notify="status", timeouts={"start": "700ms"})
+                d = self.start("{bad-child}", "status", words, notify="status", timeouts={"start": "700ms"})
                 wait_until(lambda: d.service("s")["exited"]["timeout"] == 1, "the end of its time")
                 self.assertEqual(self.logged(d, event="ready"), [])
                 d.stop()
@@ -240,7 +242,8 @@ class StartTime(ReadyTest):
         """faults.md CH-6: told, ended, slowed, never counted as ready."""
         d = self.start("{bad-child}", "sleep", notify="status", timeouts={"start": "300ms"},
                        restart={"policy": "always", "delay": "100ms", "max_delay": "1s", "limit": "2/10s"})
-        service = wait_until(lambda: next((s for s in [d.service("s")] if s["exited"]["timeout"] >= 3), None), "its ends")
+        wait_until(lambda: d.service("s")["exited"]["timeout"] >= 3, "its ends")
+        service = d.service("s")
         d.wait_service("s", state="backoff")
         self.assertEqual(service["last_error"]["message"], "not ready within 300ms (timeouts.start)")
         self.assertEqual(self.logged(d, event="ready"), [])
@@ -255,9 +258,10 @@ class StartTime(ReadyTest):
 
     def test_stopped_child(self):
         """faults.md CH-15: SIGSTOP is no end, and no way to stay."""
-        d = self.start("{bad-child}", "stop-self", notify="status", timeouts={"start": "500ms", "stop": "300ms"})
+        d = self.start("{bad-child}", "stop-self", notify="status", timeouts={"start": "3s", "stop": "300ms"})
         pid = d.instances("s")[0]["pid"]
-        self.assertTrue(process_alive(pid))
+        wait_until(lambda: process_state(pid) == "T", "its stopping itself")
+        self.assertEqual(d.service("s")["state"], "starting")
         wait_until(lambda: d.service("s")["exited"]["timeout"] == 1, "its end")
         self.assertEqual(children_of(d.pid), [])
 
