@@ -14,7 +14,7 @@
 
 /* Of reports so many bytes are read within this time. */
 #define REPORT_INTERVAL_USEC (100 * USEC_PER_MSEC)
-#define REPORT_BYTES (512U * 1024)
+#define REPORT_BYTES ((size_t)512 * 1024)
 
 static size_t bucket_of(const InstanceTable *t, pid_t pid) {
     return (size_t)pid & (t->n_buckets - 1);
