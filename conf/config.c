@@ -49,6 +49,13 @@ static const char *const notify_modes[] = {
 };
 DEFINE_STRTAB(notify_mode, NotifyMode, notify_modes);
 
+static const char *const proxy_sends[] = {
+    [PROXY_SEND_NONE] = "none",
+    [PROXY_SEND_V1] = "v1",
+    [PROXY_SEND_V2] = "v2",
+};
+DEFINE_STRTAB(proxy_send, ProxySend, proxy_sends);
+
 static const char *const log_levels[] = {
     [LOG_LEVEL_ERROR] = "error",
     [LOG_LEVEL_WARNING] = "warning",
@@ -106,6 +113,7 @@ void listen_config_move(ListenConfig *to, ListenConfig *from) {
 
 void resolved_done(Resolved *r) {
     free(r->program);
+    free(r->forward);
     free(r->groups);
     free(r->user_name);
     free(r->home);
@@ -136,6 +144,7 @@ ServiceConfig *service_config_free(ServiceConfig *s) {
     free(s->listen);
     free(s->name);
     free(s->description);
+    free(s->to);
     strv_free(s->exec);
     free(s->argv0);
     free(s->user);
@@ -150,6 +159,16 @@ ServiceConfig *service_config_free(ServiceConfig *s) {
     s->problem = diag_free(s->problem);
     free(s);
     return NULL;
+}
+
+bool service_config_accepts(const ServiceConfig *s) {
+    bool forward = s->model == MODEL_FORWARD && s->n_listen > 0;
+    return s->model == MODEL_PER_CONNECTION ||
+           (forward && endpoint_kind_is_stream(s->listen[0].endpoint.kind));
+}
+
+bool service_config_has_backend(const ServiceConfig *s) {
+    return s->model == MODEL_FORWARD && s->exec;
 }
 
 Config *config_new(void) {

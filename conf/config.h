@@ -71,6 +71,15 @@ typedef enum NotifyMode {
 } NotifyMode;
 DECLARE_STRTAB(notify_mode, NotifyMode);
 
+/* Whether, and how, a forward tells its backend of the peer. */
+typedef enum ProxySend {
+    PROXY_SEND_NONE,
+    PROXY_SEND_V1,
+    PROXY_SEND_V2,
+    _PROXY_SEND_MAX,
+} ProxySend;
+DECLARE_STRTAB(proxy_send, ProxySend);
+
 typedef enum LogLevel {
     LOG_LEVEL_ERROR,
     LOG_LEVEL_WARNING,
@@ -185,7 +194,8 @@ typedef struct ResourceConfig {
  * that nothing is looked up at a connection. Filled by service_config_resolve(). */
 typedef struct Resolved {
     bool ok;
-    char *program; /* absolute path */
+    char *program; /* absolute path; NULL: there is no exec */
+    char *forward; /* the same of mp-forward, for model forward */
     uid_t uid;
     gid_t gid;
     bool change_ids; /* false when the process keeps the daemon's own identity */
@@ -207,7 +217,9 @@ typedef struct ServiceConfig {
     unsigned prespawn;
     ListenConfig *listen;
     size_t n_listen;
-    char **exec; /* argv as written */
+    char *to; /* forward: the endpoint as written */
+    ProxySend proxy_send;
+    char **exec; /* argv as written; NULL: none, of a forward to somebody else's backend */
     char *argv0; /* NULL: exec[0] */
     char *user;  /* as written; NULL: not given */
     char *group;
@@ -276,6 +288,11 @@ int config_new_try(char *const *endpoints, char *const *command, const struct Lo
 
 /* Whether what was looked up makes for the same processes. Pure. */
 bool resolved_is_same(const Resolved *a, const Resolved *b);
+/* Whether the daemon accepts the service's connections itself, so that it can admit, count and limit them.
+ * Pure. */
+bool service_config_accepts(const ServiceConfig *s);
+/* Whether it is a forward with a backend of its own, a process of the service. Pure. */
+bool service_config_has_backend(const ServiceConfig *s);
 
 /* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can
  * set), so that an open one serves for the other. Pure. */

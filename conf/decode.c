@@ -107,6 +107,21 @@ static void no_fit(ServiceDecoder *d, const Key *key, const YamlNode *name) {
     d->bad = true;
 }
 
+static bool has_program(const ServiceDecoder *d) {
+    return d->s->model != MODEL_FORWARD || d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;
+}
+
+/* Whether @key says something of a program that there is not. */
+static bool is_moot(const ServiceDecoder *d, const Key *key) {
+    return d->model_known && (key->flags & KEY_OF_EXEC) && !has_program(d);
+}
+
+static void moot(ServiceDecoder *d, const Key *key, const YamlNode *name) {
+    reader_error(d->r, name, DIAG_CONFLICT, "leave it out, or say with exec what to start",
+                 "'%s' is about the program of exec, which the service does not have", key->path);
+    d->bad = true;
+}
+
 /* Which of @v is the variable @name, counted from 1; 0: none. */
 static uint32_t find_variable(char *const *v, const char *name) {
     size_t n = strlen(name);
@@ -155,7 +170,7 @@ static int decode_model(ServiceDecoder *d) {
 
 /* The value of `defaults` for a key; what is wrong with it was told when `defaults` was judged. */
 static int decode_inherited(ServiceDecoder *d, const Key *key, const Slot *slot) {
-    if (d->model_known && !schema_fits_model(key, d->s->model))
+    if ((d->model_known && !schema_fits_model(key, d->s->model)) || is_moot(d, key))
         return add_origin(d, schema_index(key), slot, true, true);
     bool quiet = d->r->quiet;
     d->r->quiet = true;
@@ -175,6 +190,10 @@ static int decode_key(ServiceDecoder *d, size_t i) {
         return 0;
     if (d->model_known && !schema_fits_model(key, d->s->model)) {
         no_fit(d, key, own->name);
+        return 0;
+    }
+    if (is_moot(d, key)) {
+        moot(d, key, own->name);
         return 0;
     }
     if (note(d, field_decode(d->r, key, own->name, own->value, d->s)) < 0)
@@ -216,11 +235,13 @@ static void missing_key(ServiceDecoder *d, const char *key, const char *hint) {
 static void decode_implied(ServiceDecoder *d) {
     ServiceConfig *s = d->s;
     bool on_demand = s->model == MODEL_ON_DEMAND;
-    bool pool = s->model == MODEL_POOL;
+    bool pool = s->model == MODEL_POOL, forward = s->model == MODEL_FORWARD;
+    bool listeners = on_demand || pool || (forward && !service_config_accepts(s));
     if (!service_origin(s, "pass"))
-        s->pass = on_demand || pool ? HANDOFF_LISTEN_FDS : HANDOFF_STDIO;
+        s->pass = listeners ? HANDOFF_LISTEN_FDS : HANDOFF_STDIO;
     if (!service_origin(s, "report"))
-        s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || pool || s->notify == NOTIFY_STATUS ||
+        s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || pool || forward ||
+                    s->notify == NOTIFY_STATUS ||
                     (s->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
     const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;
@@ -243,7 +264,10 @@ static int decode_fields(ServiceDecoder *d) {
     for (size_t i = 0; i < schema_n_keys(); i++)
         if (is_field(schema_key(i)) && decode_key(d, i) < 0)
             return -ENOMEM;
-    if (!d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value)
+    if (d->model_known && d->s->model == MODEL_FORWARD) {
+        if (!d->own[index_of(KEY_SCOPE_SERVICE, "to")].value)
+            missing_key(d, "to", "where it is forwarded to: to: tcp:ADDRESS:PORT, or unix:/path");
+    } else if (!d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value)
         missing_key(d, "exec", "write: exec: [PROGRAM, ARGUMENT]");
     if (d->r->context->euid == 0 && !service_origin(d->s, "user"))
         missing_key(d, "user", "run by root, a service says who it runs as: user: nobody; or root, or self");

@@ -130,7 +130,8 @@ static bool is_shown(const Walk *w, const Key *key) {
     case KEY_SCOPE_FILE:
         return key->size > 0;
     case KEY_SCOPE_SERVICE:
-        return schema_fits_model(key, w->service->model);
+        return schema_fits_model(key, w->service->model) &&
+               ((key->flags & KEY_OF_EXEC) == 0 || w->service->model != MODEL_FORWARD || w->service->exec);
     case KEY_SCOPE_LISTEN:
         return key->type == KEY_ENDPOINT || !field_equal(key, w->base, w->plain);
     case _KEY_SCOPE_MAX:
@@ -175,7 +176,7 @@ static void walk_key(Walk *w, const Key *key) {
         walk_listen(w, key);
         return;
     }
-    if (key->type == KEY_ENDPOINT) {
+    if (key->type == KEY_ENDPOINT && w->scope == KEY_SCOPE_LISTEN) {
         tell_origin(w, key, w->item, "");
         visit_text(w, leaf, ((const ListenConfig *)w->base)->endpoint.text, false);
         return;

@@ -171,7 +171,7 @@ static const struct {
     [KEY_USER] = {format_string, equal_string},    [KEY_GROUP] = {format_string, equal_string},
     [KEY_LIST] = {format_list, equal_list},        [KEY_COMMAND] = {format_list, equal_list},
     [KEY_ENVIRONMENT] = {format_list, equal_list}, [KEY_IO_PRIORITY] = {format_io_priority, equal_bytes},
-    [KEY_CPUS] = {format_cpus, equal_bytes},
+    [KEY_CPUS] = {format_cpus, equal_bytes},       [KEY_ENDPOINT] = {format_string, equal_string},
 };
 
 /* Types whose field is a string, or a vector of strings. */

@@ -8,6 +8,7 @@
 #include "conf/field-list.h"
 #include "conf/foreign.h"
 #include "conf/suggest.h"
+#include "conf/target.h"
 #include "conf/value.h"
 #include "daemon/base/clock.h"
 
@@ -218,6 +219,16 @@ static int parse_name(const Key *key, const char *s, void *base, ValueError *err
     return -EINVAL;
 }
 
+static int parse_target(const Key *key, const char *s, void *base, ValueError *error) {
+    const char *why = "", *hint = "";
+    Endpoint target;
+    if (target_parse(s, &target, &why, &hint) == 0)
+        return store_string(key, s, base);
+    (void)snprintf(error->why, sizeof(error->why), "%s", why);
+    (void)snprintf(error->hint, sizeof(error->hint), "%s", hint ? hint : "");
+    return -EINVAL;
+}
+
 static int parse_rlimit(const Key *key, const char *s, void *base, ValueError *error) {
     uint64_t value = 0;
     int r = 0;
@@ -272,7 +283,7 @@ static const FieldParse parsers[_KEY_TYPE_MAX] = {
     [KEY_USER] = parse_name,           [KEY_GROUP] = parse_name,
     [KEY_RLIMIT_COUNT] = parse_rlimit, [KEY_RLIMIT_SIZE] = parse_rlimit,
     [KEY_RLIMIT_TIME] = parse_rlimit,  [KEY_IO_PRIORITY] = parse_io_priority,
-    [KEY_CPUS] = parse_cpus,
+    [KEY_CPUS] = parse_cpus,           [KEY_ENDPOINT] = parse_target,
 };
 
 static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void *base) {

@@ -158,7 +158,11 @@ static json_t *mapping_schema(const Place *place) {
 
 static json_t *all_definitions(void) {
     json_t *all = json_loads(definitions, 0, NULL);
-    (void)json_object_set_new(all, "service", mapping_schema(&(Place){.scope = KEY_SCOPE_SERVICE}));
+    json_t *service = mapping_schema(&(Place){.scope = KEY_SCOPE_SERVICE});
+    /* What runs it, or where it is forwarded to. */
+    (void)json_object_set_new(service, "anyOf",
+                              json_pack("[{s:[s]}, {s:[s]}]", "required", "exec", "required", "to"));
+    (void)json_object_set_new(all, "service", service);
     (void)json_object_set_new(all, "defaults",
                               mapping_schema(&(Place){.scope = KEY_SCOPE_SERVICE, .defaults = true}));
     (void)json_object_set_new(all, "listen", mapping_schema(&(Place){.scope = KEY_SCOPE_LISTEN}));

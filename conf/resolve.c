@@ -11,6 +11,7 @@
 #include "conf/program.h"
 #include "daemon/base/text.h"
 
+#define FORWARD_PROGRAM "mp-forward"
 #define NEEDS_ROOT "only a daemon that runs as root can do that"
 
 typedef struct Resolver {
@@ -226,6 +227,23 @@ static bool resolve_directories(Resolver *v) {
     return true;
 }
 
+/* The program of its connections runs outside of a root_directory, which is the backend's. */
+static int resolve_forward(Resolver *v) {
+    ServiceConfig *s = v->s;
+    const ProgramUser user = program_user(s);
+    int r = program_find(FORWARD_PROGRAM, v->context->libexecdir, NULL, &user, &s->resolved.forward);
+    if (r == 0 || r == -ENOMEM)
+        return r;
+    const ConfigPos *pos = place(v, "model");
+    if (r == -EACCES)
+        tell(v, pos, DIAG_NOT_ALLOWED, NULL, "model forward: user '%s' cannot run '" FORWARD_PROGRAM "'",
+             s->resolved.user_name);
+    else
+        tell(v, pos, DIAG_NOT_FOUND, "it comes with mpinetd; install it again",
+             "model forward: there is no program '" FORWARD_PROGRAM "'");
+    return 0;
+}
+
 static int resolve_program(Resolver *v) {
     ServiceConfig *s = v->s;
     const ProgramUser user = program_user(s);
@@ -285,7 +303,10 @@ int resolve_service(ServiceConfig *s, const LoadContext *context, Lookups *looku
     bool known = s->resolved.user_name;
     if (known && resolve_directories(&v) && s->exec && resolve_program(&v) < 0)
         return -ENOMEM;
-    s->resolved.ok = !v.bad && s->resolved.program;
+    bool forward = s->model == MODEL_FORWARD;
+    if (known && forward && resolve_forward(&v) < 0)
+        return -ENOMEM;
+    s->resolved.ok = !v.bad && (s->resolved.program || !s->exec) && (s->resolved.forward || !forward);
     return 0;
 }
 

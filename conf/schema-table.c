@@ -104,30 +104,35 @@ const Key schema_table[] = {
      .more =
          "The long form is a mapping with the key endpoint and options; see the keys that begin with listen.",
      .example = "listen: [tcp:7, unix:/run/echo.sock]"},
-    {SERVICE_KEY("model"), .type = KEY_WORD, .words = "per-connection|on-demand|pool|~forward|~tcpmux",
+    {SERVICE_KEY("model"), .type = KEY_WORD, .words = "per-connection|on-demand|pool|forward|~tcpmux",
      FIELD(ServiceConfig, model),
      .standard_note = "per-connection for stream and seqpacket endpoints, on-demand for datagrams",
      .help = "how its processes come about",
      .more = "per-connection: a process for each accepted connection. on-demand: the first connection or "
              "datagram starts "
-             "one process, which gets the listeners.",
+             "one process, which gets the listeners. "
+             "forward: what comes is passed on to another address; with exec that is a process of the "
+             "service's, which runs only while it is needed.",
      .example = "model: on-demand"},
     {SERVICE_KEY("pass"), .type = KEY_WORD, .words = "stdio|listen_fds",
      .models = M(PER_CONNECTION) | M(ON_DEMAND), FIELD(ServiceConfig, pass),
      .standard_note = "stdio for per-connection, listen_fds for on-demand",
      .help = "how the socket reaches the process: on fds 0 and 1, or from fd 3 up with LISTEN_FDS",
      .example = "pass: listen_fds"},
-    {SERVICE_KEY("start"), .type = KEY_WORD, .words = "traffic|now", .models = M(ON_DEMAND),
-     FIELD(ServiceConfig, start_now), .standard = "traffic",
-     .help = "when an on-demand process is started for the first time", .example = "start: now"},
-    {SERVICE_KEY("exec"), .type = KEY_COMMAND, .flags = KEY_REQUIRED | KEY_NO_DEFAULTS,
-     FIELD(ServiceConfig, exec),
+    {SERVICE_KEY("start"), .type = KEY_WORD, .flags = KEY_OF_EXEC, .words = "traffic|now",
+     .models = M(ON_DEMAND) | M(FORWARD), FIELD(ServiceConfig, start_now), .standard = "traffic",
+     .help = "when an on-demand process, or the backend of a forward, is started for the first time",
+     .example = "start: now"},
+    {SERVICE_KEY("exec"), .type = KEY_COMMAND, .flags = KEY_NO_DEFAULTS, FIELD(ServiceConfig, exec),
+     .standard_note = "none: every service must have it, but one of model forward",
      .help = "the program and its arguments: a list, or one string that is split as a shell would",
      .more = "The program is an absolute path, or a name that is looked for in the folder of the mp-* "
              "programs, then in "
-             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin. No shell is involved.",
+             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin. No shell is involved. "
+             "For model forward it is the backend: it stays in the foreground and listens on what `to` says, "
+             "by itself.",
      .example = "exec: [rsync, --daemon, --no-detach]"},
-    {SERVICE_KEY("argv0"), .type = KEY_TEXT, FIELD(ServiceConfig, argv0),
+    {SERVICE_KEY("argv0"), .type = KEY_TEXT, .flags = KEY_OF_EXEC, FIELD(ServiceConfig, argv0),
      .standard_note = "the program as written in exec", .help = "what the program is told as its own name",
      .example = "argv0: in.telnetd"},
     {SERVICE_KEY("user"), .type = KEY_USER, FIELD(ServiceConfig, user),
@@ -145,10 +150,12 @@ const Key schema_table[] = {
      .example = "supplementary_groups: [ssl-cert]"},
     {SERVICE_KEY("umask"), .type = KEY_MODE, .max = 0777, FIELD(ServiceConfig, umask), .standard = "\"0022\"",
      .help = "the file permissions that are taken from what it creates", .example = "umask: \"0027\""},
-    {SERVICE_KEY("working_directory"), .type = KEY_PATH, FIELD(ServiceConfig, working_directory),
-     .standard = "/", .help = "the directory that it starts in, within root_directory if there is one",
+    {SERVICE_KEY("working_directory"), .type = KEY_PATH, .flags = KEY_OF_EXEC,
+     FIELD(ServiceConfig, working_directory), .standard = "/",
+     .help = "the directory that it starts in, within root_directory if there is one",
      .example = "working_directory: /srv/git"},
-    {SERVICE_KEY("root_directory"), .type = KEY_PATH, FIELD(ServiceConfig, root_directory),
+    {SERVICE_KEY("root_directory"), .type = KEY_PATH, .flags = KEY_OF_EXEC,
+     FIELD(ServiceConfig, root_directory),
      .help = "the directory that it sees as /, chroot(2); the program is looked for inside",
      .example = "root_directory: /srv/jail"},
     {SERVICE_KEY("environment"), .type = KEY_ENVIRONMENT, .flags = KEY_SECRET,
@@ -218,20 +225,23 @@ const Key schema_table[] = {
      .help = "whether every visitor is banned", .example = "sensor: true"},
 
     {SERVICE_KEY("timeouts"), .type = KEY_SECTION, .help = "how long things may take"},
-    {SERVICE_KEY("timeouts.start"), .type = KEY_DURATION, .min = MSEC, .max = DAY,
+    {SERVICE_KEY("timeouts.start"), .type = KEY_DURATION, .flags = KEY_OF_EXEC, .min = MSEC, .max = DAY,
      FIELD(ServiceConfig, timeout_start_usec), .standard = "30s",
      .help = "from the start of a process to its being ready, where notify is given",
      .more = "One that is not ready by then is ended, and counts as failed.",
      .example = "timeouts: {start: 5s}"},
-    {SERVICE_KEY("timeouts.idle"), .type = KEY_DURATION, .flags = KEY_OR_NONE, .models = M(ON_DEMAND),
-     .min = MSEC, .max = YEARS_10, FIELD(ServiceConfig, timeout_idle_usec), .standard = "none",
+    {SERVICE_KEY("timeouts.idle"), .type = KEY_DURATION, .flags = KEY_OR_NONE,
+     .models = M(ON_DEMAND) | M(FORWARD), .min = MSEC, .max = YEARS_10,
+     FIELD(ServiceConfig, timeout_idle_usec), .standard = "none",
      .help = "how long a process may have nothing to do",
      .more = "A process that reports ACTIVE is idle while that is 0. Of one that does not, the kernel is "
              "asked: it is "
              "idle while none of its connections lives, and nothing comes in. It is told to end by SIGTERM; "
              "who connects "
              "meanwhile is served by the next one. That is no failure, and restart.policy does not start it "
-             "again.",
+             "again. The backend of a forward is idle while none of its connections lives; moreover, of a "
+             "forward over "
+             "TCP a connection on which no byte moved for so long is closed.",
      .example = "timeouts: {idle: 5m}"},
     {SERVICE_KEY("timeouts.lifetime"), .type = KEY_DURATION, .flags = KEY_OR_NONE, .min = MSEC,
      .max = YEARS_10, FIELD(ServiceConfig, timeout_lifetime_usec), .standard = "none",
@@ -240,7 +250,7 @@ const Key schema_table[] = {
      .example = "timeouts: {lifetime: 4h}"},
     {SERVICE_KEY("timeouts.stop"), .type = KEY_DURATION, .max = DAY, FIELD(ServiceConfig, timeout_stop_usec),
      .standard = "10s", .help = "from SIGTERM to SIGKILL", .example = "timeouts: {stop: 30s}"},
-    {SERVICE_KEY("timeouts.watchdog"), .type = KEY_DURATION, .flags = KEY_OR_NONE, .min = MSEC,
+    {SERVICE_KEY("timeouts.watchdog"), .type = KEY_DURATION, .flags = KEY_OF_EXEC | KEY_OR_NONE, .min = MSEC,
      .max = YEARS_10, FIELD(ServiceConfig, timeout_watchdog_usec), .standard = "none",
      .help = "the longest silence of a process that reports WATCHDOG=1",
      .more = "It is told as WATCHDOG_USEC. One that says nothing for longer gets SIGABRT, and SIGKILL after "
@@ -248,21 +258,24 @@ const Key schema_table[] = {
              "The time begins when it is ready.",
      .example = "timeouts: {watchdog: 30s}"},
 
-    {SERVICE_KEY("restart"), .type = KEY_SECTION, .models = M(ON_DEMAND) | M(POOL),
+    {SERVICE_KEY("restart"), .type = KEY_SECTION, .models = M(ON_DEMAND) | M(POOL) | M(FORWARD),
      .help = "what happens when the process ends"},
-    {SERVICE_KEY("restart.policy"), .type = KEY_WORD, .models = M(ON_DEMAND),
-     .words = "never|on-failure|always", FIELD(ServiceConfig, restart_policy), .standard = "never",
+    {SERVICE_KEY("restart.policy"), .type = KEY_WORD, .flags = KEY_OF_EXEC,
+     .models = M(ON_DEMAND) | M(FORWARD), .words = "never|on-failure|always",
+     FIELD(ServiceConfig, restart_policy), .standard = "never",
      .help = "when it is started again without waiting for traffic",
      .example = "restart: {policy: on-failure}"},
-    {SERVICE_KEY("restart.delay"), .type = KEY_DURATION, .models = M(ON_DEMAND) | M(POOL), .min = MSEC,
-     .max = HOUR, FIELD(ServiceConfig, restart_delay_usec), .standard = "100ms",
+    {SERVICE_KEY("restart.delay"), .type = KEY_DURATION, .flags = KEY_OF_EXEC,
+     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), .min = MSEC, .max = HOUR,
+     FIELD(ServiceConfig, restart_delay_usec), .standard = "100ms",
      .help = "how long the first start beyond restart.limit is put off; the delay doubles from then on",
      .example = "restart: {delay: 1s}"},
-    {SERVICE_KEY("restart.max_delay"), .type = KEY_DURATION, .models = M(ON_DEMAND) | M(POOL), .min = MSEC,
-     .max = DAY, FIELD(ServiceConfig, restart_max_delay_usec), .standard = "30s",
+    {SERVICE_KEY("restart.max_delay"), .type = KEY_DURATION, .flags = KEY_OF_EXEC,
+     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), .min = MSEC, .max = DAY,
+     FIELD(ServiceConfig, restart_max_delay_usec), .standard = "30s",
      .help = "the longest that a start is put off", .example = "restart: {max_delay: 1m}"},
-    {SERVICE_KEY("restart.limit"), .type = KEY_RATE, .models = M(ON_DEMAND) | M(POOL),
-     FIELD(ServiceConfig, restart_limit), .standard = "5/10s",
+    {SERVICE_KEY("restart.limit"), .type = KEY_RATE, .flags = KEY_OF_EXEC,
+     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), FIELD(ServiceConfig, restart_limit), .standard = "5/10s",
      .help = "how many failures in a time are free of delay", .example = "restart: {limit: 5/10s}"},
 
     {SERVICE_KEY("pool"), .type = KEY_SECTION, .models = M(POOL), .help = "the workers of a pool"},
@@ -302,8 +315,8 @@ const Key schema_table[] = {
              "nowhere.",
      .example = "prespawn: 4"},
 
-    {SERVICE_KEY("notify"), .type = KEY_WORD, .words = "none|status|sd_notify", FIELD(ServiceConfig, notify),
-     .standard = "none", .help = "how a process says that it is ready",
+    {SERVICE_KEY("notify"), .type = KEY_WORD, .flags = KEY_OF_EXEC, .words = "none|status|sd_notify",
+     FIELD(ServiceConfig, notify), .standard = "none", .help = "how a process says that it is ready",
      .more = "status: READY=1 on its status pipe. sd_notify: the same to NOTIFY_SOCKET, as sd_notify(3) "
              "does. none: it is ready "
              "at once.",
@@ -403,13 +416,16 @@ const Key schema_table[] = {
     {SERVICE_KEY("banner.refused"), .type = KEY_TEXT, .flags = KEY_LATER,
      .help = "sent to a peer that is refused", .example = "banner: {refused: \"try later\\r\\n\"}"},
 
-    {SERVICE_KEY("proxy_protocol"), .type = KEY_SECTION, .flags = KEY_LATER,
-     .help = "the real peer behind a proxy"},
+    {SERVICE_KEY("proxy_protocol"), .type = KEY_SECTION, .help = "the real peer behind a proxy"},
     {SERVICE_KEY("proxy_protocol.accept_from"), .type = KEY_LIST, .flags = KEY_LATER,
      .help = "the proxies whose word is taken, as prefixes",
      .example = "proxy_protocol: {accept_from: [10.0.0.0/8]}"},
-    {SERVICE_KEY("proxy_protocol.send"), .type = KEY_WORD, .flags = KEY_LATER, .models = M(FORWARD),
-     .words = "v1|v2", .help = "tell the backend who the peer is", .example = "proxy_protocol: {send: v2}"},
+    {SERVICE_KEY("proxy_protocol.send"), .type = KEY_WORD, .models = M(FORWARD), .words = "none|v1|v2",
+     FIELD(ServiceConfig, proxy_send), .standard = "none",
+     .help = "tell the backend who the peer is, by a header of the PROXY protocol",
+     .more = "It is sent before anything else, so the backend must expect it. v1 is a line of text, v2 is "
+             "binary. Not with datagrams.",
+     .example = "proxy_protocol: {send: v2}"},
 
     {SERVICE_KEY("log"), .type = KEY_SECTION, .flags = KEY_LATER, .help = "what is logged of each instance"},
     {SERVICE_KEY("log.success"), .type = KEY_LIST, .flags = KEY_LATER,
@@ -418,8 +434,14 @@ const Key schema_table[] = {
     {SERVICE_KEY("log.failure"), .type = KEY_LIST, .flags = KEY_LATER,
      .help = "of one that was refused or failed", .example = "log: {failure: [peer]}"},
 
-    {SERVICE_KEY("to"), .type = KEY_ENDPOINT, .flags = KEY_LATER | KEY_NO_DEFAULTS, .models = M(FORWARD),
-     .help = "the backend that connections are forwarded to", .example = "to: unix:/run/app.sock"},
+    {SERVICE_KEY("to"), .type = KEY_ENDPOINT, .flags = KEY_NO_DEFAULTS, .models = M(FORWARD),
+     FIELD(ServiceConfig, to), .standard_note = "none: every service of model forward must have it",
+     .help = "the backend that connections or datagrams are forwarded to",
+     .more = "An endpoint of kind tcp, unix, unix-seqpacket or vsock for connections, udp or unix-dgram for "
+             "datagrams. Addresses are numbers; a port alone is this host's. Without exec the backend is "
+             "somebody else's; with it, it is started by the first connection, awaited until it is ready (as "
+             "notify says, or else until it accepts a connection), and ended by SIGTERM after timeouts.idle.",
+     .example = "to: unix:/run/app.sock"},
     {SERVICE_KEY("tcpmux"), .type = KEY_TEXT, .flags = KEY_LATER, .models = M(PER_CONNECTION),
      .help = "the name by which tcpmux reaches the service", .example = "tcpmux: echo"},
 

@@ -55,6 +55,7 @@ typedef enum KeyFlag {
     KEY_NO_DEFAULTS = 1 << 2, /* cannot stand in `defaults` */
     KEY_OR_NONE = 1 << 3,     /* a duration that may also be `none` */
     KEY_SECRET = 1 << 4,      /* its value is not for everybody's eyes */
+    KEY_OF_EXEC = 1 << 5,     /* of the program alone: of no use to a forward without one */
 } KeyFlag;
 
 typedef struct Key {

@@ -7,6 +7,7 @@
 
 #include "conf/decode.h"
 #include "conf/overlap.h"
+#include "conf/target.h"
 #include "daemon/base/clock.h"
 
 typedef void (*ServiceRule)(Reader *r, const ServiceConfig *s);
@@ -175,10 +176,47 @@ static void rule_group_names(Reader *r, const ServiceConfig *s) {
                    "supplementary_groups has an empty name in it");
 }
 
+static bool is_datagram(EndpointKind kind) {
+    return kind == ENDPOINT_UDP || kind == ENDPOINT_UNIX_DGRAM;
+}
+
+/* Connections go to connections, datagrams to datagrams. */
+static void rule_forward_kinds(Reader *r, const ServiceConfig *s) {
+    Endpoint to;
+    if (s->model != MODEL_FORWARD || !s->to || target_parse(s->to, &to, NULL, NULL) < 0)
+        return;
+    for (size_t i = 0; i < s->n_listen; i++) {
+        const ListenConfig *l = &s->listen[i];
+        const Endpoint *e = &l->endpoint;
+        CLEANUP_TEXT Text message = {0};
+        const char *hint = NULL;
+        if (endpoint_kind_is_stream(e->kind) == is_datagram(to.kind)) {
+            hint = "forward connections to tcp:, unix: or vsock:, datagrams to udp: or unix-dgram:";
+            text_addf(&message, "service '%s': %s cannot be forwarded to %s", s->name, e->text, to.text);
+        } else if (!endpoint_kind_is_stream(e->kind) && !is_datagram(e->kind)) {
+            hint = "a forward listens on tcp:, udp:, unix:, unix-dgram:, unix-seqpacket: or vsock:";
+            text_addf(&message, "service '%s': %s cannot be forwarded", s->name, e->text);
+        } else if (target_is_own(&to, e)) {
+            text_addf(&message, "service '%s': it would forward to itself, by %s", s->name, e->text);
+        } else {
+            continue;
+        }
+        reader_diag_at(r, &l->pos, DIAG_ERROR, DIAG_CONFLICT, hint, message.s ? message.s : "");
+    }
+}
+
+static void rule_proxy_send(Reader *r, const ServiceConfig *s) {
+    const ConfigOrigin *origin = service_origin(s, "proxy_protocol.send");
+    if (origin && !origin->from_defaults && s->proxy_send != PROXY_SEND_NONE && !service_config_accepts(s))
+        conflict(r, s, "proxy_protocol.send", "leave it out",
+                 "the PROXY protocol does not go with datagrams");
+}
+
 static const ServiceRule service_rules[] = {
-    rule_connections,  rule_stdio_one_endpoint, rule_stderr_socket,    rule_lifetime,    rule_report,
-    rule_pool_accepts, rule_pool_connections,   rule_pool_sizes,       rule_delays,      rule_exec_word,
-    rule_user_zero,    rule_user_self,          rule_pass_environment, rule_group_names,
+    rule_connections,      rule_stdio_one_endpoint, rule_stderr_socket,    rule_lifetime,
+    rule_report,           rule_pool_accepts,       rule_pool_connections, rule_pool_sizes,
+    rule_delays,           rule_exec_word,          rule_user_zero,        rule_user_self,
+    rule_pass_environment, rule_group_names,        rule_forward_kinds,    rule_proxy_send,
 };
 
 void validate_service(Reader *r, const ServiceConfig *s) {

@@ -195,9 +195,10 @@ static Idle *idle_new(Slot *slot) {
 
 void idle_update(Slot *slot) {
     const Service *s = slot->service;
-    bool wanted = s->config->timeout_idle_usec != USEC_INFINITY && slot->instance &&
-                  slot->instance->state == INSTANCE_RUNNING && service_order_listens(s->order) &&
-                  !s->removed && !s->rt->stopping;
+    /* The backend of a forward is told by its connections, and mp-forward ends by itself. */
+    bool wanted = s->config->model == MODEL_ON_DEMAND && s->config->timeout_idle_usec != USEC_INFINITY &&
+                  slot->instance && slot->instance->state == INSTANCE_RUNNING &&
+                  service_order_listens(s->order) && !s->removed && !s->rt->stopping;
     if (slot->idle && (!wanted || slot->idle->instance != slot->instance))
         slot->idle = idle_free(slot->idle);
     if (wanted && !slot->idle)

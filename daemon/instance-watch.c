@@ -82,9 +82,11 @@ static int begin_watchdog(Instance *i) {
 }
 
 int instance_watch(Instance *i) {
+    return i->service->config->notify == NOTIFY_NONE ? begin_watchdog(i) : instance_await(i);
+}
+
+int instance_await(Instance *i) {
     const ServiceConfig *c = i->service->config;
-    if (c->notify == NOTIFY_NONE)
-        return begin_watchdog(i);
     i->state = INSTANCE_STARTING;
     i->unready = true;
     i->service->n_starting++;

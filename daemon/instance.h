@@ -31,6 +31,13 @@ typedef enum InstanceState {
     INSTANCE_GHOST,        /* reaped; somebody else still writes to its stderr pipe */
 } InstanceState;
 
+/* What it is to its service. */
+typedef enum InstanceRole {
+    ROLE_SERVICE, /* its program */
+    ROLE_FORWARD, /* mp-forward, which passes on a connection, or datagrams */
+    ROLE_BACKEND, /* the program that they are passed on to */
+} InstanceRole;
+
 /* Which of `timeouts` ended it. */
 typedef enum InstanceTimeout {
     TIMEOUT_NONE,
@@ -52,12 +59,16 @@ typedef struct Instance {
     bool stray;            /* a reload has taken its slot or pool away; it still has the listeners */
     uint64_t number, generation;
     pid_t pid;
+    InstanceRole role;
     InstanceState state;
     InstanceTimeout timed_out;
     bool asked;     /* stop, drain, reload or shutdown ended it */
     bool only_told; /* TERM it got, KILL does not follow */
     bool unready;   /* has not said yet that it is ready, and should; also while it is being ended */
     bool told_ready;
+    bool answered;       /* forward: it has reached the backend */
+    bool waits;          /* forward: counted as one that has not */
+    uint64_t retired_at; /* backend: it serves those up to this number only; 0: all */
     Peer peer;
     uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */
     sd_event_source *timer;                       /* lifetime, then the time until KILL */
@@ -118,6 +129,8 @@ int instance_limit_lifetime(Instance *i, uint64_t lifetime_usec);
 /* To be called once it runs: waits for it to be ready as its service's `notify` says, at most for
  * timeouts.start, or begins to watch over it at once (timeouts.watchdog). 0 or a negative errno. */
 int instance_watch(Instance *i);
+/* The same whatever `notify` is: something else will tell that it is ready. */
+int instance_await(Instance *i);
 /* It has said that it is ready: from now on it is watched over. Nothing unless it was starting. */
 void instance_set_ready(Instance *i);
 /* It has given a sign of life. */

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/forward.h"
 #include "daemon/pool.h"
 #include "daemon/spares.h"
 
@@ -63,10 +65,11 @@ static int output_fd(const Runtime *rt, const ServiceConfig *c, const Pipes *pip
 
 /* With the first process of a generation: an idle service costs nothing of it. */
 static int prepare_service(Service *s) {
-    char **argv = strv_copy(s->config->exec);
-    if (!argv)
+    /* A forward to somebody else's backend has no program of its own. */
+    char **argv = s->config->exec ? strv_copy(s->config->exec) : NULL;
+    if (!argv && s->config->exec)
         return -ENOMEM;
-    if (s->config->argv0) {
+    if (argv && s->config->argv0) {
         char *argv0 = strdup(s->config->argv0);
         if (!argv0) {
             strv_free(argv);
@@ -85,7 +88,7 @@ static int prepare_service(Service *s) {
 }
 
 int launch_begin_environment(Service *s) {
-    int r = s->argv ? 0 : prepare_service(s);
+    int r = s->env.base ? 0 : prepare_service(s);
     return r < 0 ? r : env_builder_begin(&s->rt->env, &s->env);
 }
 
@@ -145,7 +148,7 @@ int launch_set_environment(const Instance *i, const Connection *connection, int 
         r = env_builder_set(env, ENV_MP_INSTANCE, "%llu", (unsigned long long)i->number);
     if (r >= 0 && i->notify)
         r = env_builder_set(env, ENV_NOTIFY_SOCKET, "%s", notify_socket_name(i->notify));
-    if (r >= 0 && watchdog != USEC_INFINITY)
+    if (r >= 0 && watchdog != USEC_INFINITY && i->role != ROLE_FORWARD)
         r = env_builder_set(env, ENV_WATCHDOG_USEC, "%llu", (unsigned long long)watchdog);
     if (r >= 0 && status >= 0)
         r = env_builder_set(env, ENV_MP_STATUS_FD, "%d", status);
@@ -254,12 +257,21 @@ static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes
     return r < 0 ? r : plan_score(rt, plan, w);
 }
 
+/* Nothing but where its output goes. */
+static int plan_backend(Service *s, ChildPlan *plan, const Pipes *pipes) {
+    int output = output_fd(s->rt, s->config, pipes, s->rt->null_fd);
+    return move_three(plan, s->rt->null_fd, output, output);
+}
+
 void launch_tell_failure(Instance *i, SpawnStep step, int error) {
     Service *s = i->service;
     char peer[PEER_TEXT_MAX], message[192];
     const char *name = spawn_step_to_string(step);
-    s->counters.spawn_failed++;
-    s->counters.failed_steps[step]++;
+    /* Those are counted who could not be served. */
+    if (i->role != ROLE_BACKEND) {
+        s->counters.spawn_failed++;
+        s->counters.failed_steps[step]++;
+    }
     (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
                    step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)"
                                                         : "");
@@ -277,17 +289,28 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
 void launch_tell_start(Instance *i) {
     char peer[PEER_TEXT_MAX];
     uint64_t now = clock_monotonic_usec();
-    i->service->counters.spawned++;
-    histogram_add(&i->service->latency, now - i->started_usec);
+    if (i->role != ROLE_BACKEND) {
+        i->service->counters.spawned++;
+        histogram_add(&i->service->latency, now - i->started_usec);
+    }
     i->started_usec = now;
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
-    e.message = "started";
+    e.message = i->role == ROLE_BACKEND ? "started the backend" : "started";
     service_emit(i->service, &e);
 }
 
 void launch_watch(Instance *i) {
     const ServiceConfig *c = i->service->config;
-    if (instance_limit_lifetime(i, c->timeout_lifetime_usec) < 0 || instance_watch(i) < 0)
+    if (i->role == ROLE_BACKEND) {
+        backend_on_start(i);
+        return;
+    }
+    int r = instance_limit_lifetime(i, c->timeout_lifetime_usec);
+    if (i->role == ROLE_FORWARD)
+        backend_on_connection(i);
+    else if (r >= 0)
+        r = instance_watch(i);
+    if (r < 0)
         instance_stop(i, c->timeout_stop_usec);
 }
 
@@ -314,7 +337,10 @@ static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
         return NULL;
     }
     list_append(&s->instances, &i->link);
-    s->n_instances++;
+    if (i->role == ROLE_BACKEND)
+        s->backend.n_processes++;
+    else
+        s->n_instances++;
     launch_tell_start(i);
     r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
     if (r < 0)
@@ -322,11 +348,25 @@ static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
     return i;
 }
 
-static int plan_handoff(Service *s, const Connection *connection, const Slot *slot, const Worker *w,
-                        ChildPlan *plan, const Pipes *pipes) {
+/* What it gets: one of @connection, @slot and the worker is given. */
+static int plan_handoff(const Instance *i, const Connection *connection, const Slot *slot, ChildPlan *plan,
+                        const Pipes *pipes) {
+    Service *s = i->service;
+    bool by_tcp = connection && connection->remote.sa.sa_family != AF_UNIX;
+    int r = i->role == ROLE_FORWARD ? forward_plan(s, by_tcp, plan) : 0;
+    if (r < 0)
+        return r;
     if (connection)
         return launch_move_connection(s, plan, connection->fd, pipes);
-    return slot ? plan_slot(s, slot, plan, pipes) : plan_worker(s, w, plan, pipes);
+    if (i->role == ROLE_BACKEND)
+        return plan_backend(s, plan, pipes);
+    return slot ? plan_slot(s, slot, plan, pipes) : plan_worker(s, i->worker, plan, pipes);
+}
+
+static InstanceRole role_in(const Service *s, const Slot *slot) {
+    if (s->config->model != MODEL_FORWARD)
+        return ROLE_SERVICE;
+    return slot && slot_is_backend(slot) ? ROLE_BACKEND : ROLE_FORWARD;
 }
 
 /* One of @connection, @slot and @w, which it takes over, is given. */
@@ -341,16 +381,17 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
         return NULL;
     }
     i->worker = w;
+    i->role = role_in(s, slot);
     /* Until it runs: since when it is on its way. */
     if (connection)
         i->started_usec = connection->accepted_usec;
     int status = -EBADF, r = pipes_open(s->config, &pipes);
-    if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY)
+    if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY && i->role != ROLE_FORWARD)
         r = instance_open_notify(i);
     if (r >= 0)
         r = launch_begin_plan(s, &plan);
     if (r >= 0)
-        r = plan_handoff(s, connection, slot, w, &plan, &pipes);
+        r = plan_handoff(i, connection, slot, &plan, &pipes);
     if (r >= 0)
         r = launch_move_status(&plan, &pipes, &status);
     if (r >= 0)
@@ -380,4 +421,8 @@ Instance *launch_for_slot(Service *s, Slot *slot) {
 Instance *launch_for_worker(Service *s, Worker *w) {
     Peer nobody = {.kind = PEER_NONE};
     return launch(s, &nobody, NULL, NULL, w);
+}
+
+Instance *launch_backend(Service *s, Slot *slot) {
+    return launch_for_slot(s, slot);
 }

@@ -25,6 +25,8 @@ Connection *connection_free(Connection *c);
  * -EBADF. Returns the instance, running or given to a process that was set up ahead, or NULL after a failure
  * that has been counted and told. */
 Instance *launch_for_connection(Service *s, Connection *connection);
+/* Starts the backend of a forward, which gets no socket. */
+Instance *launch_backend(Service *s, Slot *slot);
 /* Starts an instance that gets the listeners of @slot. */
 Instance *launch_for_slot(Service *s, Slot *slot);
 /* Starts an instance of a pool, which takes @w over, also after a failure. */

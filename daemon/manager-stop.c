@@ -25,7 +25,7 @@ static int on_drain_over(sd_event_source *s, uint64_t usec, void *userdata) {
 static size_t count_connections(const Manager *m) {
     size_t n = 0;
     for (size_t i = 0; i < m->services.n; i++)
-        if (m->services.items[i]->config->model == MODEL_PER_CONNECTION)
+        if (service_config_accepts(m->services.items[i]->config))
             n += m->services.items[i]->n_instances;
     return n;
 }

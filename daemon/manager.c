@@ -73,7 +73,7 @@ static void reap(Manager *m) {
         }
         Service *s = i->service;
         service_on_instance_end(s, i, status, &usage);
-        if (s->removed && s->n_instances == 0)
+        if (s->removed && service_n_processes(s) == 0)
             (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
     }
 }

@@ -170,7 +170,7 @@ static void close_spare(ListenerSet *spare) {
         Listener *l = spare->items[i];
         if (!l)
             continue;
-        if (l->service && l->service->config->model == MODEL_PER_CONNECTION && listener_is_open(l))
+        if (l->service && service_config_accepts(l->service->config) && listener_is_open(l))
             serve_queue(l);
         /* A process that still listens there goes on being reached by its path. */
         listener_free(l, !service_processes_listen(l->service));
@@ -234,7 +234,7 @@ void reload_sweep(ServiceSet *set) {
     size_t kept = 0;
     for (size_t i = 0; i < set->n; i++) {
         Service *s = set->items[i];
-        if (s->removed && s->n_instances == 0)
+        if (s->removed && service_n_processes(s) == 0)
             service_free(s);
         else
             set->items[kept++] = s;

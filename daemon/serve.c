@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "daemon/admission.h"
+#include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/errors.h"
 #include "daemon/handoff.h"
@@ -159,6 +160,8 @@ static bool serve_one(Listener *l) {
 void serve_listener(Listener *l) {
     Service *s = l->service;
     unsigned taken = 0;
+    if (!backend_wake(s))
+        return;
     while (taken < l->budget && serve_one(l))
         taken++;
     /* Alone, a connection costs one accept(2); under load the queue is emptied in batches. */
@@ -172,6 +175,7 @@ void serve_listener(Listener *l) {
         service_update(s, "limits.instances reached");
     else if (l->cut || l->sealed)
         service_update(s, NULL);
+    backend_end_wake(s);
 }
 
 /* The longest queue that a kernel is likely to be set to. */
@@ -180,6 +184,51 @@ void serve_listener(Listener *l) {
 void serve_queue(Listener *l) {
     if (listener_set_blocking(l, false) < 0)
         return;
+    /* A backend that is not ready yet has the time that mp-forward holds them. */
+    if (listener_has_queued(l))
+        (void)backend_wake(l->service);
     for (unsigned i = 0; i < QUEUE_MAX && serve_one(l); i++)
         continue;
+    backend_end_wake(l->service);
+}
+
+/* What it has sent is taken in, so that it sees an end and no reset. */
+static void let_go(int fd) {
+    char sent[4096];
+    (void)shutdown(fd, SHUT_WR);
+    for (unsigned i = 0; i < 16 && recv(fd, sent, sizeof(sent), MSG_DONTWAIT) > 0; i++)
+        continue;
+}
+
+static void turn_away(Listener *l) {
+    Service *s = l->service;
+    char peer[PEER_TEXT_MAX];
+    Connection c = {.remote.len = sizeof(c.remote.storage)};
+    CLEANUP_CLOSE int fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    c.fd = fd;
+    s->counters.accepted++;
+    s->counters.spawn_failed++;
+    s->counters.failed_steps[STEP_EXEC]++;
+    rate_window_add(&s->accept_rate, clock_monotonic_usec());
+    find_peer(&c);
+    ApiEvent e = connection_event(s, &c, LOG_LEVEL_WARNING, "spawn_failed", peer);
+    e.step = spawn_step_to_string(STEP_EXEC);
+    e.message = "closed: the backend did not become ready";
+    service_emit_limited(s, LIMITED_SPAWN_FAILED, &e);
+    let_go(fd);
+}
+
+void serve_turn_away(Service *s) {
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        Listener *l = s->listeners[i];
+        if (!listener_is_open(l) || listener_set_blocking(l, false) < 0)
+            continue;
+        /* Those who are there now: who comes later is served later. */
+        int64_t queued = 0, backlog = 0;
+        listener_queue(l, &queued, &backlog);
+        for (int64_t n = 0; n < (queued > 0 ? queued : QUEUE_MAX) && listener_has_queued(l); n++)
+            turn_away(l);
+    }
 }

@@ -2,6 +2,7 @@
 /* Draining: what is queued is served, then the listeners are closed. Nobody who was let in is turned away:
  * first the queues are cut, so that they come to an end; once one is seen empty it is sealed, looked at
  * again, and closed. A queue that others keep filling is sealed at the second look. */
+#include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/handoff.h"
 #include "daemon/service-private.h"
@@ -183,9 +184,9 @@ void service_go_on_draining(Service *s) {
     }
     if (s->pool)
         drain_pool(s);
-    else if (s->n_slots == 0)
+    else if (service_n_listen_slots(s) == 0)
         drain_connections(s);
-    for (size_t i = 0; i < s->n_slots; i++)
+    for (size_t i = 0; i < service_n_listen_slots(s); i++)
         drain_slot(&s->slots[i]);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "daemon/backend.h"
 #include "daemon/bind-node.h"
 #include "daemon/idle.h"
 #include "daemon/inherit.h"
@@ -15,7 +16,9 @@ void service_free_slots(Service *s) {
     for (size_t i = 0; i < s->n_slots; i++) {
         slot_reset(&s->slots[i]);
         s->slots[i].idle = idle_free(s->slots[i].idle);
-        if (s->slots[i].instance) {
+        if (slot_is_backend(&s->slots[i])) {
+            backend_leave_slot(&s->slots[i]);
+        } else if (s->slots[i].instance) {
             s->slots[i].instance->slot = NULL;
             s->slots[i].instance->stray = true;
             s->n_strays++;
@@ -33,11 +36,13 @@ static int make_slots(Service *s, bool same) {
     else if (!s->pool && pool_new(s, &s->pool) < 0)
         return -ENOMEM;
     size_t n = slot_count(s->config, s->n_listeners);
+    bool backend = service_config_has_backend(s->config), had = s->backend.slot;
+    size_t n_listen = n - backend;
     for (size_t i = 0; i < s->n_listeners; i++)
-        s->listeners[i]->slot = n == 1 ? 0 : i;
+        s->listeners[i]->slot = n_listen == 1 ? 0 : i;
     /* One slot is all the listeners there are, whichever; more are one each. Their processes stay where they
      * are. */
-    if (n > 0 && n == s->n_slots && (n == 1 || same))
+    if (n > 0 && n == s->n_slots && backend == had && !s->backend.replaced && (n_listen <= 1 || same))
         return 0;
     service_free_slots(s);
     if (n == 0)
@@ -48,6 +53,7 @@ static int make_slots(Service *s, bool same) {
     s->n_slots = n;
     for (size_t i = 0; i < n; i++)
         s->slots[i] = (Slot){.service = s, .index = i};
+    s->backend.slot = backend ? &s->slots[n - 1] : NULL;
     return 0;
 }
 
@@ -139,6 +145,7 @@ void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *
                   service_config_diff(s->config, config, NULL, NULL) > 0;
     if (!s->changing)
         return;
+    backend_begin_change(s, config);
     s->first_in_pool = pool->n;
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];

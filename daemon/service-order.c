@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an administrator orders a service to do. Whoever asked may wait for it: that is the control plane's.
  */
+#include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/handoff.h"
 #include "daemon/pool.h"
@@ -16,7 +17,7 @@ const char *service_refuses(const Service *s, ServiceVerb verb) {
 
 bool service_processes_listen(const Service *s) {
     bool pool = s && s->pool && s->config->pool.handoff == POOL_HANDOFF_LISTENER;
-    return s && s->n_instances > 0 && (s->n_slots > 0 || s->n_strays > 0 || pool);
+    return s && s->n_instances > 0 && (service_n_listen_slots(s) > 0 || s->n_strays > 0 || pool);
 }
 
 static void stop_instance(Service *s, Instance *i) {
@@ -27,7 +28,8 @@ static void stop_instance(Service *s, Instance *i) {
 
 void service_stop_instances(Service *s, bool on_demand_only) {
     LIST_FOREACH (i, &s->instances, Instance, link)
-        if (!on_demand_only || i->peer.kind == PEER_NONE)
+        /* What connections are passed on to goes after them. */
+        if (!on_demand_only || (i->peer.kind == PEER_NONE && i->role != ROLE_BACKEND))
             stop_instance(s, i);
 }
 
@@ -116,7 +118,7 @@ static void order_restart(Service *s) {
     if (runs)
         s->order = ORDER_RUN;
     s->watermark = s->rt->next_instance;
-    s->n_old = s->n_instances;
+    s->n_old = service_n_processes(s);
     for (size_t i = 0; i < s->n_slots; i++) {
         s->slots[i].again = runs && s->slots[i].instance;
         s->slots[i].start_failed = false;

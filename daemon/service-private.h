@@ -27,4 +27,7 @@ void service_end_drain(Service *s);
 /* Listeners that a drain has used up and that are wanted again are opened anew. */
 void service_renew_listeners(Service *s);
 
+/* @i says, or it has shown, that it is ready. */
+void service_take_ready(Service *s, Instance *i);
+
 void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec);

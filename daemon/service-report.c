@@ -2,6 +2,7 @@
 /* What the processes of a service say of themselves, by status pipe or notify socket. */
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/forward.h"
 #include "daemon/pool.h"
 #include "daemon/service-private.h"
 
@@ -24,7 +25,7 @@ static void take_status(Service *s, const Instance *i) {
     service_emit_limited(s, LIMITED_STATUS, &e);
 }
 
-static void take_ready(Service *s, Instance *i) {
+void service_take_ready(Service *s, Instance *i) {
     char peer[PEER_TEXT_MAX];
     bool awaited = i->unready;
     if (awaited && i->state != INSTANCE_STARTING)
@@ -43,12 +44,14 @@ static void take_ready(Service *s, Instance *i) {
 void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
     int64_t before = i->report->requests;
     ReportKind kind = report_line(i->report, line, n);
+    if (i->role == ROLE_FORWARD && forward_on_report(i, kind))
+        return;
     switch (kind) {
     case REPORT_MALFORMED:
         s->counters.report_errors++;
         break;
     case REPORT_READY:
-        take_ready(s, i);
+        service_take_ready(s, i);
         break;
     case REPORT_STATUS:
         take_status(s, i);

@@ -11,6 +11,18 @@ bool service_order_listens(ServiceOrder order) {
     return order == ORDER_RUN || order == ORDER_PAUSE;
 }
 
+/* Processes that run whether or not somebody is served. */
+static bool has_servers(const ServiceFacts *f) {
+    if (f->model == MODEL_PER_CONNECTION || (f->model == MODEL_FORWARD && f->accepts))
+        return f->backends > 0;
+    return f->instances > 0;
+}
+
+/* While its only process is on its way; with a backend, while that is. */
+static bool is_starting(const ServiceFacts *f) {
+    return f->starting > 0 && (f->backends > 0 || f->starting == f->instances);
+}
+
 ServiceState service_state_of(const ServiceFacts *f) {
     if (f->order == ORDER_STOP || f->removed)
         return f->instances > 0 ? SERVICE_DRAINING : SERVICE_STOPPED;
@@ -26,8 +38,8 @@ ServiceState service_state_of(const ServiceFacts *f) {
         return SERVICE_BACKOFF;
     if (f->waiting)
         return SERVICE_FULL;
-    if (f->model != MODEL_PER_CONNECTION && f->instances > 0)
-        return f->starting == f->instances ? SERVICE_STARTING : SERVICE_ACTIVE;
+    if (has_servers(f))
+        return is_starting(f) ? SERVICE_STARTING : SERVICE_ACTIVE;
     return SERVICE_LISTENING;
 }
 

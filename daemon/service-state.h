@@ -45,10 +45,12 @@ typedef struct ServiceFacts {
     Model model;
     ServiceOrder order;
     size_t listeners, listeners_open;
-    uint64_t instances;
-    uint64_t starting; /* so many of them are not ready yet */
-    bool waiting;      /* admission said wait */
-    bool backoff;      /* a start is being delayed */
+    uint64_t instances; /* all its processes */
+    uint64_t backends;  /* forward: so many of them are the backend's */
+    bool accepts;       /* forward: connections, and not datagrams */
+    uint64_t starting;  /* so many of them are not ready yet */
+    bool waiting;       /* admission said wait */
+    bool backoff;       /* a start is being delayed */
 } ServiceFacts;
 
 ServiceState service_state_of(const ServiceFacts *f);

@@ -6,7 +6,9 @@
 
 #include "conf/load.h"
 #include "daemon/admission.h"
+#include "daemon/backend.h"
 #include "daemon/base/clock.h"
+#include "daemon/forward.h"
 #include "daemon/idle.h"
 #include "daemon/pool.h"
 #include "daemon/serve.h"
@@ -32,6 +34,7 @@ void service_forget_process_data(Service *s) {
     child_env_done(&s->env);
     strv_free(s->argv);
     s->argv = NULL;
+    forward_forget(s);
 }
 
 Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *config, uint64_t generation) {
@@ -64,6 +67,7 @@ Service *service_free(Service *s) {
     s->retry = sd_event_source_disable_unref(s->retry);
     s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
     spares_done(s);
+    s->backend.idle = sd_event_source_disable_unref(s->backend.idle);
     LIST_FOREACH_SAFE (i, &s->instances, Instance, link) {
         instance_table_remove(&s->rt->instances, i);
         instance_free(i);
@@ -155,8 +159,8 @@ static bool any_slot_delayed(const Service *s) {
 
 ServiceFacts service_facts(const Service *s) {
     Usage usage = {.instances = s->n_instances};
-    bool waiting = s->config->model == MODEL_PER_CONNECTION &&
-                   admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT;
+    bool waiting =
+        service_config_accepts(s->config) && admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT;
     return (ServiceFacts){
         .enabled = s->config->enabled,
         .removed = s->removed,
@@ -165,7 +169,9 @@ ServiceFacts service_facts(const Service *s) {
         .order = s->rt->stopping ? ORDER_STOP : s->order,
         .listeners = s->n_listeners,
         .listeners_open = count_open(s),
-        .instances = s->n_instances,
+        .instances = service_n_processes(s),
+        .backends = s->backend.n_processes,
+        .accepts = service_config_accepts(s->config),
         .waiting = s->pool ? s->pool->full : waiting,
         .backoff = s->pool ? s->pool->delayed : any_slot_delayed(s),
         .starting = !s->pool                    ? s->n_starting
@@ -198,28 +204,32 @@ static void set_state(Service *s, ServiceState state, const char *why) {
 }
 
 static void wake_slot(Listener *l) {
-    slot_activate(&l->service->slots[l->slot]);
+    Service *s = l->service;
+    if (backend_wake(s))
+        slot_activate(&s->slots[l->slot]);
+    backend_end_wake(s);
 }
 
 /* What is called when something waits. */
 static ListenerWake wake_of(const Service *s) {
     if (s->pool && s->config->pool.handoff == POOL_HANDOFF_LISTENER)
         return pool_wake;
-    return s->n_slots == 0 ? serve_listener : wake_slot;
+    return service_n_listen_slots(s) == 0 ? serve_listener : wake_slot;
 }
 
 static void arm_listeners(Service *s, bool polls) {
-    polls = polls && !s->rt->stopping && s->n_strays == 0;
+    polls = polls && !s->rt->stopping && s->n_strays == 0 && backend_is_open(s);
+    bool accepts = service_n_listen_slots(s) == 0;
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];
-        bool wanted = polls && listener_is_open(l) && (s->n_slots == 0 || slot_is_idle(&s->slots[l->slot]));
+        bool wanted = polls && listener_is_open(l) && (accepts || slot_is_idle(&s->slots[l->slot]));
         if (wanted == l->armed)
             continue;
         if (!wanted) {
             listener_disarm(l);
             continue;
         }
-        int r = s->n_slots == 0 ? listener_set_blocking(l, false) : 0;
+        int r = accepts ? listener_set_blocking(l, false) : 0;
         if (r >= 0)
             r = listener_arm(l, wake_of(s));
         if (r < 0)
@@ -234,6 +244,7 @@ void service_update(Service *s, const char *why) {
         service_renew_listeners(s);
     for (size_t i = 0; i < s->n_slots; i++)
         idle_update(&s->slots[i]);
+    backend_settle(s);
     ServiceFacts facts = service_facts(s);
     set_state(s, service_state_of(&facts), why);
     if (s->pool)
@@ -248,7 +259,7 @@ void service_start_now(Service *s) {
     if (!s->config->start_now || !service_state_polls(s->state))
         return;
     for (size_t i = 0; i < s->n_slots; i++)
-        if (slot_is_idle(&s->slots[i]))
+        if (slot_is_idle(&s->slots[i]) && (!s->backend.slot || slot_is_backend(&s->slots[i])))
             slot_activate(&s->slots[i]);
 }
 
@@ -261,6 +272,14 @@ static void free_oldest_ghost(Service *s) {
     Instance *oldest = LIST_ENTRY(s->ghosts.next, Instance, link);
     if (oldest->state == INSTANCE_GHOST)
         instance_free(oldest);
+}
+
+static void count_end(Service *s, Instance *i, ExitResult result, uint64_t lived_usec) {
+    s->n_instances--;
+    s->counters.exited[result]++;
+    histogram_add(&s->duration, lived_usec);
+    if (i->role == ROLE_FORWARD)
+        forward_on_end(i, result);
 }
 
 void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage) {
@@ -280,10 +299,11 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     if (failed && result == EXIT_OK)
         result = EXIT_FAILED;
     s->n_starting -= i->unready;
-    s->n_instances--;
-    s->counters.exited[result]++;
-    histogram_add(&s->duration, lived);
     service_tell_end(s, i, status, result, lived);
+    if (i->role == ROLE_BACKEND)
+        backend_on_end(i);
+    else
+        count_end(s, i, result, lived);
     Slot *slot = i->slot;
     SlotEnd end = {
         .failed = failed, .unready = unready, .idle = i->timed_out == TIMEOUT_IDLE, .lived_usec = lived};
@@ -296,6 +316,8 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     free_oldest_ghost(s);
     if (slot)
         slot_on_end(slot, &end);
+    if (slot && slot_is_backend(slot) && end.unready)
+        backend_on_failure(s, true);
     if (pool)
         pool_on_end(pool, asked, failed, lived);
     /* Whoever waits for the last one may want to know how many are left. */

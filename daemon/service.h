@@ -47,6 +47,17 @@ typedef struct Slot {
     sd_event_source *timer;
 } Slot;
 
+/* The backend of a forward's own; see backend.h, whose this is. */
+typedef struct BackendState {
+    Slot *slot;           /* the last of the service's; NULL: it has none */
+    uint64_t n_processes; /* also those that are on their way out */
+    uint64_t n_waiting;   /* so many that are passed on have not been answered by it yet */
+    bool waking;          /* somebody is just being let in */
+    bool stale;           /* its process is of another config: it goes when nobody is there */
+    bool replaced;        /* during a reload: its process does not serve for the new config */
+    sd_event_source *idle;
+} BackendState;
+
 /* Kinds of log lines that are limited, each on its own. */
 typedef enum LimitedLine {
     LIMITED_REFUSED,
@@ -87,7 +98,8 @@ typedef struct Service {
     struct Pool *pool; /* pool only */
     List instances, ghosts;
     Spares spares;
-    uint64_t n_instances;
+    uint64_t n_instances; /* without processes of the backend */
+    BackendState backend;
     uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
     uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the
                             listeners */
@@ -100,7 +112,8 @@ typedef struct Service {
     LastError last_error;
     ChildEnv env; /* built, with argv, for the first process of a generation */
     char **argv;
-    EventRing ring, lines; /* what happened, and the output of its processes */
+    char **forward_argv[2]; /* forward: of mp-forward; the second for connections over TCP */
+    EventRing ring, lines;  /* what happened, and the output of its processes */
     Ratelimit limited[_LIMITED_MAX];
     sd_event_source *retry; /* opens what is closed, looks up what is missing */
     unsigned retry_level;
@@ -152,6 +165,10 @@ void service_kill_instances(Service *s);
  * last process. */
 void service_close_listeners(Service *s, bool keep_nodes);
 
+/* All its processes. */
+static inline uint64_t service_n_processes(const Service *s) {
+    return s->n_instances + s->backend.n_processes;
+}
 /* Whether processes of its own listen on its sockets; NULL: none. */
 bool service_processes_listen(const Service *s);
 

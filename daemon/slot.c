@@ -3,11 +3,14 @@
 
 #include <inttypes.h>
 
+#include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/idle.h"
 #include "daemon/launch.h"
 
 size_t slot_count(const ServiceConfig *config, size_t n_listeners) {
+    if (config->model == MODEL_FORWARD)
+        return !service_config_accepts(config) + (size_t)service_config_has_backend(config);
     if (config->model != MODEL_ON_DEMAND)
         return 0;
     return config->pass == HANDOFF_STDIO ? n_listeners : 1;
@@ -47,12 +50,14 @@ void slot_activate(Slot *slot) {
         return;
     bool again = slot->start_by_itself;
     slot->start_by_itself = false;
-    slot->instance = launch_for_slot(s, slot);
+    slot->instance = slot_is_backend(slot) ? launch_backend(s, slot) : launch_for_slot(s, slot);
     slot->start_failed = !slot->instance;
     if (!slot->instance) {
         /* While it drains: nobody can be served that way for ever. */
         slot->told++;
         slot_on_end(slot, &(SlotEnd){.failed = true, .unready = true});
+        if (slot_is_backend(slot))
+            backend_on_failure(s, false);
     } else if (again)
         s->counters.restarts++;
     service_update(s, NULL);
@@ -67,9 +72,13 @@ static uint64_t charge(Slot *slot, const SlotEnd *end) {
 }
 
 /* Whether the next one is started without waiting for traffic. */
-static bool restarts(const ServiceConfig *c, const SlotEnd *end) {
+static bool restarts(const Slot *slot, const SlotEnd *end) {
+    const ServiceConfig *c = slot->service->config;
     if (end->idle)
         return false;
+    /* Somebody has been let in who is not served yet. */
+    if (slot_is_backend(slot) && slot->service->backend.n_waiting > 0)
+        return true;
     return c->restart_policy == RESTART_ALWAYS || (c->restart_policy == RESTART_ON_FAILURE && end->failed);
 }
 
@@ -90,7 +99,7 @@ void slot_on_end(Slot *slot, const SlotEnd *end) {
     }
     uint64_t delay = charge(slot, end);
     /* Of a paused one that is remembered until it goes on. */
-    slot->start_by_itself = s->order != ORDER_DRAIN && restarts(c, end);
+    slot->start_by_itself = (s->order != ORDER_DRAIN || slot_is_backend(slot)) && restarts(slot, end);
     /* Without traffic to pace it, a restart always waits a little. */
     if (slot->start_by_itself && delay < c->restart_delay_usec)
         delay = c->restart_delay_usec;

@@ -3,7 +3,8 @@
 /* A slot of an on-demand service: listeners that start one process and belong to it until it ends. */
 #include "daemon/service.h"
 
-/* How many slots @config has: one for all listeners, or with handoff stdio one for each. Pure. */
+/* How many slots @config has: one for all listeners, or with handoff stdio one for each; a
+ * forward's backend has the last one. Pure. */
 size_t slot_count(const ServiceConfig *config, size_t n_listeners);
 /* Whether its listeners are to be polled. */
 bool slot_is_idle(const Slot *slot);

@@ -195,7 +195,9 @@ void snapshot_instance(const Instance *i, LogAddresses addresses, char peer_buf[
                                                  : "running",
         .since_usec = i->started_realtime_usec,
         .generation = i->generation,
-        .status = r ? r->status : NULL,
+        .status = r && r->status            ? r->status
+                  : i->role == ROLE_BACKEND ? "backend"
+                                            : NULL,
         .requests = r ? r->requests : -1,
         .active = r ? r->active : -1,
     };

@@ -231,6 +231,7 @@ static void link_failed(Link *l, int error) {
 static void link_opened(Link *l) {
     Links *ls = l->links;
     trouble_over(ls->trouble);
+    ls->count.opened++;
     ls->retry_delay = RETRY_MIN_USEC;
     if (l->n_header > 0 && flow_prepend(&l->in, &ls->stock, l->header, l->n_header) < 0) {
         link_refuse(l, strerror(ENOMEM));

@@ -62,6 +62,7 @@ struct Forwarder {
     bool silent;        /* nobody listens to reports */
     Told told;
     uint64_t told_usec;
+    bool told_ready;
 };
 
 static void complain(const char *what, int error) {
@@ -149,6 +150,10 @@ static void report(Forwarder *f, const Told *now) {
 
 static void report_if_due(Forwarder *f) {
     Told now = count(f);
+    if (!f->told_ready && links_count(f->links).opened > 0) {
+        f->told_ready = true;
+        (void)mp_report("READY=1\n");
+    }
     if (now.active > 0 || now.requests != f->seen_requests)
         f->active_usec = f->now;
     f->seen_requests = now.requests;
@@ -500,7 +505,9 @@ int forwarder_run(Forwarder *f) {
     bool was_open = is_open(f);
     for (size_t i = 0; i < f->n_sources; i++)
         f->sources[i].watch = (Watch){on_source, &f->sources[i]};
-    (void)mp_reportf("READY=1\nSTATUS=forwarding to %s\n", f->trouble.to);
+    /* With one connection it is ready when it has reached the backend. */
+    f->told_ready = !f->single;
+    (void)mp_reportf("%sSTATUS=forwarding to %s\n", f->told_ready ? "READY=1\n" : "", f->trouble.to);
     int r = 0;
     while (r == 0 && !is_over(f))
         r = serve_once(f);

@@ -24,7 +24,7 @@ typedef struct Run {
 
 /* The programs that the good files name. */
 static int make_programs(const char *folder) {
-    static const char *const names[] = {"mp-echo", "mp-time", "mp-discard"};
+    static const char *const names[] = {"mp-echo", "mp-time", "mp-discard", "mp-forward"};
     for (size_t i = 0; i < ELEMENTS(names); i++) {
         char path[256];
         (void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);

@@ -182,7 +182,7 @@ static void test_refused(void **state) {
         {TCP "limits: {per_source: 5}", "unknown-key", "'limits.per_source' is not in this version"},
         {TCP "x-mine: 5", "unknown-key", "unknown key 'x-mine'"},
         {TCP "server_args: -x", "foreign-key", "'server_args' is xinetd's word"},
-        {TCP "model: forward", "bad-value", "model 'forward' is not in this version"},
+        {TCP "model: tcpmux", "bad-value", "model 'tcpmux' is not in this version"},
         {TCP "model: per-conection", "bad-value", "did you mean 'per-connection'?"},
         {TCP "model: Per-connection", "bad-value", "unknown value"},
         {TCP "stderr: screen", "bad-value", "one of log, socket, discard, inherit"},

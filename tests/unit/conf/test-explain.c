@@ -33,10 +33,11 @@ static void test_parts(void **state) {
         {"listen.backlog", "Endpoints"},
         {"listen.backlog", "Default   the kernel's somaxconn\n"},
         {"restart.policy", "Type      never, on-failure, always\n"},
-        {"restart.policy", "Models    on-demand\n"},
-        {"model", "forward (not in this version)"},
+        {"restart.policy", "Models    on-demand and forward\n"},
+        {"model", "tcpmux (not in this"},
         {"timeouts.lifetime", "or none\n"},
-        {"exec", "Default   none: it must be given\n"},
+        {"listen", "Default   none: it must be given\n"},
+        {"exec", "Default   none: every service must have it, but one of model forward\n"},
         {"exec", "Place     in a service only, not in defaults\n"},
         {"limits.per_source", "Note      not in this version\n"},
         {"root_directory", "Default   not set\n"},
@@ -202,10 +203,11 @@ static void test_json_schema_values(void **state) {
     assert_int_equal(json_integer_value(json_object_get(instances, "default")), 1000);
     const json_t *model =
         json_object_get(json_array_get(json_object_get(find_property(service, "model"), "anyOf"), 0), "enum");
-    assert_int_equal(json_array_size(model), 3);
+    assert_int_equal(json_array_size(model), 4);
     assert_string_equal(json_string_value(json_array_get(model, 1)), "on-demand");
-    const json_t *required = json_object_get(service, "required");
-    assert_int_equal(json_array_size(required), 2);
+    /* Of exec and to it must have one. */
+    assert_int_equal(json_array_size(json_object_get(service, "required")), 1);
+    assert_int_equal(json_array_size(json_object_get(service, "anyOf")), 2);
     json_decref(root);
 }
 

@@ -132,6 +132,7 @@ static void test_range(void **state) {
 /* A whole config around one key's line, as its scope and model need it. */
 static void wrap(const Key *key, const char *line, char text[static 1024]) {
     bool pool = key->models == 1U << MODEL_POOL;
+    bool forward = key->models == 1U << MODEL_FORWARD, target = streq(key->path, "to");
     bool on_demand = !pool && key->models != 0 && !schema_fits_model(key, MODEL_PER_CONNECTION);
     bool at_listen = key->scope == KEY_SCOPE_LISTEN || key->type == KEY_LISTEN;
     const char *user = key->scope == KEY_SCOPE_SERVICE && streq(key->path, "user") ? "" : "    user: root\n";
@@ -144,6 +145,8 @@ static void wrap(const Key *key, const char *line, char text[static 1024]) {
         (void)snprintf(text, 1024, "version: 1\nservices:\n  s:\n%s%s%s    %s\n", exec, user,
                        at_listen   ? ""
                        : pool      ? "    listen: tcp:7007\n    model: pool\n"
+                       : target    ? "    listen: tcp:7007\n    model: forward\n"
+                       : forward   ? "    listen: tcp:7007\n    model: forward\n    to: tcp:10.0.0.1:80\n"
                        : on_demand ? "    listen: udp:7007\n"
                                    : "    listen: tcp:7007\n",
                        line);

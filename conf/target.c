@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/target.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "daemon/base/text.h"
+
+#define ALL_KINDS                                                                                            \
+    (1U << ENDPOINT_TCP | 1U << ENDPOINT_UDP | 1U << ENDPOINT_UNIX | 1U << ENDPOINT_UNIX_DGRAM |             \
+     1U << ENDPOINT_UNIX_SEQPACKET | 1U << ENDPOINT_VSOCK)
+
+static int wrong(const char *why, const char *hint, const char **ret_why, const char **ret_hint) {
+    if (ret_why)
+        *ret_why = why;
+    if (ret_hint)
+        *ret_hint = hint;
+    return -EINVAL;
+}
+
+int target_parse(const char *s, Endpoint *ret, const char **ret_why, const char **ret_hint) {
+    Endpoint e = {0};
+    int r = endpoint_parse(s, &e, ret_why, ret_hint);
+    if (r < 0)
+        return r;
+    if ((1U << e.kind & ALL_KINDS) == 0)
+        return wrong("one cannot connect to that", "such as tcp:127.0.0.1:80 or unix:/run/app.sock", ret_why,
+                     ret_hint);
+    if (endpoint_kind_is_inet(e.kind) && addr_port(&e.addrs[0]) == 0)
+        return wrong("port 0 is nobody's", "write the port that it is to be forwarded to", ret_why, ret_hint);
+    if (e.kind == ENDPOINT_VSOCK && e.addrs[0].vm.svm_cid == VMADDR_CID_ANY)
+        return wrong("'any' is nobody's", "write the CID that it is to be forwarded to", ret_why, ret_hint);
+    *ret = e;
+    if (e.path) /* it points into the struct's own text */
+        ret->path = ret->text + (e.path - e.text);
+    return 0;
+}
+
+static bool is_loopback(const Addr *a) {
+    if (a->sa.sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
+    return a->sa.sa_family == AF_INET && ntohl(a->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+/* connect(2) to the wildcard address comes to loopback, on Linux. */
+static Addr connected(const Addr *a) {
+    Addr b = *a;
+    if (a->sa.sa_family == AF_INET && addr_is_wildcard(a))
+        b.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else if (a->sa.sa_family == AF_INET6 && addr_is_wildcard(a))
+        b.in6.sin6_addr = in6addr_loopback;
+    return b;
+}
+
+static bool reaches(const Addr *to, const Addr *listen) {
+    if (to->sa.sa_family != listen->sa.sa_family || addr_port(to) != addr_port(listen))
+        return false;
+    return addr_equal(to, listen) || (addr_is_wildcard(listen) && is_loopback(to));
+}
+
+bool target_is_own(const Endpoint *target, const Endpoint *listen) {
+    if (target->kind != listen->kind)
+        return false;
+    if (!endpoint_kind_is_inet(target->kind) && target->kind != ENDPOINT_VSOCK)
+        return streq_null(target->path, listen->path);
+    const Addr to = connected(&target->addrs[0]);
+    for (size_t i = 0; i < listen->n_addrs; i++)
+        if (reaches(&to, &listen->addrs[i]))
+            return true;
+    return false;
+}

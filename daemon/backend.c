@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/backend.h"
+
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/text.h"
+#include "daemon/serve.h"
+#include "daemon/service-private.h"
+#include "daemon/slot.h"
+
+bool slot_is_backend(const Slot *slot) {
+    return slot == slot->service->backend.slot;
+}
+
+size_t service_n_listen_slots(const Service *s) {
+    return s->n_slots - (s->backend.slot != NULL);
+}
+
+static bool is_alive(const Instance *i) {
+    return i && (i->state == INSTANCE_RUNNING || i->state == INSTANCE_STARTING);
+}
+
+static Instance *process_of(const Service *s) {
+    return s->backend.slot ? s->backend.slot->instance : NULL;
+}
+
+/* Whether somebody can be passed on to it. One that says nothing of itself is reached as soon as it listens.
+ */
+static bool is_up(const Service *s) {
+    const Instance *i = process_of(s);
+    return i && (i->state == INSTANCE_RUNNING ||
+                 (i->state == INSTANCE_STARTING && s->config->notify == NOTIFY_NONE));
+}
+
+bool backend_wake(Service *s) {
+    Slot *slot = s->backend.slot;
+    if (!slot)
+        return true;
+    s->backend.waking = true;
+    if (slot_is_idle(slot))
+        slot_activate(slot);
+    s->backend.waking = is_up(s);
+    return s->backend.waking;
+}
+
+void backend_end_wake(Service *s) {
+    if (!s->backend.slot)
+        return;
+    s->backend.waking = false;
+    service_update(s, NULL);
+}
+
+bool backend_is_open(const Service *s) {
+    const Slot *slot = s->backend.slot;
+    return !slot || (slot->instance ? is_up(s) : slot_is_idle(slot));
+}
+
+/* ------------------------------------------------------------------------------------------ who is passed on
+ */
+
+void backend_on_connection(Instance *i) {
+    Service *s = i->service;
+    /* One that cannot tell counts as answered. */
+    if (!s->backend.slot || !i->report)
+        return;
+    i->waits = true;
+    s->backend.n_waiting++;
+}
+
+static void forget_waiting(Instance *i) {
+    if (i->waits)
+        i->service->backend.n_waiting--;
+    i->waits = false;
+}
+
+/* Whether @i is to be found ready by its being reached. */
+static bool is_tried(const Service *s, const Instance *i) {
+    return i && i->state == INSTANCE_STARTING && s->config->notify == NOTIFY_NONE;
+}
+
+void backend_answers(Instance *i) {
+    Service *s = i->service;
+    bool waited = i->waits;
+    forget_waiting(i);
+    if (waited && is_tried(s, process_of(s)))
+        service_take_ready(s, process_of(s));
+}
+
+void backend_on_connection_end(Instance *i) {
+    forget_waiting(i);
+    i->service->backend.idle = sd_event_source_disable_unref(i->service->backend.idle);
+}
+
+/* ------------------------------------------------------------------------------------------ its processes */
+
+void backend_on_start(Instance *i) {
+    Service *s = i->service;
+    s->backend.stale = false;
+    int r = s->config->notify == NOTIFY_NONE ? instance_await(i) : instance_watch(i);
+    if (r < 0)
+        instance_stop(i, s->config->timeout_stop_usec);
+}
+
+void backend_on_end(Instance *i) {
+    i->service->backend.n_processes--;
+}
+
+void backend_on_failure(Service *s, bool ran) {
+    /* Who is being passed on is held there, while it is tried again. */
+    if (ran && s->config->notify == NOTIFY_NONE)
+        return;
+    if (service_config_accepts(s->config))
+        serve_turn_away(s);
+}
+
+static void stop(Instance *i) {
+    if (!is_alive(i))
+        return;
+    i->asked = !i->timed_out;
+    instance_stop(i, i->service->config->timeout_stop_usec);
+}
+
+static bool has_connections_until(const Service *s, uint64_t number) {
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        if (i->role != ROLE_BACKEND && i->number <= number)
+            return true;
+    return false;
+}
+
+/* Nobody new will come. */
+static bool is_closed(const Service *s) {
+    if (!s->config->enabled || s->removed || s->rt->stopping || s->order == ORDER_STOP)
+        return true;
+    if (s->order != ORDER_DRAIN)
+        return false;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (listener_is_open(s->listeners[i]))
+            return false;
+    return true;
+}
+
+static void end_what_is_due(Service *s, bool closed) {
+    bool alone = s->n_instances == 0;
+    Slot *slot = s->backend.slot;
+    LIST_FOREACH (i, &s->instances, Instance, link) {
+        if (i->role != ROLE_BACKEND)
+            continue;
+        if ((alone && closed) || (i->retired_at > 0 && !has_connections_until(s, i->retired_at)))
+            stop(i);
+    }
+    if (slot && alone && s->backend.stale && is_alive(slot->instance)) {
+        slot->again = s->config->start_now && s->order == ORDER_RUN;
+        stop(slot->instance);
+    }
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
+    Service *s = userdata;
+    (void)source;
+    (void)usec;
+    s->backend.idle = sd_event_source_disable_unref(s->backend.idle);
+    bool wanted = s->n_instances > 0;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        wanted = wanted || listener_has_queued(s->listeners[i]);
+    Instance *i = process_of(s);
+    if (!wanted && i && i->state == INSTANCE_RUNNING)
+        instance_time_out(i, TIMEOUT_IDLE);
+    service_update(s, "idle");
+    return 0;
+}
+
+static void watch_idle(Service *s, bool closed) {
+    BackendState *b = &s->backend;
+    const Instance *i = process_of(s);
+    uint64_t limit = s->config->timeout_idle_usec;
+    bool idle = i && i->state == INSTANCE_RUNNING && s->n_instances == 0 && !closed && !b->waking;
+    if (!idle || limit == USEC_INFINITY)
+        b->idle = sd_event_source_disable_unref(b->idle);
+    else if (!b->idle)
+        (void)sd_event_add_time_relative(s->rt->loop, &b->idle, CLOCK_MONOTONIC, limit, USEC_PER_MSEC,
+                                         on_idle, s);
+}
+
+void backend_settle(Service *s) {
+    BackendState *b = &s->backend;
+    if (!b->slot && b->n_processes == 0)
+        return;
+    bool closed = is_closed(s);
+    /* Nobody is there who could find out: it counts as ready. */
+    if (!b->waking && b->n_waiting == 0 && is_tried(s, process_of(s)))
+        service_take_ready(s, process_of(s));
+    end_what_is_due(s, closed);
+    watch_idle(s, closed);
+}
+
+/* ------------------------------------------------------------------------------------------------- reload */
+
+/* Whether @key is a part of what the process is made of. */
+static void on_difference(const char *key, const char *from, const char *to, void *userdata) {
+    static const char *const parts[] = {"exec",
+                                        "argv0",
+                                        "user",
+                                        "group",
+                                        "umask",
+                                        "supplementary_groups",
+                                        "environment",
+                                        "stderr",
+                                        "pass_environment",
+                                        "resources",
+                                        "report",
+                                        "working_directory",
+                                        "sandbox",
+                                        "notify",
+                                        "root_directory",
+                                        "cgroup",
+                                        "timeouts.watchdog"};
+    bool *differs = userdata;
+    (void)from;
+    (void)to;
+    for (size_t i = 0; i < ELEMENTS(parts); i++) {
+        size_t n = strlen(parts[i]);
+        *differs = *differs || (strncmp(key, parts[i], n) == 0 && (key[n] == '\0' || key[n] == '.'));
+    }
+}
+
+void backend_begin_change(Service *s, const ServiceConfig *config) {
+    bool differs = false;
+    if (!s->backend.slot)
+        return;
+    s->backend.replaced =
+        !config || !service_config_has_backend(config) || !streq_null(config->to, s->config->to);
+    if (s->backend.replaced)
+        return;
+    (void)service_config_diff(s->config, config, on_difference, &differs);
+    if (differs && s->backend.slot->instance)
+        s->backend.stale = true;
+}
+
+void backend_leave_slot(Slot *slot) {
+    Service *s = slot->service;
+    if (slot->instance) {
+        slot->instance->slot = NULL;
+        slot->instance->retired_at = s->rt->next_instance;
+        slot->instance = NULL;
+    }
+    s->backend.idle = sd_event_source_disable_unref(s->backend.idle);
+    s->backend.slot = NULL;
+    s->backend.stale = s->backend.replaced = false;
+}

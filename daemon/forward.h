@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Model forward: each connection, or all datagrams of a service, are passed on by a process of mp-forward.
+ * What that is told, and what it tells. The backend that a service may have of its own is in backend.c. */
+#include "daemon/service.h"
+#include "daemon/spawn.h"
+
+/* The command line of mp-forward for @config, NULL-terminated; to be freed by strv_free(). @by_tcp: of a
+ * connection over TCP, for which timeouts.idle holds. Pure. NULL when memory runs out. */
+char **forward_argv(const ServiceConfig *config, bool by_tcp);
+
+/* Makes @plan, which is that of the service's own program, one of mp-forward. 0 or -ENOMEM. */
+int forward_plan(Service *s, bool by_tcp, ChildPlan *plan);
+/* What is kept for that is made anew with the next process. */
+void forward_forget(Service *s);
+
+/* A process of mp-forward has said something. Whether that was all there is to do about it. */
+bool forward_on_report(Instance *i, ReportKind said);
+/* It has ended; @result is how. */
+void forward_on_end(Instance *i, ExitResult result);
