@@ -615,7 +615,7 @@ class Library(PoolTest):
                 s, _ = self.hold(d)
                 self.workers(d, busy=1)
                 s.close()
-                self.workers(d, busy=0, idle=2)
+                self.workers(d, busy=0)
                 self.assertEqual(d.service("s")["report_errors"], 0)
                 d.stop()
 
@@ -633,6 +633,8 @@ class Library(PoolTest):
                     held[0][0].close()
                     self.assertTrue(late.recv(100))
                     self.assertLess(time.monotonic() - begin, 0.5)
+                for s, _ in held:
+                    s.close()
                 d.stop()
 
     def test_quiet_when_idle(self):
