@@ -54,6 +54,23 @@ static const StateCase cases[] = {
      {UP, .order = ORDER_PAUSE, .model = MODEL_ON_DEMAND, .instances = 1, .starting = 1},
      SERVICE_PAUSED,
      false},
+    {"forward, a connection",
+     {UP, .model = MODEL_FORWARD, .accepts = true, .instances = 1},
+     SERVICE_LISTENING,
+     true},
+    {"forward, its backend starts",
+     {UP, .model = MODEL_FORWARD, .accepts = true, .instances = 2, .backends = 1, .starting = 1},
+     SERVICE_STARTING,
+     true},
+    {"forward, its backend runs",
+     {UP, .model = MODEL_FORWARD, .accepts = true, .instances = 1, .backends = 1},
+     SERVICE_ACTIVE,
+     true},
+    {"forward, datagrams", {UP, .model = MODEL_FORWARD, .instances = 1}, SERVICE_ACTIVE, true},
+    {"forward, at its limit",
+     {UP, .model = MODEL_FORWARD, .accepts = true, .instances = 2, .backends = 1, .waiting = true},
+     SERVICE_FULL,
+     false},
     {"on demand, slowed", {UP, .model = MODEL_ON_DEMAND, .backoff = true}, SERVICE_BACKOFF, true},
     {"stop, some left", {UP, .order = ORDER_STOP, .instances = 1}, SERVICE_DRAINING, false},
     {"stopped", {UP, .order = ORDER_STOP}, SERVICE_STOPPED, false},
@@ -178,6 +195,17 @@ static void test_slots(void **state) {
     assert_int_equal(slot_count(&c, 2), 2);
     c.model = MODEL_PER_CONNECTION;
     assert_int_equal(slot_count(&c, 2), 0);
+    /* One for the process that has the datagram sockets, one for the backend. */
+    char *exec[] = {NULL};
+    ListenConfig stream = {.endpoint.kind = ENDPOINT_TCP}, datagram = {.endpoint.kind = ENDPOINT_UDP};
+    c = (ServiceConfig){.model = MODEL_FORWARD, .listen = &stream, .n_listen = 1};
+    assert_int_equal(slot_count(&c, 2), 0);
+    c.exec = exec;
+    assert_int_equal(slot_count(&c, 2), 1);
+    c.listen = &datagram;
+    assert_int_equal(slot_count(&c, 2), 2);
+    c.exec = NULL;
+    assert_int_equal(slot_count(&c, 2), 1);
 }
 
 int main(void) {
