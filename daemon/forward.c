@@ -10,7 +10,7 @@
 
 #define PROGRAM "mp-forward"
 /* The longest times that it takes. */
-#define TIME_MAX (365 * 86400 * USEC_PER_SEC)
+#define TIME_MAX (365ULL * 86400 * USEC_PER_SEC)
 /* Of datagrams nobody can tell whether an answer is still to come. */
 #define DATAGRAM_DRAIN "1s"
 
