@@ -204,6 +204,7 @@ static void describe_config(const Service *s, ApiDescription *d) {
     d->group = c->group;
     d->pass = handoff_to_string(c->pass);
     d->stderr_target = stderr_target_to_string(c->stderr_target);
+    d->to = c->to;
     d->exec = (const char *const *)c->exec;
     d->file = c->pos.file;
     d->line = c->pos.line;

@@ -336,6 +336,7 @@ void api_encode_description(Text *out, const ApiDescription *d) {
     json_add_string(&w, "group", d->group);
     json_add_string(&w, "pass", d->pass);
     json_add_string(&w, "stderr", d->stderr_target);
+    json_add_string(&w, "to", d->to);
     json_add_string(&w, "file", d->file);
     json_add_uint_or_null(&w, "line", d->line, 0);
     json_open_object(&w, "limits");

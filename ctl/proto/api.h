@@ -191,7 +191,7 @@ typedef struct ApiSource {
 /* The long form of one service. Environment values stay out of it. */
 typedef struct ApiDescription {
     const ApiService *service;
-    const char *description, *user, *group, *pass, *stderr_target;
+    const char *description, *user, *group, *pass, *stderr_target, *to;
     const char *const *exec;
     const char *file; /* where the service stands in the config */
     unsigned line;

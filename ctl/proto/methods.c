@@ -62,6 +62,7 @@ static const ApiField describe_out[] = {
     FIELD("group", "?string", NULL),
     FIELD("pass", "string", "stdio or listen_fds"),
     FIELD("stderr", "string", "log, socket, discard or inherit"),
+    FIELD("to", "?string", "the backend of a forward"),
     FIELD("file", "?string", "where the config has it"),
     FIELD("line", "?int", NULL),
     FIELD("limits", "Limits", NULL),
