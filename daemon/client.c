@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/passed.h"
 
 static int read_credentials(Client *c) {
     struct ucred credentials;
@@ -193,8 +194,7 @@ static void read_some(Client *c) {
         c->failed = true;
         return;
     }
-    /* No room for ancillary data: descriptors that somebody smuggles along are dropped by the kernel. */
-    ssize_t n = recv(c->fd, at, room, MSG_DONTWAIT);
+    ssize_t n = passed_recv(c->fd, at, room, NULL, NULL);
     if (n > 0)
         frame_advance(&c->in, (size_t)n);
     else if (n == 0)
@@ -299,7 +299,7 @@ Client *client_free(Client *c) {
     text_done(&c->out);
     client_forget_call(c);
     free(c->groups);
-    (void)fd_close(c->fd);
+    (void)passed_close_socket(c->fd);
     free(c);
     return NULL;
 }

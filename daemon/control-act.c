@@ -5,6 +5,7 @@
 #include "conf/set.h"
 #include "conf/value.h"
 #include "daemon/control-private.h"
+#include "daemon/pool.h"
 #include "daemon/prefix.h"
 
 void call_reload(Calls *calls, Client *client, ApiRequest *r) {
@@ -235,6 +236,8 @@ void call_set(Calls *calls, Client *client, ApiRequest *r) {
     if (changes.n > 0) {
         tell_set(s, &changes, client->uid);
         service_update(s, "set");
+        if (s->pool)
+            pool_look(s->pool);
     }
     api_encode_set(client_out(client), changes.items, changes.n);
 }

@@ -33,6 +33,8 @@ int handoff_open(Worker *w, int *ret_its_end) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
+    /* Nothing comes back: it could be descriptors whose close(2) waits (SO_LINGER). */
+    (void)shutdown(pair[0], SHUT_RD);
     w->fd = pair[0];
     w->its_fd = *ret_its_end = pair[1];
     return 0;
@@ -247,11 +249,13 @@ void handoff_take_back(Pool *p, Worker *w) {
     for (uint64_t left = w->sent; left > 0; left--) {
         size_t n = 0;
         int fd = receive_message(w->its_fd, text, sizeof(text), &n);
-        if (fd == -EBADMSG)
-            continue;
-        if (fd < 0)
+        if (fd < 0 && fd != -EBADMSG)
             return;
-        hold(p, fd, text, n);
+        /* Without a descriptor to be had it is lost. */
+        if (fd < 0)
+            p->service->counters.gone++;
+        else
+            hold(p, fd, text, n);
         w->sent--;
         w->sent_since -= w->sent_since > 0;
     }

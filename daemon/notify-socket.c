@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "daemon/base/cleanup.h"
+#include "daemon/base/passed.h"
 #include "daemon/report.h"
 
 /* A datagram that is longer is nobody's report. */
@@ -16,8 +16,6 @@
 #define TURN_DATAGRAMS 16
 /* The last words of a process. */
 #define DRAIN_DATAGRAMS 64
-/* What the kernel lets come with one message: SCM_MAX_FD. */
-#define PASSED_FDS_MAX 253
 
 struct NotifySocket {
     int fd;
@@ -32,7 +30,7 @@ NotifySocket *notify_socket_free(NotifySocket *n) {
     if (!n)
         return NULL;
     n->source = sd_event_source_disable_unref(n->source);
-    n->fd = fd_close(n->fd);
+    n->fd = passed_close_socket(n->fd);
     free(n);
     return NULL;
 }
@@ -57,42 +55,15 @@ void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *us
         emit("", 0, userdata);
 }
 
-typedef union Control {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * PASSED_FDS_MAX)];
-} Control;
-
-/* Closes what was passed; who sent it, pid 0 when the kernel does not say. */
-static struct ucred take_control(struct msghdr *m) {
-    struct ucred sender = {0};
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level != SOL_SOCKET)
-            continue;
-        if (c->cmsg_type == SCM_RIGHTS) {
-            for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
-                int fd;
-                memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-                (void)fd_close(fd);
-            }
-        } else if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(struct ucred))) {
-            memcpy(&sender, CMSG_DATA(c), sizeof(sender));
-        }
-    }
-    return sender;
-}
-
 /* False when nothing is there. */
 static bool read_one(NotifySocket *n) {
     char data[DATAGRAM_BYTES_MAX];
-    Control control;
-    struct iovec iov = {.iov_base = data, .iov_len = sizeof(data)};
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    ssize_t got = recvmsg(n->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct ucred sender = {0};
+    int flags = 0;
+    ssize_t got = passed_recv(n->fd, data, sizeof(data), &sender, &flags);
     if (got < 0)
         return errno == EINTR;
-    struct ucred sender = take_control(&m);
-    bool taken = sender.pid > 0 && n->may(&sender, n->userdata) && !(m.msg_flags & MSG_TRUNC);
+    bool taken = sender.pid > 0 && n->may(&sender, n->userdata) && !(flags & MSG_TRUNC);
     notify_datagram_lines(data, taken ? (size_t)got : 0, n->line, n->userdata);
     return true;
 }

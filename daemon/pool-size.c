@@ -29,6 +29,11 @@ PoolOrder pool_size_decide(const PoolLimits *l, const PoolCounts *c, PoolPace *p
         order.start = least(l->min - staying, room);
         return order;
     }
+    /* A reload has lowered max: who has nothing to do goes at once. */
+    if (staying > l->max && c->idle > 0) {
+        order.stop = least(staying - l->max, c->idle);
+        return order;
+    }
     uint64_t spare = c->idle + c->starting;
     if (c->silent > 0 || (spare >= l->spare_min && c->idle <= l->spare_max)) {
         *pace = (PoolPace){0};

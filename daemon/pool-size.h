@@ -6,6 +6,7 @@
  *   fewer than min                  what is missing, at once
  *   idle < spare_min                1, 2, 4, … 32 more a second, doubling each second that it lasts
  *   idle > spare_max                one less a second
+ *   more than max                   idle ones beyond it end at once
  *   never more than max, and never below min by intention */
 #include <stdbool.h>
 #include <stdint.h>

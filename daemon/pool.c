@@ -16,6 +16,8 @@
 #define SILENT_LOOK_USEC (5 * USEC_PER_MSEC)
 /* A full pool stays full for so long, so that its state does not follow each connection. */
 #define FULL_USEC (250 * USEC_PER_MSEC)
+/* So many are started in a turn of the loop: others want to be served meanwhile. */
+#define STARTS_A_TURN 16
 /* While it drains: so many workers are started for what is queued. */
 #define DRAIN_STARTS_MAX 3
 
@@ -311,6 +313,10 @@ static uint64_t size(Pool *p, bool renews, uint64_t now_usec) {
     if (p->blocked && limits.spare_min == 0 && order.start == 0 && counts.starting == 0 &&
         staying(&counts) + counts.leaving < limits.max && !p->delayed)
         order.start = 1;
+    if (order.start > STARTS_A_TURN) {
+        order.start = STARTS_A_TURN;
+        order.again_usec = now_usec + USEC_PER_MSEC;
+    }
     start_workers(p, order.start, false);
     if (!renews)
         end_workers(p, order.stop, false);
@@ -408,10 +414,18 @@ static uint64_t read_board(Pool *p, uint64_t now_usec) {
     return USEC_INFINITY;
 }
 
+/* Whether there is no worker, and will be none, for what was taken back from others. */
+static bool nobody_comes(const Pool *p) {
+    const Service *s = p->service;
+    PoolCounts counts = pool_count(p);
+    return s->order == ORDER_STOP || s->rt->stopping || (p->drained && staying(&counts) == 0);
+}
+
 void pool_look(Pool *p) {
     Service *s = p->service;
     uint64_t now = clock_monotonic_usec(), again, board;
     p->look_timer = sd_event_source_disable_unref(p->look_timer);
+    p->blocked = p->blocked && passes_connections(p);
     board = read_board(p, now);
     look_at(p, board);
     if (p->roll) {
@@ -428,6 +442,8 @@ void pool_look(Pool *p) {
                 retire(p, i);
     }
     tell_retired(p, now);
+    if (nobody_comes(p))
+        handoff_drop_held(p);
     if (handoff_pass_held(p) && p->blocked && handoff_pick(p))
         p->blocked = false;
     look_for_room(p, now);

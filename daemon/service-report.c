@@ -42,6 +42,9 @@ void service_take_ready(Service *s, Instance *i) {
 }
 
 void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
+    /* Its pipes could not be watched. */
+    if (!i->report)
+        return;
     int64_t before = i->report->requests;
     ReportKind kind = report_line(i->report, line, n);
     if (i->role == ROLE_FORWARD && forward_on_report(i, kind))

@@ -132,6 +132,14 @@ static bool is_unix_connection(const Addr *listener, const char *body, size_t n)
     return false;
 }
 
+/* A table that the kernel could not go through (tcp_diag is missing) ends with an error. */
+static bool is_complete(const char *body, size_t n) {
+    int error = 0;
+    if (n >= sizeof(error))
+        memcpy(&error, body, sizeof(error));
+    return error >= 0;
+}
+
 SockDiagPart sock_diag_scan(const Addr *listener, const char *data, size_t n) {
     while (n >= sizeof(struct nlmsghdr)) {
         struct nlmsghdr h;
@@ -139,7 +147,8 @@ SockDiagPart sock_diag_scan(const Addr *listener, const char *data, size_t n) {
         if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > n)
             return SOCK_DIAG_PART_FAILED;
         if (h.nlmsg_type == NLMSG_DONE)
-            return SOCK_DIAG_PART_END;
+            return is_complete(data + NLMSG_HDRLEN, h.nlmsg_len - NLMSG_HDRLEN) ? SOCK_DIAG_PART_END
+                                                                                : SOCK_DIAG_PART_FAILED;
         if (h.nlmsg_type == NLMSG_ERROR || h.nlmsg_type == NLMSG_OVERRUN)
             return SOCK_DIAG_PART_FAILED;
         if (h.nlmsg_type == SOCK_DIAG_BY_FAMILY) {

@@ -45,6 +45,8 @@ static const Case cases[] = {
     {"too many idle, but no more than min", {5, 10, 1, 3}, {.idle = 5}, {0}, true, 0, 0},
     {"silent ones count as busy and nobody grows", L, {.silent = 2}, {0}, true, 0, 0},
     {"one that has said nothing stops the rule", L, {.busy = 2, .silent = 1}, {0}, true, 0, 0},
+    {"max is lower than it was", {1, 4, 1, 8}, {.idle = 3, .busy = 3}, {0, NOW + 1}, true, 0, 2},
+    {"max is lower than it was, all busy", {1, 4, 1, 8}, {.busy = 6}, {0}, true, 0, 0},
     {"min 0: asleep", {0, 4, 0, 0}, {0}, {0}, true, 0, 0},
     {"min 0: the first", {0, 4, 1, 1}, {0}, {0}, true, 1, 0},
     {"spare_max below spare_min", {1, 10, 4, 2}, {.busy = 1}, {8, 0}, true, 2, 0},

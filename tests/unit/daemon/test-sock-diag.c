@@ -126,7 +126,7 @@ static void test_unix(void **state) {
 
 static void test_ends(void **state) {
     Addr listener;
-    Reply done = {0}, error = {0}, after = {0};
+    Reply done = {0}, error = {0}, failed = {0}, complete = {0}, after = {0};
     (void)state;
     assert_int_equal(addr_parse_ip("127.0.0.1", 80, &listener), 0);
     assert_int_equal(scan(&listener, &done, 0), SOCK_DIAG_PART_MORE);
@@ -135,6 +135,13 @@ static void test_ends(void **state) {
     struct nlmsgerr e = {.error = -2};
     add(&error, NLMSG_ERROR, &e, sizeof(e));
     assert_int_equal(scan(&listener, &error, error.n), SOCK_DIAG_PART_FAILED);
+    /* What could not be gone through ends with an error in its place. */
+    int failure = -2;
+    add(&failed, NLMSG_DONE, &failure, sizeof(failure));
+    assert_int_equal(scan(&listener, &failed, failed.n), SOCK_DIAG_PART_FAILED);
+    int none = 0;
+    add(&complete, NLMSG_DONE, &none, sizeof(none));
+    assert_int_equal(scan(&listener, &complete, complete.n), SOCK_DIAG_PART_END);
     add_inet(&after, "127.0.0.1", 81, 5);
     add(&after, NLMSG_NOOP, NULL, 0);
     add(&after, NLMSG_DONE, NULL, 0);
