@@ -20,7 +20,7 @@ typedef struct Links Links;
 typedef struct LinksCount {
     uint64_t active; /* links there are */
     uint64_t ended;
-    uint64_t opened; /* for which the backend was reached */
+    uint64_t opened;   /* for which the backend was reached */
     uint64_t bytes_in; /* from clients to the backend */
     uint64_t bytes_out;
     uint64_t failed; /* links for which the backend was not reached */
