@@ -475,7 +475,16 @@ void pool_take_leave(Pool *p, Instance *i) {
         handoff_take_back(p, i->worker);
 }
 
+/* A pool that sleeps has nothing open but its listeners. */
+static void let_board_go(Pool *p) {
+    LIST_FOREACH (i, &p->service->instances, Instance, link)
+        if (i->worker)
+            return;
+    p->board = scoreboard_free(p->board);
+}
+
 void pool_on_end(Pool *p, bool asked, bool failed, uint64_t lived_usec) {
+    let_board_go(p);
     if (!asked) {
         p->n_died++;
         charge(p, failed, lived_usec, 0);

@@ -249,6 +249,20 @@ class Lives(PoolTest):
         self.workers(d, idle=1)
         self.assertEqual(int(self.ask(d).split()[0]), pid)
 
+    def test_one_that_hangs(self):
+        """It is ended by the watchdog; the others serve meanwhile."""
+        for handoff in HANDOFFS:
+            with self.subTest(handoff=handoff):
+                d = self.start(pool={"min": 2, "max": 4, "handoff": handoff}, restart={"limit": "1000/10s"},
+                               timeouts={"watchdog": "1s", "stop": "200ms"})
+                s, pid = self.hold(d)
+                self.assertTrue(self.ask(d))
+                wait_until(lambda pid=pid: not process_alive(pid), "its end")
+                self.assertEqual(read_all(s), b"")
+                self.assertTrue(self.ask(d))
+                self.assertGreaterEqual(d.service("s")["exited"]["timeout"], 1)
+                d.stop()
+
     def test_recycled(self):
         for handoff in HANDOFFS:
             with self.subTest(handoff=handoff):
