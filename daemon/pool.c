@@ -383,6 +383,12 @@ static void tell_number(Pool *p, Instance *i, const char *word, uint64_t value, 
     service_on_report(p->service, i, line, (size_t)n);
 }
 
+static void want_scores(Pool *p) {
+    LIST_FOREACH (i, &p->service->instances, Instance, link)
+        if (p->board && i->worker && i->worker->slot >= 0)
+            score_want(scoreboard_slot(p->board, i->worker->slot));
+}
+
 /* What workers have written since the last look counts as reported. Returns when to look again. */
 static uint64_t read_board(Pool *p, uint64_t now_usec) {
     bool changed = false, busy = false;
@@ -408,9 +414,7 @@ static uint64_t read_board(Pool *p, uint64_t now_usec) {
     if (changed || busy)
         return now_usec + (changed ? BOARD_USEC : BOARD_SLOW_USEC);
     /* Nothing happens: who has something to say next says it by the pipe. */
-    LIST_FOREACH (i, &p->service->instances, Instance, link)
-        if (i->worker && i->worker->slot >= 0)
-            score_want(scoreboard_slot(p->board, i->worker->slot));
+    want_scores(p);
     return USEC_INFINITY;
 }
 
@@ -447,6 +451,9 @@ void pool_look(Pool *p) {
     if (handoff_pass_held(p) && p->blocked && handoff_pick(p))
         p->blocked = false;
     look_for_room(p, now);
+    /* The listeners are polled again as soon as one says that it has room. */
+    if (passes_connections(p) && !handoff_pick(p))
+        want_scores(p);
     look_at(p, next_change(p, now));
     service_update(s, NULL);
 }

@@ -8,7 +8,7 @@ import struct
 import time
 import unittest
 
-from harness import DaemonTest, wait_until
+from harness import BUILD, DaemonTest, wait_until
 from test_pool import PoolTest
 
 # close(2) of the last descriptor of a connection waits for its data to be taken, where SO_LINGER says so.
@@ -134,6 +134,22 @@ class Stuck(PoolTest):
         d.wait_service("s", state="stopped")
         self.assertEqual(sorted(len(self.answer(s)) > 0 for s in clients), [False, True])
         self.assertEqual(d.service("s")["gone"], 1)
+
+
+class Room(PoolTest):
+    """Workers of the library say by the scoreboard alone that they have room again."""
+
+    def test_it_is_seen_at_once(self):
+        d = self.start(exec=[os.path.join(BUILD, "tests", "helpers", "pool-worker")],
+                       pool={"min": 1, "max": 1, "handoff": "connection"})
+        self.workers(d, idle=1)
+        for _ in range(4):
+            held, _ = self.hold(d)
+            time.sleep(0.15)  # until the pool was looked at
+            held.close()
+            begin = time.monotonic()
+            self.ask(d)
+            self.assertLess(time.monotonic() - begin, 0.4)
 
 
 class Less(PoolTest):
