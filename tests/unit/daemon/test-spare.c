@@ -76,7 +76,7 @@ static void serves(const ResourceConfig *resources) {
     char answer[64] = "";
     Spare *s = start(&plan, &pid);
     assert_int_equal(spare_look(s).fate, SPARE_WAITS);
-    CLEANUP_CLOSE int fd = give(s, &env, &r);
+    CLEANUP_CLOSE __attribute__((unused)) int fd = give(s, &env, &r);
     assert_int_equal(r, 0);
     assert_int_equal(wait_end(s).fate, SPARE_STARTED);
     assert_null(spare_free(s));
@@ -104,7 +104,7 @@ static void test_exec_fails(void **state) {
     pid_t pid = 0;
     int r = 0;
     Spare *s = start(&plan, &pid);
-    CLEANUP_CLOSE int fd = give(s, &env, &r);
+    CLEANUP_CLOSE __attribute__((unused)) int fd = give(s, &env, &r);
     SpareEnd end = wait_end(s);
     assert_int_equal(end.fate, SPARE_FAILED);
     assert_int_equal(end.step, STEP_EXEC);
@@ -138,7 +138,7 @@ static void test_killed(void **state) {
     Spare *s = start(&plan, &pid);
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_true(WIFSIGNALED(reap(pid)));
-    CLEANUP_CLOSE int fd = give(s, &env, &r);
+    CLEANUP_CLOSE __attribute__((unused)) int fd = give(s, &env, &r);
     assert_int_equal(r, -EPIPE);
     SpareEnd end = wait_end(s);
     assert_int_equal(end.fate, SPARE_LOST);
