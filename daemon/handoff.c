@@ -13,6 +13,11 @@
 /* The variables of a connection: the longest path of a UNIX socket twice, and some. */
 #define MESSAGE_BYTES 1024
 
+/* A worker that has not received for so long hangs; then it is left alone for a while, unless it says
+ * something. */
+#define STUCK_USEC USEC_PER_SEC
+#define STUCK_REST_USEC (5 * USEC_PER_SEC)
+
 /* A connection that no worker has. */
 typedef struct Held {
     List link;
@@ -76,9 +81,10 @@ uint64_t handoff_outstanding(const Instance *i) {
 Instance *handoff_pick(const Pool *p) {
     Instance *best = NULL;
     uint64_t least = UINT64_MAX;
+    uint64_t now = clock_monotonic_usec();
     LIST_FOREACH (i, &p->service->instances, Instance, link) {
         const Worker *w = i->worker;
-        if (!w || w->fd < 0 || w->retired || i->state != INSTANCE_RUNNING ||
+        if (!w || w->fd < 0 || w->retired || i->state != INSTANCE_RUNNING || now < w->stuck_until_usec ||
             (i->report && i->report->stopping))
             continue;
         HandoffLoad load = load_of(i);
@@ -174,6 +180,9 @@ static void on_failure(Pool *p, Instance *to, int error) {
                           &p->service->config->pos);
         instance_stop(to, p->service->config->timeout_stop_usec);
     }
+    /* Its socket is full although it says that it has room. */
+    if (error == -EAGAIN)
+        to->worker->stuck_until_usec = clock_monotonic_usec() + STUCK_USEC;
     pool_look_soon(p);
 }
 
@@ -212,6 +221,7 @@ void handoff_on_report(Pool *p, Instance *i) {
     Worker *w = i->worker;
     if (w->fd < 0)
         return;
+    w->stuck_until_usec = 0;
     /* What it has not received yet it cannot have counted. */
     uint64_t unread = w->sent_since > 0 ? count_unread(w) : 0;
     if (i->report->active >= 0 && unread < w->sent_since)
@@ -259,6 +269,39 @@ void handoff_take_back(Pool *p, Worker *w) {
         w->sent--;
         w->sent_since -= w->sent_since > 0;
     }
+}
+
+/* When to look at @w again. */
+static uint64_t look_at_unread(Pool *p, Worker *w, uint64_t now_usec) {
+    uint64_t unread = w->sent_since > 0 ? count_unread(w) : 0, received = w->sent - unread;
+    if (unread == 0) {
+        w->unread_usec = 0;
+        return USEC_INFINITY;
+    }
+    if (w->unread_usec == 0 || w->received != received) {
+        w->unread_usec = now_usec;
+        w->received = received;
+    }
+    if (now_usec - w->unread_usec < STUCK_USEC)
+        return w->unread_usec + STUCK_USEC;
+    handoff_take_back(p, w);
+    w->unread_usec = 0;
+    w->stuck_until_usec = now_usec + STUCK_REST_USEC;
+    service_set_error(p->service, "handoff", ETIMEDOUT, "a worker does not take what it is passed",
+                      &p->service->config->pos);
+    return w->stuck_until_usec;
+}
+
+uint64_t handoff_look_for_stuck(Pool *p, uint64_t now_usec) {
+    uint64_t at = USEC_INFINITY;
+    LIST_FOREACH (i, &p->service->instances, Instance, link) {
+        Worker *w = i->worker;
+        if (!w || w->fd < 0 || w->retired || i->state != INSTANCE_RUNNING)
+            continue;
+        uint64_t then = now_usec < w->stuck_until_usec ? w->stuck_until_usec : look_at_unread(p, w, now_usec);
+        at = then < at ? then : at;
+    }
+    return at;
 }
 
 bool handoff_pass_held(Pool *p) {

@@ -37,6 +37,9 @@ int handoff_pass(Pool *p, Instance *to, const Connection *c);
 bool handoff_wait(Pool *p);
 /* Worker @i has said what it has in hand. */
 void handoff_on_report(Pool *p, Instance *i);
+/* Workers that have not received what they were passed for a second hang: others get it. Returns when to look
+ * again; USEC_INFINITY: no need. */
+uint64_t handoff_look_for_stuck(Pool *p, uint64_t now_usec);
 /* Takes from @w what it has not received, for others. */
 void handoff_take_back(Pool *p, Worker *w);
 /* Passes on what was taken back, as far as there is room. Whether none is left. */

@@ -44,7 +44,10 @@ static WorkerDoing doing(const Instance *i, uint64_t now_usec) {
         .leaving = !is_live(i),
         .unready = i->unready,
         .report = i->report,
-        .passed = i->worker->fd >= 0 ? handoff_outstanding(i) : 0,
+        /* One that hangs has something in hand, whatever it says. */
+        .passed = i->worker->fd < 0                        ? 0
+                  : now_usec < i->worker->stuck_until_usec ? 1
+                                                           : handoff_outstanding(i),
         .age_usec = now_usec - i->started_usec,
     };
     return worker_doing(&facts);
@@ -446,6 +449,8 @@ void pool_look(Pool *p) {
                 retire(p, i);
     }
     tell_retired(p, now);
+    if (passes_connections(p))
+        look_at(p, handoff_look_for_stuck(p, now));
     if (nobody_comes(p))
         handoff_drop_held(p);
     if (handoff_pass_held(p) && p->blocked && handoff_pick(p))

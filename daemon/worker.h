@@ -22,7 +22,10 @@ typedef struct Worker {
     uint64_t sent;       /* connections passed in all */
     uint64_t sent_since; /* and since it last said what it has in hand */
     size_t message_size; /* of the newest */
-    bool retired;        /* it gets no more, and is told to end when it has done what it has */
+    uint64_t received,
+        unread_usec;           /* so many it had received when something first lay unread; 0: nothing does */
+    uint64_t stuck_until_usec; /* it did not take what it was passed, and gets nothing before */
+    bool retired;              /* it gets no more, and is told to end when it has done what it has */
     uint64_t retired_usec;
     int64_t slot; /* of the scoreboard; -1: none */
     bool scores;  /* it has written there */

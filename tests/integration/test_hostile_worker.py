@@ -68,7 +68,6 @@ class Lingerer(DaemonTest):
     def test_connection_socket(self):
         self.stays_quick(model="pool", pool={"min": 1, "max": 1, "handoff": "connection"})
 
-
     def test_control_socket(self):
         d = self.daemon({"services": {}})
         with socket.create_server(("127.0.0.1", 0)) as listener, \
@@ -116,6 +115,16 @@ class Stuck(PoolTest):
         d, pid, [client] = self.stuck(1)
         os.kill(pid, signal.SIGKILL)
         self.assertNotIn(self.answer(client), (b"", b"%d 0\n" % pid))
+        self.assertEqual(d.service("s")["gone"], 0)
+
+    def test_others_get_what_it_does_not_take(self):
+        d, pid, clients = self.stuck(2)
+        for s in clients:
+            self.assertNotIn(self.answer(s), (b"", b"%d 0\n" % pid))
+        for _ in range(6):
+            self.assertNotIn(f"{pid} ", self.ask(d))
+        os.kill(pid, signal.SIGCONT)
+        self.workers(d, idle=2)
         self.assertEqual(d.service("s")["gone"], 0)
 
     def test_stopped(self):
