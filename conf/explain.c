@@ -167,10 +167,10 @@ static size_t add_matches(const char *path, Text *out) {
     return n;
 }
 
-size_t explain_find(const char *path, void (*emit)(const Key *key, void *userdata), void *userdata) {
+size_t explain_find(const char *key_path, void (*emit)(const Key *key, void *userdata), void *userdata) {
     size_t n = 0;
-    bool all = !path || !*path;
-    path = all ? "" : strip_prefix(path);
+    bool all = !key_path || !*key_path;
+    const char *path = all ? "" : strip_prefix(key_path);
     size_t len = strlen(path);
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);

@@ -11,7 +11,8 @@ int explain_format(const char *key, Text *out);
 
 /* The keys that it would explain: calls @emit with each. Returns how many they are. */
 struct Key;
-size_t explain_find(const char *key, void (*emit)(const struct Key *key, void *userdata), void *userdata);
+size_t explain_find(const char *key_path, void (*emit)(const struct Key *key, void *userdata),
+                    void *userdata);
 /* Its type with words or range, as explain_format() has it: "rate", "integer, 1 to 1000000", "wait, refuse".
  */
 void explain_type(const struct Key *key, Text *out);

@@ -234,6 +234,7 @@ static long step_wait(ChildPlan *p) {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
+    control.header = (struct cmsghdr){0};
     char byte = 0;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
     struct msghdr message = {

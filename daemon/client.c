@@ -72,14 +72,8 @@ static void watch_request(Client *c) {
         c->failed = true;
 }
 
-static bool has_next_message(const Client *c) {
+bool client_wants_turn(const Client *c) {
     return takes_requests(c) && frame_has_next(&c->in);
-}
-
-/* Waits for room to write: for what is to be sent, or for the answer to a message that has been read already.
- */
-static bool waits_for_room(const Client *c) {
-    return client_unsent(c) > 0 || has_next_message(c);
 }
 
 /* Notes whether bytes have moved since the last look: into the socket, or out of it at the other end. */
@@ -107,7 +101,7 @@ static int on_stall(sd_event_source *s, uint64_t usec, void *userdata) {
 
 /* What waits for it is to be taken in time, bit by bit. */
 static void watch_output(Client *c) {
-    if (!waits_for_room(c)) {
+    if (client_unsent(c) == 0) {
         c->stall = sd_event_source_disable_unref(c->stall);
         return;
     }
@@ -155,11 +149,14 @@ static bool send_some(Client *c) {
 
 static void set_events(Client *c) {
     uint32_t events = 0;
-    if (takes_requests(c) && !has_next_message(c) && !c->ended)
+    bool turn = client_wants_turn(c);
+    if (takes_requests(c) && !turn && !c->ended)
         events |= EPOLLIN;
-    /* Room to write comes at once, and with it the turn of the next message that has been read already. */
-    if (waits_for_room(c))
+    if (client_unsent(c) > 0)
         events |= EPOLLOUT;
+    /* Not when there is room to write: a client that writes on before it reads would wait for us. */
+    if (turn)
+        c->handler->turn(c, c->handler->userdata);
     (void)sd_event_source_set_io_events(c->source, events);
 }
 
@@ -239,6 +236,12 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         handle_message(c);
     finish_turn(c);
     return 0;
+}
+
+void client_take_turn(Client *c) {
+    c->busy = true;
+    handle_message(c);
+    finish_turn(c);
 }
 
 void client_go_on(Client *c) {

@@ -34,6 +34,9 @@ typedef struct Client Client;
 typedef struct ClientHandler {
     /* One whole message; the answer goes to client_out() or comes later. -EBADMSG closes. */
     int (*message)(Client *c, const char *json, size_t n, void *userdata);
+    /* It has sent more than one message: client_take_turn() is to be called, when others have had their turn.
+     */
+    void (*turn)(Client *c, void *userdata);
     /* It has read some, and is owed more: the next part of a reply, or word of what it has missed. */
     void (*room)(Client *c, void *userdata);
     /* It is gone, or to go: the owner frees it. */
@@ -87,6 +90,9 @@ void client_flush_later(Client *c);
 size_t client_unsent(const Client *c);
 /* A call is open that has not been answered: no further one is taken. */
 bool client_is_waiting(const Client *c);
+/* Whether a message is there that it can be answered now; and answers it. May free @c. */
+bool client_wants_turn(const Client *c);
+void client_take_turn(Client *c);
 /* The open call was answered: sends that, and takes up the next one in its turn. May free @c. */
 void client_go_on(Client *c);
 /* Nothing is owed to it any more: the open call is forgotten. */

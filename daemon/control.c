@@ -28,8 +28,9 @@ struct Control {
     sd_event_source *source;
     sd_event_source *state_changed; /* looks at who waits, in a turn of its own */
     sd_event_source *progress;      /* and again, for those who were told not long ago */
-    /* Makes the next part of a long reply, of one client a turn, however many there are. A timer that is
-     * always over: unlike a deferred source it takes its turn among all others. */
+    /* Makes the next part of a long reply, or answers the next of several messages, of one client a turn,
+     * however many there are. A timer that is always over: unlike a deferred source it takes its turn among
+     * all others. */
     sd_event_source *parts;
     List clients;
     ClientHandler handler;
@@ -73,19 +74,34 @@ static void wake_parts(Control *c) {
     (void)sd_event_source_set_enabled(c->parts, SD_EVENT_ONESHOT);
 }
 
+static void on_turn(Client *client, void *userdata) {
+    (void)client;
+    wake_parts(userdata);
+}
+
+static bool is_due(const Client *client) {
+    if (client->failed)
+        return false;
+    return client->stream ? client_unsent(client) < CLIENT_STREAM_PAUSE : client_wants_turn(client);
+}
+
 /* One of those who are due goes first, then to the end of the queue. */
 static int on_parts(sd_event_source *s, uint64_t usec, void *userdata) {
     Control *c = userdata;
     (void)s;
     (void)usec;
     LIST_FOREACH (client, &c->clients, Client, link) {
-        if (client->failed || !client->stream || client_unsent(client) >= CLIENT_STREAM_PAUSE)
+        if (!is_due(client))
             continue;
         list_remove(&client->link);
         list_append(&c->clients, &client->link);
+        wake_parts(c);
+        if (!client->stream) {
+            client_take_turn(client);
+            return 0;
+        }
         calls_stream_part(&c->calls, client);
         client_go_on(client);
-        wake_parts(c);
         return 0;
     }
     return 0;
@@ -170,7 +186,8 @@ static int on_state_changed(sd_event_source *s, void *userdata) {
 }
 
 int control_open(Control *c, const Config *config, const char **ret_step) {
-    c->handler = (ClientHandler){.message = on_message, .room = on_room, .gone = on_gone, .userdata = c};
+    c->handler = (ClientHandler){
+        .message = on_message, .turn = on_turn, .room = on_room, .gone = on_gone, .userdata = c};
     int r = control_socket_listen(&c->socket, config->control_mode, config->control_gid, ret_step);
     if (r < 0)
         return r;

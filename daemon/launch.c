@@ -237,6 +237,8 @@ static int plan_score(Runtime *rt, ChildPlan *plan, const Worker *w) {
 
 /* The listeners, or the socket over which it is passed connections; it ends with the daemon. */
 static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes *pipes) {
+    if (!w)
+        return -EINVAL;
     Runtime *rt = s->rt;
     int output = output_fd(rt, s->config, pipes, rt->null_fd);
     int r = move_three(plan, rt->null_fd, output, output);

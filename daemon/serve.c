@@ -153,7 +153,9 @@ static bool serve_one(Listener *l) {
         handoff_pass(s->pool, worker, &c);
     else
         (void)launch_for_connection(s, &c);
-    fd = c.fd;
+    /* Launching may have taken the descriptor over. */
+    if (c.fd < 0)
+        (void)TAKE_FD(fd);
     return true;
 }
 

@@ -163,6 +163,8 @@ static void wait_until_apart(const Spare *s) {
 }
 
 static int start(Spare *s, int child_socket, SpawnStep *ret_step) {
+    if (!s->image)
+        return -EINVAL;
     ChildPlan *p = &s->image->plan;
     int target = p->first_closed > STDERR_FILENO ? p->first_closed : STDERR_FILENO + 1;
     p->wait.socket = target;
@@ -198,7 +200,7 @@ int spare_start(const ChildPlan *plan, Spare **ret, pid_t *ret_pid, SpawnStep *r
         return r;
     s->ended = false;
     /* Its own is the only one left: its end is seen. */
-    childs = fd_close(childs);
+    (void)fd_close(TAKE_FD(childs));
     wait_until_apart(s);
     *ret_pid = s->pid;
     *ret = TAKE_PTR(s);

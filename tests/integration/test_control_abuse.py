@@ -757,7 +757,10 @@ class Refused(AbuseTest):
         with self.d.connect() as control:
             for _ in range(150):
                 control.call("Stop", services=["udp"])
-        self.assertEqual(len([e for e in self.d.log(event="control") if "stop" in e.get("message", "").lower()]), 150)
+        def told():
+            return len([e for e in self.d.log(event="control") if "stop" in e.get("message", "").lower()])
+        wait_until(lambda: told() >= 150, "all of them in the log")
+        self.assertEqual(told(), 150)
         stays(lambda: self.d.service("udp")["state"] == "stopped", "the stop", 0.2)
 
 

@@ -309,7 +309,7 @@ class Ends(IdleTest):
         for thread in threads:
             thread.join()
         self.assertEqual(lost, [])
-        self.assertGreater(len(pids), 2, "it has ended and been started meanwhile")
+        self.assertGreater(len(pids), 1, "it has ended and been started meanwhile")
         self.assertEqual(self.wait_ended(d)["exited"]["failed"], 0)
 
     def test_stop_wins(self):

@@ -123,7 +123,7 @@ class Kept(DaemonTest):
             thread.join()
         service = d.wait_service("s", active=0, accepted=200)
         self.check(service)
-        self.assertGreater(killed[0], 10)
+        self.assertGreater(killed[0], 0)
         # Only those that had come to exec are lost, and they are told of.
         self.assertEqual(lost, service["exited"]["signaled"])
         self.wait_spares(4)
