@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "conf/config.h"
+#include "conf/effective.h"
 #include "ctl/proto/methods.h"
 
 #define FIELD(name, type, doc)                                                                               \
@@ -50,8 +51,7 @@ static const char *order_word(size_t i) {
 }
 
 static const char *config_from_word(size_t i) {
-    static const char *const words[] = {"default", "file", "defaults", "service", "set"};
-    return i < ELEMENTS(words) ? words[i] : NULL;
+    return config_from_to_string((ConfigFrom)i);
 }
 
 static const ApiField last_reload_fields[] = {
