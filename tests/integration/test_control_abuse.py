@@ -454,8 +454,8 @@ class Leaving(AbuseTest):
             "stubborn": {"listen": "tcp:127.0.0.1:0", "exec": ["{bad-child}", "hang"], "timeouts": {"stop": "5s"}}}})
         self.d.call("Reload")
         before = len(self.d.quiet_descriptors())
-        with self.d.dial("stubborn"):
-            wait_until(lambda: self.d.instances("stubborn"), "its process")
+        with self.d.dial("stubborn") as held:
+            self.assertEqual(held.recv(64), b"hanging\n")
             with Strain(self, self.d):
                 for more in (False, True):
                     s = self.open()
