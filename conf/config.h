@@ -54,6 +54,15 @@ typedef enum WhenFull {
 } WhenFull;
 DECLARE_STRTAB(when_full, WhenFull);
 
+/* How a connection is refused. */
+typedef enum RefuseWith {
+    REFUSE_WITH_CLOSE,
+    REFUSE_WITH_BANNER, /* banner.refused */
+    REFUSE_WITH_RESET,
+    _REFUSE_WITH_MAX,
+} RefuseWith;
+DECLARE_STRTAB(refuse_with, RefuseWith);
+
 typedef enum RestartPolicy {
     RESTART_NEVER,
     RESTART_ON_FAILURE,
@@ -168,8 +177,61 @@ typedef struct RlimitConfig {
 /* Who is admitted: plain values, so that a service can have its own copy, changed until the next reload. */
 typedef struct LimitsConfig {
     unsigned instances;
+    unsigned per_source;               /* 0: no limit */
+    unsigned source_ipv4, source_ipv6; /* bits of an address that make a source */
+    Rate rate, rate_per_source;        /* count 0: no limit */
+    double load;                       /* 0: no limit */
     WhenFull when_full;
+    RefuseWith refuse_with;
 } LimitsConfig;
+
+/* Who may connect, and when. */
+struct AccessRules;
+struct Hours;
+typedef struct AccessConfig {
+    char **allow, **deny, **hours; /* as written; NULL: not given */
+    bool apply_to_existing;
+    struct AccessRules *rules; /* of allow and deny, files read; NULL: everybody */
+    struct Hours *open;        /* NULL: always */
+} AccessConfig;
+
+/* Who is banned, and for how long. */
+typedef struct BanConfig {
+    Rate after; /* count 0: nobody */
+    uint64_t for_usec;
+    char **exit_codes;          /* as written; NULL: not given */
+    uint64_t exit_code_bits[4]; /* those that count as failures */
+    bool sensor;                /* whoever connects */
+} BanConfig;
+
+/* What is sent before the service starts, or to who is refused. */
+typedef struct BannerConfig {
+    char *greeting, *refused; /* as written: a text, or file:/path; NULL: not given */
+    char *greeting_bytes, *refused_bytes;
+    size_t n_greeting, n_refused;
+} BannerConfig;
+
+/* The most bytes of a banner: so many a new connection takes at once, whatever the peer does. */
+#define BANNER_MAX 4096U
+
+/* A fact of an instance that may be logged; a set of them is bits 1 << LOG_FACT_x. */
+typedef enum LogFact {
+    LOG_FACT_PID,
+    LOG_FACT_PEER,
+    LOG_FACT_USER,
+    LOG_FACT_EXIT,
+    LOG_FACT_DURATION,
+    LOG_FACT_TRAFFIC,
+    LOG_FACT_CPU,
+    LOG_FACT_MEMORY,
+    _LOG_FACT_MAX,
+} LogFact;
+DECLARE_STRTAB(log_fact, LogFact); /* "pid", "peer", … */
+
+typedef struct LogFacts {
+    char **success, **failure;             /* as written; NULL: not given, the default */
+    unsigned success_facts, failure_facts; /* of instances that end well, and of others */
+} LogFacts;
 
 /* The workers of a pool: so many, and so many of them idle. */
 typedef struct PoolConfig {
@@ -219,6 +281,10 @@ typedef struct ServiceConfig {
     size_t n_listen;
     char *to; /* forward: the endpoint as written */
     ProxySend proxy_send;
+    char **proxy_accept_from;          /* prefixes as written; NULL: nobody */
+    struct AccessRules *proxy_trusted; /* the same, compiled */
+    char
+        *tcpmux; /* the name by which model tcpmux reaches it, as written: "+" in front, the daemon answers */
     char **exec; /* argv as written; NULL: none, of a forward to somebody else's backend */
     char *argv0; /* NULL: exec[0] */
     char *user;  /* as written; NULL: not given */
@@ -230,6 +296,10 @@ typedef struct ServiceConfig {
     char **environment;      /* "NAME=VALUE" */
     char **pass_environment; /* names, or globs */
     LimitsConfig limits;
+    AccessConfig access;
+    BanConfig ban;
+    BannerConfig banner;
+    LogFacts log;
     uint64_t timeout_start_usec;
     uint64_t timeout_idle_usec, timeout_lifetime_usec, timeout_watchdog_usec; /* USEC_INFINITY */
     uint64_t timeout_stop_usec;

@@ -6,7 +6,7 @@
 #include "conf/value.h"
 #include "daemon/control-private.h"
 #include "daemon/pool.h"
-#include "daemon/prefix.h"
+#include "conf/prefix.h"
 
 void call_reload(Calls *calls, Client *client, ApiRequest *r) {
     (void)r;

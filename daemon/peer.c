@@ -3,23 +3,6 @@
 
 #include <string.h>
 
-Peer peer_from_addr(const Addr *address) {
-    Addr a = *address;
-    addr_unmap(&a);
-    if (a.sa.sa_family == AF_INET)
-        return (Peer){.kind = PEER_INET, .in = a.in.sin_addr, .port = addr_port(&a)};
-    if (a.sa.sa_family == AF_INET6)
-        return (Peer){
-            .kind = PEER_INET6, .in6 = a.in6.sin6_addr, .scope = a.in6.sin6_scope_id, .port = addr_port(&a)};
-    if (a.sa.sa_family == AF_VSOCK)
-        return (Peer){.kind = PEER_VSOCK, .cid = a.vm.svm_cid, .vsock_port = a.vm.svm_port};
-    return (Peer){.kind = PEER_NONE};
-}
-
-Peer peer_from_uid(uid_t uid) {
-    return (Peer){.kind = PEER_UNIX, .uid = uid};
-}
-
 static void peer_to_addr(const Peer *p, Addr *a) {
     *a = (Addr){0};
     if (p->kind == PEER_INET) {

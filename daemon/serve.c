@@ -122,7 +122,7 @@ static bool serve_one(Listener *l) {
     Service *s = l->service;
     Instance *worker = NULL;
     Admission admission = s->pool ? admission_of_pool(s->pool, &worker)
-                                  : admission_of_service(&s->limits, &(Usage){.instances = s->n_instances});
+                                  : admission_of_service(&s->limits, &(ServiceUsage){.instances = s->n_instances});
     if (admission.verdict == VERDICT_WAIT)
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};

@@ -158,7 +158,7 @@ static bool any_slot_delayed(const Service *s) {
 }
 
 ServiceFacts service_facts(const Service *s) {
-    Usage usage = {.instances = s->n_instances};
+    ServiceUsage usage = {.instances = s->n_instances};
     bool waiting =
         service_config_accepts(s->config) && admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT;
     return (ServiceFacts){

@@ -7,6 +7,7 @@
 #define USEC_PER_SEC 1000000ULL
 #define USEC_PER_MSEC 1000ULL
 #define NSEC_PER_USEC 1000ULL
+#define NSEC_PER_SEC 1000000000ULL
 #define USEC_INFINITY UINT64_MAX
 
 static inline uint64_t clock_usec(clockid_t id) {
@@ -17,6 +18,12 @@ static inline uint64_t clock_usec(clockid_t id) {
 /* CLOCK_MONOTONIC: for every interval. */
 static inline uint64_t clock_monotonic_usec(void) {
     return clock_usec(CLOCK_MONOTONIC);
+}
+/* The same in nanoseconds, for rates. */
+static inline uint64_t clock_monotonic_nsec(void) {
+    struct timespec ts = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 /* CLOCK_REALTIME: for what people read. */
 static inline uint64_t clock_realtime_usec(void) {

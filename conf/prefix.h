@@ -3,7 +3,7 @@
 /* Where peers come from: an address, a prefix of addresses, or for UNIX sockets a user, for vsocks a
  * CID. Pure. IPv4 is IPv4
  * however it is written: ::ffff:192.0.2.0/120 is 192.0.2.0/24. */
-#include "daemon/peer.h"
+#include "daemon/base/peer.h"
 
 typedef struct Prefix {
     PeerKind kind;

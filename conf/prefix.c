@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/prefix.h"
+#include "conf/prefix.h"
 
 #include <string.h>
 

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "daemon/prefix.h"
+#include "conf/prefix.h"
+#include "daemon/base/text.h"
 
 static Peer peer_of(const char *text) {
     Addr a;

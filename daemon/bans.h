@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Who is banned, from which service or from all, until when. Bounded; found by hash, whatever lengths the
+ * prefixes have. Pure: the caller brings the clock, CLOCK_BOOTTIME in microseconds, which goes on while the
+ * machine sleeps. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/prefix.h"
+#include "daemon/base/strtab.h"
+
+#define BANS_MAX 65536U
+
+/* Why. */
+typedef enum BanCause {
+    BAN_REFUSALS, /* refused too often */
+    BAN_FAILURES, /* its processes failed, with one of ban.exit_codes */
+    BAN_REPORTED, /* a process said BAN=1 */
+    BAN_SENSOR,   /* it touched a sensor */
+    _BAN_CAUSE_MAX,
+} BanCause;
+DECLARE_STRTAB(ban_cause, BanCause); /* "refusals", "failures", "reported", "sensor" */
+
+typedef struct Ban {
+    Prefix prefix;
+    uint32_t service; /* Service.id; 0: from all services */
+    const char *name; /* of the service that banned it; owned by the table */
+    BanCause cause;
+    uint64_t since_usec, until_usec;
+} Ban;
+
+typedef struct Bans Bans;
+
+Bans *bans_new(size_t max, const uint8_t key[static 16]); /* NULL when memory runs out */
+Bans *bans_free(Bans *b);
+/* Bans @peer, masked to @ipv4_bits or @ipv6_bits. One that is banned already stays so until the later of both
+ * times; *ret_new is then false. When the table is full, the one that ends first makes room. 0 or -ENOMEM. */
+int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, uint32_t service,
+             const char *name, BanCause cause, uint64_t now_usec, uint64_t for_usec, bool *ret_new);
+/* The ban of @service, or of all, that holds for @peer now, or NULL. */
+const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_usec);
+/* Lifts all bans that lie within @prefix, and those that have all of it. Returns how many. */
+size_t bans_lift(Bans *b, const Prefix *prefix, uint64_t now_usec);
+void bans_forget(Bans *b, uint32_t service); /* a service that is gone; its bans from all services stay */
+size_t bans_count(Bans *b, uint64_t now_usec);
+uint64_t bans_dropped(const Bans *b); /* ended before their time because the table was full */
+/* Calls @each for every ban that holds, those that end first first. */
+void bans_each(Bans *b, uint64_t now_usec, void (*each)(const Ban *ban, void *userdata), void *userdata);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What is remembered of sources: one table for all services, of fixed bounds, a part of it for IPv6 alone,
+ * found by a keyed hash (SipHash) so that nobody can choose where he lands. A source that has something
+ * running stays, and is outside of the bounds, since its processes are bounded already. Of the others those
+ * that came once make room first, so that a flood of new ones does not push out who is known. O(1), no I/O.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctl/proto/api.h"
+#include "daemon/base/list.h"
+#include "daemon/base/peer.h"
+#include "daemon/bucket.h"
+
+#define SOURCES_MAX 65536U /* for IPv6, and as many for all others */
+
+typedef struct Source {
+    /* Its place in the table. */
+    struct Source *next_in_bucket;
+    List link;
+    uint8_t place;
+    /* Who. */
+    uint32_t service; /* Service.id */
+    Peer prefix;      /* masked: peer_mask() */
+    /* What. */
+    uint32_t active; /* so many of its connections are being served; it stays while there are some */
+    uint64_t accepted, refused;
+    uint64_t first_usec, last_usec; /* when it came, CLOCK_MONOTONIC */
+    Bucket rate;                    /* limits.rate_per_source */
+    Bucket strikes;                 /* ban.after */
+} Source;
+
+typedef struct Sources Sources;
+
+typedef struct SourcesStats {
+    size_t known, pinned; /* now; of them so many that have something running */
+    uint64_t evicted;     /* forgotten to make room, ever */
+    uint64_t failed;      /* not remembered: no memory */
+} SourcesStats;
+
+/* @max as SOURCES_MAX; @key is secret and random. NULL when memory runs out. Small until it is needed. */
+Sources *sources_new(size_t max, const uint8_t key[static 16]);
+Sources *sources_free(Sources *t);
+/* The source, or NULL. */
+Source *sources_find(const Sources *t, uint32_t service, const Peer *prefix);
+/* The source, made when it is new; it has just come. NULL without memory. It is valid until the next call of
+ * this function, or while it is held. */
+Source *sources_visit(Sources *t, uint32_t service, const Peer *prefix, uint64_t now_usec);
+/* One of its connections is being served, or no longer. */
+void sources_hold(Sources *t, Source *s);
+void sources_release(Sources *t, Source *s);
+/* Forgets those of a service that is gone and that have nothing running; those that have go when it ends. */
+void sources_forget(Sources *t, uint32_t service);
+SourcesStats sources_stats(const Sources *t);
+/* The @n of @service that have been accepted most, the most first. Looks at all there are. Returns how many.
+ */
+size_t sources_top(const Sources *t, uint32_t service, const Source **ret, size_t n);
