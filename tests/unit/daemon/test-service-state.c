@@ -178,11 +178,11 @@ static void test_refusals(void **state) {
 static void test_admission(void **state) {
     (void)state;
     LimitsConfig c = {.instances = 2};
-    assert_int_equal(admission_of_service(&c, &(Usage){.instances = 1}).verdict, VERDICT_SERVE);
-    assert_int_equal(admission_of_service(&c, &(Usage){.instances = 2}).verdict, VERDICT_WAIT);
-    assert_int_equal(admission_of_service(&c, &(Usage){.instances = 9}).verdict, VERDICT_WAIT);
+    assert_int_equal(admission_of_service(&c, &(ServiceUsage){.instances = 1}).verdict, VERDICT_SERVE);
+    assert_int_equal(admission_of_service(&c, &(ServiceUsage){.instances = 2}).verdict, VERDICT_WAIT);
+    assert_int_equal(admission_of_service(&c, &(ServiceUsage){.instances = 9}).verdict, VERDICT_WAIT);
     c.when_full = WHEN_FULL_REFUSE;
-    Admission a = admission_of_service(&c, &(Usage){.instances = 2});
+    Admission a = admission_of_service(&c, &(ServiceUsage){.instances = 2});
     assert_int_equal(a.verdict, VERDICT_REFUSE);
     assert_int_equal(a.reason, REFUSE_INSTANCES);
 }
