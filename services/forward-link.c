@@ -7,9 +7,9 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/list.h"
+#include "daemon/base/proxy-header.h"
 #include "services/forward-flow.h"
 #include "services/forward-watch.h"
-#include "services/proxy-header.h"
 
 /* An absent backend is tried again after so long, doubled each time. */
 #define RETRY_MIN_USEC (20 * USEC_PER_MSEC)

@@ -11,7 +11,7 @@
 #include "conf/value.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
-#include "services/proxy-header.h"
+#include "daemon/base/proxy-header.h"
 
 #define PROGRAM "mp-forward"
 #define EXIT_USAGE 2

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "services/proxy-header.h"
+#include "daemon/base/proxy-header.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

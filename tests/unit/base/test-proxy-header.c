@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/base/cleanup.h"
-#include "services/proxy-header.h"
+#include "daemon/base/proxy-header.h"
 
 /* A header's bytes, with their length: they hold NULs. */
 typedef struct Bytes {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "services/proxy-header.h"
+#include "daemon/base/proxy-header.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
