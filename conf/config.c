@@ -35,6 +35,13 @@ DEFINE_STRTAB(stderr_target, StderrTarget, stderr_targets);
 static const char *const when_fulls[] = {[WHEN_FULL_WAIT] = "wait", [WHEN_FULL_REFUSE] = "refuse"};
 DEFINE_STRTAB(when_full, WhenFull, when_fulls);
 
+static const char *const refuse_withs[] = {
+    [REFUSE_WITH_CLOSE] = "close",
+    [REFUSE_WITH_BANNER] = "banner",
+    [REFUSE_WITH_RESET] = "reset",
+};
+DEFINE_STRTAB(refuse_with, RefuseWith, refuse_withs);
+
 static const char *const restart_policies[] = {
     [RESTART_NEVER] = "never",
     [RESTART_ON_FAILURE] = "on-failure",
