@@ -249,10 +249,14 @@ static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes
         if (r >= 0)
             r = env_builder_set(&rt->env, ENV_MP_CONNECTION_FD, "%d", LISTEN_FDS_START);
     } else {
-        /* All of them are woken, and all but one find nothing. */
+        /* One they can wait for in accept(2), where each connection wakes one of them. Of several all are
+         * woken, and all but one find nothing. */
+        size_t n_open = 0;
+        for (size_t i = 0; i < s->n_listeners; i++)
+            n_open += listener_is_open(s->listeners[i]);
         for (size_t i = 0; i < s->n_listeners && r >= 0; i++)
             if (listener_is_open(s->listeners[i]))
-                r = listener_set_blocking(s->listeners[i], false);
+                r = listener_set_blocking(s->listeners[i], n_open == 1);
         if (r >= 0)
             r = plan_listen_fds(s, NULL, plan);
     }

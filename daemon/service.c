@@ -229,7 +229,7 @@ static void arm_listeners(Service *s, bool polls) {
             listener_disarm(l);
             continue;
         }
-        int r = accepts ? listener_set_blocking(l, false) : 0;
+        int r = accepts && wake_of(s) != pool_wake ? listener_set_blocking(l, false) : 0;
         if (r >= 0)
             r = listener_arm(l, wake_of(s));
         if (r < 0)

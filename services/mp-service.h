@@ -68,7 +68,8 @@ typedef struct MpConnection {
 
 typedef struct MpAcceptor MpAcceptor;
 
-/* SIGTERM and SIGINT end it: they are blocked for this thread, and taken from a descriptor. */
+/* SIGTERM and SIGINT end it. They are blocked for this thread, and taken from a descriptor, or by a handler
+ * of its own where mp_accept() waits for one socket alone. */
 #define MP_ACCEPTOR_SIGNALS 1U
 
 /* Takes the sockets that were handed over. 0 with @ret, or a negative errno (-ENOTSUP: one is neither a
@@ -84,7 +85,7 @@ int mp_accept(MpAcceptor *a, MpConnection *ret);
 /* The same without waiting: -EAGAIN when there is none now. mp_acceptor_fd() is a descriptor to poll(2) for
  * POLLIN before. */
 int mp_accept_now(MpAcceptor *a, MpConnection *ret);
-int mp_acceptor_fd(const MpAcceptor *a);
+int mp_acceptor_fd(MpAcceptor *a);
 /* Closes the connection, unless its fd was set to -1, and counts it as done. */
 void mp_done(MpAcceptor *a, MpConnection *c);
 

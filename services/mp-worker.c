@@ -26,10 +26,25 @@ struct MpAcceptor {
     size_t next;  /* the one that is asked first */
     size_t ended; /* so many will bring no more */
     int epoll, signals;
+    int kept;      /* a copy of the only socket, while accept(2) itself waits */
+    bool watching; /* the sockets are in epoll */
     bool stopping;
     unsigned since_signals;
     uint64_t active, requests, taken;
 };
+
+/* Where accept(2) itself waits, one system call a connection, a signal that comes just before it would be
+ * slept over. So its handler puts something else in the socket's place, on which the call fails at once. */
+static volatile sig_atomic_t door = -EBADF, wall = -EBADF, stop_asked;
+
+static void on_stop_signal(int signal) {
+    int saved = errno;
+    (void)signal;
+    stop_asked = 1;
+    if (door >= 0)
+        (void)dup3(wall, door, O_CLOEXEC);
+    errno = saved;
+}
 
 /* The slot of shared memory, once it has been looked for. One for the process, whose connections it counts.
  */
@@ -82,7 +97,7 @@ int mp_scoreboard_set(const MpScore *score) {
     return 1;
 }
 
-int mp_receive_connection(int passing, MpConnection *ret) {
+static int receive_connection(int passing, int flags, MpConnection *ret) {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(8 * sizeof(int))];
@@ -92,7 +107,7 @@ int mp_receive_connection(int passing, MpConnection *ret) {
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
                        .msg_controllen = sizeof(control.bytes)};
-    ssize_t n = recvmsg(passing, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t n = recvmsg(passing, &m, flags | MSG_CMSG_CLOEXEC);
     if (n < 0)
         return -errno;
     ret->variables[n] = '\0';
@@ -114,6 +129,10 @@ int mp_receive_connection(int passing, MpConnection *ret) {
     return 1;
 }
 
+int mp_receive_connection(int passing, MpConnection *ret) {
+    return receive_connection(passing, MSG_DONTWAIT, ret);
+}
+
 static void tell(const MpAcceptor *a) {
     MpScore score = {.active = a->active, .requests = a->requests, .taken = a->taken};
     if (mp_scoreboard_set(&score) == 0)
@@ -127,11 +146,15 @@ static int watch(const MpAcceptor *a, int fd, uint32_t events, uint64_t data) {
     return epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+static void stop_signals(sigset_t *mask) {
+    sigemptyset(mask);
+    sigaddset(mask, SIGTERM);
+    sigaddset(mask, SIGINT);
+}
+
 static int watch_signals(MpAcceptor *a) {
     sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGINT);
+    stop_signals(&mask);
     int r = pthread_sigmask(SIG_BLOCK, &mask, NULL);
     if (r != 0)
         return -r;
@@ -139,10 +162,12 @@ static int watch_signals(MpAcceptor *a) {
     return a->signals < 0 ? -errno : watch(a, a->signals, EPOLLIN, 0);
 }
 
+static bool is_acceptable(const MpSocket *s) {
+    return s->kind == MP_SOCKET_LISTENER || s->kind == MP_SOCKET_PASSING;
+}
+
 static int watch_socket(const MpAcceptor *a, size_t i) {
     const MpSocket *s = &a->sockets[i];
-    if (s->kind != MP_SOCKET_LISTENER && s->kind != MP_SOCKET_PASSING)
-        return -ENOTSUP;
     /* Others may share it and be faster. */
     int flags = fcntl(s->fd, F_GETFL);
     if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0))
@@ -160,11 +185,19 @@ static int open_sockets(MpAcceptor *a) {
     if (!a->sockets)
         return -ENOMEM;
     a->n = (size_t)mp_sockets(a->sockets, (size_t)n);
-    for (size_t i = 0; i < a->n; i++) {
+    for (size_t i = 0; i < a->n; i++)
+        if (!is_acceptable(&a->sockets[i]))
+            return -ENOTSUP;
+    return 0;
+}
+
+static int watch_sockets(MpAcceptor *a) {
+    for (size_t i = 0; i < a->n && !a->watching; i++) {
         int r = watch_socket(a, i);
         if (r < 0)
             return r;
     }
+    a->watching = true;
     return 0;
 }
 
@@ -172,7 +205,7 @@ int mp_acceptor_new(unsigned flags, MpAcceptor **ret) {
     MpAcceptor *a = calloc(1, sizeof(*a));
     if (!a)
         return -ENOMEM;
-    a->signals = -EBADF;
+    a->signals = a->kept = -EBADF;
     a->epoll = epoll_create1(EPOLL_CLOEXEC);
     int r = a->epoll < 0 ? -errno : open_sockets(a);
     if (r >= 0 && (flags & MP_ACCEPTOR_SIGNALS))
@@ -190,6 +223,9 @@ int mp_acceptor_new(unsigned flags, MpAcceptor **ret) {
 MpAcceptor *mp_acceptor_free(MpAcceptor *a) {
     if (!a)
         return NULL;
+    if (a->kept >= 0)
+        door = -EBADF;
+    (void)fd_close(a->kept);
     (void)fd_close(a->epoll);
     (void)fd_close(a->signals);
     free(a->sockets);
@@ -197,8 +233,9 @@ MpAcceptor *mp_acceptor_free(MpAcceptor *a) {
     return NULL;
 }
 
-int mp_acceptor_fd(const MpAcceptor *a) {
-    return a->epoll;
+int mp_acceptor_fd(MpAcceptor *a) {
+    int r = watch_sockets(a);
+    return r < 0 ? r : a->epoll;
 }
 
 void mp_acceptor_set_capacity(MpAcceptor *a, uint64_t capacity) {
@@ -207,21 +244,25 @@ void mp_acceptor_set_capacity(MpAcceptor *a, uint64_t capacity) {
     (void)mp_scoreboard_set(&score);
 }
 
+static void begin_to_stop(MpAcceptor *a) {
+    if (!a->stopping)
+        (void)mp_report("STOPPING=1\n");
+    a->stopping = true;
+}
+
 static void take_signals(MpAcceptor *a) {
     struct signalfd_siginfo info;
     a->since_signals = 0;
-    while (a->signals >= 0 && read(a->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (!a->stopping)
-            (void)mp_report("STOPPING=1\n");
-        a->stopping = true;
-    }
+    while (a->signals >= 0 && read(a->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        begin_to_stop(a);
 }
 
-/* 1 a connection, 0 this socket brings no more, or a negative errno: -EAGAIN none now. */
-static int take_from(MpAcceptor *a, size_t i, MpConnection *ret) {
+/* 1 a connection, 0 this socket brings no more, or a negative errno: -EAGAIN none now. It waits if @flags are
+ * 0 and the socket does. */
+static int take_from(MpAcceptor *a, size_t i, int flags, MpConnection *ret) {
     const MpSocket *s = &a->sockets[i];
     if (s->kind == MP_SOCKET_PASSING) {
-        int r = mp_receive_connection(s->fd, ret);
+        int r = receive_connection(s->fd, flags, ret);
         a->taken += r > 0 || r == -EBADMSG;
         return r;
     }
@@ -243,7 +284,7 @@ static int take_any(MpAcceptor *a, MpConnection *ret) {
         size_t i = (a->next + tries) % a->n;
         if (a->sockets[i].fd < 0)
             continue;
-        int r = take_from(a, i, ret);
+        int r = take_from(a, i, MSG_DONTWAIT, ret);
         if (r == 0) {
             (void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, a->sockets[i].fd, NULL);
             a->sockets[i].fd = -EBADF;
@@ -260,26 +301,101 @@ static int take_any(MpAcceptor *a, MpConnection *ret) {
     return a->ended == a->n ? 0 : -EAGAIN;
 }
 
+/* Whether to wait in accept(2): on one socket that waits, which nobody has asked to poll. */
+static bool can_wait_in_accept(const MpAcceptor *a) {
+    if (a->watching || a->n != 1)
+        return false;
+    int flags = fcntl(a->sockets[0].fd, F_GETFL);
+    return flags >= 0 && !(flags & O_NONBLOCK);
+}
+
+static int begin_to_wait(MpAcceptor *a) {
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    sigset_t mask;
+    a->kept = fcntl(a->sockets[0].fd, F_DUPFD_CLOEXEC, 0);
+    if (a->kept < 0)
+        return -errno;
+    if (a->signals < 0)
+        return 0;
+    wall = a->epoll;
+    door = a->sockets[0].fd;
+    stop_signals(&mask);
+    if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0)
+        return -errno;
+    int r = pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+    return -r;
+}
+
+/* Back to what can be polled. */
+static int cease_to_wait(MpAcceptor *a) {
+    sigset_t mask;
+    stop_signals(&mask);
+    int r = a->signals < 0 ? 0 : pthread_sigmask(SIG_BLOCK, &mask, NULL);
+    if (r != 0)
+        return -r;
+    door = -EBADF;
+    if (dup3(a->kept, a->sockets[0].fd, O_CLOEXEC) < 0)
+        return -errno;
+    a->kept = fd_close(a->kept);
+    return watch_sockets(a);
+}
+
+static int count_in(MpAcceptor *a) {
+    a->active++;
+    tell(a);
+    return 1;
+}
+
+/* -EAGAIN: go on by polling. */
+static int wait_in_accept(MpAcceptor *a, MpConnection *ret) {
+    for (;;) {
+        int r = take_from(a, 0, 0, ret);
+        if (r > 0)
+            return count_in(a);
+        if (r == 0)
+            return 0;
+        if (stop_asked) {
+            begin_to_stop(a);
+            /* Listeners are others' as well: their flags stay as they are. */
+            if (a->sockets[0].kind == MP_SOCKET_LISTENER)
+                return 0;
+        }
+        /* Somebody who shares it has set it so. */
+        if (stop_asked || r == -EAGAIN) {
+            r = cease_to_wait(a);
+            return r < 0 ? r : -EAGAIN;
+        }
+        if (!is_of_connection(-r))
+            return r;
+    }
+}
+
 int mp_accept_now(MpAcceptor *a, MpConnection *ret) {
+    int r = a->kept >= 0 ? cease_to_wait(a) : watch_sockets(a);
+    if (r < 0)
+        return r;
     if (++a->since_signals >= CONNECTIONS_BETWEEN_SIGNALS)
         take_signals(a);
     /* What was passed to us nobody else has; listeners are others' as well. */
     bool passing = a->n > 0 && a->sockets[0].kind == MP_SOCKET_PASSING;
     if (a->stopping && !passing)
         return 0;
-    int r = take_any(a, ret);
+    r = take_any(a, ret);
     if (r == -EAGAIN && a->stopping)
         return 0;
-    if (r <= 0)
-        return r;
-    a->active++;
-    tell(a);
-    return 1;
+    return r <= 0 ? r : count_in(a);
 }
 
 int mp_accept(MpAcceptor *a, MpConnection *ret) {
+    int r = -EAGAIN;
+    if (a->kept < 0 && can_wait_in_accept(a))
+        r = begin_to_wait(a);
+    if (a->kept >= 0)
+        r = a->stopping ? 0 : wait_in_accept(a, ret);
+    if (r != -EAGAIN)
+        return r;
     for (;;) {
-        int r = mp_accept_now(a, ret);
+        r = mp_accept_now(a, ret);
         if (r != -EAGAIN)
             return r;
         struct epoll_event e;
