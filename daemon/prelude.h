@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The prelude of a connection: what the daemon itself reads of it, before its service can be told who is
+ * there or which service is meant. A trusted proxy's PROXY header (proxy_protocol.accept_from) comes before
+ * admission; the name of a tcpmux service (model tcpmux, RFC 1078) after that service's own, and before the
+ * admission of the one that was named. Nothing blocks, not one byte behind the header or the name is taken,
+ * and each has PRELUDE_USEC.
+ *
+ *   accepted ─> header ──> served ──────────────> launched, passed on, refused
+ *       │         │ late, malformed: refused        │ no room
+ *       └─────────┴ left: gone                      └─> held ── room ──> served
+ *
+ * There is a bound for them in each service, and one in common; beyond it a service takes nobody. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/base/list.h"
+
+struct Service;
+struct Connection;
+
+/* So long for a whole header, and for a whole name. */
+#define PRELUDE_USEC (3 * USEC_PER_SEC)
+
+/* Those of a service. */
+typedef struct Preludes {
+    List reading; /* the oldest first */
+    List held;    /* read, and waiting for room in this service, the oldest first */
+    size_t n;     /* both */
+    bool blocked; /* there was no room for one more */
+    sd_event_source *overdue, *pass;
+} Preludes;
+
+void preludes_init(Preludes *p);
+/* Closes them all, counted as gone. */
+void preludes_drop(struct Service *s);
+/* Looks at what is held, and what is to be closed; part of service_update(). */
+void preludes_update(struct Service *s);
+
+/* Whether a header is to be read of @c, which has been accepted: it comes from a trusted proxy. */
+bool prelude_wants_header(const struct Service *s, const struct Connection *c);
+/* Whether @s may accept a connection: false where it reads headers or names, and as many as there may be are
+ * being read. */
+bool prelude_has_room(const struct Service *s);
+/* Takes @c over, reads its header, and then hands it to serve_connection(), by then counted nowhere. */
+void prelude_read_header(struct Service *s, struct Connection *c);
+/* The same with the name, once @s, of model tcpmux, has admitted it: it goes to serve_connection() of the
+ * service that it names. */
+void prelude_read_name(struct Service *s, struct Connection *c);
