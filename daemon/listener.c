@@ -13,6 +13,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/bind.h"
+#include "daemon/unix-queue.h"
 
 #define PAUSE_MIN_USEC (10 * USEC_PER_MSEC)
 #define PAUSE_MAX_USEC USEC_PER_SEC
@@ -251,23 +252,37 @@ int listener_set_blocking(Listener *l, bool blocking) {
     return 0;
 }
 
-void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog) {
-    *ret_queued = *ret_backlog = -1;
-    struct mq_attr attributes;
-    if (l->fd >= 0 && l->kind == ENDPOINT_MQUEUE && mq_getattr(l->fd, &attributes) == 0) {
-        *ret_queued = attributes.mq_curmsgs;
-        *ret_backlog = attributes.mq_maxmsg;
-    }
-    if (l->fd < 0 || l->kind != ENDPOINT_TCP)
-        return;
+/* Of a listener, tcpi_unacked is the length of its queue and tcpi_sacked the limit: tcp_get_info() in the
+ * kernel. */
+static int tcp_queue_ask(int fd, int64_t *ret_queued, int64_t *ret_backlog) {
     struct tcp_info info;
     socklen_t n = sizeof(info);
-    /* Of a listener, tcpi_unacked is the length of its queue and tcpi_sacked the limit: tcp_get_info() in the
-     * kernel. */
-    if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0) {
-        *ret_queued = info.tcpi_unacked;
-        *ret_backlog = info.tcpi_sacked;
-    }
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+        return -errno;
+    *ret_queued = info.tcpi_unacked;
+    *ret_backlog = info.tcpi_sacked;
+    return 0;
+}
+
+static int message_queue_ask(int fd, int64_t *ret_queued, int64_t *ret_backlog) {
+    struct mq_attr attributes;
+    if (mq_getattr(fd, &attributes) < 0)
+        return -errno;
+    *ret_queued = attributes.mq_curmsgs;
+    *ret_backlog = attributes.mq_maxmsg;
+    return 0;
+}
+
+void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog) {
+    int r = -EBADF;
+    if (l->fd >= 0 && l->kind == ENDPOINT_TCP)
+        r = tcp_queue_ask(l->fd, ret_queued, ret_backlog);
+    else if (l->fd >= 0 && (l->kind == ENDPOINT_UNIX || l->kind == ENDPOINT_UNIX_SEQPACKET))
+        r = unix_queue_ask(l->fd, ret_queued, ret_backlog);
+    else if (l->fd >= 0 && l->kind == ENDPOINT_MQUEUE)
+        r = message_queue_ask(l->fd, ret_queued, ret_backlog);
+    if (r < 0)
+        *ret_queued = *ret_backlog = -1;
 }
 
 const char *listener_error_text(const Listener *l, char *buf, size_t size) {
