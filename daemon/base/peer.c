@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "daemon/base/siphash.h"
+
 Peer peer_from_addr(const Addr *address) {
     Addr a = *address;
     addr_unmap(&a);
@@ -55,4 +57,29 @@ bool peer_equal(const Peer *a, const Peer *b) {
         return true;
     }
     return false;
+}
+
+uint64_t peer_hash(const Peer *p, uint32_t salt, const uint8_t key[static 16]) {
+    struct {
+        uint32_t salt, kind, scope;
+        uint8_t host[16];
+    } data = {.salt = salt, .kind = p->kind};
+    switch (p->kind) {
+    case PEER_INET:
+        memcpy(data.host, &p->in, sizeof(p->in));
+        break;
+    case PEER_INET6:
+        data.scope = p->scope;
+        memcpy(data.host, &p->in6, sizeof(p->in6));
+        break;
+    case PEER_UNIX:
+        memcpy(data.host, &p->uid, sizeof(p->uid));
+        break;
+    case PEER_VSOCK:
+        memcpy(data.host, &p->cid, sizeof(p->cid));
+        break;
+    case PEER_NONE:
+        break;
+    }
+    return siphash24(key, &data, sizeof(data));
 }

@@ -38,3 +38,5 @@ Peer peer_from_uid(uid_t uid);
 Peer peer_mask(const Peer *p, unsigned ipv4_bits, unsigned ipv6_bits);
 /* Whether all of it is the same, ports included. */
 bool peer_equal(const Peer *a, const Peer *b);
+/* A keyed hash (SipHash) of what peer_equal() compares but the ports, and of @salt. */
+uint64_t peer_hash(const Peer *p, uint32_t salt, const uint8_t key[static 16]);
