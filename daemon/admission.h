@@ -15,10 +15,11 @@ typedef enum Verdict {
 
 /* Of a service: known before a connection is taken from its queue. */
 typedef struct ServiceUsage {
-    bool closed;        /* access.hours: outside of them */
-    double load;        /* the machine's, over the last minute */
-    uint64_t instances; /* alive now */
-    const Bucket *rate; /* limits.rate */
+    bool closed;         /* access.hours: outside of them */
+    uint64_t opens_nsec; /* when they begin, in the clock of now_nsec; 0: not known */
+    double load;         /* the machine's, over the last minute */
+    uint64_t instances;  /* alive now */
+    const Bucket *rate;  /* limits.rate; NULL: nothing has been taken yet */
     uint64_t now_nsec;
 } ServiceUsage;
 
@@ -33,16 +34,19 @@ typedef struct SourceUsage {
 typedef struct Admission {
     Verdict verdict;
     RefuseReason reason;  /* of wait and refuse */
-    uint64_t used, limit; /* of instances and per_source: "50 of 50" */
+    uint64_t used, limit; /* of instances and per_source: "50 of 50"; of load: in hundredths */
     uint64_t until_nsec;  /* when it will be otherwise by itself; 0: not known */
 } Admission;
 
-/* Before a connection is taken: serve (which means: take it), wait, or refuse it whoever it is. With
- * when_full: refuse everything that its source does not matter for is told here as well, and is final. */
+/* Before a connection is taken: serve (which means: take it), wait, or refuse it whoever it is (hours; with
+ * when_full: refuse also load, rate and instances). Of one that is to be refused admission_of_source() may
+ * still be asked, since its own reason may come first: a banned source is refused as banned. */
 Admission admission_of_service(const LimitsConfig *limits, const ServiceUsage *usage);
-/* Once it is taken, with its source. Never waits: what admission_of_service() would let wait has been asked
- * for before. */
+/* Once it is taken, with its source: all reasons in their order. Never waits: with when_full: wait load, rate
+ * and instances are left out, since admission_of_service() has been asked for them before. Takes no tokens:
+ * who serves does, of limits.rate and limits.rate_per_source, by bucket_take(). */
 Admission admission_of_source(const LimitsConfig *limits, const ServiceUsage *usage,
                               const SourceUsage *source);
-/* "access", "per_source (5 of 5)", "rate, until in 4 s": what the log and status say. */
+/* "access", "per_source (5 of 5)", "load (3.20 of 2.00)", "rate, for another 4s": what the log and status
+ * say. Nothing of one that is served. */
 void admission_format(const Admission *a, uint64_t now_nsec, Text *out);

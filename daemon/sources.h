@@ -5,28 +5,32 @@
  * running stays, and is outside of the bounds, since its processes are bounded already. Of the others those
  * that came once make room first, so that a flood of new ones does not push out who is known. O(1), no I/O.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "ctl/proto/api.h"
+#include "daemon/base/hash-table.h"
 #include "daemon/base/list.h"
 #include "daemon/base/peer.h"
+#include "daemon/base/siphash.h"
 #include "daemon/bucket.h"
 
 #define SOURCES_MAX 65536U /* for IPv6, and as many for all others */
 
 typedef struct Source {
     /* Its place in the table. */
-    struct Source *next_in_bucket;
+    HashNode node;
     List link;
-    uint8_t place;
+    bool known; /* it has been accepted, and came again later: what is new makes room before it */
+    bool gone;  /* its service is */
     /* Who. */
     uint32_t service; /* Service.id */
     Peer prefix;      /* masked: peer_mask() */
     /* What. */
     uint32_t active; /* so many of its connections are being served; it stays while there are some */
-    uint64_t accepted, refused;
-    uint64_t first_usec, last_usec; /* when it came, CLOCK_MONOTONIC */
+    uint64_t accepted, refused;     /* the caller's: so are the buckets */
+    uint64_t first_usec, last_usec; /* when it came, CLOCK_MONOTONIC; the table's */
     Bucket rate;                    /* limits.rate_per_source */
     Bucket strikes;                 /* ban.after */
 } Source;
@@ -34,7 +38,7 @@ typedef struct Source {
 typedef struct Sources Sources;
 
 typedef struct SourcesStats {
-    size_t known, pinned; /* now; of them so many that have something running */
+    size_t known, pinned; /* all there are now; of them so many that have something running */
     uint64_t evicted;     /* forgotten to make room, ever */
     uint64_t failed;      /* not remembered: no memory */
 } SourcesStats;
@@ -44,8 +48,8 @@ Sources *sources_new(size_t max, const uint8_t key[static 16]);
 Sources *sources_free(Sources *t);
 /* The source, or NULL. */
 Source *sources_find(const Sources *t, uint32_t service, const Peer *prefix);
-/* The source, made when it is new; it has just come. NULL without memory. It is valid until the next call of
- * this function, or while it is held. */
+/* The source, made when it is new; it has just come. NULL without memory. It is valid while it is held; else
+ * until the next call that changes the table. */
 Source *sources_visit(Sources *t, uint32_t service, const Peer *prefix, uint64_t now_usec);
 /* One of its connections is being served, or no longer. */
 void sources_hold(Sources *t, Source *s);

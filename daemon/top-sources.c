@@ -7,45 +7,11 @@
 #include "daemon/base/text.h"
 
 /* Of an IPv6 address: what is one customer's, RFC 6177. */
-#define PREFIX_BYTES 8
+#define IPV4_BITS 32
+#define IPV6_BITS 64
 
 static Peer source_of(const Peer *p) {
-    Peer source = {.kind = p->kind};
-    switch (p->kind) {
-    case PEER_INET:
-        source.in = p->in;
-        break;
-    case PEER_INET6:
-        memcpy(source.in6.s6_addr, p->in6.s6_addr, PREFIX_BYTES);
-        break;
-    case PEER_UNIX:
-        source.uid = p->uid;
-        break;
-    case PEER_VSOCK:
-        source.cid = p->cid;
-        break;
-    case PEER_NONE:
-        break;
-    }
-    return source;
-}
-
-static bool same_source(const Peer *a, const Peer *b) {
-    if (a->kind != b->kind)
-        return false;
-    switch (a->kind) {
-    case PEER_INET:
-        return a->in.s_addr == b->in.s_addr;
-    case PEER_INET6:
-        return memcmp(a->in6.s6_addr, b->in6.s6_addr, PREFIX_BYTES) == 0;
-    case PEER_UNIX:
-        return a->uid == b->uid;
-    case PEER_VSOCK:
-        return a->cid == b->cid;
-    case PEER_NONE:
-        break;
-    }
-    return true;
+    return peer_mask(p, IPV4_BITS, IPV6_BITS);
 }
 
 /* Its place; else a free one; else that of the one with the lowest count, of several the longest unseen. */
@@ -53,7 +19,7 @@ static TopSource *find_place(TopSources *t, const Peer *source) {
     TopSource *least = NULL;
     for (size_t i = 0; i < t->n; i++) {
         TopSource *item = &t->items[i];
-        if (same_source(&item->source, source))
+        if (peer_equal(&item->source, source))
             return item;
         if (!least || item->count < least->count ||
             (item->count == least->count && item->time_usec < least->time_usec))

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/bans.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/hash-table.h"
+#include "daemon/base/siphash.h"
+#include "daemon/base/text.h"
+
+static const char *const ban_cause_table[_BAN_CAUSE_MAX] = {
+    [BAN_REFUSALS] = "refusals",
+    [BAN_FAILURES] = "failures",
+    [BAN_REPORTED] = "reported",
+    [BAN_SENSOR] = "sensor",
+};
+DEFINE_STRTAB(ban_cause, BanCause, ban_cause_table);
+
+/* Room for any of 0 to 128 bits. */
+#define LENGTHS (128 + 1)
+#define KINDS (PEER_VSOCK + 1)
+
+typedef struct Entry {
+    HashNode node;
+    size_t place; /* in the heap */
+    Peer source;  /* masked */
+    Ban ban;
+    char *name;
+} Entry;
+
+struct Bans {
+    HashTable table;
+    Entry **heap; /* a binary heap: the one that ends first is the first */
+    size_t n, room, max;
+    uint64_t dropped;
+    size_t n_of[KINDS][LENGTHS]; /* so many have prefixes of this length */
+    uint8_t key[SIPHASH_KEY_BYTES];
+};
+
+Bans *bans_new(size_t max, const uint8_t key[static 16]) {
+    Bans *b = calloc(1, sizeof(*b));
+    if (!b)
+        return NULL;
+    b->max = max > 0 ? max : 1;
+    memcpy(b->key, key, sizeof(b->key));
+    return b;
+}
+
+static void entry_free(Entry *e) {
+    free(e->name);
+    free(e);
+}
+
+Bans *bans_free(Bans *b) {
+    if (!b)
+        return NULL;
+    for (size_t i = 0; i < b->n; i++)
+        entry_free(b->heap[i]);
+    free((void *)b->heap);
+    hash_table_done(&b->table);
+    free(b);
+    return NULL;
+}
+
+static void place(Bans *b, size_t at, Entry *e) {
+    b->heap[at] = e;
+    e->place = at;
+}
+
+static bool ends_before(const Entry *a, const Entry *b) {
+    return a->ban.until_usec < b->ban.until_usec;
+}
+
+static void move_up(Bans *b, Entry *e) {
+    size_t at = e->place;
+    for (; at > 0 && ends_before(e, b->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        place(b, at, b->heap[(at - 1) / 2]);
+    place(b, at, e);
+}
+
+static void move_down(Bans *b, Entry *e) {
+    size_t at = e->place;
+    for (size_t child = 2 * at + 1; child < b->n; child = 2 * at + 1) {
+        if (child + 1 < b->n && ends_before(b->heap[child + 1], b->heap[child]))
+            child++;
+        if (!ends_before(b->heap[child], e))
+            break;
+        place(b, at, b->heap[child]);
+        at = child;
+    }
+    place(b, at, e);
+}
+
+/* Frees it; its place in the heap is the caller's. */
+static void forget(Bans *b, Entry *e) {
+    b->n_of[e->ban.prefix.kind][e->ban.prefix.bits]--;
+    hash_table_remove(&b->table, &e->node);
+    entry_free(e);
+}
+
+static void drop_first(Bans *b) {
+    Entry *first = b->heap[0], *last = b->heap[--b->n];
+    if (b->n > 0) {
+        place(b, 0, last);
+        move_down(b, last);
+    }
+    forget(b, first);
+}
+
+static void expire(Bans *b, uint64_t now_usec) {
+    while (b->n > 0 && b->heap[0]->ban.until_usec <= now_usec)
+        drop_first(b);
+}
+
+static uint32_t hash_of(const Bans *b, const Peer *source, uint32_t service, unsigned bits) {
+    /* Prefixes of several lengths may look the same: 10.0.0.0/8 and 10.0.0.0/16. */
+    return (uint32_t)peer_hash(source, service, b->key) + bits;
+}
+
+static Entry *find(const Bans *b, const Peer *source, uint32_t service, unsigned bits) {
+    uint32_t hash = hash_of(b, source, service, bits);
+    for (HashNode *node = hash_table_first(&b->table, hash); node; node = hash_table_next(node)) {
+        Entry *e = HASH_ENTRY(node, Entry, node);
+        if (e->ban.service == service && e->ban.prefix.bits == bits && peer_equal(&e->source, source))
+            return e;
+    }
+    return NULL;
+}
+
+static Prefix prefix_of(const Peer *source, unsigned bits) {
+    Prefix p = {.kind = source->kind, .bits = bits};
+    switch (source->kind) {
+    case PEER_INET:
+        memcpy(p.bytes, &source->in, sizeof(source->in));
+        break;
+    case PEER_INET6:
+        memcpy(p.bytes, &source->in6, sizeof(source->in6));
+        p.scope = source->scope;
+        break;
+    case PEER_UNIX:
+        p.uid = source->uid;
+        break;
+    case PEER_VSOCK:
+        p.cid = source->cid;
+        break;
+    case PEER_NONE:
+        break;
+    }
+    return p;
+}
+
+static bool make_room(Bans *b) {
+    if (b->n == b->max) {
+        b->dropped++;
+        drop_first(b);
+    }
+    if (b->n < b->room)
+        return true;
+    size_t room = b->room ? b->room * 2 : 16;
+    Entry **heap = (Entry **)realloc((void *)b->heap, room * sizeof(Entry *));
+    if (!heap)
+        return false;
+    b->heap = heap;
+    b->room = room;
+    return true;
+}
+
+/* Takes @ban's name over as a copy. */
+static int add(Bans *b, const Peer *source, const Ban *ban) {
+    if (!make_room(b))
+        return -ENOMEM;
+    Entry *e = calloc(1, sizeof(*e));
+    if (!e)
+        return -ENOMEM;
+    *e = (Entry){.source = *source, .ban = *ban, .name = strdup(ban->name), .place = b->n};
+    e->node.hash = hash_of(b, source, ban->service, ban->prefix.bits);
+    if (!e->name || hash_table_add(&b->table, &e->node) < 0) {
+        entry_free(e);
+        return -ENOMEM;
+    }
+    e->ban.name = e->name;
+    b->n_of[ban->prefix.kind][ban->prefix.bits]++;
+    b->heap[b->n++] = e;
+    move_up(b, e);
+    return 0;
+}
+
+/* Who makes it longer is who bans from then on. */
+static void extend(Bans *b, Entry *e, const Ban *ban) {
+    if (ban->until_usec <= e->ban.until_usec)
+        return;
+    if (!streq(e->name, ban->name)) {
+        char *name = strdup(ban->name);
+        if (name) {
+            free(e->name);
+            e->name = name;
+            e->ban.name = name;
+        }
+    }
+    e->ban.cause = ban->cause;
+    e->ban.until_usec = ban->until_usec;
+    move_down(b, e);
+}
+
+int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, uint32_t service,
+             const char *name, BanCause cause, uint64_t now_usec, uint64_t for_usec, bool *ret_new) {
+    *ret_new = false;
+    if (peer->kind == PEER_NONE)
+        return 0;
+    expire(b, now_usec);
+    unsigned bits = peer->kind == PEER_INET ? ipv4_bits : peer->kind == PEER_INET6 ? ipv6_bits : 0;
+    Peer source = peer_mask(peer, ipv4_bits, ipv6_bits);
+    Ban ban = {
+        .prefix = prefix_of(&source, bits),
+        .service = service,
+        .name = name,
+        .cause = cause,
+        .since_usec = now_usec,
+        .until_usec = for_usec < UINT64_MAX - now_usec ? now_usec + for_usec : UINT64_MAX,
+    };
+    Entry *e = find(b, &source, service, bits);
+    if (e) {
+        extend(b, e, &ban);
+        return 0;
+    }
+    int r = add(b, &source, &ban);
+    *ret_new = r == 0;
+    return r;
+}
+
+static const Ban *later(const Ban *a, const Entry *e) {
+    return e && (!a || e->ban.until_usec > a->until_usec) ? &e->ban : a;
+}
+
+const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_usec) {
+    const Ban *found = NULL;
+    expire(b, now_usec);
+    if (b->n == 0)
+        return NULL;
+    unsigned most = peer->kind == PEER_INET ? 32 : peer->kind == PEER_INET6 ? 128 : 0;
+    for (unsigned bits = 0; bits <= most; bits++) {
+        if (b->n_of[peer->kind][bits] == 0)
+            continue;
+        Peer source = peer_mask(peer, bits, bits);
+        found = later(found, find(b, &source, 0, bits));
+        if (service != 0)
+            found = later(found, find(b, &source, service, bits));
+    }
+    return found;
+}
+
+static Peer peer_of(const Prefix *p) {
+    Peer peer = {.kind = p->kind};
+    switch (p->kind) {
+    case PEER_INET:
+        memcpy(&peer.in, p->bytes, sizeof(peer.in));
+        break;
+    case PEER_INET6:
+        memcpy(&peer.in6, p->bytes, sizeof(peer.in6));
+        peer.scope = p->scope;
+        break;
+    case PEER_UNIX:
+        peer.uid = p->uid;
+        break;
+    case PEER_VSOCK:
+        peer.cid = p->cid;
+        break;
+    case PEER_NONE:
+        break;
+    }
+    return peer;
+}
+
+/* Whether @outer has all of @inner. A scope that only one of them names is no difference. */
+static bool has_all(const Prefix *outer, const Prefix *inner) {
+    Prefix wide = *outer;
+    Peer first = peer_of(inner);
+    if (inner->scope == 0)
+        wide.scope = 0;
+    return outer->bits <= inner->bits && prefix_has(&wide, &first);
+}
+
+static bool is_in(const Ban *ban, const void *prefix) {
+    return has_all(prefix, &ban->prefix) || has_all(&ban->prefix, prefix);
+}
+
+static bool is_of(const Ban *ban, const void *service) {
+    return ban->service == *(const uint32_t *)service;
+}
+
+/* Forgets all that @which says. Returns how many. */
+static size_t forget_if(Bans *b, bool (*which)(const Ban *ban, const void *what), const void *what) {
+    size_t n = b->n, kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (which(&b->heap[i]->ban, what))
+            forget(b, b->heap[i]);
+        else
+            place(b, kept++, b->heap[i]);
+    }
+    b->n = kept;
+    if (kept < n)
+        for (size_t i = kept / 2; i-- > 0;)
+            move_down(b, b->heap[i]);
+    return n - kept;
+}
+
+size_t bans_lift(Bans *b, const Prefix *prefix, uint64_t now_usec) {
+    expire(b, now_usec);
+    return forget_if(b, is_in, prefix);
+}
+
+void bans_forget(Bans *b, uint32_t service) {
+    if (service != 0)
+        (void)forget_if(b, is_of, &service);
+}
+
+size_t bans_count(Bans *b, uint64_t now_usec) {
+    expire(b, now_usec);
+    return b->n;
+}
+
+uint64_t bans_dropped(const Bans *b) {
+    return b->dropped;
+}
+
+/* Those that end together in the order in which they began. */
+static int compare_ends(const void *a, const void *b) {
+    const Ban *x = &(*(Entry *const *)a)->ban, *y = &(*(Entry *const *)b)->ban;
+    if (x->until_usec != y->until_usec)
+        return x->until_usec < y->until_usec ? -1 : 1;
+    if (x->since_usec != y->since_usec)
+        return x->since_usec < y->since_usec ? -1 : 1;
+    return memcmp(x->prefix.bytes, y->prefix.bytes, sizeof(x->prefix.bytes));
+}
+
+void bans_each(Bans *b, uint64_t now_usec, void (*each)(const Ban *ban, void *userdata), void *userdata) {
+    expire(b, now_usec);
+    if (b->n == 0)
+        return;
+    /* What is sorted is a heap, too. */
+    qsort((void *)b->heap, b->n, sizeof(*b->heap), compare_ends);
+    for (size_t i = 0; i < b->n; i++)
+        place(b, i, b->heap[i]);
+    for (size_t i = 0; i < b->n; i++)
+        each(&b->heap[i]->ban, userdata);
+}
