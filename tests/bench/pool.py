@@ -129,6 +129,10 @@ def show(results, args):
     return missed
 
 
+def build(folder):
+    subprocess.run(["ninja", "-C", folder, "bench-programs", "daemon/mpinetd"], check=True, stdout=subprocess.DEVNULL)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build-release")
@@ -143,7 +147,7 @@ def main():
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds = 2, 0.3
-    subprocess.run(["ninja", "-C", args.build, "bench-programs", "daemon/mpinetd"], check=True, stdout=subprocess.DEVNULL)
+    build(args.build)
     names = [n for handoff, limit in PAIRS for n in (limit, limit + "'", handoff)]
     results = {(name, c): [] for name in names for c in args.concurrency}
     dice = random.Random(1)
