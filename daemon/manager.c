@@ -242,7 +242,8 @@ static int init_runtime(Manager *m, Logger *logger) {
     rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (rt->null_fd < 0)
         return -errno;
-    int r = spawner_new(&rt->spawner);
+    rt->sockets = sock_query_new();
+    int r = rt->sockets ? spawner_new(&rt->spawner) : -ENOMEM;
     if (r >= 0)
         r = sd_event_new(&rt->loop);
     if (r >= 0)
@@ -340,6 +341,7 @@ Manager *manager_free(Manager *m) {
     sd_event_source_disable_unref(m->sweep);
     sd_event_unref(m->rt.loop);
     spawner_free(m->rt.spawner);
+    sock_query_free(m->rt.sockets);
     env_builder_done(&m->rt.env);
     instance_table_done(&m->rt.instances);
     eventlog_done(&m->rt.events);

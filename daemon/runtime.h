@@ -8,6 +8,7 @@
 #include "daemon/child-env.h"
 #include "daemon/eventlog.h"
 #include "daemon/instance.h"
+#include "daemon/sock-query.h"
 #include "daemon/spawn.h"
 
 /* Whoever waits for a state of a service (the control plane) is told of each change. */
@@ -20,6 +21,7 @@ typedef struct Runtime {
     Spawner *spawner;
     EnvBuilder env;
     InstanceTable instances;
+    SockQuery *sockets; /* what the kernel says of connections */
     uint64_t next_instance;
     int null_fd; /* /dev/null, for reading and writing */
     LogAddresses log_addresses;
