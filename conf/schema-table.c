@@ -311,8 +311,8 @@ const Key schema_table[] = {
      FIELD(ServiceConfig, prespawn), .standard = "0",
      .help = "how many processes are set up ahead, waiting before exec",
      .more = "They have user, limits and directories already when a connection comes, and are replaced when "
-             "there is time. The program knows nothing of it. One that waits takes no place and is counted "
-             "nowhere.",
+             "there is time. The program knows nothing of it. One that waits takes no place and is no instance; "
+             "the metric mpinetd_spares says how many do.",
      .example = "prespawn: 4"},
 
     {SERVICE_KEY("notify"), .type = KEY_WORD, .flags = KEY_OF_EXEC, .words = "none|status|sd_notify",

@@ -67,6 +67,8 @@ static void add_service(const Service *s, size_t family, Text *text) {
         .instances = s->n_instances,
         .instances_limit = snapshot_instances_limit(s),
         .workers = snapshot_workers(s),
+        .sets_up_ahead = s->config->prespawn > 0,
+        .spares = s->spares.n,
         .latency = s->latency,
         .duration = s->duration,
         .reported = sums,

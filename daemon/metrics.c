@@ -183,6 +183,13 @@ static void workers(Text *out, const Family *f, const MetricsService *s) {
     }
 }
 
+static void spares(Text *out, const Family *f, const MetricsService *s) {
+    if (!s->sets_up_ahead)
+        return;
+    begin_sample(out, f, "", s, NULL, NULL);
+    add_count(out, s->spares);
+}
+
 static void reported(Text *out, const Family *f, const MetricsService *s) {
     for (size_t i = 0; i < s->n_reported; i++) {
         double value = s->reported[i].value;
@@ -267,6 +274,7 @@ static const Family families[] = {
     OF_SERVICE("mpinetd_instances_limit", "gauge", "The most processes at once (limits.instances).",
                instances_limit),
     OF_SERVICE("mpinetd_workers", "gauge", "Workers of a pool.", workers),
+    OF_SERVICE("mpinetd_spares", "gauge", "Processes that are set up ahead and wait (prespawn).", spares),
     COUNTER("mpinetd_spawns_total", "Processes started.", one_counter, spawned),
     COUNTER("mpinetd_spawn_failures_total", "Processes that could not be started, by the step that failed.",
             failed_steps, failed_steps),

@@ -82,6 +82,20 @@ class Kept(DaemonTest):
         self.check(d.wait_idle("s"))
         self.assertEqual(d.service("s")["exited"]["ok"], 1)
 
+    def test_shown(self):
+        d = self.start()
+        self.wait_spares(3)
+
+        def shown():
+            return [line for line in d.mpctl("metrics", check=0).stdout.splitlines() if line.startswith("mpinetd_spares")]
+        self.assertEqual(shown(), ['mpinetd_spares{service="s"} 3'])
+        d.call("Pause", services=["s"])
+        self.wait_spares(0)
+        self.assertEqual(shown(), ['mpinetd_spares{service="s"} 0'])
+        d.write_config({"services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}})
+        d.call("Reload")
+        self.assertEqual(shown(), [], "only where there can be any")
+
     def test_thousand_connections(self):
         d = self.start(4)
         self.wait_spares(4)
