@@ -310,9 +310,10 @@ const Key schema_table[] = {
     {SERVICE_KEY("prespawn"), .type = KEY_INTEGER, .models = M(PER_CONNECTION), .max = 65536,
      FIELD(ServiceConfig, prespawn), .standard = "0",
      .help = "how many processes are set up ahead, waiting before exec",
-     .more = "They have user, limits and directories already when a connection comes, and are replaced when "
-             "there is time. The program knows nothing of it. One that waits takes no place and is no instance; "
-             "the metric mpinetd_spares says how many do.",
+     .more =
+         "They have user, limits and directories already when a connection comes, and are replaced when "
+         "there is time. The program knows nothing of it. One that waits takes no place and is no instance; "
+         "the metric mpinetd_spares says how many do.",
      .example = "prespawn: 4"},
 
     {SERVICE_KEY("notify"), .type = KEY_WORD, .flags = KEY_OF_EXEC, .words = "none|status|sd_notify",

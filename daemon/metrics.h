@@ -28,8 +28,8 @@ typedef struct MetricsService {
     uint64_t instances, instances_limit;
     uint64_t queued; /* for a family that needs it */
     ApiWorkers workers;
-    bool sets_up_ahead; /* prespawn is set */
-    uint64_t spares;    /* processes that wait */
+    bool sets_up_ahead;                  /* prespawn is set */
+    uint64_t spares;                     /* processes that wait */
     const Histogram *latency, *duration; /* NULL: nothing was measured */
     const MetricsReported *reported;     /* for a family that needs them */
     size_t n_reported;
