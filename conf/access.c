@@ -352,31 +352,11 @@ bool access_allows(const AccessRules *r, const Peer *peer, const gid_t *groups, 
     return !denied;
 }
 
-static void format_prefix(const Prefix *p, Text *out) {
-    Addr a = {0};
-    char host[ADDR_TEXT_MAX];
-    if (p->kind == PEER_INET) {
-        addr_any(AF_INET, 0, &a);
-        memcpy(&a.in.sin_addr, p->bytes, 4);
-    } else {
-        addr_any(AF_INET6, 0, &a);
-        memcpy(&a.in6.sin6_addr, p->bytes, 16);
-        a.in6.sin6_scope_id = p->scope;
-    }
-    text_add(out, addr_format_host(&a, host));
-    if (p->bits < (p->kind == PEER_INET ? 32U : 128U))
-        text_addf(out, "/%u", p->bits);
-}
-
 void access_rule_format(const AccessRule *rule, Text *out) {
     if (rule->kind == ACCESS_RULE_ANY)
         text_add(out, "any");
     else if (rule->kind == ACCESS_RULE_GROUP)
         text_addf(out, "gid:%u", (unsigned)rule->gid);
-    else if (rule->prefix.kind == PEER_UNIX)
-        text_addf(out, "uid:%u", (unsigned)rule->prefix.uid);
-    else if (rule->prefix.kind == PEER_VSOCK)
-        text_addf(out, "vsock:%u", (unsigned)rule->prefix.cid);
     else
-        format_prefix(&rule->prefix, out);
+        prefix_format(&rule->prefix, out);
 }

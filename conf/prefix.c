@@ -72,6 +72,39 @@ int prefix_parse(const char *s, Prefix *ret) {
     return r < 0 ? r : from_addr(&address, slash ? (int64_t)bits : -1, ret);
 }
 
+static void format_address(const Prefix *p, Text *out) {
+    Addr a = {0};
+    char host[ADDR_TEXT_MAX];
+    if (p->kind == PEER_INET) {
+        addr_any(AF_INET, 0, &a);
+        memcpy(&a.in.sin_addr, p->bytes, 4);
+    } else {
+        addr_any(AF_INET6, 0, &a);
+        memcpy(&a.in6.sin6_addr, p->bytes, 16);
+        a.in6.sin6_scope_id = p->scope;
+    }
+    text_add(out, addr_format_host(&a, host));
+    if (p->bits < (p->kind == PEER_INET ? 32U : 128U))
+        text_addf(out, "/%u", p->bits);
+}
+
+void prefix_format(const Prefix *prefix, Text *out) {
+    switch (prefix->kind) {
+    case PEER_UNIX:
+        text_addf(out, "uid:%u", (unsigned)prefix->uid);
+        break;
+    case PEER_VSOCK:
+        text_addf(out, "vsock:%u", (unsigned)prefix->cid);
+        break;
+    case PEER_INET:
+    case PEER_INET6:
+        format_address(prefix, out);
+        break;
+    case PEER_NONE:
+        break;
+    }
+}
+
 bool prefix_has(const Prefix *prefix, const Peer *peer) {
     Prefix own = {.kind = peer->kind, .bits = prefix->bits};
     if (peer->kind != prefix->kind)

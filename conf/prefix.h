@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Where peers come from: an address, a prefix of addresses, or for UNIX sockets a user, for vsocks a
- * CID. Pure. IPv4 is IPv4
- * however it is written: ::ffff:192.0.2.0/120 is 192.0.2.0/24. */
+/* Where peers come from: an address, a prefix of addresses, or for UNIX sockets a user, for vsocks a CID.
+ * Pure. IPv4 is IPv4 however it is written: ::ffff:192.0.2.0/120 is 192.0.2.0/24. */
 #include "daemon/base/peer.h"
+#include "daemon/base/text.h"
 
 typedef struct Prefix {
     PeerKind kind;
@@ -19,4 +19,6 @@ typedef struct Prefix {
 /* "192.0.2.0/24", "192.0.2.1", "2001:db8::/48", "fe80::1%eth0", "uid:1000", "vsock:3". Bits behind the prefix
  * are ignored. 0; -EINVAL when @s is none of these; -ENODEV when there is no such interface. */
 int prefix_parse(const char *s, Prefix *ret);
+/* The same the other way; all of an address has no bits. Nothing of none. */
+void prefix_format(const Prefix *prefix, Text *out);
 bool prefix_has(const Prefix *prefix, const Peer *peer);

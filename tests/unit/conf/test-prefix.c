@@ -116,6 +116,36 @@ static void test_bad(void **state) {
     assert_int_equal(prefix_parse("fe80::1%nosuchif", &p), -ENODEV);
 }
 
+static void test_format(void **state) {
+    static const struct {
+        const char *from, *text;
+    } formats[] = {
+        {"192.0.2.77/24", "192.0.2.0/24"},
+        {"192.0.2.1/32", "192.0.2.1"},
+        {"::ffff:192.0.2.0/120", "192.0.2.0/24"},
+        {"0.0.0.0/0", "0.0.0.0/0"},
+        {"2001:DB8:0::1/48", "2001:db8::/48"},
+        {"2001:db8::1", "2001:db8::1"},
+        {"fe80::1%lo", "fe80::1%lo"},
+        {"::/0", "::/0"},
+        {"uid:1000", "uid:1000"},
+        {"vsock:3", "vsock:3"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(formats); i++) {
+        CLEANUP_TEXT Text text = {0};
+        Prefix p, again;
+        assert_int_equal(prefix_parse(formats[i].from, &p), 0);
+        prefix_format(&p, &text);
+        assert_string_equal(text.s, formats[i].text);
+        assert_int_equal(prefix_parse(text.s, &again), 0);
+        assert_memory_equal(&p, &again, sizeof(p));
+    }
+    CLEANUP_TEXT Text none = {0};
+    prefix_format(&(Prefix){.kind = PEER_NONE}, &none);
+    assert_int_equal(none.len, 0);
+}
+
 /* One flipped bit within the prefix is another prefix; behind it, it is the same. */
 static void test_bits(void **state) {
     (void)state;
@@ -137,6 +167,7 @@ int main(void) {
         cmocka_unit_test(test_has),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
