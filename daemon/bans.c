@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/base/hash-table.h"
+#include "daemon/base/list.h"
 #include "daemon/base/siphash.h"
 #include "daemon/base/text.h"
 
@@ -23,6 +24,8 @@ DEFINE_STRTAB(ban_cause, BanCause, ban_cause_table);
 
 typedef struct Entry {
     HashNode node;
+    HashNode by_number;
+    List link;    /* in the order of their numbers */
     size_t place; /* in the heap */
     Peer source;  /* masked */
     Ban ban;
@@ -30,7 +33,9 @@ typedef struct Entry {
 } Entry;
 
 struct Bans {
-    HashTable table;
+    HashTable table, numbers;
+    List list;
+    uint64_t newest;
     Entry **heap; /* a binary heap: the one that ends first is the first */
     size_t n, room, max;
     uint64_t dropped;
@@ -43,6 +48,7 @@ Bans *bans_new(size_t max, const uint8_t key[static 16]) {
     if (!b)
         return NULL;
     b->max = max > 0 ? max : 1;
+    list_init(&b->list);
     memcpy(b->key, key, sizeof(b->key));
     return b;
 }
@@ -59,6 +65,7 @@ Bans *bans_free(Bans *b) {
         entry_free(b->heap[i]);
     free((void *)b->heap);
     hash_table_done(&b->table);
+    hash_table_done(&b->numbers);
     free(b);
     return NULL;
 }
@@ -96,6 +103,8 @@ static void move_down(Bans *b, Entry *e) {
 static void forget(Bans *b, Entry *e) {
     b->n_of[e->ban.prefix.kind][e->ban.prefix.bits]--;
     hash_table_remove(&b->table, &e->node);
+    hash_table_remove(&b->numbers, &e->by_number);
+    list_remove(&e->link);
     entry_free(e);
 }
 
@@ -179,6 +188,14 @@ static int add(Bans *b, const Peer *source, const Ban *ban) {
         entry_free(e);
         return -ENOMEM;
     }
+    e->by_number.hash = (uint32_t)(b->newest + 1);
+    if (hash_table_add(&b->numbers, &e->by_number) < 0) {
+        hash_table_remove(&b->table, &e->node);
+        entry_free(e);
+        return -ENOMEM;
+    }
+    e->ban.number = ++b->newest;
+    list_append(&b->list, &e->link);
     e->ban.name = e->name;
     b->n_of[ban->prefix.kind][ban->prefix.bits]++;
     b->heap[b->n++] = e;
@@ -282,7 +299,7 @@ static bool has_all(const Prefix *outer, const Prefix *inner) {
 }
 
 static bool is_in(const Ban *ban, const void *prefix) {
-    return has_all(prefix, &ban->prefix) || has_all(&ban->prefix, prefix);
+    return !prefix || has_all(prefix, &ban->prefix) || has_all(&ban->prefix, prefix);
 }
 
 static bool is_of(const Ban *ban, const void *service) {
@@ -318,6 +335,40 @@ void bans_forget(Bans *b, uint32_t service) {
 size_t bans_count(Bans *b, uint64_t now_usec) {
     expire(b, now_usec);
     return b->n;
+}
+
+size_t bans_count_of(Bans *b, uint32_t service, uint64_t now_usec) {
+    size_t n = 0;
+    expire(b, now_usec);
+    for (size_t i = 0; i < b->n; i++)
+        n += b->heap[i]->ban.service == 0 || b->heap[i]->ban.service == service;
+    return n;
+}
+
+uint64_t bans_newest(const Bans *b) {
+    return b->newest;
+}
+
+static Entry *find_number(const Bans *b, uint64_t number) {
+    for (HashNode *node = hash_table_first(&b->numbers, (uint32_t)number); node;
+         node = hash_table_next(node)) {
+        Entry *e = HASH_ENTRY(node, Entry, by_number);
+        if (e->ban.number == number)
+            return e;
+    }
+    return NULL;
+}
+
+const Ban *bans_next(Bans *b, uint64_t after, uint64_t now_usec) {
+    expire(b, now_usec);
+    /* Mostly it is still there, and leads on to the next. */
+    const Entry *last = after > 0 ? find_number(b, after) : NULL;
+    for (const List *at = last ? last->link.next : b->list.next; at != &b->list; at = at->next) {
+        const Entry *e = LIST_ENTRY(at, Entry, link);
+        if (e->ban.number > after)
+            return &e->ban;
+    }
+    return NULL;
 }
 
 uint64_t bans_dropped(const Bans *b) {

@@ -23,6 +23,7 @@ typedef enum BanCause {
 DECLARE_STRTAB(ban_cause, BanCause); /* "refusals", "failures", "reported", "sensor" */
 
 typedef struct Ban {
+    uint64_t number; /* counts up with each that is imposed, from 1 */
     Prefix prefix;
     uint32_t service; /* Service.id; 0: from all services */
     const char *name; /* of the service that banned it; owned by the table */
@@ -40,10 +41,17 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
              const char *name, BanCause cause, uint64_t now_usec, uint64_t for_usec, bool *ret_new);
 /* The ban of @service, or of all, that holds for @peer now, or NULL. */
 const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_usec);
-/* Lifts all bans that lie within @prefix, and those that have all of it. Returns how many. */
+/* Lifts all bans that lie within @prefix (NULL: all there are), and those that have all of it. Returns how
+ * many. */
 size_t bans_lift(Bans *b, const Prefix *prefix, uint64_t now_usec);
 void bans_forget(Bans *b, uint32_t service); /* a service that is gone; its bans from all services stay */
 size_t bans_count(Bans *b, uint64_t now_usec);
 uint64_t bans_dropped(const Bans *b); /* ended before their time because the table was full */
+size_t bans_count_of(Bans *b, uint32_t service,
+                     uint64_t now_usec); /* that hold for it, also those from all */
+uint64_t bans_newest(const Bans *b);     /* the number of the newest ever; 0: none */
+/* The next one behind that of number @after, in the order in which they were imposed, whatever comes and goes
+ * in between; 0: the first. NULL when there is none. */
+const Ban *bans_next(Bans *b, uint64_t after, uint64_t now_usec);
 /* Calls @each for every ban that holds, those that end first first. */
 void bans_each(Bans *b, uint64_t now_usec, void (*each)(const Ban *ban, void *userdata), void *userdata);
