@@ -2,11 +2,11 @@
 /* The calls that change something: orders to services, signals, limits, Reload, Shutdown. */
 #include <string.h>
 
+#include "conf/prefix.h"
 #include "conf/set.h"
 #include "conf/value.h"
 #include "daemon/control-private.h"
 #include "daemon/pool.h"
-#include "conf/prefix.h"
 
 void call_reload(Calls *calls, Client *client, ApiRequest *r) {
     (void)r;
@@ -232,8 +232,10 @@ void call_set(Calls *calls, Client *client, ApiRequest *r) {
         api_encode_invalid_config(client_out(client), &failure);
         return;
     }
+    LimitsConfig before = s->limits;
     s->limits = limits;
     if (changes.n > 0) {
+        gate_change(s, &before);
         tell_set(s, &changes, client->uid);
         service_update(s, "set");
         if (s->pool)

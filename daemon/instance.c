@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/gate.h"
 #include "daemon/launch.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
@@ -116,6 +117,8 @@ Instance *instance_free(Instance *i) {
     i->spare_watch = sd_event_source_disable_unref(i->spare_watch);
     i->spare = spare_free(i->spare);
     i->connection = connection_free(i->connection);
+    gate_release(i->rt, &i->source);
+    free(i->groups);
     if (i->report) {
         report_done(i->report);
         free(i->report);
@@ -131,6 +134,7 @@ void instance_bury(Instance *i, List *ghosts) {
     i->status_pipe = pipe_reader_free(i->status_pipe);
     i->notify = notify_socket_free(i->notify);
     i->worker = worker_free(i->worker);
+    gate_release(i->rt, &i->source);
     i->slot = NULL;
     i->state = INSTANCE_GHOST;
     if (i->stderr_pipe)

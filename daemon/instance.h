@@ -21,6 +21,7 @@ struct Runtime;
 struct Worker;
 struct Spare;
 struct Connection;
+struct Source;
 
 typedef enum InstanceState {
     INSTANCE_RUNNING,
@@ -70,6 +71,9 @@ typedef struct Instance {
     bool waits;          /* forward: counted as one that has not */
     uint64_t retired_at; /* backend: it serves those up to this number only; 0: all */
     Peer peer;
+    gid_t *groups; /* a UNIX peer's, where rules of access wanted to know; owned */
+    size_t n_groups;
+    struct Source *source;                        /* held for its peer until it is reaped; NULL: none */
     uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */
     sd_event_source *timer;                       /* lifetime, then the time until KILL */
     sd_event_source *watch;                       /* until it is ready, then the watchdog */

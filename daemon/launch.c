@@ -14,9 +14,16 @@
 
 #define LISTEN_FDS_START 3
 
+void connection_done(Connection *c) {
+    c->fd = fd_close(c->fd);
+    free(c->groups);
+    c->groups = NULL;
+    c->n_groups = 0;
+}
+
 Connection *connection_free(Connection *c) {
     if (c)
-        (void)fd_close(c->fd);
+        connection_done(c);
     free(c);
     return NULL;
 }
@@ -416,7 +423,15 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
 
 Instance *launch_for_connection(Service *s, Connection *connection) {
     Instance *i = spares_give(s, connection);
-    return i ? i : launch(s, &connection->peer, connection, NULL, NULL);
+    if (!i)
+        i = launch(s, &connection->peer, connection, NULL, NULL);
+    if (!i)
+        return NULL;
+    i->source = TAKE_PTR(connection->source);
+    i->groups = TAKE_PTR(connection->groups);
+    i->n_groups = connection->n_groups;
+    connection->n_groups = 0;
+    return i;
 }
 
 Instance *launch_for_slot(Service *s, Slot *slot) {

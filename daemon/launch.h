@@ -16,14 +16,20 @@ typedef struct Connection {
     uid_t uid; /* of a UNIX peer */
     gid_t gid;
     pid_t pid;
+    gid_t *groups; /* all of a UNIX peer's, where rules of access want to know; owned */
+    size_t n_groups;
+    Source *source; /* held for it (sources_hold()); NULL: none */
 } Connection;
 
-/* A copy that owns its descriptor. Returns NULL; NULL is fine. */
+/* Closes what it has; its source is let go by gate_release(). */
+void connection_done(Connection *c);
+/* The same of a copy on the heap. Returns NULL; NULL is fine. */
 Connection *connection_free(Connection *c);
 
 /* Starts an instance for @connection. Its descriptor is taken over where it is needed for longer; it is then
- * -EBADF. Returns the instance, running or given to a process that was set up ahead, or NULL after a failure
- * that has been counted and told. */
+ * -EBADF. Its source and groups go over to the instance. Returns the instance, running or given to a process
+ * that was set up ahead, or NULL after a failure that has been counted and told; then all is left as it was.
+ */
 Instance *launch_for_connection(Service *s, Connection *connection);
 /* Starts the backend of a forward, which gets no socket. */
 Instance *launch_backend(Service *s, Slot *slot);

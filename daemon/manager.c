@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -225,6 +226,16 @@ static int open_timer_descriptor(sd_event *loop) {
     return r;
 }
 
+/* Who may come in, and who may not. Their keys are secret, so that nobody can choose his place in them. */
+static int make_tables(Runtime *rt) {
+    uint8_t keys[2][SIPHASH_KEY_BYTES];
+    if (getrandom(keys, sizeof(keys), 0) != (ssize_t)sizeof(keys))
+        return -EIO;
+    rt->sources = sources_new(SOURCES_MAX, keys[0]);
+    rt->bans = bans_new(BANS_MAX, keys[1]);
+    return rt->sources && rt->bans ? linger_new(rt->loop, &rt->linger) : -ENOMEM;
+}
+
 static int init_runtime(Manager *m, Logger *logger) {
     Runtime *rt = &m->rt;
     eventlog_init(&rt->events, logger);
@@ -248,6 +259,8 @@ static int init_runtime(Manager *m, Logger *logger) {
         r = sd_event_new(&rt->loop);
     if (r >= 0)
         r = open_timer_descriptor(rt->loop);
+    if (r >= 0)
+        r = make_tables(rt);
     if (r >= 0)
         r = sd_event_add_defer(rt->loop, &m->sweep, on_sweep, m);
     if (r >= 0)
@@ -336,6 +349,9 @@ Manager *manager_free(Manager *m) {
         service_free(m->services.items[i]);
     free((void *)m->services.items);
     m->control = control_free(m->control);
+    m->rt.linger = linger_free(m->rt.linger);
+    m->rt.sources = sources_free(m->rt.sources);
+    m->rt.bans = bans_free(m->rt.bans);
     sd_event_source_disable_unref(m->drain_timer);
     sd_event_source_disable_unref(m->suppressed_timer);
     sd_event_source_disable_unref(m->sweep);

@@ -218,6 +218,8 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
          */
         if (s->removed || !s->config->enabled)
             service_stop_instances(s, true);
+        else
+            gate_apply_to_existing(s);
         /* What another service had open, a stopped one does not keep. */
         if (s->order == ORDER_STOP)
             service_close_listeners(s, service_processes_listen(s));

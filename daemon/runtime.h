@@ -5,15 +5,24 @@
 #include <sys/resource.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/bans.h"
 #include "daemon/child-env.h"
 #include "daemon/eventlog.h"
 #include "daemon/instance.h"
+#include "daemon/linger.h"
 #include "daemon/sock-query.h"
+#include "daemon/sources.h"
 #include "daemon/spawn.h"
 
 /* Whoever waits for a state of a service (the control plane) is told of each change. */
 struct Service;
 typedef void (*StateFollower)(struct Service *service, void *userdata);
+
+/* The machine's load over the last minute, as it was read last. */
+typedef struct MachineLoad {
+    double value;
+    uint64_t read_usec; /* 0: never */
+} MachineLoad;
 
 typedef struct Runtime {
     sd_event *loop;
@@ -23,6 +32,11 @@ typedef struct Runtime {
     InstanceTable instances;
     SockQuery *sockets; /* what the kernel says of connections */
     uint64_t next_instance;
+    uint32_t newest_service; /* the id that was given last */
+    Sources *sources;
+    Bans *bans;
+    Linger *linger;
+    MachineLoad load_average;
     int null_fd; /* /dev/null, for reading and writing */
     LogAddresses log_addresses;
     char *const *environ; /* the daemon's own */

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "daemon/admission.h"
+#include "conf/access.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/errors.h"
 #include "daemon/handoff.h"
-#include "daemon/launch.h"
+#include "daemon/refusal.h"
 
 /* The most that one wake-up takes, so that a flood on one listener never starves the others. */
 #define BUDGET_MAX 16
@@ -34,7 +34,22 @@ static void find_local(const Listener *l, Connection *c) {
         c->local = l->addr;
 }
 
-static void find_peer(Connection *c) {
+/* All of them, its own first. Without memory, or of a peer that is gone: none, and no rule holds for it. */
+static void find_groups(Connection *c) {
+    socklen_t n = 0;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &n) == 0 || errno != ERANGE)
+        n = 0;
+    c->groups = malloc(n + sizeof(gid_t));
+    if (!c->groups)
+        return;
+    c->groups[0] = c->gid;
+    c->n_groups = 1;
+    if (n > 0 && getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups + 1, &n) == 0)
+        c->n_groups += n / sizeof(gid_t);
+}
+
+static void find_peer(const Service *s, Connection *c) {
+    const AccessConfig *access = &s->config->access;
     if (c->remote.sa.sa_family != AF_UNIX) {
         c->peer = peer_from_addr(&c->remote);
         return;
@@ -48,19 +63,13 @@ static void find_peer(Connection *c) {
     c->gid = credentials.gid;
     c->pid = credentials.pid;
     c->peer = peer_from_uid(c->uid);
+    if (access->rules && (access->apply_to_existing || access_rules_want_groups(access->rules)))
+        find_groups(c);
 }
 
-static void refuse(Service *s, const Connection *c, RefuseReason reason) {
-    char peer[PEER_TEXT_MAX], message[96];
-    s->counters.refused[reason]++;
-    uint64_t limit = s->pool ? pool_max(s->pool) : s->limits.instances;
-    (void)snprintf(message, sizeof(message), "refused: %s (%llu of %llu)", refuse_reason_to_string(reason),
-                   (unsigned long long)s->n_instances, (unsigned long long)limit);
-    ApiEvent e = connection_event(s, c, LOG_LEVEL_WARNING, "refused", peer);
-    e.reason = refuse_reason_to_string(reason);
-    e.message = message;
-    top_sources_add(&s->refused_sources, &c->peer, reason, e.time_usec);
-    service_emit_limited(s, LIMITED_REFUSED, &e);
+static void count_accepted(Service *s, const Connection *c) {
+    s->counters.accepted++;
+    rate_window_add(&s->accept_rate, c->accepted_usec);
 }
 
 static void count_gone(Service *s) {
@@ -107,23 +116,72 @@ static bool is_crowded(Runtime *rt) {
     return rt->crowded;
 }
 
-/* Of a pool: whether a worker has room, who that is. */
-static Admission admission_of_pool(Pool *p, Instance **ret_worker) {
+/* Whether a worker of the pool has room, who that is. */
+static Admission ask_pool(Pool *p, Instance **ret_worker) {
+    Admission no_room = {.verdict = VERDICT_WAIT,
+                         .reason = REFUSE_INSTANCES,
+                         .used = p->service->n_instances,
+                         .limit = pool_max(p)};
     *ret_worker = handoff_pass_held(p) ? handoff_pick(p) : NULL;
-    if (!*ret_worker && handoff_refuses(p))
-        return (Admission){.verdict = VERDICT_REFUSE, .reason = REFUSE_INSTANCES};
+    if (!*ret_worker && handoff_refuses(p)) {
+        no_room.verdict = VERDICT_REFUSE;
+        return no_room;
+    }
     if (!*ret_worker && handoff_wait(p))
         *ret_worker = handoff_pick(p);
-    return (Admission){.verdict = *ret_worker ? VERDICT_SERVE : VERDICT_WAIT, .reason = REFUSE_INSTANCES};
+    return *ret_worker ? (Admission){.verdict = VERDICT_SERVE} : no_room;
+}
+
+/* What is said of a service before anybody is taken, and the worker that has room. */
+typedef struct Door {
+    Admission admission;
+    Instance *worker;
+} Door;
+
+static Door ask(Service *s) {
+    Door d = {.admission = gate_ask(s)};
+    if (s->pool && d.admission.verdict == VERDICT_SERVE)
+        d.admission = ask_pool(s->pool, &d.worker);
+    return d;
+}
+
+static void pass(Service *s, Instance *worker, Connection *c) {
+    (void)handoff_pass(s->pool, worker, c);
+    gate_release(s->rt, &c->source);
+}
+
+/* One that is counted as accepted: it is served, or refused. */
+static Verdict serve_taken(Service *s, Connection *c, const Door *door) {
+    Admission a = gate_admit(s, c, &door->admission);
+    if (a.verdict == VERDICT_REFUSE)
+        refusal_refuse(s, c, &a, NULL);
+    else if (s->pool)
+        pass(s, door->worker, c);
+    else
+        (void)launch_for_connection(s, c);
+    /* Without a process, nobody is served. */
+    gate_release(s->rt, &c->source);
+    connection_done(c);
+    return a.verdict;
+}
+
+Verdict serve_connection(Service *s, Connection *c) {
+    Door door = ask(s);
+    if (door.admission.verdict == VERDICT_WAIT) {
+        Admission a = gate_judge(s, c);
+        if (a.verdict == VERDICT_SERVE)
+            return VERDICT_WAIT;
+        door.admission = a;
+    }
+    count_accepted(s, c);
+    return serve_taken(s, c, &door);
 }
 
 /* Takes one connection; whether there may be more. */
 static bool serve_one(Listener *l) {
     Service *s = l->service;
-    Instance *worker = NULL;
-    Admission admission = s->pool ? admission_of_pool(s->pool, &worker)
-                                  : admission_of_service(&s->limits, &(ServiceUsage){.instances = s->n_instances});
-    if (admission.verdict == VERDICT_WAIT)
+    Door door = ask(s);
+    if (door.admission.verdict == VERDICT_WAIT)
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
     if (is_crowded(s->rt)) {
@@ -132,30 +190,18 @@ static bool serve_one(Listener *l) {
         listener_pause(l);
         return false;
     }
-    CLEANUP_CLOSE int fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
-    if (fd < 0)
+    c.fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
+    if (c.fd < 0)
         return on_accept_error(l, errno);
-    c.fd = fd;
-    if (fd >= s->rt->fd_ceiling)
+    if (c.fd >= s->rt->fd_ceiling)
         s->rt->crowded = true;
     else
         listener_relax(l);
     c.accepted_usec = clock_monotonic_usec();
-    s->counters.accepted++;
-    rate_window_add(&s->accept_rate, c.accepted_usec);
-    find_peer(&c);
-    if (admission.verdict == VERDICT_REFUSE) {
-        refuse(s, &c, admission.reason);
-        return true;
-    }
+    find_peer(s, &c);
     find_local(l, &c);
-    if (worker)
-        handoff_pass(s->pool, worker, &c);
-    else
-        (void)launch_for_connection(s, &c);
-    /* Launching may have taken the descriptor over. */
-    if (c.fd < 0)
-        (void)TAKE_FD(fd);
+    count_accepted(s, &c);
+    (void)serve_taken(s, &c, &door);
     return true;
 }
 
@@ -173,8 +219,8 @@ void serve_listener(Listener *l) {
         l->budget *= 2;
     if (s->pool && s->pool->blocked)
         service_update(s, "no worker has room");
-    else if (!s->pool && s->n_instances >= s->limits.instances)
-        service_update(s, "limits.instances reached");
+    else if (gate_ask(s).verdict == VERDICT_WAIT)
+        service_update(s, NULL);
     else if (l->cut || l->sealed)
         service_update(s, NULL);
     backend_end_wake(s);
@@ -210,16 +256,17 @@ static void turn_away(Listener *l) {
     if (fd < 0)
         return;
     c.fd = fd;
-    s->counters.accepted++;
+    c.accepted_usec = clock_monotonic_usec();
+    count_accepted(s, &c);
     s->counters.spawn_failed++;
     s->counters.failed_steps[STEP_EXEC]++;
-    rate_window_add(&s->accept_rate, clock_monotonic_usec());
-    find_peer(&c);
+    find_peer(s, &c);
     ApiEvent e = connection_event(s, &c, LOG_LEVEL_WARNING, "spawn_failed", peer);
     e.step = spawn_step_to_string(STEP_EXEC);
     e.message = "closed: the backend did not become ready";
     service_emit_limited(s, LIMITED_SPAWN_FAILED, &e);
     let_go(fd);
+    free(c.groups);
 }
 
 void serve_turn_away(Service *s) {

@@ -172,6 +172,7 @@ int service_end_change(Service *s, Config *generation_config, ServiceConfig *con
     s->changing = false;
     if (!config) {
         s->removed = true;
+        bans_forget(s->rt->bans, s->id);
         spares_drop(s);
         service_free_slots(s);
         s->pool = pool_free(s->pool);

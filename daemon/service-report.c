@@ -3,6 +3,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/forward.h"
+#include "daemon/offence.h"
 #include "daemon/pool.h"
 #include "daemon/service-private.h"
 
@@ -41,6 +42,14 @@ void service_take_ready(Service *s, Instance *i) {
         service_update(s, "ready");
 }
 
+/* Whom to ban is only known of a process that serves one peer. */
+static void ban_peer(Service *s, const Instance *i) {
+    if (i->peer.kind == PEER_NONE)
+        s->counters.report_errors++;
+    else
+        (void)offence_ban(s, &i->peer, BAN_REPORTED);
+}
+
 void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
     /* Its pipes could not be watched. */
     if (!i->report)
@@ -75,6 +84,9 @@ void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
         else if (i->quiet_usec == 0)
             i->quiet_usec = clock_monotonic_usec();
         break;
+    case REPORT_BAN:
+        ban_peer(s, i);
+        break;
     case REPORT_REQUESTS:
         take_requests(s, i->report, before);
         break;
@@ -82,7 +94,6 @@ void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
     case REPORT_ERRNO:
     case REPORT_QUEUED:
     case REPORT_CAPACITY:
-    case REPORT_BAN:
     case REPORT_METRIC:
         break;
     }

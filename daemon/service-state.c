@@ -36,6 +36,8 @@ ServiceState service_state_of(const ServiceFacts *f) {
         return SERVICE_FAILED;
     if (f->backoff)
         return SERVICE_BACKOFF;
+    if (f->throttled)
+        return SERVICE_THROTTLED;
     if (f->waiting)
         return SERVICE_FULL;
     if (has_servers(f))

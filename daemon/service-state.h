@@ -6,6 +6,7 @@
  *   disabled ── enabled: false
  *   failed ──── nothing to run, or no listener open; retried ──> listening
  *   listening ─┬─ per-connection at its limit ──> full ── one ends ──> listening
+ *              ├─ at its rate, or the machine's load is too high ──> throttled ── that is over ──> listening
  *              └─ on-demand: process starts ─> starting ── is ready ──> active ── ends ──> listening
  *                                                └─ fails too often ──> backoff ── time over ──> listening
  *   any ── stop ──> draining ── last instance ended ──> stopped ── start ──> listening
@@ -50,6 +51,7 @@ typedef struct ServiceFacts {
     bool accepts;       /* forward: connections, and not datagrams */
     uint64_t starting;  /* so many of them are not ready yet */
     bool waiting;       /* admission said wait */
+    bool throttled;     /* not, or not only, for a place: limits.rate, limits.load */
     bool backoff;       /* a start is being delayed */
 } ServiceFacts;
 

@@ -92,9 +92,9 @@ void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e) {
 
 bool service_tell_suppressed(Service *s, uint64_t now_usec) {
     static const char *const kinds[_LIMITED_MAX] = {
-        [LIMITED_REFUSED] = "refused", [LIMITED_SPAWN_FAILED] = "spawn_failed",
-        [LIMITED_GONE] = "gone",       [LIMITED_STATUS] = "status",
-        [LIMITED_STATE] = "state",     [LIMITED_ERROR] = "error",
+        [LIMITED_REFUSED] = "refused", [LIMITED_BANNED] = "banned", [LIMITED_SPAWN_FAILED] = "spawn_failed",
+        [LIMITED_GONE] = "gone",       [LIMITED_STATUS] = "status", [LIMITED_STATE] = "state",
+        [LIMITED_ERROR] = "error",
     };
     bool more = false;
     for (size_t i = 0; i < _LIMITED_MAX; i++) {

@@ -5,11 +5,11 @@
 #include <sys/wait.h>
 
 #include "conf/load.h"
-#include "daemon/admission.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/forward.h"
 #include "daemon/idle.h"
+#include "daemon/offence.h"
 #include "daemon/pool.h"
 #include "daemon/serve.h"
 #include "daemon/service-private.h"
@@ -24,10 +24,12 @@
 void service_set_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation) {
     config_ref(generation_config);
     config_unref(s->generation_config);
+    LimitsConfig before = s->config ? s->limits : config->limits;
     s->generation_config = generation_config;
     s->config = config;
     s->limits = config->limits;
     s->generation = generation;
+    gate_change(s, &before);
 }
 
 void service_forget_process_data(Service *s) {
@@ -42,6 +44,7 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     if (!s)
         return NULL;
     s->rt = rt;
+    s->id = ++rt->newest_service;
     s->state = config->enabled ? SERVICE_STOPPED : SERVICE_DISABLED;
     s->since_usec = clock_realtime_usec();
     list_init(&s->instances);
@@ -76,6 +79,8 @@ Service *service_free(Service *s) {
         instance_table_remove(&s->rt->instances, i);
         instance_free(i);
     }
+    gate_done(s);
+    sources_forget(s->rt->sources, s->id);
     service_forget_process_data(s);
     event_ring_done(&s->ring);
     event_ring_done(&s->lines);
@@ -158,9 +163,6 @@ static bool any_slot_delayed(const Service *s) {
 }
 
 ServiceFacts service_facts(const Service *s) {
-    ServiceUsage usage = {.instances = s->n_instances};
-    bool waiting =
-        service_config_accepts(s->config) && admission_of_service(&s->limits, &usage).verdict == VERDICT_WAIT;
     return (ServiceFacts){
         .enabled = s->config->enabled,
         .removed = s->removed,
@@ -172,7 +174,8 @@ ServiceFacts service_facts(const Service *s) {
         .instances = service_n_processes(s),
         .backends = s->backend.n_processes,
         .accepts = service_config_accepts(s->config),
-        .waiting = s->pool ? s->pool->full : waiting,
+        .waiting = s->pool ? s->pool->full : gate_is_held(s),
+        .throttled = gate_is_throttled(s),
         .backoff = s->pool ? s->pool->delayed : any_slot_delayed(s),
         .starting = !s->pool                    ? s->n_starting
                     : pool_is_starting(s->pool) ? s->n_instances
@@ -190,7 +193,8 @@ static void set_state(Service *s, ServiceState state, const char *why) {
     s->since_usec = clock_realtime_usec();
     if (s->rt->on_state)
         s->rt->on_state(s, s->rt->on_state_userdata);
-    bool trouble = state == SERVICE_FAILED || state == SERVICE_BACKOFF || state == SERVICE_FULL;
+    bool trouble = state == SERVICE_FAILED || state == SERVICE_BACKOFF || state == SERVICE_FULL ||
+                   state == SERVICE_THROTTLED;
     /* That a new service listens is told by its listeners. */
     bool first = !s->has_stated;
     s->has_stated = true;
@@ -205,6 +209,10 @@ static void set_state(Service *s, ServiceState state, const char *why) {
 
 static void wake_slot(Listener *l) {
     Service *s = l->service;
+    if (!gate_may_start(s)) {
+        service_update(s, NULL);
+        return;
+    }
     if (backend_wake(s))
         slot_activate(&s->slots[l->slot]);
     backend_end_wake(s);
@@ -245,10 +253,11 @@ void service_update(Service *s, const char *why) {
     for (size_t i = 0; i < s->n_slots; i++)
         idle_update(&s->slots[i]);
     backend_settle(s);
+    gate_settle(s);
     ServiceFacts facts = service_facts(s);
-    set_state(s, service_state_of(&facts), why);
-    if (s->pool)
-        facts.waiting = !pool_wants_traffic(s->pool);
+    set_state(s, service_state_of(&facts), why ? why : gate_why(s));
+    facts.throttled = false;
+    facts.waiting = gate_is_held(s) || (s->pool && !pool_wants_traffic(s->pool));
     arm_listeners(s, service_facts_poll(&facts));
     spares_update(s);
 }
@@ -256,7 +265,8 @@ void service_update(Service *s, const char *why) {
 void service_start_now(Service *s) {
     if (s->pool)
         pool_look(s->pool);
-    if (!s->config->start_now || !service_state_polls(s->state))
+    /* Who does not wait for traffic is not held back with it. */
+    if (!s->config->start_now || (!service_state_polls(s->state) && s->state != SERVICE_THROTTLED))
         return;
     for (size_t i = 0; i < s->n_slots; i++)
         if (slot_is_idle(&s->slots[i]) && (!s->backend.slot || slot_is_backend(&s->slots[i])))
@@ -293,6 +303,7 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     }
     uint64_t lived = clock_monotonic_usec() - i->started_usec;
     instance_drain_pipes(i);
+    offence_on_end(i, status);
     ExitResult result = exit_classify(status, i->asked, i->timed_out != TIMEOUT_NONE);
     bool failed = instance_has_failed(i, result), unready = i->unready && !i->asked;
     /* To end well without having been ready is not what was asked for. */

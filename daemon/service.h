@@ -5,6 +5,7 @@
  * slot.c (on-demand), serve.c (per-connection) and launch.c; others read them. */
 #include "conf/config.h"
 #include "daemon/backoff.h"
+#include "daemon/gate.h"
 #include "daemon/histogram.h"
 #include "daemon/instance.h"
 #include "daemon/listener.h"
@@ -61,6 +62,7 @@ typedef struct BackendState {
 /* Kinds of log lines that are limited, each on its own. */
 typedef enum LimitedLine {
     LIMITED_REFUSED,
+    LIMITED_BANNED,
     LIMITED_SPAWN_FAILED,
     LIMITED_GONE,
     LIMITED_STATUS,
@@ -72,6 +74,7 @@ typedef enum LimitedLine {
 typedef struct Service {
     Runtime *rt;
     char *name;
+    uint32_t id;               /* in the tables of sources and bans: never used twice, and not 0 */
     Config *generation_config; /* holds `config` alive */
     ServiceConfig *config;
     LimitsConfig limits; /* the config's, as Set has changed them until the next reload */
@@ -100,6 +103,7 @@ typedef struct Service {
     Spares spares;
     uint64_t n_instances; /* without processes of the backend */
     BackendState backend;
+    Gate gate;
     uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
     uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the
                             listeners */

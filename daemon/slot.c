@@ -52,6 +52,8 @@ void slot_activate(Slot *slot) {
     slot->start_by_itself = false;
     slot->instance = slot_is_backend(slot) ? launch_backend(s, slot) : launch_for_slot(s, slot);
     slot->start_failed = !slot->instance;
+    if (!slot_is_backend(slot))
+        gate_count_start(s);
     if (!slot->instance) {
         /* While it drains: nobody can be served that way for ever. */
         slot->told++;

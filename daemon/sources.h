@@ -15,6 +15,7 @@
 #include "daemon/base/peer.h"
 #include "daemon/base/siphash.h"
 #include "daemon/bucket.h"
+#include "daemon/strikes.h"
 
 #define SOURCES_MAX 65536U /* for IPv6, and as many for all others */
 
@@ -32,7 +33,7 @@ typedef struct Source {
     uint64_t accepted, refused;     /* the caller's: so are the buckets */
     uint64_t first_usec, last_usec; /* when it came, CLOCK_MONOTONIC; the table's */
     Bucket rate;                    /* limits.rate_per_source */
-    Bucket strikes;                 /* ban.after */
+    Strikes strikes;                /* ban.after */
 } Source;
 
 typedef struct Sources Sources;

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/gate.h"
 #include "daemon/launch-private.h"
 #include "daemon/spare.h"
 
@@ -27,8 +28,9 @@ size_t spares_wanted(bool serves, size_t prespawn, uint64_t instances_limit) {
 }
 
 static size_t wanted(const Service *s) {
-    bool serves = !s->rt->stopping && s->config->model == MODEL_PER_CONNECTION &&
-                  (s->state == SERVICE_LISTENING || s->state == SERVICE_FULL);
+    bool serves =
+        !s->rt->stopping && s->config->model == MODEL_PER_CONNECTION &&
+        (s->state == SERVICE_LISTENING || s->state == SERVICE_FULL || s->state == SERVICE_THROTTLED);
     return spares_wanted(serves, s->config->prespawn, s->limits.instances);
 }
 
@@ -234,6 +236,9 @@ static int give(Instance *i, Connection *c) {
         return -ENOMEM;
     *i->connection = *c;
     i->connection->fd = -EBADF;
+    i->connection->groups = NULL;
+    i->connection->source = NULL;
+    i->connection->n_groups = 0;
     int r = launch_begin_environment(s);
     if (r < 0)
         return r;
@@ -300,7 +305,11 @@ static void serve_by_another(Instance *lost, const SpareEnd *end) {
     Connection *c = TAKE_PTR(lost->connection);
     if (end->error)
         on_set_up_failure(s, end->step, end->error);
+    c->source = TAKE_PTR(lost->source);
+    c->groups = TAKE_PTR(lost->groups);
+    c->n_groups = lost->n_groups;
     (void)launch_for_connection(s, c);
+    gate_release(s->rt, &c->source);
     connection_free(c);
 }
 
@@ -326,5 +335,6 @@ void spares_settle(Instance *i) {
     else
         serve_by_another(i, &end);
     i->connection = connection_free(i->connection);
+    gate_release(s->rt, &i->source);
     service_update(s, NULL);
 }

@@ -62,7 +62,7 @@ static void test_visit(void **state) {
     assert_int_equal(s->service, 1);
     assert_int_equal(s->active + s->accepted + s->refused, 0);
     assert_true(s->first_usec == 5 * SEC && s->last_usec == 5 * SEC);
-    assert_int_equal(s->rate.missing + s->strikes.missing, 0);
+    assert_int_equal(s->rate.missing + s->strikes.part, 0);
     s->refused = 7;
     assert_ptr_equal(visit(t, a, 6 * SEC), s);
     assert_true(s->first_usec == 5 * SEC && s->last_usec == 6 * SEC && s->refused == 7);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/linger.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/list.h"
+
+/* What is thrown away of one in a turn of the loop, and in all: who sends more than that does not read. */
+#define READS_A_TURN 4
+#define READ_BYTES 4096
+#define BYTES_MAX (1U << 20)
+
+typedef struct Leaving {
+    List link; /* in the order in which they came, which is that of their ends */
+    Linger *linger;
+    int fd;
+    uint64_t until_usec;
+    size_t taken;
+    sd_event_source *source;
+} Leaving;
+
+struct Linger {
+    sd_event *loop;
+    List items;
+    size_t n;
+    sd_event_source *timer;
+};
+
+int linger_new(sd_event *loop, Linger **ret) {
+    Linger *l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    l->loop = loop;
+    list_init(&l->items);
+    *ret = l;
+    return 0;
+}
+
+static void let_go(Leaving *i) {
+    i->linger->n--;
+    list_remove(&i->link);
+    i->source = sd_event_source_disable_unref(i->source);
+    i->fd = fd_close(i->fd);
+    free(i);
+}
+
+Linger *linger_free(Linger *l) {
+    if (!l)
+        return NULL;
+    LIST_FOREACH_SAFE (i, &l->items, Leaving, link)
+        let_go(i);
+    l->timer = sd_event_source_disable_unref(l->timer);
+    free(l);
+    return NULL;
+}
+
+/* Whether more may come. */
+static bool take_in(Leaving *i) {
+    char sent[READ_BYTES];
+    for (unsigned k = 0; k < READS_A_TURN; k++) {
+        ssize_t n = recv(i->fd, sent, sizeof(sent), MSG_DONTWAIT);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        i->taken += (size_t)n;
+        if (n == 0 || i->taken > BYTES_MAX)
+            return false;
+    }
+    return true;
+}
+
+static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+    (void)s;
+    (void)fd;
+    (void)revents;
+    if (!take_in(userdata))
+        let_go(userdata);
+    return 0;
+}
+
+static int on_time(sd_event_source *s, uint64_t usec, void *userdata);
+
+static void wait_for_first(Linger *l) {
+    l->timer = sd_event_source_disable_unref(l->timer);
+    if (list_is_empty(&l->items))
+        return;
+    Leaving *first = LIST_ENTRY(l->items.next, Leaving, link);
+    if (sd_event_add_time(l->loop, &l->timer, CLOCK_MONOTONIC, first->until_usec, 10 * USEC_PER_MSEC, on_time,
+                          l) >= 0)
+        return;
+    /* Nobody would end them. */
+    LIST_FOREACH_SAFE (i, &l->items, Leaving, link)
+        let_go(i);
+}
+
+static int on_time(sd_event_source *s, uint64_t usec, void *userdata) {
+    Linger *l = userdata;
+    uint64_t now = clock_monotonic_usec();
+    (void)s;
+    (void)usec;
+    LIST_FOREACH_SAFE (i, &l->items, Leaving, link) {
+        if (i->until_usec > now)
+            break;
+        let_go(i);
+    }
+    wait_for_first(l);
+    return 0;
+}
+
+void linger_add(Linger *l, int fd) {
+    CLEANUP_CLOSE int taken = fd;
+    (void)shutdown(fd, SHUT_WR);
+    Leaving *i = l->n < LINGER_MAX ? calloc(1, sizeof(*i)) : NULL;
+    if (!i)
+        return;
+    *i = (Leaving){.linger = l, .fd = TAKE_FD(taken), .until_usec = clock_monotonic_usec() + LINGER_USEC};
+    list_append(&l->items, &i->link);
+    l->n++;
+    if (!take_in(i) || sd_event_add_io(l->loop, &i->source, i->fd, EPOLLIN, on_io, i) < 0) {
+        let_go(i);
+        return;
+    }
+    if (!l->timer)
+        wait_for_first(l);
+}

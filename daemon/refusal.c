@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/refusal.h"
+
+#include <sys/socket.h>
+
+#include "conf/access.h"
+#include "daemon/base/clock.h"
+#include "daemon/gate.h"
+#include "daemon/launch.h"
+#include "daemon/linger.h"
+#include "daemon/offence.h"
+#include "daemon/service.h"
+
+static void count(Service *s, const Peer *peer, RefuseReason reason, uint64_t time_usec) {
+    s->counters.refused[reason]++;
+    top_sources_add(&s->refused_sources, peer, reason, time_usec);
+    if (peer->kind != PEER_NONE) {
+        Peer prefix = gate_prefix(s, peer);
+        Source *source = sources_find(s->rt->sources, s->id, &prefix);
+        if (source)
+            source->refused++;
+    }
+}
+
+void refusal_tell(Service *s, const Peer *peer, const Admission *a, const char *detail) {
+    CLEANUP_TEXT Text message = {0};
+    char text[PEER_TEXT_MAX];
+    text_add(&message, "refused: ");
+    admission_format(a, clock_monotonic_nsec(), &message);
+    if (detail)
+        text_addf(&message, " (%s)", detail);
+    ApiEvent e = eventlog_event(LOG_LEVEL_WARNING, "refused");
+    e.service = s->name;
+    e.peer = peer_format(peer, s->rt->log_addresses, text);
+    e.reason = refuse_reason_to_string(a->reason);
+    e.message = message.s ? message.s : "refused";
+    count(s, peer, a->reason, e.time_usec);
+    service_emit_limited(s, LIMITED_REFUSED, &e);
+    if (offence_is_refusal(a->reason))
+        offence_count(s, peer, BAN_REFUSALS);
+}
+
+/* "deny 192.0.2.0/24": the rule that keeps it out. */
+static void write_rule(const Service *s, const Connection *c, Text *out) {
+    AccessRule rule;
+    if (!access_allows(s->config->access.rules, &c->peer, c->groups, c->n_groups, &rule))
+        gate_explain(s, &rule, out);
+}
+
+static void send_banner(Service *s, Connection *c) {
+    const BannerConfig *b = &s->config->banner;
+    /* A new socket has room for all of it. */
+    ssize_t n = send(c->fd, b->refused_bytes, b->n_refused, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0 && c->fd < s->rt->fd_ceiling)
+        linger_add(s->rt->linger, TAKE_FD(c->fd));
+}
+
+static void reset(const Connection *c) {
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
+void refusal_refuse(Service *s, Connection *c, const Admission *a, const char *detail) {
+    CLEANUP_TEXT Text rule = {0};
+    if (a->reason == REFUSE_ACCESS && !detail) {
+        write_rule(s, c, &rule);
+        detail = rule.s;
+    }
+    refusal_tell(s, &c->peer, a, detail);
+    if (s->limits.refuse_with == REFUSE_WITH_BANNER && s->config->banner.n_refused > 0)
+        send_banner(s, c);
+    else if (s->limits.refuse_with == REFUSE_WITH_RESET)
+        reset(c);
+    c->fd = fd_close(c->fd);
+}
