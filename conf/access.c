@@ -235,6 +235,10 @@ size_t access_rules_count(const AccessRules *r) {
     return r ? r->n_entries + r->any_allow + r->any_deny : 0;
 }
 
+bool access_rules_admit_all(const AccessRules *r) {
+    return r->n_entries == 0 && !r->any_deny && (!r->has_allow || r->any_allow);
+}
+
 bool access_rules_equal(const AccessRules *a, const AccessRules *b) {
     if (a == b)
         return true;

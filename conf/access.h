@@ -33,6 +33,8 @@ AccessRules *access_rules_unref(AccessRules *r); /* returns NULL; NULL is fine *
 size_t access_rules_count(const AccessRules *r);
 /* Whether both decide alike because they have the same rules: told by a digest of them. */
 bool access_rules_equal(const AccessRules *a, const AccessRules *b);
+/* Whether they admit everybody, so that they might as well not be there. */
+bool access_rules_admit_all(const AccessRules *r);
 /* Whether the groups of a UNIX peer matter. */
 bool access_rules_want_groups(const AccessRules *r);
 

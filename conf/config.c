@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "conf/access.h"
 #include "conf/config-build.h"
 #include "daemon/base/clock.h"
 
@@ -41,6 +42,13 @@ static const char *const refuse_withs[] = {
     [REFUSE_WITH_RESET] = "reset",
 };
 DEFINE_STRTAB(refuse_with, RefuseWith, refuse_withs);
+
+static const char *const log_facts[] = {
+    [LOG_FACT_PID] = "pid",   [LOG_FACT_PEER] = "peer",         [LOG_FACT_USER] = "user",
+    [LOG_FACT_EXIT] = "exit", [LOG_FACT_DURATION] = "duration", [LOG_FACT_TRAFFIC] = "traffic",
+    [LOG_FACT_CPU] = "cpu",   [LOG_FACT_MEMORY] = "memory",
+};
+DEFINE_STRTAB(log_fact, LogFact, log_facts);
 
 static const char *const restart_policies[] = {
     [RESTART_NEVER] = "never",
@@ -152,6 +160,21 @@ ServiceConfig *service_config_free(ServiceConfig *s) {
     free(s->name);
     free(s->description);
     free(s->to);
+    strv_free(s->proxy_accept_from);
+    access_rules_unref(s->proxy_trusted);
+    free(s->tcpmux);
+    strv_free(s->access.allow);
+    strv_free(s->access.deny);
+    strv_free(s->access.hours);
+    access_rules_unref(s->access.rules);
+    free(s->access.open);
+    strv_free(s->ban.exit_codes);
+    free(s->banner.greeting);
+    free(s->banner.refused);
+    free(s->banner.greeting_bytes);
+    free(s->banner.refused_bytes);
+    strv_free(s->log.success);
+    strv_free(s->log.failure);
     strv_free(s->exec);
     free(s->argv0);
     free(s->user);
@@ -170,8 +193,12 @@ ServiceConfig *service_config_free(ServiceConfig *s) {
 
 bool service_config_accepts(const ServiceConfig *s) {
     bool forward = s->model == MODEL_FORWARD && s->n_listen > 0;
-    return s->model == MODEL_PER_CONNECTION ||
+    return s->model == MODEL_PER_CONNECTION || s->model == MODEL_TCPMUX ||
            (forward && endpoint_kind_is_stream(s->listen[0].endpoint.kind));
+}
+
+bool service_config_has_processes(const ServiceConfig *s) {
+    return s->model != MODEL_TCPMUX && !s->ban.sensor;
 }
 
 bool service_config_has_backend(const ServiceConfig *s) {

@@ -317,7 +317,8 @@ typedef struct ServiceConfig {
     size_t n_origins;
 
     Resolved resolved;
-    Diag *problem; /* why it cannot run as things are (not-found, not-allowed), or NULL */
+    Diag *problem;   /* why it cannot run as things are (not-found, not-allowed), or NULL */
+    bool incomplete; /* a file or a name of its rules or banners is missing: looked for again with the rest */
 } ServiceConfig;
 
 typedef struct Config {
@@ -361,6 +362,8 @@ bool resolved_is_same(const Resolved *a, const Resolved *b);
 /* Whether the daemon accepts the service's connections itself, so that it can admit, count and limit them.
  * Pure. */
 bool service_config_accepts(const ServiceConfig *s);
+/* Whether it ever has a process: a service of model tcpmux has none, nor has a sensor. Pure. */
+bool service_config_has_processes(const ServiceConfig *s);
 /* Whether it is a forward with a backend of its own, a process of the service. Pure. */
 bool service_config_has_backend(const ServiceConfig *s);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/config-build.h"
+#include "conf/derive.h"
 #include "conf/field-list.h"
 #include "conf/field.h"
 #include "conf/foreign.h"
@@ -79,9 +80,14 @@ static int decode_name(ServiceDecoder *d) {
     return 0;
 }
 
-/* What the endpoints ask for where `model` is not given. */
+static bool is_given(const ServiceDecoder *d, const char *path) {
+    return d->own[index_of(KEY_SCOPE_SERVICE, path)].value;
+}
+
+/* What the endpoints ask for where `model` is not given; tcpmux has connections. */
 static void model_by_endpoints(ServiceDecoder *d) {
     ServiceConfig *s = d->s;
+    d->model_known = s->n_listen == 0 && !is_given(d, "listen") && is_given(d, "tcpmux");
     if (s->n_listen == 0)
         return;
     bool stream = endpoint_kind_is_stream(s->listen[0].endpoint.kind);
@@ -100,15 +106,19 @@ static void model_by_endpoints(ServiceDecoder *d) {
 
 static void no_fit(ServiceDecoder *d, const Key *key, const YamlNode *name) {
     CLEANUP_TEXT Text hint = {0};
-    text_add(&hint, "it is for model ");
-    schema_models_format(key->models, &hint);
+    if (d->s->model == MODEL_TCPMUX && key->models == 0) {
+        text_add(&hint, "it has no processes of its own: write it in the services that it reaches");
+    } else {
+        text_add(&hint, "it is for model ");
+        schema_models_format(key->models, &hint);
+    }
     reader_error(d->r, name, DIAG_CONFLICT, hint.s, "'%s' does not fit model %s", key->path,
                  model_to_string(d->s->model));
     d->bad = true;
 }
 
 static bool has_program(const ServiceDecoder *d) {
-    return d->s->model != MODEL_FORWARD || d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;
+    return d->s->model != MODEL_FORWARD || is_given(d, "exec");
 }
 
 /* Whether @key says something of a program that there is not. */
@@ -243,6 +253,8 @@ static void decode_implied(ServiceDecoder *d) {
         s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || pool || forward ||
                     s->notify == NOTIFY_STATUS ||
                     (s->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
+    if (!service_origin(s, "limits.refuse_with") && s->banner.n_refused > 0)
+        s->limits.refuse_with = REFUSE_WITH_BANNER;
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
     const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;
     bool list = command && command->kind == YAML_SEQUENCE && command->n > 0;
@@ -250,27 +262,52 @@ static void decode_implied(ServiceDecoder *d) {
     s->user_pos = user ? user->pos : s->pos;
 }
 
+/* What it cannot be without. */
+static void decode_needed(ServiceDecoder *d) {
+    const ServiceConfig *s = d->s;
+    bool processes = service_config_has_processes(s);
+    if (d->model_known && s->model == MODEL_FORWARD) {
+        if (!is_given(d, "to"))
+            missing_key(d, "to", "where it is forwarded to: to: tcp:ADDRESS:PORT, or unix:/path");
+    } else if (!is_given(d, "exec") && processes) {
+        missing_key(d, "exec", "write: exec: [PROGRAM, ARGUMENT]");
+    }
+    if (d->r->context->euid == 0 && !service_origin(s, "user") && processes)
+        missing_key(d, "user", "run by root, a service says who it runs as: user: nobody; or root, or self");
+}
+
+/* Makes of the fields what they mean; @own are the service's slots, NULL for `defaults` themselves. */
+static int derive(Reader *r, const Slot *own, const Slot *defaults, ServiceConfig *s) {
+    DerivedPlace places[_DERIVED_KEY_MAX];
+    for (DerivedKey key = 0; key < _DERIVED_KEY_MAX; key++) {
+        size_t i = index_of(KEY_SCOPE_SERVICE, derived_key_path(key));
+        bool is_own = own && own[i].value;
+        places[key] = (DerivedPlace){
+            .value = is_own ? own[i].value : defaults[i].value,
+            .quiet = own && !is_own,
+        };
+    }
+    return derive_service(r, places, s);
+}
+
 static int decode_fields(ServiceDecoder *d) {
     if (decode_standards(KEY_SCOPE_SERVICE, d->s) < 0)
         return -ENOMEM;
     const Slot *listen = &d->own[index_of(KEY_SCOPE_SERVICE, "listen")];
-    if (!listen->value)
+    if (!listen->value && !is_given(d, "tcpmux"))
         missing_key(d, "listen", "write: listen: tcp:PORT");
-    else if (note(d, listen_decode(d->r, listen->name, listen->value, d->s)) < 0 ||
-             add_origin(d, index_of(KEY_SCOPE_SERVICE, "listen"), listen, false, false) < 0)
+    else if (listen->value &&
+             (note(d, listen_decode(d->r, listen->name, listen->value, d->s)) < 0 ||
+              add_origin(d, index_of(KEY_SCOPE_SERVICE, "listen"), listen, false, false) < 0))
         return -ENOMEM;
     if (decode_model(d) < 0)
         return -ENOMEM;
     for (size_t i = 0; i < schema_n_keys(); i++)
         if (is_field(schema_key(i)) && decode_key(d, i) < 0)
             return -ENOMEM;
-    if (d->model_known && d->s->model == MODEL_FORWARD) {
-        if (!d->own[index_of(KEY_SCOPE_SERVICE, "to")].value)
-            missing_key(d, "to", "where it is forwarded to: to: tcp:ADDRESS:PORT, or unix:/path");
-    } else if (!d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value)
-        missing_key(d, "exec", "write: exec: [PROGRAM, ARGUMENT]");
-    if (d->r->context->euid == 0 && !service_origin(d->s, "user"))
-        missing_key(d, "user", "run by root, a service says who it runs as: user: nobody; or root, or self");
+    if (note(d, derive(d->r, d->own, d->tree->defaults, d->s)) < 0)
+        return -ENOMEM;
+    decode_needed(d);
     decode_implied(d);
     return 0;
 }
@@ -317,7 +354,7 @@ static int judge_defaults(Reader *r, const Tree *t) {
         else if (field_decode(r, key, slot->name, slot->value, scratch) == -ENOMEM)
             return -ENOMEM;
     }
-    return 0;
+    return derive(r, NULL, t->defaults, scratch) == -ENOMEM ? -ENOMEM : 0;
 }
 
 static int decode_file(Reader *r, const Tree *t, Config *c) {

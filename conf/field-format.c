@@ -88,6 +88,14 @@ static void format_rate(const Key *key, const void *field, Text *out) {
         value_rate_format(rate, out);
 }
 
+static void format_number(const Key *key, const void *field, Text *out) {
+    double value;
+    (void)key;
+    memcpy(&value, field, sizeof(value));
+    if (value > 0)
+        value_number_format((uint64_t)(value * 1e6 + 0.5), out);
+}
+
 static void format_mode(const Key *key, const void *field, Text *out) {
     mode_t mode;
     (void)key;
@@ -172,6 +180,7 @@ static const struct {
     [KEY_LIST] = {format_list, equal_list},        [KEY_COMMAND] = {format_list, equal_list},
     [KEY_ENVIRONMENT] = {format_list, equal_list}, [KEY_IO_PRIORITY] = {format_io_priority, equal_bytes},
     [KEY_CPUS] = {format_cpus, equal_bytes},       [KEY_ENDPOINT] = {format_string, equal_string},
+    [KEY_NUMBER] = {format_number, equal_bytes},
 };
 
 /* Types whose field is a string, or a vector of strings. */

@@ -13,6 +13,7 @@
 #include "daemon/base/clock.h"
 
 #define NO_BOUND ((int64_t)1 << 62)
+#define NUMBER_UNIT 1e6
 
 /* Sets the field from text. Returns as the decoders of value.h do. */
 typedef int (*FieldParse)(const Key *key, const char *s, void *base, ValueError *error);
@@ -56,9 +57,14 @@ static int parse_bool(const Key *key, const char *s, void *base, ValueError *err
     return r;
 }
 
+/* `none` of what may be left out: no limit, no rate. */
+static bool is_none(const Key *key, const char *s) {
+    return (key->flags & KEY_OR_NONE) != 0 && streq(s, "none");
+}
+
 static int parse_integer(const Key *key, const char *s, void *base, ValueError *error) {
-    int64_t value;
-    int r = value_signed(s, key->min, upper_bound(key), &value, error);
+    int64_t value = 0;
+    int r = is_none(key, s) ? 0 : value_signed(s, key->min, upper_bound(key), &value, error);
     if (r == 0)
         store_integer(key, base, value);
     return r;
@@ -126,8 +132,8 @@ static int parse_word(const Key *key, const char *s, void *base, ValueError *err
 
 static int parse_duration(const Key *key, const char *s, void *base, ValueError *error) {
     uint64_t usec = USEC_INFINITY;
-    bool or_none = (key->flags & KEY_OR_NONE) != 0;
-    if (!or_none || !streq(s, "none")) {
+    if (!is_none(key, s)) {
+        bool or_none = (key->flags & KEY_OR_NONE) != 0;
         int r = value_duration(s, (uint64_t)key->min, (uint64_t)upper_bound(key), or_none, &usec, error);
         if (r < 0)
             return r;
@@ -153,7 +159,28 @@ static int parse_size(const Key *key, const char *s, void *base, ValueError *err
 }
 
 static int parse_rate(const Key *key, const char *s, void *base, ValueError *error) {
-    return value_rate(s, (Rate *)field_of(key, base), error);
+    Rate *rate = field_of(key, base);
+    if (!is_none(key, s))
+        return value_rate(s, rate, error);
+    *rate = (Rate){0};
+    return 0;
+}
+
+static int parse_number(const Key *key, const char *s, void *base, ValueError *error) {
+    uint64_t millionths = 0;
+    if (!is_none(key, s)) {
+        int r = value_number(s, (uint64_t)key->max, &millionths, error);
+        if (r < 0)
+            return r;
+        if (millionths == 0) {
+            (void)snprintf(error->why, sizeof(error->why), "0 would never be kept to");
+            (void)snprintf(error->hint, sizeof(error->hint), "write a number such as 8.5, or none");
+            return -ERANGE;
+        }
+    }
+    double value = (double)millionths / NUMBER_UNIT;
+    memcpy(field_of(key, base), &value, sizeof(value));
+    return 0;
 }
 
 static int parse_mode(const Key *key, const char *s, void *base, ValueError *error) {
@@ -284,6 +311,7 @@ static const FieldParse parsers[_KEY_TYPE_MAX] = {
     [KEY_RLIMIT_COUNT] = parse_rlimit, [KEY_RLIMIT_SIZE] = parse_rlimit,
     [KEY_RLIMIT_TIME] = parse_rlimit,  [KEY_IO_PRIORITY] = parse_io_priority,
     [KEY_CPUS] = parse_cpus,           [KEY_ENDPOINT] = parse_target,
+    [KEY_NUMBER] = parse_number,
 };
 
 static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void *base) {

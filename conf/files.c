@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "conf/files.h"
 
-#include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conf/regular-file.h"
 #include "daemon/base/text.h"
 
 /* A file by which it is known again under another name. */
@@ -60,48 +60,20 @@ static void file_error(FileReader *f, const Including *by, const char *name, Dia
     diag_add(f->r->diags, severity, code, &nowhere, NULL, NULL, "%s", what);
 }
 
-static DiagCode code_of_errno(int error) {
-    return error == ENOENT || error == ENOTDIR ? DIAG_NOT_FOUND : DIAG_NOT_ALLOWED;
-}
-
-/* Opens a regular file; a FIFO without a writer must not hold us up. Returns the descriptor, or -1 (told). */
+/* Returns the descriptor, or -1 (told). */
 static int open_regular(FileReader *f, const Including *by, const char *name, struct stat *st) {
-    CLEANUP_CLOSE int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && errno == ENOENT && by->by_glob && lstat(name, st) < 0)
+    char buf[64];
+    int fd = regular_file_open(name, YAML_FILE_MAX, st);
+    if (fd == -ENOENT && by->by_glob && lstat(name, st) < 0)
         return -1; /* it went away while the folder was read */
-    if (fd < 0 || fstat(fd, st) < 0) {
-        file_error(f, by, name, DIAG_ERROR, code_of_errno(errno), strerror(errno));
-        return -1;
-    }
-    if (!S_ISREG(st->st_mode)) {
-        file_error(f, by, name, DIAG_ERROR, DIAG_NOT_ALLOWED,
-                   S_ISDIR(st->st_mode) ? "a folder, not a file" : "not a regular file");
-        return -1;
-    }
-    if (st->st_size > (off_t)YAML_FILE_MAX) {
-        file_error(f, by, name, DIAG_ERROR, DIAG_LIMIT, "larger than 1 MiB");
+    if (fd < 0) {
+        file_error(f, by, name, DIAG_ERROR, regular_file_code(fd),
+                   regular_file_error(fd, YAML_FILE_MAX, buf));
         return -1;
     }
     if ((st->st_mode & S_IWOTH) != 0 && f->r->context->euid == 0)
         file_error(f, by, name, DIAG_WARNING, DIAG_NOT_ALLOWED, "everybody may write to this file");
-    return TAKE_FD(fd);
-}
-
-/* Reads to the end, one byte past the limit at most: the file may grow under our hands. */
-static int read_all(int fd, char *buffer, size_t size, size_t *ret_n) {
-    size_t n = 0;
-    while (n < size) {
-        ssize_t k = read(fd, buffer + n, size - n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return -errno;
-        if (k == 0)
-            break;
-        n += (size_t)k;
-    }
-    *ret_n = n;
-    return 0;
+    return fd;
 }
 
 static int read_file(FileReader *f, const Including *by, const char *name);
@@ -202,17 +174,16 @@ static int keep_file(Reader *r, const char *name, YamlFile *file) {
 }
 
 static int parse_file(FileReader *f, const Including *by, const char *name, int fd, YamlFile **ret) {
-    CLEANUP_FREE char *text = malloc(YAML_FILE_MAX + 1);
+    CLEANUP_FREE char *text = NULL;
+    char buf[64];
     size_t n = 0;
-    if (!text)
-        return -ENOMEM;
-    int k = read_all(fd, text, YAML_FILE_MAX + 1, &n);
-    if (k < 0)
-        file_error(f, by, name, DIAG_ERROR, DIAG_NOT_ALLOWED, strerror(-k));
-    else if (n > YAML_FILE_MAX)
-        file_error(f, by, name, DIAG_ERROR, DIAG_LIMIT, "larger than 1 MiB");
-    if (k < 0 || n > YAML_FILE_MAX)
+    int k = regular_file_read(fd, YAML_FILE_MAX, &text, &n);
+    if (k == -ENOMEM)
+        return k;
+    if (k < 0) {
+        file_error(f, by, name, DIAG_ERROR, regular_file_code(k), regular_file_error(k, YAML_FILE_MAX, buf));
         return -EINVAL;
+    }
     Reader *r = f->r;
     return yaml_parse(name, text, n, &r->budget, lookup_environment, (void *)(uintptr_t)r->context->environ,
                       r->diags, ret);

@@ -148,6 +148,13 @@ static bool open_with(const Hours *h, time_t t, time_t offset) {
     return is_open(h, second_of_week(t, offset) / 60);
 }
 
+bool hours_always(const Hours *h) {
+    for (time_t minute = 0; minute < HOURS_MINUTES_A_WEEK; minute++)
+        if (!is_open(h, minute))
+            return false;
+    return true;
+}
+
 bool hours_open_at(const Hours *h, time_t t) {
     return !h || open_with(h, t, offset_at(t));
 }

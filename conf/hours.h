@@ -16,6 +16,8 @@ typedef struct Hours {
 
 /* Adds what @s says. 0, or -EINVAL with @ret_why, a static text. */
 int hours_add(Hours *h, const char *s, const char **ret_why);
+/* Whether it is always open. */
+bool hours_always(const Hours *h);
 /* By the local time zone, localtime_r(3). NULL: always. */
 bool hours_open_at(const Hours *h, time_t t);
 /* When it opens or closes next after @t; (time_t)-1 when it never does. */

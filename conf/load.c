@@ -119,10 +119,9 @@ static int resolve_manage(Reader *r, const Tree *t, Config *c, Lookups *lookups)
 }
 
 static int resolve_config(Reader *r, const Tree *t, Config *c) {
-    CLEANUP_LOOKUPS Lookups *lookups = lookups_new();
-    if (!lookups || resolve_control_group(r, t, c, lookups) < 0 || resolve_manage(r, t, c, lookups) < 0)
+    if (resolve_control_group(r, t, c, r->lookups) < 0 || resolve_manage(r, t, c, r->lookups) < 0)
         return -ENOMEM;
-    return resolve_services(r, c, lookups);
+    return resolve_services(r, c, r->lookups);
 }
 
 /* An included file may be read by several configs; which format it is in is for the main file to say. */
@@ -191,11 +190,13 @@ static void sort_diags(const Reader *r, DiagList *diags, size_t first) {
 }
 
 int config_load(const char *path, const LoadContext *context, DiagList *diags, Config **ret) {
-    Reader r = {.context = context, .diags = diags};
+    CLEANUP_READER Reader r;
+    int k = reader_init(&r, context, diags);
     Tree tree = {0};
     size_t errors = diags->n_errors, first = diags->n;
     CLEANUP_CONFIG Config *c = config_new();
-    int k = c && (c->path = strdup(path)) ? files_read(&r, path) : -ENOMEM;
+    if (k == 0)
+        k = c && (c->path = strdup(path)) ? files_read(&r, path) : -ENOMEM;
     if (k == 0)
         k = tree_init(&tree);
     if (k == 0 && r.n_files > 0)
@@ -210,6 +211,5 @@ int config_load(const char *path, const LoadContext *context, DiagList *diags, C
         *ret = TAKE_PTR(c);
     }
     tree_done(&tree);
-    reader_done(&r);
     return k;
 }

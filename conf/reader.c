@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/lookups.h"
+#include "conf/rule-book.h"
+
 /* Nodes name their file by one string for all of them, so comparing pointers will do; a position that has
  * outlived its reader is compared by text. */
 static size_t find_file(const Reader *r, const char *name) {
@@ -46,6 +49,11 @@ void reader_diag_at(Reader *r, const ConfigPos *pos, DiagSeverity severity, Diag
     diag_add(r->diags, severity, code, &at, excerpt, hint, "%s", message);
 }
 
+int reader_init(Reader *r, const LoadContext *context, DiagList *diags) {
+    *r = (Reader){.context = context, .diags = diags, .lookups = lookups_new(), .rules = rule_book_new()};
+    return r->lookups && r->rules ? 0 : -ENOMEM;
+}
+
 ConfigPos reader_pos(const Reader *r, const YamlNode *node) {
     size_t i = find_file(r, node->pos.file);
     return (ConfigPos){
@@ -61,5 +69,7 @@ void reader_done(Reader *r) {
         yaml_file_free(r->files[i]);
     free((void *)r->files);
     strv_free(r->names);
+    lookups_free(r->lookups);
+    rule_book_free(r->rules);
     *r = (Reader){0};
 }

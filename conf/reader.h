@@ -13,8 +13,10 @@ typedef struct Reader {
     char **names;     /* of the files, in their order: what the Config takes over */
     size_t n_files;
     YamlBudget budget;
-    bool quiet;     /* report nothing: what is read was judged before */
-    bool no_memory; /* sticky */
+    struct Lookups *lookups; /* owned */
+    struct RuleBook *rules;  /* owned */
+    bool quiet;              /* report nothing: what is read was judged before */
+    bool no_memory;          /* sticky */
 } Reader;
 
 /* Adds a diagnostic at @node, of whichever file it is. */
@@ -27,4 +29,7 @@ void reader_diag_at(Reader *r, const ConfigPos *pos, DiagSeverity severity, Diag
                     const char *message);
 /* The place of @node, its file being the one of r->names. */
 ConfigPos reader_pos(const Reader *r, const YamlNode *node);
+/* Makes what a whole load needs; done with reader_done() in every case. Returns 0 or -ENOMEM. */
+int reader_init(Reader *r, const LoadContext *context, DiagList *diags);
 void reader_done(Reader *r);
+#define CLEANUP_READER CLEANUP(reader_done)

@@ -8,6 +8,7 @@
 
 #include "conf/config-build.h"
 #include "conf/decode.h"
+#include "conf/derive.h"
 #include "conf/program.h"
 #include "daemon/base/text.h"
 
@@ -319,13 +320,15 @@ static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, cons
 }
 
 int service_config_resolve(ServiceConfig *s, const LoadContext *context) {
-    CLEANUP_LOOKUPS Lookups *lookups = lookups_new();
     CLEANUP_DIAGS DiagList diags = {0};
     s->problem = diag_free(s->problem);
-    if (!lookups || resolve_service(s, context, lookups, on_found, &diags) < 0)
+    CLEANUP_READER Reader r;
+    if (reader_init(&r, context, &diags) < 0 || (s->incomplete && derive_again(&r, s) == -ENOMEM) ||
+        resolve_service(s, context, r.lookups, on_found, &diags) < 0)
         return -ENOMEM;
     if (diags.n == 0)
         return 0;
+    s->problem = diag_free(s->problem);
     s->problem = calloc(1, sizeof(Diag));
     if (!s->problem)
         return -ENOMEM;

@@ -72,6 +72,8 @@ bool schema_is_limit(const Key *key) {
 }
 
 bool schema_fits_model(const Key *key, Model model) {
+    if (model == MODEL_TCPMUX && (key->flags & (KEY_OF_EXEC | KEY_OF_PROCESS)))
+        return false;
     return key->models == 0 || (key->models & 1U << model) != 0;
 }
 

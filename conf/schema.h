@@ -56,6 +56,7 @@ typedef enum KeyFlag {
     KEY_OR_NONE = 1 << 3,     /* a duration that may also be `none` */
     KEY_SECRET = 1 << 4,      /* its value is not for everybody's eyes */
     KEY_OF_EXEC = 1 << 5,     /* of the program alone: of no use to a forward without one */
+    KEY_OF_PROCESS = 1 << 6,  /* of a process: of no use to model tcpmux, which has none */
 } KeyFlag;
 
 typedef struct Key {

@@ -5,6 +5,7 @@
 
 #include "conf/config-build.h"
 #include "conf/decode.h"
+#include "conf/derive.h"
 #include "conf/resolve.h"
 #include "conf/validate.h"
 
@@ -73,6 +74,8 @@ static int check(Config *c, const LoadContext *context, DiagList *diags) {
     CLEANUP_LOOKUPS Lookups *lookups = lookups_new();
     Reader r = {.context = context, .diags = diags};
     if (!lookups || resolve_service(c->services[0], context, lookups, on_found, diags) < 0)
+        return -ENOMEM;
+    if (derive_again(&r, c->services[0]) == -ENOMEM)
         return -ENOMEM;
     validate_config(&r, c);
     if (context->euid == 0)
