@@ -71,6 +71,15 @@ def process_state(pid):
         return None
 
 
+def wait_ignores(pid, sig=signal.SIGTERM):
+    """Waits until the process ignores the signal: one that has been started has not done so yet."""
+    def ignores():
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+            mask = next((line.split()[1] for line in status if line.startswith("SigIgn:")), "0")
+        return int(mask, 16) >> (sig - 1) & 1
+    wait_until(ignores, f"process {pid} to ignore {signal.Signals(sig).name}")
+
+
 def children_of(pid):
     """(pid, state) of each child."""
     found = []

@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import DaemonTest, VarlinkError, process_alive, read_all, stays, wait_until
+from harness import DaemonTest, VarlinkError, process_alive, read_all, stays, wait_ignores, wait_until
 
 
 class OrderTest(DaemonTest):
@@ -328,7 +328,7 @@ class Drain(OrderTest):
         control.receive()
         self.assertEqual(self.state(d), "stopped")
 
-    def hammer(self, d, seconds_after, act, n=4, unix=False):
+    def hammer(self, d, seconds_after, act, n=4, unix=False, until_refused=False):
         """Clients that connect one after the other; act() after a while. How each try ended."""
         counts = {"served": 0, "refused": 0, "lost": 0}
         problems = []
@@ -361,6 +361,8 @@ class Drain(OrderTest):
         try:
             wait_until(lambda: counts["served"] > 20, "traffic")
             act()
+            if until_refused:
+                wait_until(lambda: counts["refused"], "somebody to be refused")
             time.sleep(seconds_after)
         finally:
             over.set()
@@ -371,21 +373,18 @@ class Drain(OrderTest):
 
     def test_under_load_tcp(self):
         d = self.one()
-        counts = self.hammer(d, 0.3, lambda: self.order(d, "Drain"))
-        self.assertGreater(counts["refused"], 0)
+        counts = self.hammer(d, 0.3, lambda: self.order(d, "Drain"), until_refused=True)
         service = d.service("s")
         self.assertEqual((service["state"], service["spawned"]), ("stopped", counts["served"]))
 
     def test_under_load_unix(self):
         d = self.one(listen="unix:{dir}/s.sock")
-        counts = self.hammer(d, 0.3, lambda: self.order(d, "Drain"), unix=True, n=8)
-        self.assertGreater(counts["refused"], 0)
+        counts = self.hammer(d, 0.3, lambda: self.order(d, "Drain"), unix=True, n=8, until_refused=True)
         self.assertEqual((self.state(d), d.service("s")["spawned"]), ("stopped", counts["served"]))
 
     def test_under_load_on_demand(self):
         d = self.one(exec=["mp-echo"], model="on-demand")
-        counts = self.hammer(d, 0.3, lambda: self.order(d, "Drain"))
-        self.assertGreater(counts["refused"], 0)
+        counts = self.hammer(d, 0.3, lambda: self.order(d, "Drain"), until_refused=True)
         self.assertEqual(self.state(d), "stopped")
 
     def test_pause_and_resume_under_load(self):
@@ -467,9 +466,9 @@ class Drain(OrderTest):
     def test_on_demand_gets_term_only(self):
         """It may take its time: KILL does not follow, until somebody says stop."""
         d = self.one(exec=["{bad-child}", "hang"], model="on-demand", start="now", timeouts={"stop": "300ms"})
-        service = d.wait_service("s", active=1)
+        d.wait_service("s", active=1)
         [instance] = d.instances("s")
-        time.sleep(0.2)  # until it ignores TERM
+        wait_ignores(instance["pid"])
         control = self.in_background(d, "Drain")
         d.wait_service("s", state="draining")
         stays(lambda: process_alive(instance["pid"]), "the process", seconds=0.8)
@@ -587,7 +586,7 @@ class Drain(OrderTest):
         d = self.one(exec=["{bad-child}", "hang"], model="on-demand", start="now", timeouts={"stop": "100ms"})
         d.wait_service("s", active=1)
         self.addCleanup(d.call, "Stop", services=["s"])
-        time.sleep(0.2)
+        wait_ignores(d.instances("s")[0]["pid"])
         late = d.dial("s")
         self.addCleanup(late.close)
         with d.connect() as control:

@@ -273,6 +273,10 @@ class Lives(PoolTest):
                 for _ in range(200):
                     answers.append(self.ask(d).split())
                     time.sleep(0.005)
+                    # Where starts are slow a client may be much faster than its replacement.
+                    if int(answers[-1][1]) >= 40:
+                        pid = int(answers[-1][0])
+                        wait_until(lambda d=d, pid=pid: pid not in self.pids(d), "its end")
                 # Each goes on until another one is ready.
                 self.assertLess(max(int(done) for _, done in answers), 80)
                 self.assertGreater(len({pid for pid, _ in answers}), 4)
@@ -387,9 +391,15 @@ class Renewal(PoolTest):
                 wait_until(lambda d=d, before=before: not before & self.pids(d), "new workers")
                 _, failed = end()
                 self.assertEqual(failed, [])
+                self.workers(d, busy=0, starting=0)
+                # Those that are too many end now.
+                environments = []
                 for pid in self.pids(d):
-                    with open(f"/proc/{pid}/environ", "rb") as file:
-                        self.assertIn(b"MODE=new", file.read())
+                    with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                            open(f"/proc/{pid}/environ", "rb") as file:
+                        environments.append(file.read())
+                self.assertEqual([e for e in environments if e and b"MODE=new" not in e], [])
+                self.assertNotEqual(environments, [])
                 d.stop()
 
     def test_reload_of_sizes_keeps_workers(self):

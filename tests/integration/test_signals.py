@@ -6,7 +6,7 @@ import socket
 import time
 import unittest
 
-from harness import PATIENCE, DaemonTest, process_alive, read_all, wait_until
+from harness import PATIENCE, DaemonTest, process_alive, read_all, stays, wait_until
 
 
 class Signals(DaemonTest):
@@ -67,8 +67,8 @@ class Signals(DaemonTest):
         with d.dial("s") as s:
             self.assertEqual(s.recv(100), b"hanging\n")
             os.kill(d.pid, signal.SIGTERM)
-            time.sleep(0.3)
-            self.assertIsNone(d.process.poll())
+            d.wait_log(event="stopping")
+            stays(lambda: d.process.poll() is None, "one that drains", seconds=0.3)
             os.kill(d.pid, signal.SIGTERM)
             self.assertEqual(read_all(s), b"")
         self.assertEqual(d.process.wait(PATIENCE), 1)
