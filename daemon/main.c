@@ -2,6 +2,7 @@
 /* mpinetd: the command line, the surroundings in which the daemon runs, and its exit status. */
 #include <fcntl.h>
 #include <locale.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -88,8 +89,16 @@ static int run(Options *o, LoadContext *context) {
     return r < 0 ? EXIT_FAILURE : manager_run(manager);
 }
 
+/* What a long reply or a flood took is given back when it is over, for we may run for months: without this
+ * the allocator raises its threshold for memory of its own with each big block that is freed, mallopt(3). */
+static void give_memory_back(void) {
+    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+}
+
 int main(int argc, char **argv) {
     Options options CLEANUP(options_done) = {0};
+    give_memory_back();
     /* Only so that carets stand below wide characters; numbers and messages stay as they are. */
     (void)setlocale(LC_CTYPE, "C.UTF-8");
     if (fill_standard_fds() < 0)

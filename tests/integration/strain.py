@@ -20,10 +20,10 @@ from harness import (PATIENCE, SANITIZED, children_of, cpu_seconds, lasting_desc
 
 CANARY_INTERVAL = 0.005
 # Generous: what is looked for are loops that stop for everybody, not microseconds.
-QUICK = 0.5 if SANITIZED else 0.2
+QUICK = 0.5 if SANITIZED else 0.1
 TURNS = 8
 # A sanitizer keeps what was freed for a while.
-MEMORY_KIB = 400000 if SANITIZED else 4096
+MEMORY_KIB = 400000 if SANITIZED else 2048
 # A log line takes this long at least where it is limited: 10 a second, after a burst of 100 of each kind.
 LOG_BURST, LOG_RATE = 150, 15
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
