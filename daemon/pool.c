@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/pool.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/handoff.h"
 #include "daemon/launch.h"
+#include "daemon/pool-private.h"
 
 /* Reports come often: workers are looked at after a while, for all of them. */
 #define LOOK_USEC (20 * USEC_PER_MSEC)
@@ -35,13 +36,13 @@ static bool passes_connections(const Pool *p) {
     return p->service->config->pool.handoff == POOL_HANDOFF_CONNECTION;
 }
 
-static bool is_live(const Instance *i) {
+bool pool_worker_is_live(const Instance *i) {
     return i->worker && i->state != INSTANCE_STOPPING && !i->worker->retired;
 }
 
-static WorkerDoing doing(const Instance *i, uint64_t now_usec) {
+WorkerDoing pool_worker_doing(const Instance *i, uint64_t now_usec) {
     WorkerFacts facts = {
-        .leaving = !is_live(i),
+        .leaving = !pool_worker_is_live(i),
         .unready = i->unready,
         .report = i->report,
         /* One that hangs has something in hand, whatever it says. */
@@ -78,7 +79,7 @@ PoolCounts pool_count(const Pool *p) {
     uint64_t now = clock_monotonic_usec();
     LIST_FOREACH (i, &p->service->instances, Instance, link)
         if (i->worker && i->worker->pool == p)
-            (*counts[doing(i, now)])++;
+            (*counts[pool_worker_doing(i, now)])++;
     return c;
 }
 
@@ -187,120 +188,12 @@ static bool start_worker(Pool *p, bool replaces) {
     return true;
 }
 
-static void start_workers(Pool *p, uint64_t n, bool replaces) {
+void pool_start_workers(Pool *p, uint64_t n, bool replaces) {
     while (n-- > 0 && start_worker(p, replaces))
         continue;
 }
 
-/* Ending */
-
-/* One that passes what it does on to others, in the end: it gets nothing more. With handoff listener only it
- * can stop accepting, so it is told at once. */
-static void retire(Pool *p, Instance *i) {
-    Worker *w = i->worker;
-    i->asked = !i->timed_out;
-    if (w->fd >= 0) {
-        handoff_take_back(p, w);
-        handoff_close(w);
-        w->retired = true;
-        w->retired_usec = clock_monotonic_usec();
-        return;
-    }
-    /* What it has in hand may take longer than timeouts.stop, unless somebody is waiting. */
-    if (w->old_by_order || !i->report || i->report->active <= 0)
-        instance_stop(i, p->service->config->timeout_stop_usec);
-    else
-        instance_tell(i);
-}
-
-/* Retired ones are told to end once they have nothing in hand; most have ended by then because their socket
- * did. */
-static void tell_retired(Pool *p, uint64_t now_usec) {
-    uint64_t stop = p->service->config->timeout_stop_usec;
-    LIST_FOREACH (i, &p->service->instances, Instance, link) {
-        const Worker *w = i->worker;
-        if (!w || !w->retired || i->state == INSTANCE_STOPPING)
-            continue;
-        bool reports = i->report && i->report->active >= 0;
-        bool late = now_usec - w->retired_usec >= stop && (w->old_by_order || !reports);
-        if ((reports && handoff_outstanding(i) == 0) || late)
-            instance_stop(i, stop);
-    }
-}
-
-/* The one to go: an old one before others, an idle one before a busy one, then the oldest of the old and the
- * newest of the others. */
-static Instance *choose(const Pool *p, bool old) {
-    static const unsigned order[] = {[WORKER_IDLE] = 3,
-                                     [WORKER_SILENT] = 2,
-                                     [WORKER_BUSY] = 1,
-                                     [WORKER_STARTING] = 1,
-                                     [WORKER_LEAVING] = 0};
-    Instance *best = NULL;
-    unsigned best_order = 0;
-    uint64_t now = clock_monotonic_usec();
-    LIST_FOREACH (i, &p->service->instances, Instance, link) {
-        if (!is_live(i) || (old && !i->worker->old))
-            continue;
-        WorkerDoing d = doing(i, now);
-        unsigned o = order[d] + (i->worker->old ? 4 : 0);
-        if (d == WORKER_LEAVING || (!old && d != WORKER_IDLE))
-            continue;
-        if (o > best_order || (!old && o == best_order)) {
-            best = i;
-            best_order = o;
-        }
-    }
-    return best;
-}
-
-static void end_workers(Pool *p, uint64_t n, bool old) {
-    for (Instance *i; n-- > 0 && (i = choose(p, old));)
-        retire(p, i);
-}
-
 /* Looking */
-
-static PoolRenewal count_renewal(const Pool *p) {
-    PoolRenewal r = {0};
-    uint64_t now = clock_monotonic_usec();
-    LIST_FOREACH (i, &p->service->instances, Instance, link) {
-        if (!is_live(i))
-            continue;
-        WorkerDoing d = doing(i, now);
-        r.old += i->worker->old && d != WORKER_LEAVING;
-        if (i->worker->replaces && d != WORKER_LEAVING)
-            *(d == WORKER_STARTING ? &r.coming : &r.come) += 1;
-    }
-    return r;
-}
-
-/* So many of the new ones have had their old one told. */
-static void settle(Pool *p, uint64_t n) {
-    uint64_t now = clock_monotonic_usec();
-    LIST_FOREACH (i, &p->service->instances, Instance, link) {
-        if (n > 0 && is_live(i) && i->worker->replaces && doing(i, now) != WORKER_STARTING) {
-            i->worker->replaces = false;
-            n--;
-        }
-    }
-}
-
-/* Whether there is an old one left. */
-static bool renew(Pool *p) {
-    PoolLimits limits = pool_limits(p);
-    PoolCounts counts = pool_count(p);
-    PoolRenewal renewal = count_renewal(p);
-    if (renewal.old == 0) {
-        settle(p, renewal.come);
-        return false;
-    }
-    PoolOrder order = pool_renew_decide(&limits, &counts, &renewal, !p->delayed);
-    settle(p, order.stop);
-    end_workers(p, order.stop, true);
-    start_workers(p, order.start, true);
-    return true;
-}
 
 static uint64_t size(Pool *p, bool renews, uint64_t now_usec) {
     PoolLimits limits = pool_limits(p);
@@ -308,7 +201,7 @@ static uint64_t size(Pool *p, bool renews, uint64_t now_usec) {
     if (p->service->order == ORDER_DRAIN) {
         if (staying(&counts) == 0 && !p->delayed && p->drain_starts < DRAIN_STARTS_MAX) {
             p->drain_starts++;
-            start_workers(p, 1, false);
+            pool_start_workers(p, 1, false);
         }
         return USEC_INFINITY;
     }
@@ -320,9 +213,9 @@ static uint64_t size(Pool *p, bool renews, uint64_t now_usec) {
         order.start = STARTS_A_TURN;
         order.again_usec = now_usec + USEC_PER_MSEC;
     }
-    start_workers(p, order.start, false);
+    pool_start_workers(p, order.start, false);
     if (!renews)
-        end_workers(p, order.stop, false);
+        pool_end_idle(p, order.stop);
     return order.again_usec;
 }
 
@@ -440,15 +333,15 @@ void pool_look(Pool *p) {
         pool_renew(p);
     }
     if (may_start(p)) {
-        again = size(p, renew(p), now);
+        again = size(p, pool_renew_some(p), now);
         look_at(p, again);
     } else if (s->order == ORDER_PAUSE && !passes_connections(p)) {
         /* Who accepts by himself can only be kept from it by ending. */
         LIST_FOREACH (i, &s->instances, Instance, link)
-            if (is_live(i))
-                retire(p, i);
+            if (pool_worker_is_live(i))
+                pool_retire(p, i);
     }
-    tell_retired(p, now);
+    pool_tell_retired(p, now);
     if (passes_connections(p))
         look_at(p, handoff_look_for_stuck(p, now));
     if (nobody_comes(p))
@@ -467,7 +360,7 @@ void pool_wake(Listener *l) {
     Service *s = l->service;
     PoolCounts c = pool_count(s->pool);
     if (staying(&c) == 0 && may_start(s->pool) && !s->pool->delayed)
-        start_workers(s->pool, 1, false);
+        pool_start_workers(s->pool, 1, false);
     service_update(s, NULL);
 }
 
@@ -504,15 +397,6 @@ void pool_on_end(Pool *p, bool asked, bool failed, uint64_t lived_usec) {
     pool_look(p);
 }
 
-void pool_renew(Pool *p) {
-    p->start_failed = false;
-    LIST_FOREACH (i, &p->service->instances, Instance, link)
-        if (is_live(i)) {
-            i->worker->old = i->worker->old_by_order = true;
-            i->worker->replaces = false;
-        }
-}
-
 void pool_reset(Pool *p) {
     p->delay_timer = sd_event_source_disable_unref(p->delay_timer);
     p->delayed = p->start_failed = p->blocked = p->drained = false;
@@ -542,24 +426,4 @@ Pool *pool_free(Pool *p) {
     scoreboard_free(p->board);
     free(p);
     return NULL;
-}
-
-static void note_change(const char *key, const char *from, const char *to, void *userdata) {
-    static const char *const kept[] = {"description",    "pool.min",         "pool.max",
-                                       "pool.spare_min", "pool.spare_max",   "pool.max_requests",
-                                       "timeouts.stop",  "timeouts.lifetime"};
-    bool *keeps = userdata;
-    (void)from;
-    (void)to;
-    for (size_t i = 0; i < ELEMENTS(kept); i++)
-        if (streq(key, kept[i]))
-            return;
-    if (strncmp(key, "limits.", strlen("limits.")) != 0 && strncmp(key, "restart.", strlen("restart.")) != 0)
-        *keeps = false;
-}
-
-bool pool_config_keeps_workers(const ServiceConfig *a, const ServiceConfig *b) {
-    bool keeps = true;
-    (void)service_config_diff(a, b, note_change, &keeps);
-    return keeps;
 }
