@@ -10,9 +10,10 @@
 #define LIVE_TIMEOUT_USEC (900 * USEC_PER_MSEC)
 
 /* What a shell takes as it is, and the config allows in a name. */
+#define HARMLESS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@+-"
+
 static bool is_harmless(const char *s) {
-    return *s && *s != '-' &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@+-") == strlen(s);
+    return *s && *s != '-' && strspn(s, HARMLESS) == strlen(s);
 }
 
 /* "listening, tcp:7" */
@@ -40,12 +41,22 @@ static void offer_instance(const CompletePlace *p, Text *out, const json_t *inst
     complete_offer(p, out, pid.s, what.s);
 }
 
+/* "refusals by git" */
+static void offer_ban(const CompletePlace *p, Text *out, const json_t *ban) {
+    const char *prefix = field_text(ban, "prefix");
+    CLEANUP_TEXT Text what = {0};
+    if (!*prefix || strspn(prefix, HARMLESS ":/%") != strlen(prefix) || complete_is_given(p, prefix))
+        return;
+    text_addf(&what, "%s by %s", field_text(ban, "cause"), field_text(ban, "by"));
+    complete_offer(p, out, prefix, what.s);
+}
+
 typedef void (*Offer)(const CompletePlace *p, Text *out, const json_t *item);
 
 /* Calls @m and offers each item of the list @key of its reply, or of all its parts that come in time. */
 static int offer_list(Ctl *c, const CompletePlace *p, Method m, const char *key, uint64_t until_usec,
                       Offer offer) {
-    int r = client_send(c->client, method_name(m), NULL, m == METHOD_INSTANCES);
+    int r = client_send(c->client, method_name(m), NULL, m == METHOD_INSTANCES || m == METHOD_BANS);
     for (bool more = true; r == 0 && more;) {
         CLEANUP_REPLY Reply reply = {0};
         uint64_t now = clock_monotonic_usec();
@@ -68,15 +79,27 @@ static char *expand_home(const char *path) {
     return text_take(&text);
 }
 
-void complete_add_live(Ctl *c, const CompletePlace *p, bool pids) {
-    uint64_t until = clock_monotonic_usec() + LIVE_TIMEOUT_USEC;
+/* Connects; 0 or a negative errno. */
+static int open_quietly(Ctl *c, const CompletePlace *p) {
     CLEANUP_FREE char *socket = p->socket ? expand_home(p->socket) : NULL;
     c->options.values[OPTION_SOCKET] = socket;
     c->connect_timeout_usec = LIVE_TIMEOUT_USEC;
     int r = ctl_open(c, NULL);
     c->options.values[OPTION_SOCKET] = NULL;
+    return r;
+}
+
+void complete_add_live(Ctl *c, const CompletePlace *p, bool pids) {
+    uint64_t until = clock_monotonic_usec() + LIVE_TIMEOUT_USEC;
+    int r = open_quietly(c, p);
     if (r == 0)
         r = offer_list(c, p, METHOD_STATUS, "services", until, offer_service);
     if (r == 0 && pids)
         (void)offer_list(c, p, METHOD_INSTANCES, "instances", until, offer_instance);
+}
+
+void complete_add_bans(Ctl *c, const CompletePlace *p) {
+    uint64_t until = clock_monotonic_usec() + LIVE_TIMEOUT_USEC;
+    if (open_quietly(c, p) == 0)
+        (void)offer_list(c, p, METHOD_BANS, "bans", until, offer_ban);
 }

@@ -296,6 +296,12 @@ static void add_instances(Ctl *c, const CompletePlace *p) {
     complete_add_live(c, p, true);
 }
 
+static void add_bans(Ctl *c, const CompletePlace *p) {
+    complete_add_bans(c, p);
+    if (!complete_is_given(p, "any"))
+        complete_offer(p, &c->out, "any", "all bans");
+}
+
 static void add_files(Ctl *c, const CompletePlace *p) {
     (void)p;
     text_add(&c->out, "\tfiles\n");
@@ -303,12 +309,13 @@ static void add_files(Ctl *c, const CompletePlace *p) {
 
 static void add(Ctl *c, const CompletePlace *p, Completes what) {
     static void (*const adders[_COMPLETES_MAX])(Ctl *, const CompletePlace *) = {
-        [COMPLETES_SERVICES] = add_services, [COMPLETES_INSTANCES] = add_instances,
-        [COMPLETES_LIMITS] = add_limits,     [COMPLETES_KEYS] = add_keys,
-        [COMPLETES_FILES] = add_files,       [COMPLETES_VERBS] = add_verbs,
-        [COMPLETES_WORDS] = add_words,       [COMPLETES_COLUMNS] = add_column_list,
-        [COMPLETES_COLUMN] = add_columns,    [COMPLETES_EVENTS] = add_events,
-        [COMPLETES_SIGNALS] = add_signals,   [COMPLETES_COLORS] = add_colors,
+        [COMPLETES_SERVICES] = add_services,   [COMPLETES_INSTANCES] = add_instances,
+        [COMPLETES_BANS] = add_bans,           [COMPLETES_LIMITS] = add_limits,
+        [COMPLETES_KEYS] = add_keys,           [COMPLETES_FILES] = add_files,
+        [COMPLETES_VERBS] = add_verbs,         [COMPLETES_WORDS] = add_words,
+        [COMPLETES_COLUMNS] = add_column_list, [COMPLETES_COLUMN] = add_columns,
+        [COMPLETES_EVENTS] = add_events,       [COMPLETES_SIGNALS] = add_signals,
+        [COMPLETES_COLORS] = add_colors,
     };
     if (adders[what])
         adders[what](c, p);

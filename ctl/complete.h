@@ -33,3 +33,5 @@ void complete_add(Ctl *c, const CompletePlace *p);
 
 /* Names of services with their states, and with @pids the processes with their peers. */
 void complete_add_live(Ctl *c, const CompletePlace *p, bool pids);
+/* Prefixes that are banned, with why and by whom. */
+void complete_add_bans(Ctl *c, const CompletePlace *p);

@@ -8,6 +8,8 @@ static const EventWord words[] = {
     {"started", "an instance was started"},
     {"ended", "an instance has ended: exit status or signal, after how long, and why"},
     {"refused", "a connection was refused: the reason, and whose"},
+    {"banned", "a source is not served any more: why, by which service, and for how long"},
+    {"unbanned", "bans were lifted: how many, and the uid that asked for it"},
     {"gone", "a connection ended before it could be served"},
     {"spawn_failed", "an instance could not be started: the step, and the error"},
     {"ready", "an instance has said that it is ready"},

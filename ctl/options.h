@@ -40,6 +40,7 @@ typedef enum Completes {
     COMPLETES_NOTHING, /* of what nothing can be known */
     COMPLETES_SERVICES,
     COMPLETES_INSTANCES, /* services, or pids */
+    COMPLETES_BANS,      /* prefixes that are banned */
     COMPLETES_LIMITS,    /* KEY=VALUE as `set` takes it */
     COMPLETES_KEYS,      /* of the config */
     COMPLETES_FILES,

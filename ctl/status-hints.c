@@ -83,10 +83,6 @@ static const StateHint state_hints[] = {
     {SERVICE_STOPPED, "to listen again: mpctl start ", "", false},
     {SERVICE_DISABLED, "to listen: 'enabled: true' in ", ", then: mpctl reload", true},
     {SERVICE_BACKOFF, "what it says: mpctl logs ", "; it is tried again, each time later", false},
-    {SERVICE_THROTTLED,
-     "it has reached limits.rate or limits.load, and what has come waits; to let more in now: "
-     "mpctl set ",
-     " limits.rate=N/s", false},
     {SERVICE_DRAINING, "who is still connected: mpctl ps ", "", false},
 };
 
@@ -109,15 +105,33 @@ static void add_state(StatusHints *h, const json_t *d, const char *state) {
         if (line)
             last_error_advice(service, line);
     }
-    if (streq(state, "full")) {
-        Text *line = new_line(h);
-        if (!line)
-            return;
-        text_add(line, "to let more in now: ");
-        add_set(line, d, "limits.instances=");
-        text_add(line, "; who is connected: mpctl ps ");
-        field_show(line, service, "name");
-    }
+}
+
+/* What holds new connections up, as a RefuseReason; -EINVAL: nothing that is known. */
+static int waits_for(const json_t *service) {
+    const char *state = field_text(service, "state");
+    if (streq(state, "full"))
+        return REFUSE_INSTANCES;
+    if (!streq(state, "throttled"))
+        return -EINVAL;
+    return refuse_reason_from_string(field_text(json_object_get(service, "waiting"), "reason"));
+}
+
+static void add_waiting(StatusHints *h, const json_t *d) {
+    const json_t *service = json_object_get(d, "service");
+    int reason = waits_for(service);
+    const char *set = reason >= 0 ? refusal((size_t)reason)->set : NULL;
+    Text *line = set ? new_line(h) : NULL;
+    if (!line)
+        return;
+    if (reason != REFUSE_INSTANCES)
+        text_addf(line, "%s, and what has come waits; ", refusal((size_t)reason)->meaning);
+    text_add(line, "to let more in now: ");
+    add_set(line, d, set);
+    if (reason != REFUSE_INSTANCES)
+        return;
+    text_add(line, "; who is connected: mpctl ps ");
+    field_show(line, service, "name");
 }
 
 /* One reason: which key says so, and how it is changed. */
@@ -128,7 +142,9 @@ static void add_reason(StatusHints *h, const json_t *d, RefuseReason reason) {
     if (!line)
         return;
     text_addf(line, "refused by %s: %s (%s); ", name, r->meaning, r->keys);
-    if (r->set) {
+    if (reason == REFUSE_BANNED) {
+        text_add(line, "who, and until when: mpctl bans; to let one in now: mpctl unban PREFIX");
+    } else if (r->set) {
         text_add(line, "to change it now: ");
         add_set(line, d, r->set);
     } else {
@@ -153,9 +169,10 @@ void status_hints_find(StatusHints *h, const json_t *description) {
     const char *state = field_text(service, "state");
     *h = (StatusHints){0};
     add_state(h, description, state);
+    add_waiting(h, description);
     for (size_t i = 0; i < _REFUSE_REASON_MAX; i++) {
         /* Said, or dealt with. */
-        if ((i == REFUSE_INSTANCES && streq(state, "full")) || is_set(description, refusal(i)->keys))
+        if ((int)i == waits_for(service) || is_set(description, refusal(i)->keys))
             continue;
         if (field_count(refused, refuse_reason_to_string((RefuseReason)i)) > 0)
             add_reason(h, description, (RefuseReason)i);

@@ -6,13 +6,12 @@
 #include "conf/value.h"
 #include "ctl/event-line.h"
 #include "ctl/fields.h"
+#include "ctl/status-admission.h"
 #include "ctl/status-hints.h"
 #include "daemon/base/clock.h"
 
 /* Where what a label names begins. */
 #define LABEL_WIDTH 13
-/* Sources that are shown. */
-#define SOURCES_MAX 5
 
 /* One line under its label, wrapped; a line that goes on has none. Empties @line. */
 static void add_line(Ctl *c, const char *label, Text *line) {
@@ -23,28 +22,16 @@ static void add_line(Ctl *c, const char *label, Text *line) {
     text_reset(line);
 }
 
-/* "14:02:11, 8m ago" */
-static void add_moment(const Ctl *c, Text *out, uint64_t time_usec) {
-    uint64_t now = c->style.now_usec;
-    format_time(&c->style, out, time_usec);
-    text_add(out, ", ");
-    format_age(out, now > time_usec ? now - time_usec : 0);
-    text_add(out, " ago");
-}
-
 static void add_count(Text *out, uint64_t n, const char *what) {
     format_number(out, n);
     text_addf(out, " %s", what);
 }
 
 /* Why it is in this state, where that is known. */
-static void add_state_reason(Text *out, const json_t *service) {
-    const char *state = field_text(service, "state");
+static void add_state_reason(const Ctl *c, Text *out, const json_t *service, const json_t *limits) {
     const json_t *order = json_object_get(service, "order");
-    if (streq(state, "full"))
-        text_addf(out, " (%llu of %llu instances)", (unsigned long long)field_count(service, "active"),
-                  (unsigned long long)field_count(service, "instances_limit"));
-    if (streq(state, "disabled"))
+    waiting_format(&c->style, service, limits, out);
+    if (streq(field_text(service, "state"), "disabled"))
         text_add(out, " ('enabled: false' in its config)");
     if (!json_is_object(order))
         return;
@@ -52,7 +39,24 @@ static void add_state_reason(Text *out, const json_t *service) {
     format_user(out, (uid_t)field_count(order, "uid"));
 }
 
-static void add_state(Ctl *c, const json_t *service) {
+/* "31 of 4 096 wait in the kernel's queue" */
+static void add_queue(Text *out, const json_t *service) {
+    const json_t *listeners = json_object_get(service, "listeners");
+    uint64_t backlog = 0;
+    for (size_t i = 0; i < json_array_size(listeners); i++)
+        backlog += field_count(json_array_get(listeners, i), "backlog");
+    if (field_count(service, "queued") == 0)
+        return;
+    text_add(out, "; ");
+    format_number(out, field_count(service, "queued"));
+    if (backlog > 0) {
+        text_add(out, " of ");
+        format_number(out, backlog);
+    }
+    text_add(out, " wait in the kernel's queue");
+}
+
+static void add_state(Ctl *c, const json_t *service, const json_t *limits) {
     const char *state = field_text(service, "state");
     const json_t *order = json_object_get(service, "order");
     uint64_t since = field_count(service, "since_usec"), asked = field_count(order, "time_usec");
@@ -60,20 +64,17 @@ static void add_state(Ctl *c, const json_t *service) {
     Color color;
     (void)style_mark(&c->style, state, &color);
     style_add(&c->style, &line, color, state);
-    add_state_reason(&line, service);
+    add_state_reason(c, &line, service, limits);
     if (since > 0) {
         text_add(&line, " since ");
-        add_moment(c, &line, since);
+        format_moment(&c->style, &line, since);
     }
     /* It may have taken its time. */
     if (asked > 0 && asked / USEC_PER_SEC != since / USEC_PER_SEC) {
         text_addf(&line, "; asked for (%s) at ", field_text(order, "action"));
         format_time(&c->style, &line, asked);
     }
-    if (field_count(service, "queued") > 0) {
-        text_add(&line, "; ");
-        add_count(&line, field_count(service, "queued"), "wait in the kernel's queue");
-    }
+    add_queue(&line, service);
     add_line(c, "State", &line);
 }
 
@@ -185,41 +186,14 @@ static void add_totals(Ctl *c, const json_t *service) {
     add_line(c, "Accepted", &line);
 }
 
-static size_t shown_columns(const json_t *object, const char *key) {
-    CLEANUP_TEXT Text text = {0};
-    if (json_is_integer(json_object_get(object, key)))
-        format_number(&text, field_count(object, key));
-    else
-        field_show(&text, object, key);
-    return text.s ? utf8_columns(text.s) : 0;
-}
+typedef size_t (*SourceLines)(const Style *s, const json_t *sources, Text lines[static SOURCE_LINES_MAX]);
 
-/* How wide a column of the first @n must be. */
-static size_t widest(const json_t *array, size_t n, const char *key) {
-    size_t width = 0;
+static void add_sources(Ctl *c, const char *label, const json_t *sources, SourceLines format) {
+    Text lines[SOURCE_LINES_MAX] = {0};
+    size_t n = format(&c->style, sources, lines);
     for (size_t i = 0; i < n; i++) {
-        size_t columns = shown_columns(json_array_get(array, i), key);
-        width = columns > width ? columns : width;
-    }
-    return width;
-}
-
-/* The sources that were refused most, in columns. */
-static void add_sources(Ctl *c, const json_t *sources) {
-    size_t n = json_array_size(sources) < SOURCES_MAX ? json_array_size(sources) : SOURCES_MAX;
-    size_t source_width = widest(sources, n, "source"), refused_width = widest(sources, n, "refused");
-    CLEANUP_TEXT Text line = {0};
-    for (size_t i = 0; i < n; i++) {
-        const json_t *source = json_array_get(sources, i);
-        field_show(&line, source, "source");
-        text_addf(&line, "%*s", (int)(source_width - shown_columns(source, "source") + 2), "");
-        text_addf(&line, "%*s", (int)(refused_width - shown_columns(source, "refused")), "");
-        format_number(&line, field_count(source, "refused"));
-        text_add(&line, "  last by ");
-        field_show(&line, source, "reason");
-        text_add(&line, " at ");
-        add_moment(c, &line, field_count(source, "last_time_usec"));
-        add_line(c, i == 0 ? "of whom" : "", &line);
+        add_line(c, i == 0 ? label : "", &lines[i]);
+        text_done(&lines[i]);
     }
 }
 
@@ -232,7 +206,8 @@ static void add_refused(Ctl *c, const json_t *d, const json_t *service) {
         text_add(&line, " -k refused)");
     }
     add_line(c, "Refused", &line);
-    add_sources(c, json_object_get(d, "sources"));
+    add_sources(c, "of whom", json_object_get(d, "sources"), sources_refused);
+    add_sources(c, "Sources", json_object_get(d, "sources"), sources_seen);
 }
 
 /* "p50 0.9 ms, p99 3.1 ms" */
@@ -307,10 +282,9 @@ static void add_set(Ctl *c, const json_t *d) {
 }
 
 static void add_limits(Ctl *c, const json_t *d) {
-    const json_t *limits = json_object_get(d, "limits"), *timeouts = json_object_get(d, "timeouts");
+    const json_t *timeouts = json_object_get(d, "timeouts");
     CLEANUP_TEXT Text line = {0};
-    text_addf(&line, "instances %llu, when full ", (unsigned long long)field_count(limits, "instances"));
-    field_show(&line, limits, "when_full");
+    limits_format(d, &line);
     if (field_given(timeouts, "lifetime_usec")) {
         text_add(&line, ", lifetime ");
         value_duration_format(field_count(timeouts, "lifetime_usec"), &line);
@@ -321,6 +295,9 @@ static void add_limits(Ctl *c, const json_t *d) {
     }
     add_line(c, "Limits", &line);
     add_set(c, d);
+    access_format(&c->style, d, &line);
+    if (line.len > 0)
+        add_line(c, "Access", &line);
 }
 
 static void add_last_error(Ctl *c, const json_t *service) {
@@ -370,7 +347,7 @@ static void show(Ctl *c, const json_t *d) {
     const json_t *service = json_object_get(d, "service"), *events = json_object_get(d, "events");
     CLEANUP_TEXT Text model = {0};
     add_title(c, d, service);
-    add_state(c, service);
+    add_state(c, service, json_object_get(d, "limits"));
     add_listeners(c, service);
     field_show(&model, service, "model");
     add_line(c, "Model", &model);

@@ -5,6 +5,7 @@
 
 #include "ctl/fields.h"
 #include "ctl/refusals.h"
+#include "ctl/status-admission.h"
 #include "ctl/status-hints.h"
 #include "daemon/base/clock.h"
 
@@ -123,11 +124,12 @@ static void add_item(Text *out, const char *s) {
     text_add(out, s);
 }
 
-/* What is wrong, else what it says of itself; and how many wait. */
+/* What is wrong, else what it says of itself; what holds it up, and how many wait. */
 static void fill_info(const Ctl *c, const json_t *row, TableCell *cell) {
     const char *state = field_text(row, "state");
     const json_t *error = json_object_get(row, "last_error"), *broken = broken_listener(row);
     Text *out = &cell->full;
+    CLEANUP_TEXT Text waiting = {0};
     (void)c;
     if ((streq(state, "failed") || streq(state, "backoff")) && json_is_object(error)) {
         last_error_what(error, out);
@@ -143,6 +145,9 @@ static void fill_info(const Ctl *c, const json_t *row, TableCell *cell) {
         field_show(out, row, "status");
         text_addc(out, '"');
     }
+    waiting_brief(row, &waiting);
+    if (waiting.s)
+        add_item(out, waiting.s);
     if (field_count(row, "queued") > 0) {
         add_item(out, "");
         text_addf(out, "%llu waiting", (unsigned long long)field_count(row, "queued"));

@@ -2,6 +2,7 @@
 #include "ctl/top-table.h"
 
 #include "ctl/fields.h"
+#include "ctl/status-admission.h"
 #include "ctl/status-long.h"
 
 void top_add_rate(Text *out, double rate) {
@@ -111,6 +112,8 @@ static void fill_info(const TopModel *m, const Style *style, const TopService *s
         text_addc(&cell->full, '"');
         field_show(&cell->full, s->json, "status");
         text_addc(&cell->full, '"');
+    } else {
+        waiting_brief(s->json, &cell->full);
     }
 }
 

@@ -102,8 +102,15 @@ static const Verb verbs[] = {
     {
         .name = "bans",
         .summary = "banned sources: why, and until when",
+        .details =
+            "One line for each ban, those that end first at the top: who is not served, by which service, "
+            "which service has banned it, and why. Bans end by themselves, and last over a reload.",
         .group = GROUP_LOOK,
-        .max_args = VERB_ANY_ARGS,
+        .run = verb_bans,
+        .max_args = 0,
+        .columns = true,
+        .prints = "Bans",
+        .examples = {{"bans", "who is banned, and until when?"}, {"bans --plain -o SOURCE", "for a script"}},
     },
     {
         .name = "metrics",
@@ -253,11 +260,25 @@ static const Verb verbs[] = {
                      {"kill 4242", "one process"},
                      {"kill --source 203.0.113.0/24", "whoever comes from there"}},
     },
-    {.name = "unban",
-     .arguments = "PREFIX",
-     .summary = "lift a ban",
-     .group = GROUP_ACT,
-     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "unban",
+        .arguments = "PREFIX...",
+        .summary = "lift bans",
+        .details =
+            "PREFIX is an address, a prefix, uid:N, vsock:CID, or any. Lifted are all bans within it, and "
+            "those "
+            "that it is a part of: for one address also the ban of the network that it is in. Exits 1 if "
+            "nobody is banned there.",
+        .group = GROUP_ACT,
+        .run = verb_unban,
+        .min_args = 1,
+        .max_args = VERB_ANY_ARGS,
+        .completes = {COMPLETES_BANS},
+        .prints = "Unban",
+        .examples = {{"unban 203.0.113.7", "let this one in again"},
+                     {"unban 2001:db8::/32", "and everybody from there"},
+                     {"unban any", "forgive all"}},
+    },
     {
         .name = "set",
         .arguments = "NAME KEY=VALUE...",

@@ -52,6 +52,8 @@ int verb_ps(Ctl *c, char *const *args);
 int verb_events(Ctl *c, char *const *args);
 int verb_top(Ctl *c, char *const *args);
 int verb_logs(Ctl *c, char *const *args);
+int verb_bans(Ctl *c, char *const *args);
+int verb_unban(Ctl *c, char *const *args);
 int verb_metrics(Ctl *c, char *const *args);
 int verb_start(Ctl *c, char *const *args);
 int verb_stop(Ctl *c, char *const *args);

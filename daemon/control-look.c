@@ -208,8 +208,8 @@ static void describe_config(const Service *s, ApiDescription *d) {
     d->exec = (const char *const *)c->exec;
     d->file = c->pos.file;
     d->line = c->pos.line;
-    d->instances_limit = s->limits.instances;
-    d->when_full = when_full_to_string(s->limits.when_full);
+    d->limits = &s->limits;
+    d->load = -1;
     d->timeout_lifetime_usec = c->timeout_lifetime_usec;
     d->timeout_stop_usec = c->timeout_stop_usec;
 }

@@ -87,6 +87,7 @@ size_t top_sources_list(const TopSources *t, LogAddresses how, SourceTexts texts
             ret[n++] = (ApiSource){.source = text};
         ret[k].refused += item->count - item->inherited;
         if (item->time_usec >= ret[k].last_time_usec) {
+            ret[k].was_refused = true;
             ret[k].reason = item->reason;
             ret[k].last_time_usec = item->time_usec;
         }

@@ -16,6 +16,7 @@ void api_request_done(ApiRequest *r) {
     free(r->interface);
     free(r->source);
     free(r->signal);
+    free(r->prefix);
     strv_free(r->limits);
     *r = (ApiRequest){.last = -1, .pid = -1};
 }

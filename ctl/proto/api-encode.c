@@ -21,6 +21,12 @@ void reply_end(JsonWriter *w, bool continues) {
     text_addc(w->out, '\0');
 }
 
+void reply_end_list(Text *out, bool continues) {
+    JsonWriter w = {.out = out, .comma = true};
+    json_close_array(&w);
+    reply_end(&w, continues);
+}
+
 static JsonWriter error_begin(Text *out, ApiError error) {
     JsonWriter w = {.out = out};
     json_open_object(&w, NULL);
@@ -185,6 +191,19 @@ static void add_order(JsonWriter *w, const ApiOrder *o) {
     json_close_object(w);
 }
 
+static void add_waiting(JsonWriter *w, const ApiWaiting *waiting) {
+    if (!waiting->present) {
+        json_add_null(w, "waiting");
+        return;
+    }
+    json_open_object(w, "waiting");
+    json_add_string(w, "reason", refuse_reason_to_string(waiting->reason));
+    json_add_uint_or_null(w, "used", waiting->limit > 0 ? waiting->used : UINT64_MAX, UINT64_MAX);
+    json_add_uint_or_null(w, "limit", waiting->limit, 0);
+    json_add_uint_or_null(w, "until_usec", waiting->until_usec, 0);
+    json_close_object(w);
+}
+
 static void add_service(JsonWriter *w, const char *key, const ApiService *s) {
     json_open_object(w, key);
     json_add_string(w, "name", s->name);
@@ -207,6 +226,7 @@ static void add_service(JsonWriter *w, const char *key, const ApiService *s) {
     add_quantiles(w, "latency", &s->latency);
     add_quantiles(w, "duration", &s->duration);
     add_order(w, &s->order);
+    add_waiting(w, &s->waiting);
     json_close_object(w);
 }
 
@@ -223,15 +243,8 @@ void api_encode_status_part(Text *out, const ApiService *services, size_t n, boo
         add_service(&w, NULL, &services[i]);
 }
 
-/* The end of a message whose list is still open. */
-static void end_list(Text *out, bool continues) {
-    JsonWriter w = {.out = out, .comma = true};
-    json_close_array(&w);
-    reply_end(&w, continues);
-}
-
 void api_encode_status_end(Text *out) {
-    end_list(out, false);
+    reply_end_list(out, false);
 }
 
 void api_encode_status(Text *out, const ApiDaemon *daemon, const ApiService *services, size_t n) {
@@ -314,19 +327,6 @@ static void add_buckets(JsonWriter *w, const char *key, const ApiBucket *buckets
     json_close_array(w);
 }
 
-static void add_sources(JsonWriter *w, const ApiSource *sources, size_t n) {
-    json_open_array(w, "sources");
-    for (size_t i = 0; i < n; i++) {
-        json_open_object(w, NULL);
-        json_add_string(w, "source", sources[i].source);
-        json_add_uint(w, "refused", sources[i].refused);
-        json_add_string(w, "reason", refuse_reason_to_string(sources[i].reason));
-        json_add_uint(w, "last_time_usec", sources[i].last_time_usec);
-        json_close_object(w);
-    }
-    json_close_array(w);
-}
-
 void api_encode_description(Text *out, const ApiDescription *d) {
     JsonWriter w = reply_begin(out);
     add_service(&w, "service", d->service);
@@ -339,10 +339,14 @@ void api_encode_description(Text *out, const ApiDescription *d) {
     json_add_string(&w, "to", d->to);
     json_add_string(&w, "file", d->file);
     json_add_uint_or_null(&w, "line", d->line, 0);
-    json_open_object(&w, "limits");
-    json_add_uint(&w, "instances", d->instances_limit);
-    json_add_string(&w, "when_full", d->when_full);
-    json_close_object(&w);
+    reply_add_limits(&w, d->limits);
+    if (d->load < 0)
+        json_add_null(&w, "load");
+    else
+        json_add_milli(&w, "load", (uint64_t)(d->load * 1000));
+    reply_add_hours(&w, &d->hours);
+    json_add_uint(&w, "access_rules", d->access_rules);
+    json_add_uint(&w, "bans", d->bans);
     json_open_object(&w, "timeouts");
     json_add_uint_or_null(&w, "lifetime_usec", d->timeout_lifetime_usec, UINT64_MAX);
     json_add_uint_or_null(&w, "stop_usec", d->timeout_stop_usec, UINT64_MAX);
@@ -350,7 +354,7 @@ void api_encode_description(Text *out, const ApiDescription *d) {
     add_changes(&w, "set", d->set, d->n_set);
     add_buckets(&w, "latency", d->latency, d->n_latency);
     add_buckets(&w, "duration", d->duration, d->n_duration);
-    add_sources(&w, d->sources, d->n_sources);
+    reply_add_sources(&w, d->sources, d->n_sources);
     json_open_array(&w, "instances");
     add_instance_items(&w, d->instances, d->n_instances);
     json_close_array(&w);
@@ -369,7 +373,7 @@ void api_encode_instances_part(Text *out, const ApiInstance *instances, size_t n
 }
 
 void api_encode_instances_end(Text *out, bool continues) {
-    end_list(out, continues);
+    reply_end_list(out, continues);
 }
 
 void api_encode_instances(Text *out, const ApiInstance *instances, size_t n, bool continues) {

@@ -95,6 +95,14 @@ typedef struct ApiOrder {
     uint64_t time_usec; /* since 1970 */
 } ApiOrder;
 
+/* What connections wait for in the queue, or new ones are refused for. */
+typedef struct ApiWaiting {
+    bool present; /* false: null */
+    RefuseReason reason;
+    uint64_t used, limit; /* of instances; limit 0: both null */
+    uint64_t until_usec;  /* since 1970; 0: null, it does not end by itself */
+} ApiWaiting;
+
 typedef struct ApiService {
     const char *name, *model;
     ServiceState state;
@@ -111,6 +119,7 @@ typedef struct ApiService {
     uint64_t accept_rate_milli;     /* connections in 1000 seconds, at the rate of the last ten */
     ApiQuantiles latency, duration; /* accept to exec; exec to end */
     ApiOrder order;
+    ApiWaiting waiting;
 } ApiService;
 
 typedef struct ApiDaemon {
@@ -180,13 +189,34 @@ typedef struct ApiBucket {
     uint64_t count;
 } ApiBucket;
 
-/* Who is refused most. */
+/* Where connections come from, and what has become of them. Times are since 1970; 0: null. */
 typedef struct ApiSource {
     const char *source; /* a prefix, or uid:N */
-    uint64_t refused;
+    uint64_t active, accepted, refused;
+    bool was_refused;        /* false: no reason, no last_time_usec */
     RefuseReason reason;     /* of the newest refusal */
-    uint64_t last_time_usec; /* since 1970 */
+    uint64_t last_time_usec; /* of the newest refusal */
+    uint64_t first_usec;     /* when it came first and last, as far as is remembered */
+    uint64_t newest_usec;
+    bool banned;
+    uint64_t until_usec; /* when it will be served again by itself, as things are */
 } ApiSource;
+
+/* A ban. Times are since 1970. */
+typedef struct ApiBan {
+    const char *prefix;  /* as log.addresses has it for who asks; NULL: not shown */
+    const char *service; /* from which; NULL: from all */
+    const char *by;      /* the service that banned it */
+    const char *cause;   /* one of the words of BanCause */
+    uint64_t since_usec, until_usec, remaining_usec;
+} ApiBan;
+
+/* access.hours. */
+typedef struct ApiHours {
+    bool present; /* false: null, always open */
+    bool open;
+    uint64_t until_usec; /* since 1970; 0: null, for good */
+} ApiHours;
 
 /* The long form of one service. Environment values stay out of it. */
 typedef struct ApiDescription {
@@ -195,14 +225,16 @@ typedef struct ApiDescription {
     const char *const *exec;
     const char *file; /* where the service stands in the config */
     unsigned line;
-    uint64_t instances_limit;
-    const char *when_full;
+    const LimitsConfig *limits; /* as they are now */
+    double load;                /* of the machine; negative: null, nothing depends on it */
+    ApiHours hours;
+    uint64_t access_rules, bans; /* so many rules of access; so many bans that hold for it */
     uint64_t timeout_lifetime_usec, timeout_stop_usec; /* UINT64_MAX: null */
     const ApiChange *set; /* limits that Set has changed, until the next reload */
     size_t n_set;
     const ApiBucket *latency, *duration;
     size_t n_latency, n_duration;
-    const ApiSource *sources; /* the most refused first */
+    const ApiSource *sources; /* the most refused first, then those that were accepted most */
     size_t n_sources;
     const ApiInstance *instances;
     size_t n_instances;
@@ -225,6 +257,7 @@ typedef enum Method {
     METHOD_METRICS,
     METHOD_CHECK_CONFIG,
     METHOD_GET_CONFIG,
+    METHOD_BANS,
     METHOD_START,
     METHOD_STOP,
     METHOD_RESTART,
@@ -233,6 +266,7 @@ typedef enum Method {
     METHOD_DRAIN,
     METHOD_SIGNAL,
     METHOD_SET,
+    METHOD_UNBAN,
     METHOD_RELOAD,
     METHOD_SHUTDOWN,
     _METHOD_MAX,
@@ -259,6 +293,7 @@ typedef struct ApiRequest {
     int64_t pid;     /* Signal; -1: not given */
     char *source;    /* Signal: a prefix, or uid:N */
     char *signal;    /* Signal: a name or a number, as text */
+    char *prefix;    /* Unban: a prefix, uid:N or any */
     char **limits;   /* Set: "KEY=VALUE" each, in the order of the call; at least one */
 } ApiRequest;
 void api_request_done(ApiRequest *r);
@@ -325,6 +360,13 @@ typedef struct ApiConfig {
 void api_encode_config(Text *out, const ApiConfig *c, bool continues);
 /* Signal: how many processes, and of which services. */
 void api_encode_signaled(Text *out, const char *const *services, uint64_t n);
+/* Unban: how many bans. */
+void api_encode_unbanned(Text *out, uint64_t n);
+/* Bans: one message in parts, as with status. */
+void api_encode_bans_begin(Text *out);
+void api_encode_bans_part(Text *out, const ApiBan *bans, size_t n, bool first);
+void api_encode_bans_end(Text *out, bool continues);
+void api_encode_bans(Text *out, const ApiBan *bans, size_t n, bool continues);
 /* Set: what has changed. */
 void api_encode_set(Text *out, const ApiChange *changes, size_t n);
 /* Start, Stop, Restart, …: the names it was done for. With `more`, progress goes out before with continues.

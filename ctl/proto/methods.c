@@ -65,12 +65,16 @@ static const ApiField describe_out[] = {
     FIELD("to", "?string", "the backend of a forward"),
     FIELD("file", "?string", "where the config has it"),
     FIELD("line", "?int", NULL),
-    FIELD("limits", "Limits", NULL),
+    FIELD("limits", "Limits", "as they are now"),
+    FIELD("load", "?float", "the machine's, over the last minute; null without limits.load"),
+    FIELD("hours", "?Hours", "access.hours; null: always open"),
+    FIELD("access_rules", "int", "of access.allow and access.deny"),
+    FIELD("bans", "int", "that hold for it now; Bans lists them"),
     FIELD("timeouts", "Timeouts", NULL),
     FIELD("set", "[]Change", "limits that Set has changed, until the next reload"),
     FIELD("latency", "[]Bucket", "from accept to exec"),
     FIELD("duration", "[]Bucket", "from exec to end"),
-    FIELD("sources", "[]Source", "who is refused most"),
+    FIELD("sources", "[]Source", "who is refused most, and behind them who is accepted most"),
     FIELD("instances", "[]Instance", "the newest"),
     FIELD("events", "[]Event", "the newest, in the order of time"),
     END,
@@ -114,6 +118,21 @@ static const ApiField get_config_out[] = {
     FIELD("files", "[]string", "every file that was read"),
     FIELD("config", "object", "as a file would have it; with more, in parts with some of the services each"),
     FIELD("origins", "[]Origin", "empty unless asked for"),
+    END,
+};
+
+static const ApiField bans_out[] = {
+    FIELD("bans", "[]Ban", "those that end first come first"),
+    END,
+};
+
+static const ApiField unban_in[] = {
+    PARAMETER("prefix", "string", prefix, "an address, a prefix, uid:N, vsock:CID, or any"),
+    END,
+};
+
+static const ApiField unban_out[] = {
+    FIELD("lifted", "int", "how many bans"),
     END,
 };
 
@@ -187,6 +206,8 @@ static const ApiMethod methods[_METHOD_MAX] = {
     [METHOD_GET_CONFIG] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".GetConfig", METHOD_READS, get_config_in,
                            get_config_out,
                            "The effective config. Values of environment are for who may change things."},
+    [METHOD_BANS] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Bans", METHOD_READS, no_fields, bans_out,
+                     "Who is banned, why, and until when; with more, in parts."},
     [METHOD_START] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Start", METHOD_CHANGES, names_in, done_out,
                       "Starts services. With more, tells of progress."},
     [METHOD_STOP] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Stop", METHOD_CHANGES, names_in, done_out,
@@ -203,6 +224,8 @@ static const ApiMethod methods[_METHOD_MAX] = {
                        "Sends a signal to instances: one of service, pid and source says which."},
     [METHOD_SET] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Set", METHOD_CHANGES, set_in, set_out,
                     "Changes limits of a service until the next reload, all or none of them."},
+    [METHOD_UNBAN] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Unban", METHOD_CHANGES, unban_in, unban_out,
+                      "Lifts all bans within a prefix, and those that it is a part of."},
     [METHOD_RELOAD] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Reload", METHOD_CHANGES, no_fields, reload_out,
                        "Loads the config again, all or nothing."},
     [METHOD_SHUTDOWN] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Shutdown", METHOD_CHANGES, no_fields,

@@ -35,6 +35,15 @@ static const char *when_full_word(size_t i) {
     return when_full_to_string((WhenFull)i);
 }
 
+static const char *refuse_with_word(size_t i) {
+    return refuse_with_to_string((RefuseWith)i);
+}
+
+static const char *ban_cause_word(size_t i) {
+    static const char *const words[] = {"refusals", "failures", "reported", "sensor"};
+    return i < ELEMENTS(words) ? words[i] : NULL;
+}
+
 static const char *phase_word(size_t i) {
     static const char *const words[] = {"starting", "running", "stopping"};
     return i < ELEMENTS(words) ? words[i] : NULL;
@@ -119,9 +128,40 @@ static const ApiField bucket_fields[] = {
 
 static const ApiField source_fields[] = {
     FIELD("source", "string", "a prefix, uid:N or vsock:CID"),
+    FIELD("active", "int", "of its connections are being served"),
+    FIELD("accepted", "int", "how often, as far as is remembered"),
     FIELD("refused", "int", "how often, at least"),
-    FIELD("reason", "string", "of the newest refusal"),
-    FIELD("last_time_usec", "int", "when that was, in microseconds since 1970"),
+    FIELD("reason", "?string", "of the newest refusal; null: none is remembered"),
+    FIELD("last_time_usec", "?int", "when that was, in microseconds since 1970"),
+    FIELD("first_time_usec", "?int", "when it came first, as far as is remembered"),
+    FIELD("newest_time_usec", "?int", "when it came last"),
+    FIELD("banned", "bool", NULL),
+    FIELD("until_usec", "?int", "when it will be served again by itself, in microseconds since 1970"),
+    END,
+};
+
+static const ApiField ban_fields[] = {
+    FIELD("prefix", "?string", "as log.addresses has it for who may only look; null: not shown"),
+    FIELD("service", "?string", "from which; null: from all"),
+    FIELD("by", "string", "the service that banned it"),
+    FIELD("cause", "BanCause", NULL),
+    FIELD("since_usec", "int", "microseconds since 1970"),
+    FIELD("until_usec", "int", "when it ends"),
+    FIELD("remaining_usec", "int", "how long it still holds"),
+    END,
+};
+
+static const ApiField waiting_fields[] = {
+    FIELD("reason", "string", "instances, rate or load"),
+    FIELD("used", "?int", "so many, of instances"),
+    FIELD("limit", "?int", NULL),
+    FIELD("until_usec", "?int", "when it goes on by itself, in microseconds since 1970, if that is known"),
+    END,
+};
+
+static const ApiField hours_fields[] = {
+    FIELD("open", "bool", NULL),
+    FIELD("until_usec", "?int", "until when, in microseconds since 1970; null: for good"),
     END,
 };
 
@@ -170,6 +210,7 @@ static const ApiField service_fields[] = {
     FIELD("latency", "Quantiles", "from accept to exec"),
     FIELD("duration", "Quantiles", "from exec to end"),
     FIELD("order", "?Order", "what was asked for and still holds; null: to run"),
+    FIELD("waiting", "?Waiting", "what holds new connections up; null: nothing"),
     END,
 };
 
@@ -231,9 +272,21 @@ static const ApiField change_fields[] = {
     END,
 };
 
+static const ApiField source_prefix_fields[] = {
+    FIELD("ipv4", "int", "bits"),
+    FIELD("ipv6", "int", NULL),
+    END,
+};
+
 static const ApiField limits_fields[] = {
     FIELD("instances", "int", NULL),
+    FIELD("per_source", "?int", "null: none, as with the others"),
+    FIELD("source_prefix", "SourcePrefix", NULL),
+    FIELD("rate", "?string", "50/s burst 100"),
+    FIELD("rate_per_source", "?string", NULL),
+    FIELD("load", "?float", NULL),
     FIELD("when_full", "WhenFull", NULL),
+    FIELD("refuse_with", "RefuseWith", NULL),
     END,
 };
 
@@ -251,6 +304,10 @@ static const ApiType types[] = {
     {"Severity", "What a diagnostic does: an error refuses the config.", NULL, severity_word, false},
     {"Action", "What a reload does to a service.", NULL, action_word, false},
     {"WhenFull", "What becomes of a connection past the limit.", NULL, when_full_word, false},
+    {"RefuseWith", "How a connection is refused.", NULL, refuse_with_word, false},
+    {"BanCause",
+     "Why: refused too often, processes that failed, BAN=1 from a process, or whoever touches a sensor.",
+     NULL, ban_cause_word, false},
     {"OrderAction", "What holds until start or resume.", NULL, order_word, false},
     {"ConfigFrom",
      "Where a value comes from: built in, the file, its defaults, the service, or Set until the next reload.",
@@ -264,7 +321,10 @@ static const ApiType types[] = {
     {"LastError", "What went wrong last.", last_error_fields, NULL, false},
     {"Quantiles", "How long something took.", quantiles_fields, NULL, false},
     {"Bucket", "Of a histogram.", bucket_fields, NULL, false},
-    {"Source", "Who is refused.", source_fields, NULL, false},
+    {"Source", "Where connections come from, and what becomes of them.", source_fields, NULL, false},
+    {"Ban", "Who is not served, and until when.", ban_fields, NULL, false},
+    {"Waiting", "Why new connections wait.", waiting_fields, NULL, false},
+    {"Hours", "Whether access.hours let anybody in.", hours_fields, NULL, false},
     {"Order", "What an administrator has asked for.", order_fields, NULL, false},
     {"Origin", "Where a value of the config comes from.", origin_fields, NULL, false},
     {"Service", "A service and its counters since the daemon's start.", service_fields, NULL, false},
@@ -272,6 +332,7 @@ static const ApiType types[] = {
     {"Event", "Something that happened. What does not apply is null.", event_fields, NULL, false},
     {"Diagnostic", "What is wrong in the config, and where.", diagnostic_fields, NULL, false},
     {"Change", "One thing that a reload changes.", change_fields, NULL, false},
+    {"SourcePrefix", "So much of an address makes a source.", source_prefix_fields, NULL, false},
     {"Limits", "The limits of a service.", limits_fields, NULL, false},
     {"Timeouts", "The timeouts of a service.", timeouts_fields, NULL, false},
 };

@@ -123,6 +123,25 @@ static void answer_signal(const ApiRequest *r, Text *out) {
         api_encode_signaled(out, services, streq(services[0], "rsync") ? 0 : 3);
 }
 
+static void answer_bans(const Fake *f, const ApiRequest *r, Text *out) {
+    if (!r->more) {
+        api_encode_bans(out, f->sample.bans, SAMPLE_BANS, false);
+        return;
+    }
+    api_encode_bans(out, f->sample.bans, 1, true);
+    api_encode_bans(out, f->sample.bans + 1, SAMPLE_BANS - 1, false);
+}
+
+/* 203.0.113.* has one ban, uid:1 has two, and what has no colon or dot is no prefix. */
+static void answer_unban(const ApiRequest *r, Text *out) {
+    if (!strpbrk(r->prefix, ".:"))
+        api_encode_error(out, API_INVALID_PARAMETER, "prefix", NULL, 0);
+    else
+        api_encode_unbanned(out, starts_with(r->prefix, "203.0.113.") ? 1
+                                 : streq(r->prefix, "uid:1")          ? 2
+                                                                      : 0);
+}
+
 /* The key that is none has no place in a file. */
 static void answer_set(const Fake *f, Text *out) {
     DiagPos nowhere = {.file = ""};
@@ -197,6 +216,12 @@ static void answer(Fake *f, const ApiRequest *r, Text *out) {
         break;
     case METHOD_SET:
         answer_set(f, out);
+        break;
+    case METHOD_BANS:
+        answer_bans(f, r, out);
+        break;
+    case METHOD_UNBAN:
+        answer_unban(r, out);
         break;
     case METHOD_SHUTDOWN:
         api_encode_empty(out, false);

@@ -86,7 +86,9 @@ static void init_services(Sample *s, uint64_t now) {
     v[3].duration = (ApiQuantiles){48161, 210000, 41 * USEC_PER_SEC};
     v[3].last_error =
         (ApiLastError){.time_usec = now - 9 * MINUTE, .message = "instance 48190 ended by timeouts.lifetime"};
-    v[4] = service("rsync", listen_rsync, "per-connection", SERVICE_LISTENING, long_ago);
+    v[3].waiting = (ApiWaiting){true, REFUSE_INSTANCES, 50, 50, 0};
+    v[4] = service("rsync", listen_rsync, "per-connection", SERVICE_THROTTLED, now - 2 * USEC_PER_SEC);
+    v[4].waiting = (ApiWaiting){true, REFUSE_RATE, 0, 0, now + 400 * USEC_PER_MSEC};
     v[4].refused[REFUSE_ACCESS] = 17;
     v[4].accepted = 17;
     v[5] = service("tftp", listen_tftp, "on-demand", SERVICE_FAILED, now - 6 * MINUTE - USEC_PER_SEC);
@@ -190,6 +192,56 @@ static void init_events(Sample *s, uint64_t now) {
     v[7].message = "evil \033]0;title\a\nforged line";
 }
 
+static void init_sources(Sample *s, uint64_t now) {
+    s->sources[0] = (ApiSource){
+        .source = "198.51.100.7",
+        .active = 2,
+        .accepted = 1320,
+        .refused = 1190,
+        .was_refused = true,
+        .reason = REFUSE_RATE_PER_SOURCE,
+        .last_time_usec = now - 12 * USEC_PER_SEC,
+        .first_usec = now - 3 * HOUR,
+        .newest_usec = now - 10 * USEC_PER_SEC,
+        .until_usec = now + 3 * USEC_PER_SEC,
+    };
+    s->sources[1] = (ApiSource){
+        .source = "2001:db8::/64",
+        .accepted = 26,
+        .refused = 26,
+        .was_refused = true,
+        .reason = REFUSE_ACCESS,
+        .last_time_usec = now - 3 * HOUR,
+        .banned = true,
+        .until_usec = now + 7 * MINUTE,
+    };
+    s->sources[2] = (ApiSource){
+        .source = "192.0.2.9",
+        .accepted = 12000,
+        .first_usec = now - DAY,
+        .newest_usec = now - MINUTE,
+    };
+}
+
+static ApiBan ban(const char *prefix, const char *service, const char *cause, uint64_t now, uint64_t usec) {
+    return (ApiBan){
+        .prefix = prefix,
+        .service = service,
+        .by = service ? service : "trap",
+        .cause = cause,
+        .since_usec = now - 3 * MINUTE,
+        .until_usec = now + usec,
+        .remaining_usec = usec,
+    };
+}
+
+static void init_bans(Sample *s, uint64_t now) {
+    s->bans[0] = ban("2001:db8::/64", "git", "refusals", now, 7 * MINUTE);
+    s->bans[1] = ban("uid:1000", "web", "reported", now, 20 * MINUTE);
+    s->bans[2] = ban(NULL, "git", "failures", now, HOUR);
+    s->bans[3] = ban("203.0.113.0/24", NULL, "sensor", now, 2 * DAY);
+}
+
 void sample_init(Sample *s, uint64_t now_usec) {
     *s = (Sample){
         .daemon =
@@ -208,8 +260,8 @@ void sample_init(Sample *s, uint64_t now_usec) {
     init_services(s, now_usec);
     init_instances(s, now_usec);
     init_events(s, now_usec);
-    s->sources[0] = (ApiSource){"198.51.100.7", 1190, REFUSE_RATE, now_usec - 12 * USEC_PER_SEC};
-    s->sources[1] = (ApiSource){"2001:db8::/64", 26, REFUSE_ACCESS, now_usec - 3 * HOUR};
+    init_sources(s, now_usec);
+    init_bans(s, now_usec);
 }
 
 const ApiService *sample_service(const Sample *s, const char *name) {
@@ -218,6 +270,17 @@ const ApiService *sample_service(const Sample *s, const char *name) {
             return &s->services[i];
     return NULL;
 }
+
+static const LimitsConfig sample_limits = {
+    .instances = 50,
+    .per_source = 8,
+    .source_ipv4 = 32,
+    .source_ipv6 = 64,
+    .rate = {50, 10 * USEC_PER_SEC, 100},
+    .rate_per_source = {20, MINUTE, 20},
+    .load = 8,
+};
+static const LimitsConfig sample_limits_few = {.instances = 50, .source_ipv4 = 32, .source_ipv6 = 64};
 
 ApiDescription sample_description(const Sample *s, const ApiService *of) {
     static const char *const exec[] = {"/usr/lib/git-core/git-daemon", "--inetd", NULL};
@@ -237,8 +300,11 @@ ApiDescription sample_description(const Sample *s, const ApiService *of) {
         .exec = exec,
         .file = "/etc/mpinetd/services.d/git.yaml",
         .line = 3,
-        .instances_limit = of->instances_limit,
-        .when_full = "wait",
+        .limits = full || of->state == SERVICE_THROTTLED ? &sample_limits : &sample_limits_few,
+        .load = full ? 3.21 : -1,
+        .hours = {.present = full, .open = true, .until_usec = of->since_usec + 4 * HOUR},
+        .access_rules = full ? 12 : 0,
+        .bans = full ? 3 : 0,
         .timeout_lifetime_usec = 10 * MINUTE,
         .timeout_stop_usec = 10 * USEC_PER_SEC,
         .set = sample_set,

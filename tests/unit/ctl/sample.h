@@ -6,13 +6,15 @@
 #define SAMPLE_SERVICES 7
 #define SAMPLE_INSTANCES 3
 #define SAMPLE_EVENTS 9
+#define SAMPLE_BANS 4
 
 typedef struct Sample {
     ApiDaemon daemon;
     ApiService services[SAMPLE_SERVICES];
     ApiInstance instances[SAMPLE_INSTANCES];
     ApiEvent events[SAMPLE_EVENTS];
-    ApiSource sources[2]; /* of git */
+    ApiSource sources[3]; /* of git */
+    ApiBan bans[SAMPLE_BANS];
 } Sample;
 
 /* Ages count from @now_usec. */

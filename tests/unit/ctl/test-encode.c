@@ -88,7 +88,7 @@ static void test_status_order(void **state) {
         "active",      "queued",        "workers",      "instances_limit", "accepted",    "refused",
         "gone",        "spawned",       "spawn_failed", "exited",          "restarts",    "requests",
         "work_queued", "report_errors", "status",       "last_error",      "accept_rate", "latency",
-        "duration",    "order"};
+        "duration",    "order",         "waiting"};
     Sample s;
     Text out = {0};
     size_t i = 0;
@@ -150,6 +150,70 @@ static void test_parts(void **state) {
 
 static const char *text_of(const json_t *event, const char *key) {
     return json_string_value(json_object_get(event, key));
+}
+
+static void test_bans(void **state) {
+    Sample s;
+    Text out = {0};
+    (void)state;
+    sample_init(&s, clock_realtime_usec());
+    for (int continues = 0; continues < 2; continues++) {
+        api_encode_bans(&out, s.bans, SAMPLE_BANS, continues);
+        json_t *root = take_reply(&out, METHOD_BANS, continues);
+        const json_t *bans = json_object_get(parameters(root), "bans");
+        assert_true(json_is_null(json_object_get(json_array_get(bans, 2), "prefix")));
+        assert_true(json_is_null(json_object_get(json_array_get(bans, 3), "service")));
+        json_decref(root);
+        api_encode_bans(&out, NULL, 0, continues);
+        json_decref(take_reply(&out, METHOD_BANS, continues));
+    }
+    /* Parts that make one message. */
+    api_encode_bans_begin(&out);
+    api_encode_bans_part(&out, NULL, 0, true);
+    api_encode_bans_part(&out, s.bans, 1, true);
+    api_encode_bans_part(&out, s.bans + 1, SAMPLE_BANS - 1, false);
+    api_encode_bans_end(&out, false);
+    json_t *root = take_reply(&out, METHOD_BANS, false);
+    assert_int_equal(json_array_size(json_object_get(parameters(root), "bans")), SAMPLE_BANS);
+    json_decref(root);
+    api_encode_unbanned(&out, 3);
+    json_decref(take_reply(&out, METHOD_UNBAN, false));
+    text_done(&out);
+}
+
+static void test_limits(void **state) {
+    LimitsConfig none = {.instances = 1};
+    ApiSource never = {.source = "uid:1"};
+    Sample s;
+    Text out = {0};
+    (void)state;
+    sample_init(&s, 1);
+    ApiDescription d = sample_description(&s, &s.services[3]);
+    api_encode_description(&out, &d);
+    json_t *root = take_reply(&out, METHOD_DESCRIBE, false);
+    const json_t *limits = json_object_get(parameters(root), "limits");
+    assert_string_equal(json_string_value(json_object_get(limits, "rate")), "50/10s burst 100");
+    assert_string_equal(json_string_value(json_object_get(limits, "when_full")), "wait");
+    json_decref(root);
+    /* What there is not is null. */
+    d.limits = &none;
+    d.load = -1;
+    d.hours = (ApiHours){0};
+    d.sources = &never;
+    d.n_sources = 1;
+    api_encode_description(&out, &d);
+    root = take_reply(&out, METHOD_DESCRIBE, false);
+    limits = json_object_get(parameters(root), "limits");
+    static const char *const nulls[] = {"per_source", "rate", "rate_per_source", "load"};
+    for (size_t i = 0; i < ELEMENTS(nulls); i++)
+        assert_true(json_is_null(json_object_get(limits, nulls[i])));
+    assert_true(json_is_null(json_object_get(parameters(root), "load")));
+    assert_true(json_is_null(json_object_get(parameters(root), "hours")));
+    const json_t *source = json_array_get(json_object_get(parameters(root), "sources"), 0);
+    assert_true(json_is_null(json_object_get(source, "reason")));
+    assert_true(json_is_null(json_object_get(source, "last_time_usec")));
+    json_decref(root);
+    text_done(&out);
 }
 
 static void test_events(void **state) {
@@ -362,6 +426,7 @@ int main(void) {
         cmocka_unit_test(test_errors),         cmocka_unit_test(test_small),
         cmocka_unit_test(test_hostile_values), cmocka_unit_test(test_log_line),
         cmocka_unit_test(test_what),           cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_bans),           cmocka_unit_test(test_limits),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,17 @@ static const Case cases[] = {
      {"what has come waits; to go on: mpctl resume git",
       "refused by rate: too many connections in a short time (limits.rate); to change it now: mpctl set git "
       "limits.rate=N/s"}},
+    {DESCRIBED("throttled", ",\"waiting\":{\"reason\":\"load\"}", ""),
+     {"the machine's load is too high, and what has come waits; to let more in now: mpctl set git "
+      "limits.load=N"}},
+    {DESCRIBED("throttled", ",\"waiting\":{\"reason\":\"rate\"},\"refused\":{\"rate\":3}", ""),
+     {"too many connections in a short time, and what has come waits; to let more in now: mpctl set git "
+      "limits.rate=N/s"}},
+    {DESCRIBED("throttled", "", ""), {NULL}},
+    {DESCRIBED("throttled", ",\"waiting\":{\"reason\":\"of another version\"}", ""), {NULL}},
+    {DESCRIBED("listening", ",\"refused\":{\"banned\":1}", ""),
+     {"refused by banned: the source is banned (ban); who, and until when: mpctl bans; to let one in now: "
+      "mpctl unban PREFIX"}},
     {DESCRIBED("stopped", "", ""), {"to listen again: mpctl start git"}},
     {DESCRIBED("disabled", "", ""), {"to listen: 'enabled: true' in /etc/s.yaml, then: mpctl reload"}},
     {DESCRIBED("failed", ",\"last_error\":{\"file\":\"/etc/s.yaml\"}", ""),
