@@ -277,7 +277,19 @@ static void say_list(Text *out, char *const *list) {
         text_addf(out, " and %zu more", n - SAID_NAMES);
 }
 
-void calls_say(const ApiRequest *r, Text *out) {
+/* Where somebody comes from: as log.addresses has it, if it is an address. */
+static void say_source(Text *out, const char *s, LogAddresses addresses) {
+    char text[PEER_TEXT_MAX];
+    Prefix prefix;
+    if (addresses == LOG_ADDRESSES_FULL || streq(s, "any")) {
+        say_one(out, s);
+        return;
+    }
+    const char *shown = prefix_parse(s, &prefix) < 0 ? NULL : peer_format_prefix(&prefix, addresses, text);
+    text_add(out, shown ? shown : "(not shown)");
+}
+
+void calls_say(const ApiRequest *r, LogAddresses addresses, Text *out) {
     const char *name = strrchr(method_name(r->method), '.') + 1;
     text_addc(out, (char)(name[0] | 0x20));
     text_add(out, name + 1);
@@ -294,7 +306,11 @@ void calls_say(const ApiRequest *r, Text *out) {
         text_addf(out, " of pid %lld", (long long)r->pid);
     if (r->source) {
         text_add(out, " of source ");
-        say_one(out, r->source);
+        say_source(out, r->source, addresses);
+    }
+    if (r->prefix) {
+        text_add(out, " of ");
+        say_source(out, r->prefix, addresses);
     }
     if (r->limits) {
         text_add(out, ": ");

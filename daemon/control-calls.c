@@ -114,6 +114,7 @@ static const Call table[_METHOD_MAX] = {
     [METHOD_METRICS] = call_metrics,
     [METHOD_CHECK_CONFIG] = call_check_config,
     [METHOD_GET_CONFIG] = call_get_config,
+    [METHOD_BANS] = call_bans,
     [METHOD_START] = call_start,
     [METHOD_STOP] = call_stop,
     [METHOD_RESTART] = call_restart,
@@ -122,6 +123,7 @@ static const Call table[_METHOD_MAX] = {
     [METHOD_DRAIN] = call_drain,
     [METHOD_SIGNAL] = call_signal,
     [METHOD_SET] = call_set,
+    [METHOD_UNBAN] = call_unban,
     [METHOD_RELOAD] = call_reload,
     [METHOD_SHUTDOWN] = call_shutdown,
 };
@@ -141,7 +143,7 @@ static bool allowed(Calls *calls, const Client *client, const ApiRequest *r) {
         manager_tell_suppressed_later(calls->manager);
         return false;
     }
-    calls_say(r, &what);
+    calls_say(r, calls->log->addresses, &what);
     eventlog_say(calls->log, may ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "control", "%s by uid %u%s",
                  what.s ? what.s : method_name(r->method), client->uid, may ? "" : ": not allowed");
     return may;

@@ -42,9 +42,13 @@ void call_get_config(Calls *calls, Client *client, ApiRequest *r);
 void call_check_config(Calls *calls, Client *client, ApiRequest *r);
 /* control-events.c */
 void call_events(Calls *calls, Client *client, ApiRequest *r);
+/* control-bans.c */
+void call_bans(Calls *calls, Client *client, ApiRequest *r);
+void call_unban(Calls *calls, Client *client, ApiRequest *r);
 /* control-act.c */
-/* What @r asks for, for the log: "stop of git, web", on one line, bounded, escaped. */
-void calls_say(const ApiRequest *r, Text *out);
+/* What @r asks for, for the log: "stop of git, web", on one line, bounded, escaped; where peers come from as
+ * @addresses has it. */
+void calls_say(const ApiRequest *r, LogAddresses addresses, Text *out);
 void call_start(Calls *calls, Client *client, ApiRequest *r);
 void call_stop(Calls *calls, Client *client, ApiRequest *r);
 void call_restart(Calls *calls, Client *client, ApiRequest *r);

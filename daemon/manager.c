@@ -28,6 +28,10 @@ const Config *manager_config(const Manager *m) {
     return m->config;
 }
 
+Runtime *manager_runtime(Manager *m) {
+    return &m->rt;
+}
+
 uint64_t manager_newest_instance(const Manager *m) {
     return m->rt.next_instance;
 }

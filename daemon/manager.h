@@ -23,6 +23,7 @@ int manager_run(Manager *m);
 
 /* For the control plane. */
 const ServiceSet *manager_services(const Manager *m);
+struct Runtime *manager_runtime(Manager *m);
 const Config *manager_config(const Manager *m);
 void manager_describe(const Manager *m, ApiDaemon *ret);
 /* The number of the newest instance. */

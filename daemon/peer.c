@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+/* Of an address under log.addresses: prefix; whole bytes. */
+#define SHOWN_BITS_IPV4 24U
+#define SHOWN_BITS_IPV6 48U
+
 static void peer_to_addr(const Peer *p, Addr *a) {
     *a = (Addr){0};
     if (p->kind == PEER_INET) {
@@ -28,6 +32,22 @@ static const char *format_prefix(Addr *a, char *buf) {
         bits = "/48";
     }
     (void)snprintf(buf, PEER_TEXT_MAX, "%.60s%s", addr_format_host(a, host), bits);
+    return buf;
+}
+
+const char *peer_format_prefix(const Prefix *prefix, LogAddresses how, char buf[static PEER_TEXT_MAX]) {
+    CLEANUP_TEXT Text text = {0};
+    Prefix shown = *prefix;
+    unsigned most = prefix->kind == PEER_INET ? SHOWN_BITS_IPV4 : SHOWN_BITS_IPV6;
+    if (prefix->kind == PEER_NONE || how == LOG_ADDRESSES_NONE)
+        return NULL;
+    if (how == LOG_ADDRESSES_PREFIX && shown.bits > most) {
+        memset(shown.bytes + most / 8, 0, sizeof(shown.bytes) - most / 8);
+        shown.bits = most;
+        shown.scope = 0;
+    }
+    prefix_format(&shown, &text);
+    (void)snprintf(buf, PEER_TEXT_MAX, "%s", text.s ? text.s : "");
     return buf;
 }
 

@@ -22,11 +22,11 @@ from varlink_idl import introspect
 CONTROL = "dev.mpinetd.Control."
 # The whole interface. A method that is new here has to be thought about: who may call it?
 READING = {"Ping": {}, "Status": {}, "Describe": {"service": "echo"}, "Instances": {}, "Events": {"last": 100000},
-           "Metrics": {}, "CheckConfig": {}, "GetConfig": {"origin": True}}
+           "Metrics": {}, "CheckConfig": {}, "GetConfig": {"origin": True}, "Bans": {}}
 CHANGING = {"Start": {"services": ["spare"]}, "Stop": {"services": ["spare"]}, "Restart": {"services": ["spare"]},
             "Pause": {"services": ["spare"]}, "Resume": {"services": ["spare"]}, "Drain": {"services": ["spare"]},
             "Signal": {"service": "spare", "signal": "SIGCONT"}, "Set": {"service": "spare", "limits": {"instances": 5}},
-            "Reload": {}, "Shutdown": {}}
+            "Unban": {"prefix": "203.0.113.7"}, "Reload": {}, "Shutdown": {}}
 FOR_MANAGERS = "For root, the daemon's own user, and control.manage."
 ADM = grp.getgrnam("adm").gr_gid
 LOOKER = User(54321)
