@@ -103,7 +103,7 @@ void admission_format(const Admission *a, uint64_t now_nsec, Text *out) {
     else if (a->limit > 0 && reasons[a->reason].hundredths)
         text_addf(out, " (%" PRIu64 ".%02" PRIu64 " of %" PRIu64 ".%02" PRIu64 ")", a->used / 100,
                   a->used % 100, a->limit / 100, a->limit % 100);
-    if (a->until_nsec > now_nsec) {
+    if (a->until_nsec > now_nsec && a->until_nsec < UINT64_MAX) {
         text_add(out, ", for another ");
         format_time(a->until_nsec - now_nsec, out);
     }
