@@ -178,9 +178,21 @@ static int decode_model(ServiceDecoder *d) {
     return note(d, k) < 0 ? -ENOMEM : add_origin(d, i, slot, inherited, false);
 }
 
+/* Per-connection services have an idle time over TCP alone. */
+static bool has_no_idle(const ServiceDecoder *d, const Key *key) {
+    if (d->s->model != MODEL_PER_CONNECTION || !streq(key->path, "timeouts.idle"))
+        return false;
+    for (size_t i = 0; i < d->s->n_listen; i++)
+        if (d->s->listen[i].endpoint.kind != ENDPOINT_TCP &&
+            d->s->listen[i].endpoint.kind != ENDPOINT_SYSTEMD)
+            return true;
+    return false;
+}
+
 /* The value of `defaults` for a key; what is wrong with it was told when `defaults` was judged. */
 static int decode_inherited(ServiceDecoder *d, const Key *key, const Slot *slot) {
-    if ((d->model_known && !schema_fits_model(key, d->s->model)) || is_moot(d, key))
+    bool fits = !d->model_known || (schema_fits_model(key, d->s->model) && !has_no_idle(d, key));
+    if (!fits || is_moot(d, key))
         return add_origin(d, schema_index(key), slot, true, true);
     bool quiet = d->r->quiet;
     d->r->quiet = true;

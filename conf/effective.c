@@ -252,6 +252,8 @@ static void walk_endpoint(Walk *w, const Key *key, uint32_t i) {
 }
 
 static void walk_listen(Walk *w, const Key *key) {
+    if (w->service->n_listen == 0) /* tcpmux reaches it */
+        return;
     enter(w, "", 0);
     tell_origin(w, key, 0, "");
     open_list(w, schema_leaf(key));
@@ -263,13 +265,18 @@ static void walk_listen(Walk *w, const Key *key) {
 /* Keys of `defaults` that were left alone. */
 static void walk_ignored(Walk *w) {
     CLEANUP_TEXT Text note = {0};
-    text_addf(&note, "does not fit model %s", model_to_string(w->service->model));
     for (size_t i = 0; i < w->n_origins && w->visitor->origin; i++) {
         const ConfigOrigin *o = &w->origins[i];
         if (!o->ignored)
             continue;
+        const Key *key = schema_key(o->key);
+        text_reset(&note);
+        if (schema_fits_model(key, w->service->model) && (key->flags & KEY_OF_EXEC) == 0)
+            text_add(&note, "does not fit its endpoints");
+        else
+            text_addf(&note, "does not fit model %s", model_to_string(w->service->model));
         text_reset(&w->path);
-        text_addf(&w->path, "%s%s", w->prefix, schema_key(o->key)->path);
+        text_addf(&w->path, "%s%s", w->prefix, key->path);
         const EffectiveOrigin told = {
             .key = w->path.s, .from = CONFIG_FROM_DEFAULTS, .pos = o->pos, .note = note.s};
         if (text_ok(&w->path) && text_ok(&note))

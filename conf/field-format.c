@@ -251,6 +251,18 @@ static void get_formatted(const Key *key, const void *base, Text *buffer, FieldV
     }
 }
 
+/* As a number it has thousandths; what is finer stays a text. */
+static void get_number(const Key *key, const void *base, Text *buffer, FieldValue *ret) {
+    double value;
+    memcpy(&value, field_in(key, base), sizeof(value));
+    get_formatted(key, base, buffer, ret);
+    int64_t millionths = (int64_t)(value * 1e6 + 0.5);
+    if (ret->kind != FIELD_TEXT || millionths % 1000 != 0)
+        return;
+    ret->kind = FIELD_NUMBER;
+    ret->number = millionths / 1000;
+}
+
 void field_get(const Key *key, const void *base, Text *buffer, FieldValue *ret) {
     *ret = (FieldValue){.kind = FIELD_NONE};
     if (is_list(key) && key->size > 0) {
@@ -259,6 +271,8 @@ void field_get(const Key *key, const void *base, Text *buffer, FieldValue *ret) 
     } else if (is_string(key) && key->size > 0) {
         ret->text = *(char *const *)field_in(key, base);
         ret->kind = ret->text ? FIELD_TEXT : FIELD_NONE;
+    } else if (key->type == KEY_NUMBER && key->size > 0) {
+        get_number(key, base, buffer, ret);
     } else {
         get_formatted(key, base, buffer, ret);
     }

@@ -19,6 +19,7 @@ typedef enum FieldKind {
     FIELD_NONE, /* not given */
     FIELD_BOOL,
     FIELD_INTEGER,
+    FIELD_NUMBER, /* with a fraction, in thousandths */
     FIELD_TEXT,
     FIELD_LIST,
 } FieldKind;
@@ -26,7 +27,7 @@ typedef enum FieldKind {
 typedef struct FieldValue {
     FieldKind kind;
     bool truth;
-    int64_t number;
+    int64_t number;    /* of both kinds */
     const char *text;  /* as it would be written, but for quotes: borrowed from the field or the buffer */
     char *const *list; /* borrowed; of an environment "NAME=VALUE" each */
 } FieldValue;

@@ -15,7 +15,8 @@ static const char definitions[] =
     "   {\"enum\": [\"true\", \"false\", \"yes\", \"no\", \"on\", \"off\"]}, {\"$ref\": "
     "\"#/definitions/expansion\"}]},"
     " \"number\": {\"anyOf\": [{\"type\": \"number\", \"minimum\": 0},"
-    "   {\"type\": \"string\", \"pattern\": \"^[0-9.]+$\"}, {\"$ref\": \"#/definitions/expansion\"}]},"
+    "   {\"type\": \"string\", \"pattern\": \"^([0-9.]+|none)$\"}, {\"$ref\": "
+    "\"#/definitions/expansion\"}]},"
     " \"duration\": {\"anyOf\": [{\"type\": \"number\", \"minimum\": 0},"
     "   {\"type\": \"string\", \"pattern\": \"^([0-9]|none$|infinity$)\"}, {\"$ref\": "
     "\"#/definitions/expansion\"}]},"
@@ -25,7 +26,7 @@ static const char definitions[] =
     " \"rlimit\": {\"anyOf\": [{\"type\": \"number\", \"minimum\": 0},"
     "   {\"type\": \"string\", \"pattern\": \"^([0-9]|unlimited$|infinity$)\"}, {\"$ref\": "
     "\"#/definitions/expansion\"}]},"
-    " \"rate\": {\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^[0-9]+ */\"},"
+    " \"rate\": {\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^([0-9]+ */|none$)\"},"
     "   {\"$ref\": \"#/definitions/expansion\"}]},"
     " \"mode\": {\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0},"
     "   {\"type\": \"string\", \"pattern\": \"^(0o)?[0-7]+$\"}, {\"$ref\": \"#/definitions/expansion\"}]},"
@@ -50,6 +51,13 @@ static const char definitions[] =
     "   \"propertyNames\": {\"pattern\": \"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$\"},"
     "   \"additionalProperties\": {\"$ref\": \"#/definitions/service\"}},"
     " \"anything\": true}";
+
+/* What runs a service, or what it does without; and how it is reached. */
+static const char needs[] = "[{\"anyOf\": [{\"required\": [\"exec\"]}, {\"required\": [\"to\"]},"
+                            "   {\"required\": [\"sensor\"]},"
+                            "   {\"required\": [\"model\"], \"properties\": {\"model\": {\"const\": "
+                            "\"tcpmux\"}}}]},"
+                            " {\"anyOf\": [{\"required\": [\"listen\"]}, {\"required\": [\"tcpmux\"]}]}]";
 
 static const char *const references[_KEY_TYPE_MAX] = {
     [KEY_EXTENSION] = "anything",
@@ -103,8 +111,8 @@ static json_t *integer_schema(const Key *key) {
     json_t *integer = json_pack("{s:s, s:I}", "type", "integer", "minimum", (json_int_t)key->min);
     if (key->max != 0 && key->max != INT64_MAX)
         (void)json_object_set_new(integer, "maximum", json_integer(key->max));
-    return json_pack("{s:[o, {s:s, s:s}, o]}", "anyOf", integer, "type", "string", "pattern", "^-?[0-9]+$",
-                     reference("expansion"));
+    return json_pack("{s:[o, {s:s, s:s}, o]}", "anyOf", integer, "type", "string", "pattern",
+                     key->flags & KEY_OR_NONE ? "^([0-9]+|none)$" : "^-?[0-9]+$", reference("expansion"));
 }
 
 static json_t *mapping_schema(const Place *place);
@@ -159,9 +167,7 @@ static json_t *mapping_schema(const Place *place) {
 static json_t *all_definitions(void) {
     json_t *all = json_loads(definitions, 0, NULL);
     json_t *service = mapping_schema(&(Place){.scope = KEY_SCOPE_SERVICE});
-    /* What runs it, or where it is forwarded to. */
-    (void)json_object_set_new(service, "anyOf",
-                              json_pack("[{s:[s]}, {s:[s]}]", "required", "exec", "required", "to"));
+    (void)json_object_set_new(service, "allOf", json_loads(needs, 0, NULL));
     (void)json_object_set_new(all, "service", service);
     (void)json_object_set_new(all, "defaults",
                               mapping_schema(&(Place){.scope = KEY_SCOPE_SERVICE, .defaults = true}));

@@ -219,10 +219,9 @@ const Key schema_table[] = {
              "refused in any case.",
      .example = "limits: {when_full: refuse}"},
     {SERVICE_KEY("limits.refuse_with"), .type = KEY_WORD, .words = "close|banner|reset",
-     FIELD(ServiceConfig, limits.refuse_with),
-     .standard_note = "banner where banner.refused is given, else close",
-     .help = "how a connection is refused",
-     .more = "close: it is closed. banner: banner.refused is sent first. reset: the peer gets a reset (TCP).",
+     FIELD(ServiceConfig, limits.refuse_with), .standard = "close", .help = "how a connection is refused",
+     .more = "close: it is closed. banner: banner.refused is sent first; this is the default where there is "
+             "one. reset: the peer gets a reset (TCP).",
      .example = "limits: {refuse_with: reset}"},
 
     {SERVICE_KEY("access"), .type = KEY_SECTION, .help = "who may connect, and when"},

@@ -8,22 +8,23 @@
 #include "conf/decode.h"
 #include "conf/overlap.h"
 #include "conf/target.h"
+#include "conf/validate-admission.h"
 #include "daemon/base/clock.h"
 
 typedef void (*ServiceRule)(Reader *r, const ServiceConfig *s);
 
-/* Tells of a rule that @path breaks: at its value, or at the service's name when it was not given. */
-static void broken(Reader *r, const ServiceConfig *s, const char *path, DiagSeverity severity, DiagCode code,
-                   const char *hint, const char *message) {
+void validate_broken(Reader *r, const ServiceConfig *s, const char *path, DiagSeverity severity,
+                     DiagCode code, const char *hint, const char *message) {
     const ConfigOrigin *origin = service_origin(s, path);
     CLEANUP_TEXT Text text = {0};
-    text_addf(&text, "service '%s': %s", s->name, message);
+    text_addf(&text, "service '%s': %s%s", s->name, message,
+              origin && origin->from_defaults ? " (from defaults)" : "");
     reader_diag_at(r, origin ? &origin->pos : &s->pos, severity, code, hint, text.s ? text.s : message);
 }
 
 static void conflict(Reader *r, const ServiceConfig *s, const char *path, const char *hint,
                      const char *message) {
-    broken(r, s, path, DIAG_ERROR, DIAG_CONFLICT, hint, message);
+    validate_broken(r, s, path, DIAG_ERROR, DIAG_CONFLICT, hint, message);
 }
 
 static bool has_stream(const ServiceConfig *s) {
@@ -131,8 +132,8 @@ static void rule_delays(Reader *r, const ServiceConfig *s) {
 static void rule_exec_word(Reader *r, const ServiceConfig *s) {
     const char *word = s->exec ? s->exec[0] : NULL;
     if (word && word[0] != '/' && strchr(word, '/'))
-        broken(r, s, "exec", DIAG_ERROR, DIAG_BAD_VALUE, "write the whole path, or the name alone",
-               "the program of exec is an absolute path or a plain name");
+        validate_broken(r, s, "exec", DIAG_ERROR, DIAG_BAD_VALUE, "write the whole path, or the name alone",
+                        "the program of exec is an absolute path or a plain name");
 }
 
 static bool is_zero(const char *s) {
@@ -142,14 +143,14 @@ static bool is_zero(const char *s) {
 /* To run as root takes the word; a number could be a slip. */
 static void rule_user_zero(Reader *r, const ServiceConfig *s) {
     if (s->user && is_zero(s->user))
-        broken(r, s, "user", DIAG_ERROR, DIAG_BAD_VALUE, "write user: root if that is meant",
-               "user 0 is not taken as a number");
+        validate_broken(r, s, "user", DIAG_ERROR, DIAG_BAD_VALUE, "write user: root if that is meant",
+                        "user 0 is not taken as a number");
 }
 
 static void rule_user_self(Reader *r, const ServiceConfig *s) {
     if (s->user && streq(s->user, "self") && r->context->euid == 0)
-        broken(r, s, "user", DIAG_WARNING, DIAG_NOT_ALLOWED, "write user: root if that is meant",
-               "user: self runs it as root");
+        validate_broken(r, s, "user", DIAG_WARNING, DIAG_NOT_ALLOWED, "write user: root if that is meant",
+                        "user: self runs it as root");
 }
 
 /* Variables' names with shell globs in them. */
@@ -163,17 +164,17 @@ static bool is_pattern(const char *s) {
 static void rule_pass_environment(Reader *r, const ServiceConfig *s) {
     for (char *const *v = s->pass_environment; v && *v; v++)
         if (!is_pattern(*v))
-            broken(r, s, "pass_environment", DIAG_ERROR, DIAG_BAD_VALUE,
-                   strchr(*v, '=') ? "values go into 'environment'"
-                                   : "names such as TZ, or globs such as OTEL_*",
-                   "pass_environment takes the names of variables");
+            validate_broken(r, s, "pass_environment", DIAG_ERROR, DIAG_BAD_VALUE,
+                            strchr(*v, '=') ? "values go into 'environment'"
+                                            : "names such as TZ, or globs such as OTEL_*",
+                            "pass_environment takes the names of variables");
 }
 
 static void rule_group_names(Reader *r, const ServiceConfig *s) {
     for (char *const *v = s->supplementary_groups; v && *v; v++)
         if (!**v)
-            broken(r, s, "supplementary_groups", DIAG_ERROR, DIAG_BAD_VALUE, NULL,
-                   "supplementary_groups has an empty name in it");
+            validate_broken(r, s, "supplementary_groups", DIAG_ERROR, DIAG_BAD_VALUE, NULL,
+                            "supplementary_groups has an empty name in it");
 }
 
 static bool is_datagram(EndpointKind kind) {
@@ -222,6 +223,7 @@ static const ServiceRule service_rules[] = {
 void validate_service(Reader *r, const ServiceConfig *s) {
     for (size_t i = 0; i < ELEMENTS(service_rules); i++)
         service_rules[i](r, s);
+    validate_admission(r, s);
 }
 
 static void on_overlap(const ListenConfig *first, const ServiceConfig *first_service,
@@ -259,4 +261,5 @@ void validate_config(Reader *r, const Config *c) {
     if (overlap_find(c, on_overlap, r) < 0)
         r->no_memory = true;
     check_control_socket(r, c);
+    validate_tcpmux(r, c);
 }

@@ -5,5 +5,9 @@
 
 /* Holds one decoded service against all rules. */
 void validate_service(Reader *r, const ServiceConfig *s);
+/* Tells of a rule that the key @path of @s breaks: at its value, which may stand in `defaults`, or at the
+ * service's name when it was not given. */
+void validate_broken(Reader *r, const ServiceConfig *s, const char *path, DiagSeverity severity,
+                     DiagCode code, const char *hint, const char *message);
 /* Rules over all services: endpoints that cannot be bound at once. */
 void validate_config(Reader *r, const Config *c);

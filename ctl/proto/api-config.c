@@ -33,6 +33,8 @@ static void on_value(const char *name, const FieldValue *value, bool secret, voi
         json_add_bool(d->writer, name, value->truth);
     else if (value->kind == FIELD_INTEGER)
         json_add_int(d->writer, name, value->number);
+    else if (value->kind == FIELD_NUMBER)
+        json_add_milli(d->writer, name, (uint64_t)value->number);
     else
         json_add_string(d->writer, name, value->text);
 }

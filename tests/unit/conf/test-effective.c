@@ -69,6 +69,8 @@ static void on_value(const char *name, const FieldValue *value, bool secret, voi
         text_add(&p->out, value->truth ? "true" : "false");
     else if (value->kind == FIELD_INTEGER)
         text_addf(&p->out, "%lld", (long long)value->number);
+    else if (value->kind == FIELD_NUMBER)
+        text_addf(&p->out, "%.3f", (double)value->number / 1000);
     else
         add_text(p, value->text);
 }
@@ -204,8 +206,10 @@ static void test_document(void **state) {
         "\"model\": \"per-connection\", \"pass\": \"stdio\", \"exec\": [\"mp-echo\", \"-v\"], "
         "\"user\": \"root\", \"umask\": \"0022\", \"working_directory\": \"/\", "
         "\"environment\": {\"A\": null, \"B\": null}, "
-        "\"limits\": {\"instances\": 1000, \"when_full\": \"wait\"}, "
-        "\"timeouts\": {\"start\": \"30s\", \"lifetime\": \"none\", \"stop\": \"10s\", "
+        "\"limits\": {\"instances\": 1000, \"source_prefix\": {\"ipv4\": 32, \"ipv6\": 64}, "
+        "\"when_full\": \"wait\", \"refuse_with\": \"close\"}, "
+        "\"access\": {\"apply_to_existing\": false}, \"ban\": {\"for\": \"10m\"}, \"sensor\": false, "
+        "\"timeouts\": {\"start\": \"30s\", \"idle\": \"none\", \"lifetime\": \"none\", \"stop\": \"10s\", "
         "\"watchdog\": \"none\"}, \"prespawn\": 0, "
         "\"notify\": \"none\", \"report\": false, \"stderr\": \"log\", "
         "\"sandbox\": {\"no_new_privileges\": true}}}}\n");
@@ -254,7 +258,8 @@ static void test_origins(void **state) {
                                 "shutdown.children default\n"
                                 "shutdown.drain default\n");
     text_reset(&text);
-    const LimitsConfig limits = {.instances = 5, .when_full = WHEN_FULL_REFUSE};
+    const LimitsConfig limits = {
+        .instances = 5, .source_ipv4 = 32, .source_ipv6 = 48, .load = 2.5, .when_full = WHEN_FULL_REFUSE};
     assert_int_equal(effective_service(s, &limits, &teller, &text), 0);
     assert_string_equal(text.s, "services.a.b.description default\n"
                                 "services.a.b.enabled default\n"
@@ -274,8 +279,16 @@ static void test_origins(void **state) {
                                 "services.a.b.environment.B service 14:10\n"
                                 "services.a.b.environment.C service 15:10\n"
                                 "services.a.b.limits.instances service 16:25\n"
+                                "services.a.b.limits.source_prefix.ipv4 default\n"
+                                "services.a.b.limits.source_prefix.ipv6 set\n"
+                                "services.a.b.limits.load set\n"
                                 "services.a.b.limits.when_full set\n"
+                                "services.a.b.limits.refuse_with default\n"
+                                "services.a.b.access.apply_to_existing default\n"
+                                "services.a.b.ban.for default\n"
+                                "services.a.b.sensor default\n"
                                 "services.a.b.timeouts.start default\n"
+                                "services.a.b.timeouts.idle default\n"
                                 "services.a.b.timeouts.lifetime default\n"
                                 "services.a.b.timeouts.stop default\n"
                                 "services.a.b.timeouts.watchdog default\n"
@@ -292,10 +305,17 @@ static void test_limits(void **state) {
     Fixture *f = *state;
     (void)fixture_load_service(f, "    listen: tcp:7\n    limits: {instances: 5}");
     const ServiceConfig *s = fixture_service(f, "limits", "s");
-    const LimitsConfig limits = {.instances = 6, .when_full = WHEN_FULL_WAIT};
+    const LimitsConfig limits = {.instances = 6,
+                                 .per_source = 2,
+                                 .source_ipv4 = 24,
+                                 .source_ipv6 = 56,
+                                 .rate = {5, 1000000, 9},
+                                 .load = 8.5};
     CLEANUP(page_done) Page page = {0};
     assert_int_equal(effective_service(s, &limits, &writer, &page), 0);
-    assert_non_null(strstr(page.out.s, "\"limits\": {\"instances\": 6, \"when_full\": \"wait\"}"));
+    assert_non_null(strstr(page.out.s, "\"limits\": {\"instances\": 6, \"per_source\": 2, \"source_prefix\": "
+                                       "{\"ipv4\": 24, \"ipv6\": 56}, \"rate\": \"5/s burst 9\", \"load\": "
+                                       "8.500, \"when_full\": \"wait\", \"refuse_with\": \"close\"}"));
     assert_int_equal(s->limits.instances, 5);
 }
 

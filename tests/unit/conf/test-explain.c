@@ -34,12 +34,16 @@ static void test_parts(void **state) {
         {"listen.backlog", "Default   the kernel's somaxconn\n"},
         {"restart.policy", "Type      never, on-failure, always\n"},
         {"restart.policy", "Models    on-demand and forward\n"},
-        {"model", "tcpmux (not in this"},
+        {"model", "forward, tcpmux\n"},
         {"timeouts.lifetime", "or none\n"},
-        {"listen", "Default   none: it must be given\n"},
-        {"exec", "Default   none: every service must have it, but one of model forward\n"},
+        {"listen.endpoint", "Default   none: it must be given\n"},
+        {"listen", "Default   none: every service must have it, but one that tcpmux reaches\n"},
+        {"exec", "Default   none: every service must have it, but a sensor and one of model"},
+        {"limits.per_source", "Type      number, 1 to 1000000, or none\n"},
+        {"limits.rate", "Type      rate, or none\n"},
+        {"limits.load", "or none\n"},
         {"exec", "Place     in a service only, not in defaults\n"},
-        {"limits.per_source", "Note      not in this version\n"},
+        {"cgroup.pids_max", "Note      not in this version\n"},
         {"root_directory", "Default   not set\n"},
         {"control.mode", "Default   \"0660\"\n"},
         /* Sections: all of their keys */
@@ -47,7 +51,8 @@ static void test_parts(void **state) {
         {"limits", "\n  limits.instances "},
         {"limits", "\n  limits.when_full "},
         {"listen.keepalive", "\n  listen.keepalive.count "},
-        {"ban", "(not in this version)"},
+        {"ban", "\n  ban.after "},
+        {"cgroup", "(not in this version)"},
         /* Two keys of one name */
         {"log", "\n  log.level "},
         {"log", "\n  log.success "},
@@ -203,11 +208,14 @@ static void test_json_schema_values(void **state) {
     assert_int_equal(json_integer_value(json_object_get(instances, "default")), 1000);
     const json_t *model =
         json_object_get(json_array_get(json_object_get(find_property(service, "model"), "anyOf"), 0), "enum");
-    assert_int_equal(json_array_size(model), 4);
+    assert_int_equal(json_array_size(model), 5);
     assert_string_equal(json_string_value(json_array_get(model, 1)), "on-demand");
-    /* Of exec and to it must have one. */
-    assert_int_equal(json_array_size(json_object_get(service, "required")), 1);
-    assert_int_equal(json_array_size(json_object_get(service, "anyOf")), 2);
+    /* What it runs or does, and how it is reached. */
+    assert_null(json_object_get(service, "required"));
+    const json_t *needs = json_object_get(service, "allOf");
+    assert_int_equal(json_array_size(needs), 2);
+    assert_int_equal(json_array_size(json_object_get(json_array_get(needs, 0), "anyOf")), 4);
+    assert_int_equal(json_array_size(json_object_get(json_array_get(needs, 1), "anyOf")), 2);
     json_decref(root);
 }
 

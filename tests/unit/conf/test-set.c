@@ -10,7 +10,12 @@
 
 #include <cmocka.h>
 
-static const LimitsConfig standard = {.instances = 1000, .when_full = WHEN_FULL_WAIT};
+static const LimitsConfig standard = {
+    .instances = 1000,
+    .source_ipv4 = 32,
+    .source_ipv6 = 64,
+    .when_full = WHEN_FULL_WAIT,
+};
 
 static void emit(const char *key, const char *from, const char *to, void *userdata) {
     text_addf(userdata, "%s: %s -> %s\n", key, from, to);
@@ -27,6 +32,20 @@ static void test_good(void **state) {
         {"instances", "1000", ""},
         {"limits.when_full", "refuse", "limits.when_full: wait -> refuse\n"},
         {"when_full", "wait", ""},
+        {"limits.rate", "50/s", "limits.rate:  -> 50/s\n"},
+        {"rate", "50/s burst 100", "limits.rate:  -> 50/s burst 100\n"},
+        {"rate", "none", ""},
+        {"rate_per_source", "100/m", "limits.rate_per_source:  -> 100/m\n"},
+        {"per_source", "5", "limits.per_source:  -> 5\n"},
+        {"limits.per_source", "none", ""},
+        {"load", "8.5", "limits.load:  -> 8.5\n"},
+        {"load", "0.000001", "limits.load:  -> 0.000001\n"},
+        {"load", "1000000", "limits.load:  -> 1000000\n"},
+        {"load", "none", ""},
+        {"limits.source_prefix.ipv4", "24", "limits.source_prefix.ipv4: 32 -> 24\n"},
+        {"source_prefix.ipv4", "0", "limits.source_prefix.ipv4: 32 -> 0\n"},
+        {"source_prefix.ipv6", "128", "limits.source_prefix.ipv6: 64 -> 128\n"},
+        {"refuse_with", "reset", "limits.refuse_with: close -> reset\n"},
     };
     (void)state;
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -51,6 +70,26 @@ static void test_both(void **state) {
     assert_int_equal(limits_config_set(&l, "instances", "5", &diags), 0);
     assert_int_equal(limits_config_diff(&standard, &l, emit, &text), 2);
     assert_string_equal(text.s, "limits.instances: 1000 -> 5\nlimits.when_full: wait -> refuse\n");
+}
+
+/* What the config gave can be taken away. */
+static void test_none(void **state) {
+    static const LimitsConfig some = {.instances = 5,
+                                      .per_source = 5,
+                                      .rate = {5, 1000000, 5},
+                                      .rate_per_source = {5, 1000000, 5},
+                                      .load = 5};
+    static const char *const keys[] = {"per_source", "rate", "rate_per_source", "load"};
+    (void)state;
+    LimitsConfig l = some;
+    CLEANUP_DIAGS DiagList diags = {0};
+    for (size_t i = 0; i < ELEMENTS(keys); i++)
+        assert_int_equal(limits_config_set(&l, keys[i], "none", &diags), 0);
+    assert_int_equal(l.per_source, 0);
+    assert_int_equal(l.rate.count, 0);
+    assert_int_equal(l.rate_per_source.count, 0);
+    assert_true(l.load == 0);
+    assert_int_equal(l.instances, 5);
 }
 
 static void test_bad(void **state) {
@@ -85,9 +124,19 @@ static void test_bad(void **state) {
          "did you mean 'ipv4'?"},
         /* What is a word of others is told as in a config. */
         {"max_load", "5", DIAG_FOREIGN_KEY, "'max_load' is xinetd's word", "write: limits: {load:"},
-        /* Not in this version */
-        {"rate", "5/s", DIAG_UNKNOWN_KEY, "'limits.rate' is not in this version", NULL},
-        {"limits.source_prefix.ipv4", "24", DIAG_UNKNOWN_KEY, "not in this version", NULL},
+        /* Values */
+        {"rate", "5", DIAG_BAD_VALUE, "limits.rate: '5'", NULL},
+        {"rate", "0/s", DIAG_OUT_OF_RANGE, "limits.rate: ", NULL},
+        {"load", "0", DIAG_OUT_OF_RANGE, "limits.load: 0 would never be kept to", "or none"},
+        {"load", "-1", DIAG_BAD_VALUE, "limits.load: '-1'", NULL},
+        {"load", "1000001", DIAG_OUT_OF_RANGE, "limits.load: ", NULL},
+        {"per_source", "0", DIAG_OUT_OF_RANGE, "limits.per_source: ", NULL},
+        {"instances", "none", DIAG_BAD_VALUE, "limits.instances: ", NULL},
+        {"limits.source_prefix.ipv4", "33", DIAG_OUT_OF_RANGE, "limits.source_prefix.ipv4: ", NULL},
+        {"source_prefix.ipv6", "129", DIAG_OUT_OF_RANGE, "limits.source_prefix.ipv6: ", NULL},
+        {"source_prefix", "24", DIAG_WRONG_TYPE, "limits.source_prefix takes keys of its own", NULL},
+        {"refuse_with", "drop", DIAG_BAD_VALUE, "unknown value 'drop' of limits.refuse_with",
+         "one of close, banner, reset"},
         /* Other keys of the config */
         {"timeouts.stop", "5s", DIAG_CONFLICT, "'timeouts.stop' cannot be set: only limits can",
          "change the config, then: mpctl reload"},
@@ -120,6 +169,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_both),
+        cmocka_unit_test(test_none),
         cmocka_unit_test(test_bad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
