@@ -235,8 +235,13 @@ static bool is_above(const Source *a, const Source *b) {
     return a->accepted != b->accepted ? a->accepted > b->accepted : a->last_usec > b->last_usec;
 }
 
+/* Of those that were seen last, so many of each list: to look at all would take 20 ms when it is full. */
+#define TOP_LOOKS 1024
+
 static size_t add_top(const List *list, uint32_t service, const Source **ret, size_t n, size_t max) {
-    LIST_FOREACH (s, list, Source, link) {
+    size_t looks = 0;
+    for (List *link = list->prev; link != list && looks < TOP_LOOKS; link = link->prev, looks++) {
+        const Source *s = LIST_ENTRY(link, Source, link);
         if (s->service != service || (n == max && !is_above(s, ret[n - 1])))
             continue;
         size_t at = n < max ? n++ : n - 1;

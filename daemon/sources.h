@@ -58,6 +58,6 @@ void sources_release(Sources *t, Source *s);
 /* Forgets those of a service that is gone and that have nothing running; those that have go when it ends. */
 void sources_forget(Sources *t, uint32_t service);
 SourcesStats sources_stats(const Sources *t);
-/* The @n of @service that have been accepted most, the most first. Looks at all there are. Returns how many.
- */
+/* The @n of @service that have been accepted most, the most first, of those that have something running or
+ * came lately: it looks at some thousands and no more. Returns how many. */
 size_t sources_top(const Sources *t, uint32_t service, const Source **ret, size_t n);

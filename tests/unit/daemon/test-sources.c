@@ -317,6 +317,23 @@ static void test_top(void **state) {
     sources_free(t);
 }
 
+/* Of many more than it looks at, those that came last are told. */
+static void test_top_of_many(void **state) {
+    (void)state;
+    Sources *t = new_sources(40000);
+    const Source *top[3];
+    for (uint32_t i = 0; i < 10000; i++)
+        visit(t, v4(i), SEC + i)->accepted = i < 5 ? 100000 : i;
+    assert_int_equal(sources_top(t, 1, top, 3), 3);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(top[i]->accepted, 9999 - i);
+    visit(t, v4(2), 20000 * SEC); /* back again */
+    assert_int_equal(sources_top(t, 1, top, 3), 3);
+    assert_int_equal(top[0]->accepted, 100000);
+    assert_int_equal(top[1]->accepted, 9999);
+    sources_free(t);
+}
+
 /* Sources that all share the last 10 bits of their hash under one key are spread by another. */
 static void test_hash_is_keyed(void **state) {
     (void)state;
@@ -479,7 +496,8 @@ int main(void) {
         cmocka_unit_test(test_who_is_known),  cmocka_unit_test(test_known_are_bounded),
         cmocka_unit_test(test_held),          cmocka_unit_test(test_known_while_held),
         cmocka_unit_test(test_forget),        cmocka_unit_test(test_top),
-        cmocka_unit_test(test_hash_is_keyed), cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_top_of_many),   cmocka_unit_test(test_hash_is_keyed),
+        cmocka_unit_test(test_against_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
