@@ -24,6 +24,11 @@ typedef struct Backoff {
 uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint64_t max_delay_usec,
                         bool failed, uint64_t lived_usec, uint64_t now_usec);
 
+/* For how long nothing is started when processes, descriptors or memory have run out: it goes on within a
+ * second of the end of the shortage. */
+#define BACKOFF_STARVED_MIN_USEC 10000ULL
+#define BACKOFF_STARVED_MAX_USEC 500000ULL
+
 /* A retry that has no limit of its own (binding an address, looking a program up): min, 2 min, 4 min … max.
  */
 uint64_t backoff_retry_delay(unsigned *level, uint64_t min_usec, uint64_t max_usec);

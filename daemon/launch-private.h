@@ -12,7 +12,7 @@ typedef struct Pipes {
 
 void pipes_done(Pipes *p);
 /* Opens what @c asks for. 0 or a negative errno. */
-int pipes_open(const ServiceConfig *c, Pipes *p);
+int pipes_open(Runtime *rt, const ServiceConfig *c, Pipes *p);
 
 /* The environment that is the same for each process of the service. 0 or a negative errno. */
 int launch_begin_environment(Service *s);

@@ -44,12 +44,14 @@ static int open_pipe(int *ret_read, int *ret_write) {
     return 0;
 }
 
-int pipes_open(const ServiceConfig *c, Pipes *p) {
+int pipes_open(Runtime *rt, const ServiceConfig *c, Pipes *p) {
     int r = 0;
     if (c->stderr_target == STDERR_LOG)
         r = open_pipe(&p->stderr_read, &p->stderr_write);
     if (r >= 0 && c->report)
         r = open_pipe(&p->status_read, &p->status_write);
+    /* They stay, while the connection goes: it is their numbers that rise. */
+    rt->crowded |= p->stderr_write >= rt->fd_ceiling || p->status_write >= rt->fd_ceiling;
     return r;
 }
 
@@ -280,6 +282,7 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
     Service *s = i->service;
     char peer[PEER_TEXT_MAX], message[192];
     const char *name = spawn_step_to_string(step);
+    s->starved = spawn_is_starved(step, error);
     /* Those are counted who could not be served. */
     if (i->role != ROLE_BACKEND) {
         s->counters.spawn_failed++;
@@ -302,6 +305,7 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
 void launch_tell_start(Instance *i) {
     char peer[PEER_TEXT_MAX];
     uint64_t now = clock_monotonic_usec();
+    i->service->starved = false;
     if (i->role != ROLE_BACKEND) {
         i->service->counters.spawned++;
         histogram_add(&i->service->latency, now - i->started_usec);
@@ -390,6 +394,7 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     if (!i) {
         s->counters.spawn_failed++;
         s->counters.failed_steps[STEP_LIMIT]++;
+        s->starved = true;
         worker_free(w);
         return NULL;
     }
@@ -398,7 +403,7 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     /* Until it runs: since when it is on its way. */
     if (connection)
         i->started_usec = connection->accepted_usec;
-    int status = -EBADF, r = pipes_open(s->config, &pipes);
+    int status = -EBADF, r = pipes_open(s->rt, s->config, &pipes);
     if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY && i->role != ROLE_FORWARD)
         r = instance_open_notify(i);
     if (r >= 0)

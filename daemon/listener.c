@@ -16,7 +16,8 @@
 #include "daemon/unix-queue.h"
 
 #define PAUSE_MIN_USEC (10 * USEC_PER_MSEC)
-#define PAUSE_MAX_USEC USEC_PER_SEC
+/* Within a second of the end of the shortage it goes on, late timers included. */
+#define PAUSE_MAX_USEC (500 * USEC_PER_MSEC)
 
 Listener *listener_new(struct Service *service, sd_event *loop, const ListenConfig *config, size_t index) {
     Listener *l = calloc(1, sizeof(*l));

@@ -33,11 +33,13 @@ struct Listener {
     sd_event_source *source;
     sd_event_source *pause_timer; /* not polled for a while, whatever armed says */
     unsigned pause_level;
-    bool cut;        /* it drains: its queue takes no more than one */
-    bool sealed;     /* and then none */
-    bool exhausted;  /* sealed, and nothing is left in its queue */
-    unsigned budget; /* how many connections the next wake-up may take */
-    int error;       /* errno of the last try to open it, or 0 */
+    uint64_t short_usec; /* monotonic: when descriptors or memory last ran out; 0: it has been told that this
+                            is over */
+    bool cut;            /* it drains: its queue takes no more than one */
+    bool sealed;         /* and then none */
+    bool exhausted;      /* sealed, and nothing is left in its queue */
+    unsigned budget;     /* how many connections the next wake-up may take */
+    int error;           /* errno of the last try to open it, or 0 */
     const char *error_step;
     ListenerWake wake;
 };
@@ -64,9 +66,10 @@ bool listener_serves(const Listener *l, const ListenConfig *config, size_t index
 /* Starts or stops polling; @wake is called when something waits. 0 or a negative errno. */
 int listener_arm(Listener *l, ListenerWake wake);
 void listener_disarm(Listener *l);
-/* Does not poll for a while that doubles from 10 ms to 1 s: descriptors or memory ran out. */
+/* Does not poll for a while that doubles from 10 ms to half a second: descriptors, processes or memory ran
+ * out. */
 void listener_pause(Listener *l);
-/* Something was accepted: the next pause is short again. */
+/* Somebody was served: the next pause is short again. */
 void listener_relax(Listener *l);
 
 /* Before it is closed for good, so that nobody who has been let in is turned away: cut keeps what is queued

@@ -11,12 +11,10 @@
 #include "build-config.h"
 #include "daemon/attempt.h"
 #include "daemon/base/clock.h"
+#include "daemon/descriptors.h"
 #include "daemon/inherit.h"
 #include "daemon/manager-private.h"
 #include "daemon/status.h"
-
-/* Kept free of connections: for control clients, for the pipes of one more process, for a reload. */
-#define RESERVED_DESCRIPTORS 16
 
 static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
 
@@ -199,20 +197,18 @@ static void on_event(const ApiEvent *e, void *userdata) {
 
 /* Starting */
 
-/* Room for a pipe to each process; what they get is what we were started with. */
-static void raise_descriptor_limit(Runtime *rt) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    rt->nofile = (RlimitConfig){.resource = RLIMIT_NOFILE, .value = limit.rlim_cur};
-    rt->nofile_hard = limit.rlim_max;
-    if (limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        rt->nofile_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
-    }
-    rlim_t usable = rt->nofile_raised ? rt->nofile_hard : rt->nofile.value;
-    int most = usable < (rlim_t)INT_MAX ? (int)usable : INT_MAX;
-    rt->fd_ceiling = most > 2 * RESERVED_DESCRIPTORS ? most - RESERVED_DESCRIPTORS : most / 2;
+/* One that could not even open its listeners would fail in odd ways later. */
+static int check_descriptors(Manager *m) {
+    uint64_t limit = 0;
+    size_t needed = descriptors_lacking(m->config, &limit);
+    if (needed == 0)
+        return 0;
+    eventlog_say(
+        &m->rt.events, LOG_LEVEL_ERROR, "error",
+        "the config needs at least %zu descriptors, and there may be %llu: raise the limit (ulimit -n, "
+        "or LimitNOFILE= of the unit)",
+        needed, (unsigned long long)limit);
+    return -EMFILE;
 }
 
 static int ignore_time(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -253,7 +249,9 @@ static int init_runtime(Manager *m, Logger *logger) {
     rt->on_suppressed_userdata = m;
     rt->umask = 022;
     (void)umask(rt->umask);
-    raise_descriptor_limit(rt);
+    descriptors_init(rt);
+    if (check_descriptors(m) < 0)
+        return -EMFILE;
     rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (rt->null_fd < 0)
         return -errno;

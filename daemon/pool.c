@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/errors.h"
 #include "daemon/handoff.h"
 #include "daemon/launch.h"
 #include "daemon/pool-private.h"
@@ -137,6 +138,14 @@ static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
+static void hold_back(Pool *p, uint64_t delay_usec) {
+    if (p->delayed || delay_usec == 0)
+        return;
+    p->start_failed = true;
+    p->delayed = sd_event_add_time_relative(p->service->rt->loop, &p->delay_timer, CLOCK_MONOTONIC,
+                                            delay_usec, USEC_PER_MSEC, on_delay_over, p) >= 0;
+}
+
 /* A worker has ended without having been told to, or could not be started at all. */
 static void charge(Pool *p, bool failed, uint64_t lived_usec, uint64_t least_delay_usec) {
     const ServiceConfig *c = p->service->config;
@@ -146,11 +155,15 @@ static void charge(Pool *p, bool failed, uint64_t lived_usec, uint64_t least_del
                                     c->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());
     if (delay < least_delay_usec)
         delay = least_delay_usec;
-    if (delay == 0)
-        return;
-    p->start_failed = true;
-    p->delayed = sd_event_add_time_relative(p->service->rt->loop, &p->delay_timer, CLOCK_MONOTONIC, delay,
-                                            USEC_PER_MSEC, on_delay_over, p) >= 0;
+    hold_back(p, delay);
+}
+
+/* One could not be started: a shortage is not its fault, and when it is over nobody is to wait for long. */
+static void on_start_failure(Pool *p, bool starved) {
+    if (starved)
+        hold_back(p, backoff_retry_delay(&p->starved, BACKOFF_STARVED_MIN_USEC, BACKOFF_STARVED_MAX_USEC));
+    else
+        charge(p, true, 0, p->service->config->restart_delay_usec);
 }
 
 static void give_slot(Pool *p, Worker *w) {
@@ -169,7 +182,7 @@ static bool start_worker(Pool *p, bool replaces) {
     if (r < 0) {
         service_set_error(s, "fds", -r, NULL, &s->config->pos);
         worker_free(w);
-        charge(p, true, 0, s->config->restart_delay_usec);
+        on_start_failure(p, errno_is_resource(-r));
         return false;
     }
     w->max_requests = pool_worker_requests(s->config->pool.max_requests, w->number);
@@ -178,9 +191,10 @@ static bool start_worker(Pool *p, bool replaces) {
         give_slot(p, w);
     const Instance *i = launch_for_worker(s, w);
     if (!i) {
-        charge(p, true, 0, s->config->restart_delay_usec);
+        on_start_failure(p, s->starved);
         return false;
     }
+    p->starved = 0;
     if (p->n_died > 0) {
         p->n_died--;
         s->counters.restarts++;

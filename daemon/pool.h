@@ -15,6 +15,7 @@ typedef struct Pool {
     PoolPace pace;
     Backoff backoff;
     bool delayed;      /* none is started: too many have failed */
+    unsigned starved;  /* so often in a row one could not be started for want of resources, about */
     bool start_failed; /* the newest one did, or died before it was ready, while others were to be replaced */
     bool roll;         /* a reload has changed what workers are made of */
     bool full;         /* as many workers as there may be, and none has room */

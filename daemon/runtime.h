@@ -45,8 +45,10 @@ typedef struct Runtime {
     bool nofile_raised;
     int fd_ceiling; /* from this number on descriptors are kept for the control socket and for what is under
                        way */
-    bool crowded;   /* one of that number has been seen */
-    mode_t umask;   /* the daemon's */
+    int fd_ceiling_few; /* the same for a service that hardly runs anything: one that fills the rest does not
+                           shut out all others */
+    bool crowded;       /* one of that number has been seen */
+    mode_t umask;       /* the daemon's */
     struct LoadContext *load; /* for looking a service's program and user up again */
     StateFollower on_state;
     void *on_state_userdata;

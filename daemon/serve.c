@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/serve.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -9,6 +8,7 @@
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/errors.h"
+#include "daemon/descriptors.h"
 #include "daemon/handoff.h"
 #include "daemon/refusal.h"
 
@@ -82,6 +82,34 @@ static void count_gone(Service *s) {
     service_emit_limited(s, LIMITED_GONE, &e);
 }
 
+/* Nothing can be accepted. Told when it begins, not at each try; a moment in which it works is not the end.
+ */
+static void wait_for_better(Listener *l, int error) {
+    char message[ENDPOINT_TEXT_MAX + 128];
+    (void)snprintf(message, sizeof(message), "accept: %s: %s waits until that is over", strerror(error),
+                   l->config->endpoint.text);
+    if (error == EMFILE)
+        descriptors_refresh(l->service->rt);
+    if (l->short_usec == 0)
+        service_set_error(l->service, "accept", error, message, &l->config->pos);
+    l->short_usec = clock_monotonic_usec();
+    listener_pause(l);
+}
+
+/* Somebody was served. */
+static void go_on(Listener *l, uint64_t now_usec) {
+    listener_relax(l);
+    if (l->short_usec == 0 || now_usec - l->short_usec < USEC_PER_SEC)
+        return;
+    char message[ENDPOINT_TEXT_MAX + 32];
+    (void)snprintf(message, sizeof(message), "%s accepts again", l->config->endpoint.text);
+    l->short_usec = 0;
+    ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "listening");
+    e.service = l->service->name;
+    e.message = message;
+    service_emit_limited(l->service, LIMITED_ERROR, &e);
+}
+
 /* accept(2) failed with @error; whether the listener may be tried again at once. */
 static bool on_accept_error(Listener *l, int error) {
     Service *s = l->service;
@@ -99,21 +127,8 @@ static bool on_accept_error(Listener *l, int error) {
     if (errno_is_accept_transient(error))
         return false;
     /* Descriptors or memory ran out, or the socket is broken: it stays readable, so polling on would spin. */
-    if (l->pause_level == 0)
-        service_set_error(s, "accept", error, NULL, &l->config->pos);
-    listener_pause(l);
+    wait_for_better(l, error);
     return false;
-}
-
-/* Whether only the reserve of descriptors is left. The kernel gives the lowest free number: it tells how full
- * it is. */
-static bool is_crowded(Runtime *rt) {
-    if (!rt->crowded)
-        return false;
-    int probe = fcntl(rt->null_fd, F_DUPFD_CLOEXEC, 0);
-    rt->crowded = probe < 0 || probe >= rt->fd_ceiling;
-    (void)fd_close(probe);
-    return rt->crowded;
 }
 
 /* Whether a worker of the pool has room, who that is. */
@@ -184,25 +199,29 @@ static bool serve_one(Listener *l) {
     if (door.admission.verdict == VERDICT_WAIT)
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
-    if (is_crowded(s->rt)) {
-        if (l->pause_level == 0)
-            service_set_error(s, "accept", EMFILE, NULL, &l->config->pos);
-        listener_pause(l);
+    if (descriptors_are_scarce(s)) {
+        wait_for_better(l, EMFILE);
         return false;
     }
     c.fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
     if (c.fd < 0)
         return on_accept_error(l, errno);
-    if (c.fd >= s->rt->fd_ceiling)
-        s->rt->crowded = true;
-    else
-        listener_relax(l);
+    s->rt->crowded |= c.fd >= s->rt->fd_ceiling;
     c.accepted_usec = clock_monotonic_usec();
     find_peer(s, &c);
     find_local(l, &c);
     count_accepted(s, &c);
+    s->starved = false;
     (void)serve_taken(s, &c, &door);
-    return true;
+    if (!s->starved) {
+        go_on(l, c.accepted_usec);
+        return true;
+    }
+    /* Those who wait are not to be taken and closed one after the other. */
+    if (s->last_error.error == EMFILE)
+        descriptors_refresh(s->rt);
+    listener_pause(l);
+    return false;
 }
 
 void serve_listener(Listener *l) {

@@ -41,6 +41,7 @@ typedef struct Slot {
     bool start_by_itself; /* when the delay is over, without traffic */
     bool again;           /* at once when its process has ended: restart */
     bool start_failed;    /* the newest start did */
+    unsigned starved;     /* so often in a row for want of processes, descriptors or memory, about */
     bool busy;            /* while it drains: something waited when it was last looked at */
     unsigned told;        /* then: how many processes have been asked to end */
     struct Idle *idle;    /* while its process runs, with timeouts.idle */
@@ -104,6 +105,7 @@ typedef struct Service {
     uint64_t n_instances; /* without processes of the backend */
     BackendState backend;
     Gate gate;
+    bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
     uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
     uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the
                             listeners */

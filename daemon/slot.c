@@ -57,17 +57,22 @@ void slot_activate(Slot *slot) {
     if (!slot->instance) {
         /* While it drains: nobody can be served that way for ever. */
         slot->told++;
-        slot_on_end(slot, &(SlotEnd){.failed = true, .unready = true});
+        slot_on_end(slot, &(SlotEnd){.failed = true, .unready = true, .starved = s->starved});
         if (slot_is_backend(slot))
             backend_on_failure(s, false);
-    } else if (again)
-        s->counters.restarts++;
+    } else {
+        slot->starved = 0;
+        s->counters.restarts += again;
+    }
     service_update(s, NULL);
 }
 
-/* What the end costs. One that had nothing to do may end as often as it likes. */
+/* What the end costs. One that had nothing to do may end as often as it likes; a shortage is not its fault,
+ * and when it is over nobody is to wait for long. */
 static uint64_t charge(Slot *slot, const SlotEnd *end) {
     const ServiceConfig *c = slot->service->config;
+    if (end->starved)
+        return backoff_retry_delay(&slot->starved, BACKOFF_STARVED_MIN_USEC, BACKOFF_STARVED_MAX_USEC);
     return backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec, c->restart_max_delay_usec,
                           end->failed && !end->idle, end->idle ? USEC_INFINITY : end->lived_usec,
                           clock_monotonic_usec());

@@ -15,6 +15,7 @@ typedef struct SlotEnd {
     bool failed;
     bool unready; /* before it was ready */
     bool idle;    /* it was told to, having had nothing to do */
+    bool starved; /* it could not be started for want of processes, descriptors or memory */
     uint64_t lived_usec;
 } SlotEnd;
 

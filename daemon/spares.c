@@ -119,7 +119,7 @@ static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
     Service *s = i->service;
     ChildPlan plan = {0};
     *ret_step = STEP_FDS;
-    int r = pipes_open(s->config, pipes);
+    int r = pipes_open(s->rt, s->config, pipes);
     if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY)
         r = instance_open_notify(i);
     if (r >= 0)

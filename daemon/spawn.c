@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "daemon/base/errors.h"
+
 /* The deepest chain of child_main() takes a few hundred bytes; the kernel's frame of a signal never lies
  * here. */
 #define STACK_SIZE ((size_t)16384)
@@ -47,6 +49,14 @@ int child_plan_move_fd(ChildPlan *plan, int source, int target) {
 SpawnStep spawn_clone_step(int error) {
     /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine. */
     return error == EAGAIN || error == ENOSPC ? STEP_LIMIT : STEP_FORK;
+}
+
+bool spawn_is_starved(SpawnStep step, int error) {
+    /* execve(2), setuid(2): EAGAIN is the user's limit of processes. Too little memory for a program may be
+     * the service's own limit. */
+    if (error == EAGAIN)
+        return true;
+    return (step == STEP_LIMIT || step == STEP_FORK || step == STEP_FDS) && errno_is_resource(error);
 }
 
 int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid) {

@@ -20,6 +20,10 @@ int child_plan_move_fd(ChildPlan *plan, int source, int target);
 /* The step that clone(2)'s @error stands for. Pure. */
 SpawnStep spawn_clone_step(int error);
 
+/* Whether @step failed with @error (an errno) for want of processes, descriptors or memory, which comes to an
+ * end by itself, and is no fault of the service. Pure. */
+bool spawn_is_starved(SpawnStep step, int error);
+
 /* Starts a process by @plan. Returns 0 when the program was exec'ed; else a negative errno, and plan->step
  * says where it failed. *ret_pid is the child to be reaped, in either case when there is one, else 0. Returns
  * once the child has exec'ed or ended (vfork(2) has the same). */

@@ -30,7 +30,7 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def canary(port, path, stop, out):
-    """The process that asks; (seconds of each, problems). "machine" is by how much a sleep was too long: what it takes
+    """The process that asks, the service only where there is one; (seconds of each, problems). "machine" is by how much a sleep was too long: what it takes
     until a process gets a turn, be mpinetd as quick as it likes."""
     answers, problems = {"service": [], "control": [], "machine": []}, []
 
@@ -54,7 +54,7 @@ def canary(port, path, stop, out):
                 problems.append(f"the control socket said {got!r}")
 
     while not stop.is_set():
-        for name, ask in (("service", service), ("control", control)):
+        for name, ask in (("service", service), ("control", control)) if port else (("control", control),):
             start = time.monotonic()
             try:
                 ask()
@@ -74,7 +74,7 @@ def quantile(values, share):
 class Strain:
     def __init__(self, test, daemon, service="canary", quick=QUICK, memory_kib=MEMORY_KIB, log_lines=None, rests=True):
         self.test, self.daemon = test, daemon
-        self.port = daemon.port(service)
+        self.port = daemon.port(service) if service else None
         self.quick, self.memory_kib, self.log_lines, self.rests = quick, memory_kib, log_lines, rests
         self.answers = {}
 
@@ -113,7 +113,7 @@ class Strain:
         test.assertEqual(daemon.call("Ping")["pid"], self.pid)
         # An answer takes some turns of the canary, the daemon and its child.
         turns = TURNS * quantile(self.answers["machine"], 0.99)
-        for name in ("service", "control"):
+        for name in ("service", "control") if self.port else ("control",):
             seconds = self.answers[name]
             # Of few answers the slowest is luck.
             share, times = next((s, t) for n, s, t in ((200, 0.99, 1), (20, 0.95, 2), (0, 0.95, 10)) if len(seconds) >= n)

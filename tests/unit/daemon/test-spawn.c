@@ -34,6 +34,22 @@ static int run(ChildPlan *plan, SpawnStep *ret_step) {
     return r < 0 ? r : WEXITSTATUS(status);
 }
 
+static void test_starved(void **state) {
+    (void)state;
+    static const struct {
+        SpawnStep step;
+        int error;
+        bool starved;
+    } cases[] = {
+        {STEP_LIMIT, EAGAIN, true}, {STEP_FORK, ENOMEM, true},     {STEP_FDS, EMFILE, true},
+        {STEP_FDS, ENFILE, true},   {STEP_EXEC, EAGAIN, true},     {STEP_USER, EAGAIN, true},
+        {STEP_EXEC, ENOENT, false}, {STEP_EXEC, ENOMEM, false},    {STEP_FORK, EPERM, false},
+        {STEP_FDS, EBADF, false},   {STEP_RLIMITS, EMFILE, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(spawn_is_starved(cases[i].step, cases[i].error), cases[i].starved);
+}
+
 static void test_runs(void **state) {
     (void)state;
     char *argv[] = {(char *)"sh", (char *)"-c", (char *)"exit 7", NULL};
@@ -126,8 +142,11 @@ static void test_listen_pid(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_runs),        cmocka_unit_test(test_steps_fail),
-        cmocka_unit_test(test_descriptors), cmocka_unit_test(test_too_many_descriptors),
+        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_steps_fail),
+        cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_too_many_descriptors),
         cmocka_unit_test(test_listen_pid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
