@@ -25,6 +25,7 @@ Event *event_new(const ApiEvent *e) {
     if (!copy)
         return NULL;
     *copy = (Event){.refs = 1, .size = sizeof(Event) + n, .e = *e};
+    copy->e.facts = NULL;
     char *at = copy->strings;
     copy->e.service = copy_string(&at, e->service);
     copy->e.peer = copy_string(&at, e->peer);
@@ -54,6 +55,28 @@ ApiEvent event_shown(const Event *e, LogAddresses addresses) {
     if (e->addresses < addresses)
         shown.peer = NULL;
     return shown;
+}
+
+bool event_is_logged(const ApiEvent *e) {
+    return !e->facts || e->facts->logged != 0;
+}
+
+ApiEvent event_logged(const ApiEvent *e) {
+    ApiEvent logged = *e;
+    if (!e->facts)
+        return logged;
+    unsigned wanted = e->facts->logged;
+    if (!(wanted & 1U << LOG_FACT_PID))
+        logged.pid = 0;
+    if (!(wanted & 1U << LOG_FACT_PEER))
+        logged.peer = NULL;
+    if (!(wanted & 1U << LOG_FACT_EXIT)) {
+        logged.exit_code = -1;
+        logged.signal = 0;
+    }
+    if (!(wanted & 1U << LOG_FACT_DURATION))
+        logged.duration_usec = UINT64_MAX;
+    return logged;
 }
 
 void event_ring_init(EventRing *r, size_t capacity, size_t max_bytes) {

@@ -23,6 +23,10 @@ bool event_is_output(const ApiEvent *e);
  */
 ApiEvent event_shown(const Event *e, LogAddresses addresses);
 
+/* Whether the log is to have it; and as the log has it: without the facts that are not wanted there. */
+bool event_is_logged(const ApiEvent *e);
+ApiEvent event_logged(const ApiEvent *e);
+
 typedef struct EventRing {
     Event **slots; /* allocated with the first event */
     size_t capacity, n, first;

@@ -26,7 +26,10 @@ ApiEvent eventlog_event(LogLevel level, const char *event) {
 
 void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own) {
     int level = log_level_from_string(e->level);
-    logger_event(l->logger, level < 0 ? LOG_LEVEL_INFO : (LogLevel)level, e);
+    if (event_is_logged(e)) {
+        ApiEvent logged = event_logged(e);
+        logger_event(l->logger, level < 0 ? LOG_LEVEL_INFO : (LogLevel)level, &logged);
+    }
     /* What is told at debug level is for the log alone. */
     if (level == LOG_LEVEL_DEBUG)
         return;

@@ -7,10 +7,12 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/gate.h"
+#include "daemon/idle-connection.h"
 #include "daemon/launch.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
 #include "daemon/spare.h"
+#include "daemon/traffic.h"
 #include "daemon/worker.h"
 
 /* Of reports so many bytes are read within this time. */
@@ -119,6 +121,8 @@ Instance *instance_free(Instance *i) {
     i->connection = connection_free(i->connection);
     gate_release(i->rt, &i->source);
     free(i->groups);
+    i->idle = idle_connection_free(i->idle);
+    i->flow = flow_free(i->flow);
     if (i->report) {
         report_done(i->report);
         free(i->report);
@@ -135,6 +139,8 @@ void instance_bury(Instance *i, List *ghosts) {
     i->notify = notify_socket_free(i->notify);
     i->worker = worker_free(i->worker);
     gate_release(i->rt, &i->source);
+    i->idle = idle_connection_free(i->idle);
+    i->flow = flow_free(i->flow);
     i->slot = NULL;
     i->state = INSTANCE_GHOST;
     if (i->stderr_pipe)

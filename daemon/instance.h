@@ -22,6 +22,8 @@ struct Worker;
 struct Spare;
 struct Connection;
 struct Source;
+struct IdleConnection;
+struct Flow;
 
 typedef enum InstanceState {
     INSTANCE_RUNNING,
@@ -85,7 +87,9 @@ typedef struct Instance {
     struct Spare *spare;           /* of one that was set up ahead, until it has come to exec */
     struct Connection *connection; /* meanwhile: what it was given to serve */
     sd_event_source *spare_watch;
-    int status_number; /* then: which descriptor its status pipe is; negative: none */
+    struct IdleConnection *idle; /* with a connection over TCP, and timeouts.idle */
+    struct Flow *flow;           /* the same, where its traffic is counted */
+    int status_number;           /* then: which descriptor its status pipe is; negative: none */
 } Instance;
 
 /* All instances by pid. Starts as {0}. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/account.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
@@ -427,6 +428,7 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
 }
 
 Instance *launch_for_connection(Service *s, Connection *connection) {
+    AccountName name = account_name(s, connection->fd);
     Instance *i = spares_give(s, connection);
     if (!i)
         i = launch(s, &connection->peer, connection, NULL, NULL);
@@ -436,6 +438,7 @@ Instance *launch_for_connection(Service *s, Connection *connection) {
     i->groups = TAKE_PTR(connection->groups);
     i->n_groups = connection->n_groups;
     connection->n_groups = 0;
+    account_begin(i, &name);
     return i;
 }
 

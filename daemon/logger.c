@@ -122,6 +122,19 @@ static void add_field(Text *out, const char *name, const char *value) {
     text_addc(out, '\n');
 }
 
+static void add_number(Text *out, const char *name, uint64_t value) {
+    if (value != UINT64_MAX)
+        text_addf(out, "%s=%llu\n", name, (unsigned long long)value);
+}
+
+static void add_journal_facts(Text *out, const ApiFacts *f) {
+    add_number(out, "MP_BYTES_IN", f->bytes_in);
+    add_number(out, "MP_BYTES_OUT", f->bytes_out);
+    add_number(out, "MP_CPU_USEC", f->cpu_usec);
+    add_number(out, "MP_MEMORY", f->memory);
+    add_field(out, "MP_USER", f->user);
+}
+
 /* The journal's native protocol (systemd's JOURNAL_NATIVE_PROTOCOL): one FIELD=value a line, in one datagram.
  */
 static void format_journal(LogLevel level, const ApiEvent *e, Text *out) {
@@ -145,6 +158,8 @@ static void format_journal(LogLevel level, const ApiEvent *e, Text *out) {
         text_addf(out, "MP_SIGNAL=%d\n", e->signal);
     if (e->duration_usec != USEC_INFINITY)
         text_addf(out, "MP_DURATION_USEC=%llu\n", (unsigned long long)e->duration_usec);
+    if (e->facts)
+        add_journal_facts(out, e->facts);
 }
 
 /* As syslog(3) writes it: RFC 3164, 4.1, without a host. */

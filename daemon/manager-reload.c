@@ -3,6 +3,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "daemon/account.h"
 #include "daemon/base/clock.h"
 #include "daemon/manager-private.h"
 
@@ -11,6 +12,10 @@ void manager_apply_log_config(Manager *m) {
     logger_set_level(logger, m->options->has_level ? m->options->level : m->config->log_level);
     logger_set_format(logger, m->options->has_format ? m->options->format : m->config->log_format);
     m->rt.log_addresses = m->rt.events.addresses = m->config->log_addresses;
+    bool traffic = false;
+    for (size_t i = 0; i < m->config->n_services; i++)
+        traffic = traffic || service_config_counts_traffic(m->config->services[i]);
+    traffic_set_wanted(m->rt.traffic, traffic);
 }
 
 static void remember_reload(Manager *m, bool ok, const DiagList *diags) {

@@ -7,7 +7,7 @@
 #include "daemon/manager-private.h"
 
 void manager_finish_if_empty(Manager *m) {
-    if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0)
+    if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0 || traffic_is_awaited(m->rt.traffic))
         return;
     control_say_goodbye(m->control);
     (void)sd_event_exit(m->rt.loop, m->exit_status);

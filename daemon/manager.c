@@ -195,6 +195,10 @@ static void on_event(const ApiEvent *e, void *userdata) {
         control_on_event(m->control, e);
 }
 
+static void on_traffic_told(void *userdata) {
+    manager_finish_if_empty(userdata);
+}
+
 /* Starting */
 
 /* One that could not even open its listeners would fail in odd ways later. */
@@ -261,6 +265,10 @@ static int init_runtime(Manager *m, Logger *logger) {
         r = sd_event_new(&rt->loop);
     if (r >= 0)
         r = open_timer_descriptor(rt->loop);
+    if (r >= 0) {
+        rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, on_traffic_told, m);
+        r = rt->traffic ? 0 : -ENOMEM;
+    }
     if (r >= 0)
         r = make_tables(rt);
     if (r >= 0)
@@ -354,6 +362,7 @@ Manager *manager_free(Manager *m) {
     m->rt.linger = linger_free(m->rt.linger);
     m->rt.sources = sources_free(m->rt.sources);
     m->rt.bans = bans_free(m->rt.bans);
+    m->rt.traffic = traffic_free(m->rt.traffic);
     sd_event_source_disable_unref(m->drain_timer);
     sd_event_source_disable_unref(m->suppressed_timer);
     sd_event_source_disable_unref(m->sweep);

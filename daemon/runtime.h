@@ -13,6 +13,7 @@
 #include "daemon/sock-query.h"
 #include "daemon/sources.h"
 #include "daemon/spawn.h"
+#include "daemon/traffic.h"
 
 /* Whoever waits for a state of a service (the control plane) is told of each change. */
 struct Service;
@@ -31,6 +32,7 @@ typedef struct Runtime {
     EnvBuilder env;
     InstanceTable instances;
     SockQuery *sockets; /* what the kernel says of connections */
+    Traffic *traffic;
     uint64_t next_instance;
     uint32_t newest_service; /* the id that was given last */
     Sources *sources;

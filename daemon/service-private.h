@@ -30,4 +30,8 @@ void service_renew_listeners(Service *s);
 /* @i says, or it has shown, that it is ready. */
 void service_take_ready(Service *s, Instance *i);
 
-void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec);
+/* Tells that @i has ended: now, or once it is known how much has passed over its connection. */
+void service_tell_end(Service *s, Instance *i, int status, ExitResult result, uint64_t lived_usec,
+                      const struct rusage *usage);
+/* Tells what has not been told yet, as far as it is known. */
+void service_tell_endings(Service *s);

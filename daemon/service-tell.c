@@ -2,53 +2,71 @@
 /* What a service has to say: its events, each kind bounded, and its last error. */
 #include <inttypes.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/ending.h"
 #include "daemon/service-private.h"
 
 /* Lines of a kind: so many a second after a burst. */
 #define LINES_PER_SECOND 10
 #define LINES_BURST 100
 
-/* "0.8 ms", "4.1 s", "12 min", "3.2 h": as exact as anybody wants to know. Returns @buf. */
-static const char *format_length(uint64_t usec, char buf[static 32]) {
-    static const struct {
-        double usec;
-        const char *unit;
-    } units[] = {{3600e6, "h"}, {60e6, "min"}, {1e6, "s"}, {1e3, "ms"}};
-    size_t i = 0;
-    while (i + 1 < ELEMENTS(units) && (double)usec < units[i].usec)
-        i++;
-    (void)snprintf(buf, 32, "%.1f %s", (double)usec / units[i].usec, units[i].unit);
-    return buf;
+/* An instance that has ended, and has not been told of yet. */
+typedef struct Telling {
+    List link; /* in its service */
+    Service *service;
+    Flow *flow;
+    Ending ending;
+} Telling;
+
+static void tell_ending(Service *s, const Ending *ending, const Bytes *bytes) {
+    char peer[PEER_TEXT_MAX];
+    CLEANUP_TEXT Text message = {0};
+    ApiFacts facts;
+    ending_format(ending, bytes, &message);
+    ApiEvent e = ending_event(ending, bytes, s->name, peer_format(&ending->peer, s->rt->log_addresses, peer),
+                              message.s ? message.s : "ended", &facts);
+    service_emit(s, &e);
 }
 
-void service_tell_end(Service *s, const Instance *i, int status, ExitResult result, uint64_t lived_usec) {
-    char peer[PEER_TEXT_MAX], message[128], lived[32];
-    const char *timeout = instance_timeout_to_string(i->timed_out);
-    char why[64] = "";
-    if (timeout)
-        (void)snprintf(why, sizeof(why), " (%s)", timeout);
-    else if (i->asked)
-        (void)snprintf(why, sizeof(why), " (as asked)");
-    else if (i->unready)
-        (void)snprintf(why, sizeof(why), " before it was ready");
-    ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "ended", peer);
-    e.reason = exit_result_to_string(result);
-    e.duration_usec = lived_usec;
-    if (WIFSIGNALED(status)) {
-        e.signal = WTERMSIG(status);
-        const char *name = sigabbrev_np(e.signal);
-        (void)snprintf(message, sizeof(message), "ended: killed by SIG%s after %s%s", name ? name : "?",
-                       format_length(lived_usec, lived), why);
-    } else {
-        e.exit_code = WEXITSTATUS(status);
-        (void)snprintf(message, sizeof(message), "ended: exit %d after %s%s", e.exit_code,
-                       format_length(lived_usec, lived), why);
+static void on_traffic(const Bytes *bytes, void *userdata) {
+    Telling *t = userdata;
+    list_remove(&t->link);
+    tell_ending(t->service, &t->ending, bytes);
+    flow_free(t->flow);
+    free(t);
+}
+
+void service_tell_end(Service *s, Instance *i, int status, ExitResult result, uint64_t lived_usec,
+                      const struct rusage *usage) {
+    Ending ending = ending_of(i, status, result, lived_usec, usage);
+    bool waits = i->flow && (ending.facts & LOG_FACT_BIT(LOG_FACT_TRAFFIC));
+    Telling *t = waits ? malloc(sizeof(*t)) : NULL;
+    if (!t) {
+        tell_ending(s, &ending, NULL);
+        return;
     }
-    e.message = message;
-    service_emit(s, &e);
+    *t = (Telling){.service = s, .flow = TAKE_PTR(i->flow), .ending = ending};
+    list_append(&s->endings, &t->link);
+    flow_finish(t->flow, on_traffic, t);
+}
+
+void service_tell_endings(Service *s) {
+    LIST_FOREACH_SAFE (t, &s->endings, Telling, link)
+        flow_give_up(t->flow);
+}
+
+void service_tell_idle_blind(Service *s, int error) {
+    char message[160];
+    if (s->told_idle_blind)
+        return;
+    s->told_idle_blind = true;
+    (void)snprintf(message, sizeof(message),
+                   error == EXDEV
+                       ? "timeouts.idle does not hold: its connections are of another network"
+                       : "timeouts.idle does not hold: the kernel does not tell of its connections: %s",
+                   strerror(error));
+    service_set_error(s, "idle", error, message, &s->config->pos);
 }
 
 void service_set_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos) {

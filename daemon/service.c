@@ -49,6 +49,7 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     s->since_usec = clock_realtime_usec();
     list_init(&s->instances);
     list_init(&s->ghosts);
+    list_init(&s->endings);
     spares_init(&s->spares);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
     event_ring_init(&s->lines, LINES_KEPT_SERVICE, LINES_KEPT_SERVICE_BYTES);
@@ -70,6 +71,7 @@ Service *service_free(Service *s) {
     s->retry = sd_event_source_disable_unref(s->retry);
     s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
     spares_done(s);
+    service_tell_endings(s);
     s->backend.idle = sd_event_source_disable_unref(s->backend.idle);
     LIST_FOREACH_SAFE (i, &s->instances, Instance, link) {
         instance_table_remove(&s->rt->instances, i);
@@ -293,7 +295,6 @@ static void count_end(Service *s, Instance *i, ExitResult result, uint64_t lived
 }
 
 void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage) {
-    (void)usage;
     instance_table_remove(&s->rt->instances, i);
     if (i->spare && i->state != INSTANCE_SPAWN_FAILED)
         spares_settle(i);
@@ -310,7 +311,7 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     if (failed && result == EXIT_OK)
         result = EXIT_FAILED;
     s->n_starting -= i->unready;
-    service_tell_end(s, i, status, result, lived);
+    service_tell_end(s, i, status, result, lived, usage);
     if (i->role == ROLE_BACKEND)
         backend_on_end(i);
     else

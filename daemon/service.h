@@ -101,6 +101,7 @@ typedef struct Service {
     size_t n_slots;
     struct Pool *pool; /* pool only */
     List instances, ghosts;
+    List endings; /* of instances that have ended, whose traffic is still to be told */
     Spares spares;
     uint64_t n_instances; /* without processes of the backend */
     BackendState backend;
@@ -114,7 +115,8 @@ typedef struct Service {
     Histogram *latency;  /* from accept, or the wake-up, to exec; NULL: of none yet */
     Histogram *duration; /* from exec to the end */
     TopSources *refused_sources;
-    char *status; /* the newest STATUS= text */
+    bool told_idle_blind; /* that timeouts.idle cannot hold has been told */
+    char *status;         /* the newest STATUS= text */
     LastError last_error;
     ChildEnv env; /* built, with argv, for the first process of a generation */
     char **argv;
@@ -187,6 +189,8 @@ void service_set_error(Service *s, const char *step, int error, const char *mess
 /* Emits an event of the service's; @line says which limit it falls under. */
 void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e);
 void service_emit(Service *s, const ApiEvent *e);
+/* That timeouts.idle does not hold for a connection, by @error: once. */
+void service_tell_idle_blind(Service *s, int error);
 /* One line with the count of lines that were left out, for each kind that has some. True while there are more
  * to tell. */
 bool service_tell_suppressed(Service *s, uint64_t now_usec);

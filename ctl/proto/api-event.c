@@ -86,6 +86,19 @@ static void add_given(JsonWriter *w, const char *key, const char *s) {
         json_add_string(w, key, s);
 }
 
+static void add_known(JsonWriter *w, const char *key, uint64_t value) {
+    if (value != UINT64_MAX)
+        json_add_uint(w, key, value);
+}
+
+static void add_facts(JsonWriter *w, const ApiFacts *f) {
+    add_known(w, "bytes_in", f->bytes_in);
+    add_known(w, "bytes_out", f->bytes_out);
+    add_known(w, "cpu_usec", f->cpu_usec);
+    add_known(w, "memory", f->memory);
+    add_given(w, "user", f->user);
+}
+
 void api_event_to_json_line(Text *out, const ApiEvent *e) {
     JsonWriter w = {.out = out};
     json_open_object(&w, NULL);
@@ -111,8 +124,9 @@ void api_event_to_json_line(Text *out, const ApiEvent *e) {
         json_add_int(&w, "exit_code", e->exit_code);
     if (e->signal != 0)
         json_add_signal(&w, "signal", e->signal);
-    if (e->duration_usec != UINT64_MAX)
-        json_add_uint(&w, "duration_usec", e->duration_usec);
+    add_known(&w, "duration_usec", e->duration_usec);
+    if (e->facts)
+        add_facts(&w, e->facts);
     add_given(&w, "message", e->message);
     json_close_object(&w);
 }

@@ -149,6 +149,13 @@ typedef struct ApiInstance {
     int64_t requests, active; /* -1: null, it has not said */
 } ApiInstance;
 
+/* What the log, and it alone, has of an instance besides, as its service's `log` wants it. */
+typedef struct ApiFacts {
+    unsigned logged;  /* bits 1 << LOG_FACT_x: what the log has at all; none: not the event, either */
+    const char *user; /* NULL: left out */
+    uint64_t cpu_usec, memory, bytes_in, bytes_out; /* UINT64_MAX: left out */
+} ApiFacts;
+
 /* An event: what goes to the log, to the rings and to Events. */
 typedef struct ApiEvent {
     uint64_t time_usec; /* since 1970 */
@@ -165,6 +172,7 @@ typedef struct ApiEvent {
     int signal;             /* 0: null; a name on the wire */
     uint64_t duration_usec; /* UINT64_MAX: null */
     const char *message;
+    const ApiFacts *facts; /* NULL: the log has all of it, and no more */
 } ApiEvent;
 
 typedef struct ApiChange {
