@@ -385,6 +385,8 @@ static uint64_t find_item(const ItemList *l, const Peer *p, uint32_t service) {
     uint64_t until = 0;
     for (size_t i = 0; i < l->n; i++) {
         const Item *item = &l->items[i];
+        if (item->source.kind != p->kind)
+            continue;
         Peer masked = peer_mask(p, item->bits, item->bits);
         if (peer_equal(&masked, &item->source) && (item->service == 0 || item->service == service) &&
             item->until > until)
@@ -397,6 +399,8 @@ static size_t lift_items(ItemList *l, const Peer *p, unsigned bits) {
     size_t n = l->n;
     for (size_t i = l->n; i-- > 0;) {
         Item *item = &l->items[i];
+        if (item->source.kind != p->kind)
+            continue;
         unsigned shorter = item->bits < bits ? item->bits : bits;
         Peer a = peer_mask(p, shorter, shorter), b = peer_mask(&item->source, shorter, shorter);
         if (peer_equal(&a, &b))
