@@ -6,6 +6,7 @@
 
 #include "conf/access.h"
 #include "conf/hours.h"
+#include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/launch.h"
 #include "daemon/offence.h"
@@ -43,7 +44,7 @@ static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
     const Hours *open = s->config->access.open;
     ServiceUsage u = {
         /* Workers and processes on demand are not one for each who is let in. */
-        .instances = s->pool || s->n_slots > 0 ? 0 : s->n_instances,
+        .instances = s->pool || service_n_listen_slots(s) > 0 ? 0 : s->n_instances,
         .rate = &s->gate.rate,
         .now_nsec = now_nsec,
     };
