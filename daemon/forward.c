@@ -34,6 +34,9 @@ static int add_datagram_options(char ***v, const ServiceConfig *c) {
         if (r == 0)
             r = add_time(v, "--exit-idle", c->timeout_idle_usec);
     }
+    /* A backend of its own may just be coming. */
+    if (r == 0 && service_config_has_backend(c))
+        r = add_time(v, "--retry", c->timeout_start_usec);
     if (r == 0)
         r = add(v, "--drain");
     return r < 0 ? r : add(v, DATAGRAM_DRAIN);

@@ -17,6 +17,10 @@
 /* Datagrams of one socket for each wake-up, so that a flood of one does not starve the others. */
 #define DATAGRAM_BATCH 64
 #define BUCKETS 4096U
+/* The first datagram of a sender is kept while nobody listens there, and sent again (--retry): so often, and
+ * of all senders so many bytes. */
+#define AGAIN_USEC (50 * USEC_PER_MSEC)
+#define KEPT_MAX (1U << 20)
 
 /* Who sent, and where to: an answer leaves from there. */
 typedef struct Route {
@@ -32,6 +36,11 @@ typedef struct Session {
     struct Session *next; /* of its bucket */
     List timed;           /* the longest silent first */
     uint64_t due;
+    unsigned char *first; /* what it said first, until there is an answer; NULL: not kept */
+    size_t n_first;
+    List waiting;   /* to send that again: in the order of `again` */
+    uint64_t again; /* 0: not waiting */
+    uint64_t until; /* no longer than that */
 } Session;
 
 struct Relay {
@@ -45,6 +54,8 @@ struct Relay {
     int error;
     Watch watch;
     List timed;
+    List waiting;
+    size_t kept; /* bytes of all `first` */
     RelayCount count;
     Session *buckets[BUCKETS];
     unsigned char data[DATAGRAM_MAX];
@@ -127,8 +138,58 @@ static void session_touch(Session *s) {
     list_append(&r->timed, &s->timed);
 }
 
+/* Somebody listens there now, or it has taken too long. */
+static void forget_first(Session *s) {
+    list_remove(&s->waiting);
+    s->again = 0;
+    s->relay->kept -= s->n_first;
+    free(s->first);
+    s->first = NULL;
+    s->n_first = 0;
+}
+
+static void keep_first(Session *s, size_t n) {
+    Relay *r = s->relay;
+    if (r->options->retry_usec == 0 || r->kept + n > KEPT_MAX)
+        return;
+    s->first = malloc(n + 1);
+    if (!s->first)
+        return;
+    memcpy(s->first, r->data, n);
+    s->n_first = n;
+    r->kept += n;
+    s->until = *r->now + r->options->retry_usec;
+}
+
+/* Nobody listens there: whether it will be sent again. */
+static bool wait_to_send_again(Session *s) {
+    Relay *r = s->relay;
+    if (s->first && *r->now + AGAIN_USEC > s->until)
+        forget_first(s);
+    if (!s->first)
+        return false;
+    if (s->again == 0) {
+        s->again = *r->now + AGAIN_USEC;
+        list_append(&r->waiting, &s->waiting);
+    }
+    session_touch(s);
+    return true;
+}
+
+static void send_again(Session *s) {
+    list_remove(&s->waiting);
+    s->again = 0;
+    ssize_t n = send(s->fd, s->first, s->n_first, MSG_DONTWAIT | MSG_NOSIGNAL);
+    /* The error of the time before, told once. */
+    if (n < 0 && errno == ECONNREFUSED)
+        n = send(s->fd, s->first, s->n_first, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && (!errno_is_backend_absent(errno) || !wait_to_send_again(s)))
+        forget_first(s);
+}
+
 static void session_end(Session *s) {
     Relay *r = s->relay;
+    forget_first(s);
     Session **at = &r->buckets[route_bucket(&s->route)];
     while (*at && *at != s)
         at = &(*at)->next;
@@ -165,11 +226,14 @@ static void on_answer(void *owner, uint32_t events) {
             return;
         if (n < 0) {
             /* What a datagram before met with, as ECONNREFUSED: the socket goes on. */
-            trouble_tell(r->trouble, strerror(errno), *r->now);
-            if (errno != ECONNREFUSED)
+            int error = errno;
+            if (error != ECONNREFUSED || !wait_to_send_again(s))
+                trouble_tell(r->trouble, strerror(error), *r->now);
+            if (error != ECONNREFUSED)
                 return;
             continue;
         }
+        forget_first(s);
         trouble_over(r->trouble);
         answer(s, (size_t)n);
         session_touch(s);
@@ -193,6 +257,7 @@ static Session *session_new(Relay *r, const Route *route) {
         return NULL;
     }
     list_init(&s->timed);
+    list_init(&s->waiting);
     Session **bucket = &r->buckets[route_bucket(route)];
     s->next = *bucket;
     *bucket = s;
@@ -219,7 +284,10 @@ static Session *session_find(Relay *r, const Route *route) {
  */
 
 static void forward(Relay *r, const Route *route, size_t n) {
+    uint64_t known = r->count.active;
     Session *s = session_find(r, route);
+    if (s && r->count.active > known)
+        keep_first(s, n);
     ssize_t sent = s ? send(s->fd, r->data, n, MSG_DONTWAIT | MSG_NOSIGNAL) : -1;
     /* The error of a datagram before, told once: this one was not sent yet. */
     if (s && sent < 0 && errno == ECONNREFUSED)
@@ -283,6 +351,7 @@ Relay *relay_new(const ForwardOptions *options, Trouble *trouble, int epoll, int
     r->fd = fd;
     r->watch = (Watch){on_request, r};
     list_init(&r->timed);
+    list_init(&r->waiting);
     const int on = 1;
     socklen_t len = sizeof(r->family);
     (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &r->family, &len);
@@ -310,7 +379,13 @@ void relay_stop(Relay *r) {
     r->watched = false;
 }
 
+static Session *first_waiting(const Relay *r) {
+    return list_is_empty(&r->waiting) ? NULL : LIST_ENTRY(r->waiting.next, Session, waiting);
+}
+
 void relay_expire(Relay *r) {
+    for (Session *s; (s = first_waiting(r)) && s->again <= *r->now;)
+        send_again(s);
     while (!list_is_empty(&r->timed)) {
         Session *s = LIST_ENTRY(r->timed.next, Session, timed);
         if (s->due > *r->now)
@@ -320,7 +395,9 @@ void relay_expire(Relay *r) {
 }
 
 uint64_t relay_due(const Relay *r) {
-    return list_is_empty(&r->timed) ? USEC_INFINITY : LIST_ENTRY(r->timed.next, Session, timed)->due;
+    uint64_t due = list_is_empty(&r->timed) ? USEC_INFINITY : LIST_ENTRY(r->timed.next, Session, timed)->due;
+    const Session *s = first_waiting(r);
+    return s && s->again < due ? s->again : due;
 }
 
 RelayCount relay_count(const Relay *r) {

@@ -630,6 +630,21 @@ class Own(ForwardTest):
         s = self.counts(d)
         self.assertEqual((s["accepted"], s["spawned"]), (0, 2))
 
+    def test_first_datagram_of_a_backend_that_comes_late(self):
+        """Nobody says when it is there: what is refused meanwhile is sent again, once it is there only once."""
+        to = f"udp:127.0.0.1:{free_port()}"
+        d = self.forward(to, listen="udp:127.0.0.1:0", exec=self.program(to, "late=0.7"))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
+            c.settimeout(DEADLINE)
+            c.connect(("127.0.0.1", d.port("f")))
+            c.send(b"first")
+            self.assertEqual(c.recv(100), b"first")
+            c.send(b"second")
+            self.assertEqual(c.recv(100), b"second", "and not the first again")
+            c.settimeout(0.3)
+            with self.assertRaises(TimeoutError):
+                c.recv(100)
+
     def test_limit_counts_connections_only(self):
         d = self.own(limits={"instances": 1})
         with d.dial("f") as c:
