@@ -105,6 +105,58 @@ void prefix_format(const Prefix *prefix, Text *out) {
     }
 }
 
+Prefix prefix_of_source(const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits) {
+    Peer source = peer_mask(peer, ipv4_bits, ipv6_bits);
+    Prefix p = {.kind = peer->kind};
+    switch (peer->kind) {
+    case PEER_INET:
+        memcpy(p.bytes, &source.in, sizeof(source.in));
+        p.bits = ipv4_bits;
+        break;
+    case PEER_INET6:
+        memcpy(p.bytes, &source.in6, sizeof(source.in6));
+        p.bits = ipv6_bits;
+        p.scope = source.scope;
+        break;
+    case PEER_UNIX:
+        p.uid = source.uid;
+        break;
+    case PEER_VSOCK:
+        p.cid = source.cid;
+        break;
+    case PEER_NONE:
+        break;
+    }
+    return p;
+}
+
+Peer prefix_first(const Prefix *prefix) {
+    Peer peer = {.kind = prefix->kind};
+    switch (prefix->kind) {
+    case PEER_INET:
+        memcpy(&peer.in, prefix->bytes, sizeof(peer.in));
+        break;
+    case PEER_INET6:
+        memcpy(&peer.in6, prefix->bytes, sizeof(peer.in6));
+        peer.scope = prefix->scope;
+        break;
+    case PEER_UNIX:
+        peer.uid = prefix->uid;
+        break;
+    case PEER_VSOCK:
+        peer.cid = prefix->cid;
+        break;
+    case PEER_NONE:
+        break;
+    }
+    return peer;
+}
+
+bool prefix_equal(const Prefix *a, const Prefix *b) {
+    Peer first = prefix_first(a), other = prefix_first(b);
+    return a->bits == b->bits && peer_equal(&first, &other);
+}
+
 bool prefix_has(const Prefix *prefix, const Peer *peer) {
     Prefix own = {.kind = peer->kind, .bits = prefix->bits};
     if (peer->kind != prefix->kind)

@@ -21,4 +21,9 @@ typedef struct Prefix {
 int prefix_parse(const char *s, Prefix *ret);
 /* The same the other way; all of an address has no bits. Nothing of none. */
 void prefix_format(const Prefix *prefix, Text *out);
+/* The source of @peer: the first @ipv4_bits or @ipv6_bits of its address, or its user or CID. */
+Prefix prefix_of_source(const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits);
+/* Its first address, without a port. */
+Peer prefix_first(const Prefix *prefix);
+bool prefix_equal(const Prefix *a, const Prefix *b);
 bool prefix_has(const Prefix *prefix, const Peer *peer);

@@ -197,7 +197,8 @@ size_t sources_seen(const Style *s, const json_t *sources, Text lines[static SOU
     size_t n = 0, most = json_array_size(sources);
     const json_t **rows CLEANUP_FREE = (const json_t **)calloc(most + 1, sizeof(json_t *));
     for (size_t i = 0; rows && i < most; i++)
-        if (field_given(json_array_get(sources, i), "first_time_usec"))
+        if (field_count(json_array_get(sources, i), "accepted") > 0 &&
+            field_given(json_array_get(sources, i), "first_time_usec"))
             rows[n++] = json_array_get(sources, i);
     if (n > 1)
         qsort((void *)rows, n, sizeof(json_t *), compare_accepted);

@@ -137,28 +137,6 @@ static Entry *find(const Bans *b, const Peer *source, uint32_t service, unsigned
     return NULL;
 }
 
-static Prefix prefix_of(const Peer *source, unsigned bits) {
-    Prefix p = {.kind = source->kind, .bits = bits};
-    switch (source->kind) {
-    case PEER_INET:
-        memcpy(p.bytes, &source->in, sizeof(source->in));
-        break;
-    case PEER_INET6:
-        memcpy(p.bytes, &source->in6, sizeof(source->in6));
-        p.scope = source->scope;
-        break;
-    case PEER_UNIX:
-        p.uid = source->uid;
-        break;
-    case PEER_VSOCK:
-        p.cid = source->cid;
-        break;
-    case PEER_NONE:
-        break;
-    }
-    return p;
-}
-
 static bool make_room(Bans *b) {
     if (b->n == b->max) {
         b->dropped++;
@@ -226,17 +204,16 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
     if (peer->kind == PEER_NONE)
         return 0;
     expire(b, now_usec);
-    unsigned bits = peer->kind == PEER_INET ? ipv4_bits : peer->kind == PEER_INET6 ? ipv6_bits : 0;
-    Peer source = peer_mask(peer, ipv4_bits, ipv6_bits);
     Ban ban = {
-        .prefix = prefix_of(&source, bits),
+        .prefix = prefix_of_source(peer, ipv4_bits, ipv6_bits),
         .service = service,
         .name = name,
         .cause = cause,
         .since_usec = now_usec,
         .until_usec = for_usec < UINT64_MAX - now_usec ? now_usec + for_usec : UINT64_MAX,
     };
-    Entry *e = find(b, &source, service, bits);
+    Peer source = prefix_first(&ban.prefix);
+    Entry *e = find(b, &source, service, ban.prefix.bits);
     if (e) {
         extend(b, e, &ban);
         return 0;
@@ -267,32 +244,10 @@ const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_u
     return found;
 }
 
-static Peer peer_of(const Prefix *p) {
-    Peer peer = {.kind = p->kind};
-    switch (p->kind) {
-    case PEER_INET:
-        memcpy(&peer.in, p->bytes, sizeof(peer.in));
-        break;
-    case PEER_INET6:
-        memcpy(&peer.in6, p->bytes, sizeof(peer.in6));
-        peer.scope = p->scope;
-        break;
-    case PEER_UNIX:
-        peer.uid = p->uid;
-        break;
-    case PEER_VSOCK:
-        peer.cid = p->cid;
-        break;
-    case PEER_NONE:
-        break;
-    }
-    return peer;
-}
-
 /* Whether @outer has all of @inner. A scope that only one of them names is no difference. */
 static bool has_all(const Prefix *outer, const Prefix *inner) {
     Prefix wide = *outer;
-    Peer first = peer_of(inner);
+    Peer first = prefix_first(inner);
     if (inner->scope == 0)
         wide.scope = 0;
     return outer->bits <= inner->bits && prefix_has(&wide, &first);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/control-private.h"
+#include "daemon/status-admission.h"
 #include "daemon/status.h"
 
 /* In one part of a reply: reading what the kernel knows of a process takes some 30 us, a service 10 to 20. */
@@ -192,6 +193,7 @@ void call_instances(Calls *calls, Client *client, ApiRequest *r) {
 typedef struct Described {
     Snapshot snapshot;
     Measures measures;
+    SourceList sources;
     ApiInstance instances[DESCRIBED_INSTANCES];
     char peers[DESCRIBED_INSTANCES][PEER_TEXT_MAX];
     ApiEvent events[EVENTS_KEPT_SERVICE + DESCRIBED_LINES];
@@ -208,8 +210,6 @@ static void describe_config(const Service *s, ApiDescription *d) {
     d->exec = (const char *const *)c->exec;
     d->file = c->pos.file;
     d->line = c->pos.line;
-    d->limits = &s->limits;
-    d->load = -1;
     d->timeout_lifetime_usec = c->timeout_lifetime_usec;
     d->timeout_stop_usec = c->timeout_stop_usec;
 }
@@ -243,7 +243,11 @@ static int description_part(Calls *calls, Client *client, Stream *stream, Text *
     d.n_set = set.n;
     describe_config(s, &d);
     describe_instances(s, addresses, to, &d);
-    snapshot_measures(s, addresses, &to->measures, &d);
+    snapshot_measures(s, &to->measures, &d);
+    snapshot_admission(s, &d);
+    snapshot_sources(s, addresses, &to->sources);
+    d.sources = to->sources.items;
+    d.n_sources = to->sources.n;
     d.n_events = calls_recall(calls, client, s, EVENTS_KEPT_SERVICE, DESCRIBED_LINES, to->events);
     api_encode_description(out, &d);
     snapshot_done(&to->snapshot);

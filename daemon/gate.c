@@ -189,18 +189,31 @@ static Source *visit(Service *s, const Peer *peer) {
     return sources_visit(s->rt->sources, s->id, &prefix, clock_monotonic_usec());
 }
 
-static SourceUsage source_usage(Service *s, const Connection *c, const Source *source, uint64_t now_nsec) {
+static void find_ban(Service *s, const Peer *peer, uint64_t now_nsec, SourceUsage *u) {
     uint64_t boot_usec = clock_usec(CLOCK_BOOTTIME);
-    const Ban *ban = bans_find(s->rt->bans, &c->peer, s->id, boot_usec);
+    const Ban *ban = bans_find(s->rt->bans, peer, s->id, boot_usec);
+    u->banned = ban != NULL;
+    if (ban && ban->until_usec > boot_usec)
+        u->banned_until_nsec = now_nsec + (ban->until_usec - boot_usec) * NSEC_PER_USEC;
+}
+
+static SourceUsage source_usage(Service *s, const Connection *c, const Source *source, uint64_t now_nsec) {
     SourceUsage u = {
         .denied = !access_allows(s->config->access.rules, &c->peer, c->groups, c->n_groups, NULL),
-        .banned = ban != NULL,
         .active = source ? source->active : 0,
         .rate = source ? &source->rate : NULL,
     };
-    if (ban && ban->until_usec > boot_usec)
-        u.banned_until_nsec = now_nsec + (ban->until_usec - boot_usec) * NSEC_PER_USEC;
+    find_ban(s, &c->peer, now_nsec, &u);
     return u;
+}
+
+Admission gate_foresee(Service *s, const Peer *prefix) {
+    uint64_t now_nsec = clock_monotonic_nsec();
+    const Source *source = sources_find(s->rt->sources, s->id, prefix);
+    ServiceUsage usage = usage_of(s, now_nsec);
+    SourceUsage its = {.active = source ? source->active : 0, .rate = source ? &source->rate : NULL};
+    find_ban(s, prefix, now_nsec, &its);
+    return admission_of_source(limits_of(s), &usage, &its);
 }
 
 /* Whoever touches a sensor and is not kept out of it. */

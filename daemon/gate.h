@@ -33,6 +33,9 @@ Admission gate_admit(struct Service *s, struct Connection *c, const Admission *b
 /* Whether @c, which has been taken and has to wait for room, is to be refused whatever room there will be:
  * VERDICT_SERVE if not. Books nothing. */
 Admission gate_judge(struct Service *s, struct Connection *c);
+/* What somebody of the source @prefix would be told now, but for the rules of access, which need not be the
+ * same for all of it. Books nothing. */
+Admission gate_foresee(struct Service *s, const Peer *prefix);
 /* It is over: *source is let go, and NULL. NULL is fine. */
 void gate_release(struct Runtime *rt, Source **source);
 

@@ -13,7 +13,8 @@
 
 static void count(Service *s, const Peer *peer, RefuseReason reason, uint64_t time_usec) {
     s->counters.refused[reason]++;
-    top_sources_add(&s->refused_sources, peer, reason, time_usec);
+    Prefix source_prefix = prefix_of_source(peer, s->limits.source_ipv4, s->limits.source_ipv6);
+    top_sources_add(&s->refused_sources, &source_prefix, reason, time_usec);
     if (peer->kind != PEER_NONE) {
         Peer prefix = gate_prefix(s, peer);
         Source *source = sources_find(s->rt->sources, s->id, &prefix);

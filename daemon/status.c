@@ -7,6 +7,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/pool.h"
+#include "daemon/status-admission.h"
 
 static unsigned port_of(const Addr *a) {
     if (a->sa.sa_family != AF_VSOCK)
@@ -72,6 +73,7 @@ static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
         .report_errors = c->report_errors,
         .status = s->status,
         .order = fill_order(s),
+        .waiting = snapshot_waiting(s),
         .accept_rate_milli = rate_window_milli(&s->accept_rate, now_usec),
         .latency = histogram_quantiles(s->latency),
         .duration = histogram_quantiles(s->duration),
@@ -144,15 +146,13 @@ void snapshot_done(Snapshot *s) {
     *s = (Snapshot){0};
 }
 
-void snapshot_measures(const Service *s, LogAddresses addresses, Measures *m, ApiDescription *ret) {
+void snapshot_measures(const Service *s, Measures *m, ApiDescription *ret) {
     histogram_buckets(s->latency, m->latency);
     histogram_buckets(s->duration, m->duration);
     ret->latency = m->latency;
     ret->n_latency = ELEMENTS(m->latency);
     ret->duration = m->duration;
     ret->n_duration = ELEMENTS(m->duration);
-    ret->sources = m->sources;
-    ret->n_sources = top_sources_list(s->refused_sources, addresses, m->texts, m->sources);
 }
 
 /* The fields behind the name, which may hold anything: 14 utime, 15 stime, 22 starttime, 23 vsize, 24 rss. */

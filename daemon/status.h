@@ -8,8 +8,6 @@
 /* What the long form of a service adds. */
 typedef struct Measures {
     ApiBucket latency[HISTOGRAM_API_BUCKETS], duration[HISTOGRAM_API_BUCKETS];
-    ApiSource sources[TOP_SOURCES];
-    SourceTexts texts;
 } Measures;
 
 /* What its workers are doing; `present` only of a pool. */
@@ -31,9 +29,8 @@ typedef struct Snapshot {
 int snapshot_services(Service *const *services, size_t n, Snapshot *ret);
 void snapshot_done(Snapshot *s);
 
-/* Sets the latency, duration and sources of @ret to those of @s, which are in @m; sources as @addresses has
- * them. */
-void snapshot_measures(const Service *s, LogAddresses addresses, Measures *m, ApiDescription *ret);
+/* Sets the latency and duration of @ret to those of @s, which are in @m. */
+void snapshot_measures(const Service *s, Measures *m, ApiDescription *ret);
 
 /* Fills @ret for @i; @peer_buf must live as long. CPU time and memory come from /proc; 0 where it does not
  * tell. */

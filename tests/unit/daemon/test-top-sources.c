@@ -22,13 +22,25 @@ static Peer peer_of(const char *text) {
     return peer_from_addr(&a);
 }
 
-static Peer peer_of_number(uint32_t n) {
-    return (Peer){.kind = PEER_INET, .in.s_addr = htonl(n), .port = (uint16_t)n};
+static Prefix source_of(const char *text) {
+    Peer p = peer_of(text);
+    return prefix_of_source(&p, 32, 64);
+}
+
+static Prefix source_of_number(uint32_t n) {
+    Peer p = {.kind = PEER_INET, .in.s_addr = htonl(n), .port = (uint16_t)n};
+    return prefix_of_source(&p, 32, 64);
+}
+
+static uint32_t number_of(const Prefix *source) {
+    Peer first = prefix_first(source);
+    return ntohl(first.in.s_addr);
 }
 
 static void refuse(TopSources **t, const char *text, RefuseReason reason, uint64_t time_usec) {
-    Peer p = peer_of(text);
+    Prefix p = source_of(text);
     top_sources_add(t, &p, reason, time_usec);
+    assert_true(top_sources_have(*t, &p));
 }
 
 static void test_text(void **state) {
@@ -46,10 +58,10 @@ static void test_text(void **state) {
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char buf[PEER_TEXT_MAX];
-        Peer p = peer_of(cases[i].peer);
-        assert_string_equal(source_format(&p, LOG_ADDRESSES_FULL, buf), cases[i].full);
-        assert_string_equal(source_format(&p, LOG_ADDRESSES_PREFIX, buf), cases[i].prefix);
-        assert_null(source_format(&p, LOG_ADDRESSES_NONE, buf));
+        Prefix p = source_of(cases[i].peer);
+        assert_string_equal(peer_format_prefix(&p, LOG_ADDRESSES_FULL, buf), cases[i].full);
+        assert_string_equal(peer_format_prefix(&p, LOG_ADDRESSES_PREFIX, buf), cases[i].prefix);
+        assert_null(peer_format_prefix(&p, LOG_ADDRESSES_NONE, buf));
     }
 }
 
@@ -90,7 +102,7 @@ static void test_order_reason_and_time(void **state) {
     refuse(&t, "192.0.2.2", REFUSE_ACCESS, 20);
     refuse(&t, "192.0.2.2", REFUSE_INSTANCES, 30);
     refuse(&t, "uid:7", REFUSE_RATE, 40);
-    Peer nobody = {.kind = PEER_NONE};
+    Prefix nobody = {.kind = PEER_NONE};
     top_sources_add(&t, &nobody, REFUSE_RATE, 50);
     assert_int_equal(top_sources_list(t, LOG_ADDRESSES_FULL, texts, list), 3);
     assert_string_equal(list[0].source, "192.0.2.2");
@@ -100,6 +112,23 @@ static void test_order_reason_and_time(void **state) {
     assert_string_equal(list[1].source, "uid:7");
     assert_string_equal(list[2].source, "192.0.2.1");
     assert_int_equal(list[2].reason, REFUSE_ACCESS);
+}
+
+/* The same address under another limits.source_prefix is another source. */
+static void test_lengths(void **state) {
+    (void)state;
+    TopSources *t CLEANUP_FREE = NULL;
+    ApiSource list[TOP_SOURCES];
+    SourceTexts texts;
+    Peer p = peer_of("198.51.100.0");
+    Prefix all = prefix_of_source(&p, 32, 64), net = prefix_of_source(&p, 24, 64);
+    top_sources_add(&t, &all, REFUSE_RATE, 2);
+    assert_false(top_sources_have(t, &net));
+    top_sources_add(&t, &net, REFUSE_RATE, 1);
+    assert_int_equal(top_sources_list(t, LOG_ADDRESSES_FULL, texts, list), 2);
+    assert_string_equal(list[0].source, "198.51.100.0");
+    assert_string_equal(list[1].source, "198.51.100.0/24");
+    assert_false(top_sources_have(NULL, &net));
 }
 
 /* What is shown alike is one: no more can be told from a list than its texts say. */
@@ -132,7 +161,7 @@ static void test_heavy_one_in_a_flood(void **state) {
             uint64_t own = 0;
             for (uint32_t i = 0; i < 50000; i++) {
                 bool heavy = i >= start && i % every == 0;
-                Peer p = heavy ? peer_of("192.0.2.77") : peer_of_number(0x0a000000 + i);
+                Prefix p = heavy ? source_of("192.0.2.77") : source_of_number(0x0a000000 + i);
                 own += heavy;
                 top_sources_add(&t, &p, REFUSE_INSTANCES, i);
             }
@@ -160,7 +189,7 @@ static void test_bounds_of_every_count(void **state) {
     for (int step = 0; step < 20000; step++) {
         seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
         uint64_t a = (seed >> 33) % CROWD, b = (seed >> 45) % CROWD, who = a * b / CROWD;
-        Peer p = peer_of_number((uint32_t)who);
+        Prefix p = source_of_number((uint32_t)who);
         top_sources_add(&t, &p, REFUSE_RATE, (uint64_t)step);
         exact[who]++;
         total++;
@@ -168,8 +197,8 @@ static void test_bounds_of_every_count(void **state) {
         bool kept[CROWD] = {false};
         for (size_t i = 0; i < t->n; i++) {
             const TopSource *item = &t->items[i];
-            uint64_t n = exact[ntohl(item->source.in.s_addr)];
-            kept[ntohl(item->source.in.s_addr)] = true;
+            uint64_t n = exact[number_of(&item->source)];
+            kept[number_of(&item->source)] = true;
             sum += item->count;
             assert_true(item->count >= n && item->count - item->inherited <= n);
         }
@@ -184,6 +213,7 @@ int main(void) {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_same_source),
         cmocka_unit_test(test_order_reason_and_time),
+        cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_prefixes_are_one),
         cmocka_unit_test(test_heavy_one_in_a_flood),
         cmocka_unit_test(test_bounds_of_every_count),
