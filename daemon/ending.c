@@ -19,6 +19,14 @@ unsigned log_facts_wanted(const LogFacts *log, bool success) {
     return log->failure ? log->failure_facts : LOG_FACTS_STANDARD;
 }
 
+ApiFacts log_facts_plain(unsigned wanted) {
+    return (ApiFacts){.logged = wanted,
+                      .cpu_usec = UINT64_MAX,
+                      .memory = UINT64_MAX,
+                      .bytes_in = UINT64_MAX,
+                      .bytes_out = UINT64_MAX};
+}
+
 const char *ending_user(const ServiceConfig *c, char *buf, size_t size) {
     const Resolved *id = &c->resolved;
     if (id->user_name)
@@ -143,14 +151,17 @@ void ending_format(const Ending *e, const Bytes *bytes, Text *out) {
 ApiEvent ending_event(const Ending *e, const Bytes *bytes, const char *service, const char *peer,
                       const char *message, ApiFacts *facts) {
     bool traffic = wants(e, LOG_FACT_TRAFFIC) && bytes;
-    *facts = (ApiFacts){
-        .logged = e->facts,
-        .user = wants(e, LOG_FACT_USER) ? e->user : NULL,
-        .cpu_usec = wants(e, LOG_FACT_CPU) ? e->cpu_usec : UINT64_MAX,
-        .memory = wants(e, LOG_FACT_MEMORY) ? e->memory : UINT64_MAX,
-        .bytes_in = traffic ? bytes->in : UINT64_MAX,
-        .bytes_out = traffic ? bytes->out : UINT64_MAX,
-    };
+    *facts = log_facts_plain(e->facts);
+    if (wants(e, LOG_FACT_USER))
+        facts->user = e->user;
+    if (wants(e, LOG_FACT_CPU))
+        facts->cpu_usec = e->cpu_usec;
+    if (wants(e, LOG_FACT_MEMORY))
+        facts->memory = e->memory;
+    if (traffic) {
+        facts->bytes_in = bytes->in;
+        facts->bytes_out = bytes->out;
+    }
     return (ApiEvent){
         .time_usec = e->time_usec,
         .level = log_level_to_string(LOG_LEVEL_INFO),

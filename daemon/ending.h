@@ -34,6 +34,8 @@ typedef struct Ending {
 
 /* The facts that are wanted of an instance that has ended well, or of another one. Pure. */
 unsigned log_facts_wanted(const LogFacts *log, bool success);
+/* Of an event that has only what is in the log anyway, and what @wanted leaves of that. Pure. */
+ApiFacts log_facts_plain(unsigned wanted);
 /* The user that a process of @c runs as: "nobody", or a number. Returns @buf. */
 const char *ending_user(const ServiceConfig *c, char *buf, size_t size);
 /* Gathers what there is to be known of @i but its traffic; @usage is wait4(2)'s. */

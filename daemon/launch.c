@@ -304,7 +304,6 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
 }
 
 void launch_tell_start(Instance *i) {
-    char peer[PEER_TEXT_MAX];
     uint64_t now = clock_monotonic_usec();
     i->service->starved = false;
     if (i->role != ROLE_BACKEND) {
@@ -312,9 +311,7 @@ void launch_tell_start(Instance *i) {
         histogram_add(&i->service->latency, now - i->started_usec);
     }
     i->started_usec = now;
-    ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
-    e.message = i->role == ROLE_BACKEND ? "started the backend" : "started";
-    service_emit(i->service, &e);
+    service_tell_start(i->service, i);
 }
 
 void launch_watch(Instance *i) {

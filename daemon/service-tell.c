@@ -56,6 +56,20 @@ void service_tell_endings(Service *s) {
         flow_give_up(t->flow);
 }
 
+void service_tell_start(Service *s, const Instance *i) {
+    char peer[PEER_TEXT_MAX], user[64], message[96];
+    ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
+    ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->log, true));
+    const char *what = i->role == ROLE_BACKEND ? "started the backend" : "started";
+    if (facts.logged & LOG_FACT_BIT(LOG_FACT_USER))
+        facts.user = ending_user(s->config, user, sizeof(user));
+    (void)snprintf(message, sizeof(message), "%s%s%s", what, facts.user ? ", user " : "",
+                   facts.user ? facts.user : "");
+    e.message = message;
+    e.facts = &facts;
+    service_emit(s, &e);
+}
+
 void service_tell_idle_blind(Service *s, int error) {
     char message[160];
     if (s->told_idle_blind)
@@ -98,7 +112,11 @@ void service_set_error(Service *s, const char *step, int error, const char *mess
 }
 
 void service_emit(Service *s, const ApiEvent *e) {
-    eventlog_emit(&s->rt->events, e, &s->ring);
+    ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->log, false));
+    ApiEvent refused = *e;
+    refused.facts = &facts;
+    bool failure = streq(e->event, "refused");
+    eventlog_emit(&s->rt->events, failure ? &refused : e, &s->ring);
 }
 
 void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e) {

@@ -189,6 +189,8 @@ void service_set_error(Service *s, const char *step, int error, const char *mess
 /* Emits an event of the service's; @line says which limit it falls under. */
 void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e);
 void service_emit(Service *s, const ApiEvent *e);
+/* Tells that @i has been started. */
+void service_tell_start(Service *s, const Instance *i);
 /* That timeouts.idle does not hold for a connection, by @error: once. */
 void service_tell_idle_blind(Service *s, int error);
 /* One line with the count of lines that were left out, for each kind that has some. True while there are more
