@@ -2,7 +2,6 @@
 #include "daemon/gate.h"
 
 #include <limits.h>
-#include <stdlib.h>
 
 #include "conf/access.h"
 #include "conf/hours.h"
@@ -14,25 +13,13 @@
 #include "daemon/service.h"
 #include "daemon/slot.h"
 
-/* How often the machine's load is looked at while it is too high; the kernel computes it every five seconds.
- */
+/* How often the machine's load is looked at while it is too high. */
 #define LOAD_LOOK_USEC (100 * USEC_PER_MSEC)
-#define LOAD_READ_USEC USEC_PER_SEC
 /* A service that was held by rate or load is throttled for so long, so that its state does not follow each
  * token. */
 #define THROTTLED_USEC (250 * USEC_PER_MSEC)
 
 /* Facts */
-
-static double read_load(Runtime *rt, uint64_t now_usec) {
-    MachineLoad *l = &rt->load_average;
-    double load = 0;
-    if (l->read_usec != 0 && now_usec - l->read_usec < LOAD_READ_USEC)
-        return l->value;
-    l->read_usec = now_usec;
-    l->value = getloadavg(&load, 1) == 1 ? load : 0;
-    return l->value;
-}
 
 /* When hours begin, in the clock of @now_nsec. */
 static uint64_t opening_nsec(const Hours *open, time_t now, uint64_t now_nsec) {
@@ -49,7 +36,7 @@ static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
         .now_nsec = now_nsec,
     };
     if (s->limits.load > 0)
-        u.load = read_load(s->rt, now_nsec / NSEC_PER_USEC);
+        u.load = machine_load(&s->rt->machine_load, now_nsec / NSEC_PER_USEC);
     if (open) {
         time_t now = time(NULL);
         u.closed = !hours_open_at(open, now);
@@ -242,10 +229,20 @@ static Admission ask(Service *s, ServiceUsage *usage, const SourceUsage *source,
     return no_room && a.reason == REFUSE_INSTANCES ? *before : a;
 }
 
+/* Which of those that were passed on are over. */
+static void look_again(Service *s, Source *source) {
+    /* Its last one may go. */
+    sources_hold(s->rt->sources, source);
+    passed_look(s->passed, source);
+    sources_release(s->rt->sources, source);
+}
+
 Admission gate_admit(Service *s, Connection *c, const Admission *before) {
     uint64_t now_nsec = clock_monotonic_nsec();
     gate_release(s->rt, &c->source);
     Source *source = visit(s, &c->peer);
+    if (source && s->passed && s->limits.per_source > 0 && source->active >= s->limits.per_source)
+        look_again(s, source);
     ServiceUsage usage = usage_of(s, now_nsec);
     SourceUsage its = source_usage(s, c, source, now_nsec);
     Admission a = ask(s, &usage, &its, before);

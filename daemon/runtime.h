@@ -10,6 +10,7 @@
 #include "daemon/eventlog.h"
 #include "daemon/instance.h"
 #include "daemon/linger.h"
+#include "daemon/machine-load.h"
 #include "daemon/sock-query.h"
 #include "daemon/sources.h"
 #include "daemon/spawn.h"
@@ -18,12 +19,6 @@
 /* Whoever waits for a state of a service (the control plane) is told of each change. */
 struct Service;
 typedef void (*StateFollower)(struct Service *service, void *userdata);
-
-/* The machine's load over the last minute, as it was read last. */
-typedef struct MachineLoad {
-    double value;
-    uint64_t read_usec; /* 0: never */
-} MachineLoad;
 
 typedef struct Runtime {
     sd_event *loop;
@@ -38,7 +33,7 @@ typedef struct Runtime {
     Sources *sources;
     Bans *bans;
     Linger *linger;
-    MachineLoad load_average;
+    MachineLoad machine_load;
     int null_fd; /* /dev/null, for reading and writing */
     LogAddresses log_addresses;
     char *const *environ; /* the daemon's own */

@@ -160,9 +160,25 @@ static Door ask(Service *s) {
     return d;
 }
 
+/* It counts for its source until it is over, and nobody will say when that is. */
+static void follow(Service *s, Connection *c) {
+    if (!s->passed)
+        s->passed = passed_new(s->rt);
+    int r = s->passed ? passed_add(s->passed, c->fd, c->source) : -ENOMEM;
+    if (r >= 0)
+        c->source = NULL;
+    else if (!s->told_blind)
+        service_set_error(s, "per_source", -r,
+                          "limits.per_source cannot hold: the kernel does not say when a "
+                          "connection that was passed on is over",
+                          &s->config->pos);
+    s->told_blind = r < 0;
+}
+
 static void pass(Service *s, Instance *worker, Connection *c) {
-    (void)handoff_pass(s->pool, worker, c);
-    gate_release(s->rt, &c->source);
+    int r = handoff_pass(s->pool, worker, c);
+    if (r >= 0 && c->source && s->limits.per_source > 0)
+        follow(s, c);
 }
 
 /* One that is counted as accepted: it is served, or refused. */

@@ -82,6 +82,7 @@ Service *service_free(Service *s) {
         instance_free(i);
     }
     gate_done(s);
+    s->passed = passed_free(s->passed);
     sources_forget(s->rt->sources, s->id);
     service_forget_process_data(s);
     event_ring_done(&s->ring);

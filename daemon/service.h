@@ -9,6 +9,7 @@
 #include "daemon/histogram.h"
 #include "daemon/instance.h"
 #include "daemon/listener.h"
+#include "daemon/passed.h"
 #include "daemon/rate-window.h"
 #include "daemon/ratelimit.h"
 #include "daemon/runtime.h"
@@ -100,6 +101,8 @@ typedef struct Service {
     Slot *slots; /* on-demand only */
     size_t n_slots;
     struct Pool *pool; /* pool only */
+    Passed *passed;    /* what its workers have been passed, where limits.per_source wants to know; NULL: none */
+    bool told_blind;   /* that this cannot be known has been told */
     List instances, ghosts;
     List endings; /* of instances that have ended, whose traffic is still to be told */
     Spares spares;

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/passed.h"
+
+#include <stdlib.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/hash-table.h"
+#include "daemon/runtime.h"
+
+/* How long the kernel is asked in a turn of the loop, and how often about all. */
+#define TURN_USEC (USEC_PER_MSEC)
+#define SWEEP_USEC USEC_PER_SEC
+
+/* Those of a source. */
+typedef struct Group {
+    HashNode node;
+    Source *source;
+    List items; /* who was asked about last is at the end */
+} Group;
+
+typedef struct Item {
+    List link; /* of all; the same */
+    List in_group;
+    Group *group;
+    SockName name;
+} Item;
+
+struct Passed {
+    Runtime *rt;
+    HashTable groups;
+    List items;
+    size_t n;
+    sd_event_source *timer;
+};
+
+Passed *passed_new(Runtime *rt) {
+    Passed *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    p->rt = rt;
+    list_init(&p->items);
+    return p;
+}
+
+/* Addresses of memory, which nobody outside can choose. */
+static uint32_t hash_of(const Source *s) {
+    uint64_t x = (uint64_t)(uintptr_t)s * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(x >> 32);
+}
+
+static Group *find_group(const Passed *p, const Source *s) {
+    for (HashNode *n = hash_table_first(&p->groups, hash_of(s)); n; n = hash_table_next(n)) {
+        Group *g = HASH_ENTRY(n, Group, node);
+        if (g->source == s)
+            return g;
+    }
+    return NULL;
+}
+
+static Group *make_group(Passed *p, Source *s) {
+    Group *g = find_group(p, s);
+    if (g)
+        return g;
+    g = calloc(1, sizeof(*g));
+    if (!g)
+        return NULL;
+    g->source = s;
+    g->node.hash = hash_of(s);
+    list_init(&g->items);
+    if (hash_table_add(&p->groups, &g->node) == 0)
+        return g;
+    free(g);
+    return NULL;
+}
+
+static void drop(Passed *p, Item *i) {
+    Group *g = i->group;
+    list_remove(&i->link);
+    list_remove(&i->in_group);
+    p->n--;
+    sources_release(p->rt->sources, g->source);
+    free(i);
+    if (!list_is_empty(&g->items))
+        return;
+    hash_table_remove(&p->groups, &g->node);
+    free(g);
+}
+
+Passed *passed_free(Passed *p) {
+    if (!p)
+        return NULL;
+    LIST_FOREACH_SAFE (i, &p->items, Item, link)
+        drop(p, i);
+    hash_table_done(&p->groups);
+    p->timer = sd_event_source_disable_unref(p->timer);
+    free(p);
+    return NULL;
+}
+
+/* Asks about @i, which goes to the end, or goes. */
+static void look_at(Passed *p, Item *i) {
+    SockFate fate = sock_query_ask(p->rt->sockets, &i->name, NULL);
+    if (fate == SOCK_CLOSING || fate == SOCK_GONE) {
+        drop(p, i);
+        return;
+    }
+    list_remove(&i->link);
+    list_append(&p->items, &i->link);
+    list_remove(&i->in_group);
+    list_append(&i->group->items, &i->in_group);
+}
+
+void passed_look(Passed *p, const Source *source) {
+    uint64_t end = clock_monotonic_usec() + TURN_USEC;
+    const Group *g = find_group(p, source);
+    /* What is looked at goes to the end, and the last of all ends the group: as many as there are now. */
+    for (uint32_t left = g ? source->active : 0; left > 0 && clock_monotonic_usec() < end; left--) {
+        g = find_group(p, source);
+        if (!g)
+            return;
+        look_at(p, LIST_ENTRY(g->items.next, Item, in_group));
+    }
+}
+
+static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void sweep_later(Passed *p) {
+    if (!p->timer && p->n > 0)
+        (void)sd_event_add_time_relative(p->rt->loop, &p->timer, CLOCK_MONOTONIC, SWEEP_USEC,
+                                         USEC_PER_SEC / 4, on_sweep, p);
+}
+
+static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
+    Passed *p = userdata;
+    uint64_t end = clock_monotonic_usec() + TURN_USEC;
+    (void)source;
+    (void)usec;
+    p->timer = sd_event_source_disable_unref(p->timer);
+    for (size_t left = p->n; left > 0 && clock_monotonic_usec() < end; left--)
+        look_at(p, LIST_ENTRY(p->items.next, Item, link));
+    sweep_later(p);
+    return 0;
+}
+
+int passed_add(Passed *p, int fd, Source *source) {
+    SockName name;
+    if (p->n >= PASSED_MAX)
+        return -ENOSPC;
+    int r = sock_query_name(p->rt->sockets, fd, &name);
+    if (r == -ENOTCONN) {
+        sources_release(p->rt->sources, source);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    Item *i = calloc(1, sizeof(*i));
+    Group *g = i ? make_group(p, source) : NULL;
+    if (!g) {
+        free(i);
+        return -ENOMEM;
+    }
+    *i = (Item){.group = g, .name = name};
+    list_append(&p->items, &i->link);
+    list_append(&g->items, &i->in_group);
+    p->n++;
+    sweep_later(p);
+    return 0;
+}
