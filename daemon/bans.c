@@ -244,17 +244,13 @@ const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_u
     return found;
 }
 
-/* Whether @outer has all of @inner. A scope that only one of them names is no difference. */
-static bool has_all(const Prefix *outer, const Prefix *inner) {
-    Prefix wide = *outer;
-    Peer first = prefix_first(inner);
-    if (inner->scope == 0)
-        wide.scope = 0;
-    return outer->bits <= inner->bits && prefix_has(&wide, &first);
-}
-
-static bool is_in(const Ban *ban, const void *prefix) {
-    return !prefix || has_all(prefix, &ban->prefix) || has_all(&ban->prefix, prefix);
+/* Whether one of both has all of the other. A scope that only one of them names is no difference. */
+static bool is_in(const Ban *ban, const void *what) {
+    const Prefix *prefix = what;
+    if (!prefix)
+        return true;
+    Peer first = prefix_first(prefix), first_banned = prefix_first(&ban->prefix);
+    return prefix_has(prefix, &first_banned) || prefix_has(&ban->prefix, &first);
 }
 
 static bool is_of(const Ban *ban, const void *service) {
