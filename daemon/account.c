@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/account.h"
 
+#include <sys/socket.h>
+
 #include "daemon/base/clock.h"
 #include "daemon/ending.h"
 #include "daemon/idle-connection.h"
@@ -25,7 +27,7 @@ AccountName account_name(const Service *s, int fd) {
 }
 
 static void begin_idle(Instance *i, const AccountName *name) {
-    int r = name->error;
+    int r = name->error == 0 && name->name.family == AF_UNIX ? -EAFNOSUPPORT : name->error;
     /* A connection that is over does not move any more. */
     if (r == 0 || r == -ENOTCONN)
         r = idle_connection_new(i, r == 0 ? &name->name : NULL, &i->idle);
@@ -34,7 +36,7 @@ static void begin_idle(Instance *i, const AccountName *name) {
 }
 
 void account_begin(Instance *i, const AccountName *name) {
-    if (!i || !name->wanted || name->error == -EAFNOSUPPORT || name->name.family == AF_UNIX)
+    if (!i || !name->wanted)
         return;
     if (limits_idle(i->service->config))
         begin_idle(i, name);

@@ -72,14 +72,14 @@ void service_tell_start(Service *s, const Instance *i) {
 
 void service_tell_idle_blind(Service *s, int error) {
     char message[160];
+    const char *why = error == EXDEV          ? "the connections are of another network namespace"
+                      : error == EAFNOSUPPORT ? "the connections are not of TCP"
+                                              : strerror(error);
     if (s->told_idle_blind)
         return;
     s->told_idle_blind = true;
-    (void)snprintf(message, sizeof(message),
-                   error == EXDEV
-                       ? "timeouts.idle does not hold: its connections are of another network"
-                       : "timeouts.idle does not hold: the kernel does not tell of its connections: %s",
-                   strerror(error));
+    (void)snprintf(message, sizeof(message), "timeouts.idle does not hold, the kernel does not tell: %s",
+                   why);
     service_set_error(s, "idle", error, message, &s->config->pos);
 }
 

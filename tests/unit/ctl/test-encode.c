@@ -349,6 +349,23 @@ static void test_log_line(void **state) {
     text_done(&out);
 }
 
+/* In the log, and nowhere else. */
+static void test_facts_in_log_line(void **state) {
+    Text out = {0};
+    ApiFacts facts = {
+        .user = "nobody", .cpu_usec = 0, .memory = 2048, .bytes_in = 7, .bytes_out = UINT64_MAX};
+    ApiEvent e = {.event = "ended", .exit_code = -1, .duration_usec = UINT64_MAX, .facts = &facts};
+    (void)state;
+    api_event_to_json_line(&out, &e);
+    assert_string_equal(out.s, "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"event\":\"ended\",\"bytes_in\":7,"
+                               "\"cpu_usec\":0,\"memory\":2048,\"user\":\"nobody\"}");
+    text_reset(&out);
+    api_encode_events(&out, &e, 1, 0, false);
+    assert_null(strstr(out.s, "nobody"));
+    assert_null(strstr(out.s, "cpu_usec"));
+    text_done(&out);
+}
+
 static void test_what(void **state) {
     static const char *const expected[SAMPLE_EVENTS] = {
         "generation 7",
@@ -420,13 +437,21 @@ static void test_many(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),         cmocka_unit_test(test_status_order),
-        cmocka_unit_test(test_describe),       cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_events),         cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_errors),         cmocka_unit_test(test_small),
-        cmocka_unit_test(test_hostile_values), cmocka_unit_test(test_log_line),
-        cmocka_unit_test(test_what),           cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_bans),           cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_status_order),
+        cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_hostile_values),
+        cmocka_unit_test(test_log_line),
+        cmocka_unit_test(test_facts_in_log_line),
+        cmocka_unit_test(test_what),
+        cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_bans),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,6 +165,41 @@ static void test_line(void **state) {
     }
 }
 
+/* What the log leaves out is still in the event. */
+static void test_logged(void **state) {
+    static const struct {
+        unsigned wanted;
+        bool is_logged, pid, peer, exit, duration;
+    } cases[] = {
+        {0, false, false, false, false, false},
+        {1U << LOG_FACT_PID, true, true, false, false, false},
+        {1U << LOG_FACT_PEER, true, false, true, false, false},
+        {1U << LOG_FACT_EXIT | 1U << LOG_FACT_DURATION, true, false, false, true, true},
+        {1U << LOG_FACT_CPU, true, false, false, false, false},
+        {UINT32_MAX, true, true, true, true, true},
+    };
+    ApiEvent e = {.event = "ended", .pid = 5, .peer = "p", .exit_code = 3, .signal = 9, .duration_usec = 7};
+    (void)state;
+    assert_true(event_is_logged(&e));
+    assert_int_equal(event_logged(&e).pid, 5);
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        ApiFacts facts = {.logged = cases[i].wanted};
+        e.facts = &facts;
+        ApiEvent logged = event_logged(&e);
+        assert_int_equal(event_is_logged(&e), cases[i].is_logged);
+        assert_int_equal(logged.pid, cases[i].pid ? 5 : 0);
+        assert_int_equal(logged.peer != NULL, cases[i].peer);
+        assert_int_equal(logged.exit_code, cases[i].exit ? 3 : -1);
+        assert_int_equal(logged.signal, cases[i].exit ? 9 : 0);
+        assert_true(logged.duration_usec == (cases[i].duration ? 7 : UINT64_MAX));
+    }
+    Event *kept = event_new(&e);
+    assert_non_null(kept);
+    assert_null(kept->e.facts);
+    assert_int_equal(kept->e.pid, 5);
+    event_unref(kept);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring_keeps_the_newest),
@@ -173,6 +208,7 @@ int main(void) {
         cmocka_unit_test(test_shown),
         cmocka_unit_test(test_copy_is_its_own),
         cmocka_unit_test(test_line),
+        cmocka_unit_test(test_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
