@@ -135,7 +135,7 @@ void snapshot_sources(Service *s, LogAddresses addresses, SourceList *ret) {
             add_known(s, &prefix, sources_find(s->rt->sources, s->id, &prefix), item);
     }
     size_t n = sources_top(s->rt->sources, s->id, known, TOP_SOURCES);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && known[i]->accepted > 0; i++)
         add_accepted(s, known[i], addresses, ret);
     qsort(ret->items, ret->n, sizeof(ret->items[0]), compare);
 }

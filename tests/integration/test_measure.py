@@ -149,7 +149,10 @@ class Sources(DaemonTest):
 
     @staticmethod
     def told(sources):
-        return [(s["source"], s["refused"], s["reason"]) for s in sources]
+        """Of those that were refused; the others stand behind them."""
+        refused = [s for s in sources if s["reason"]]
+        assert sources[:len(refused)] == refused
+        return [(s["source"], s["refused"], s["reason"]) for s in refused]
 
     @need_ipv6
     def test_two_families(self):
@@ -194,6 +197,9 @@ class Sources(DaemonTest):
                 with socket.create_connection(("127.0.0.1", port), 5, (source, 0)) as s:
                     self.assertEqual(exchange(s, b""), b"")
         sources = d.call("Describe", service="s")["sources"]
-        self.assertEqual(len(sources), 16)
+        self.assertEqual(len(self.told(sources)), 16)
         self.assertEqual(self.told(sources)[0], ("127.0.3.1", 40, "instances"))
-        self.assertEqual({s["refused"] for s in sources[1:]}, {1})
+        self.assertEqual({s["refused"] for s in sources[1:16]}, {1})
+        # Behind them, who is being served.
+        self.assertEqual([(s["source"], s["active"], s["accepted"], s["refused"]) for s in sources[16:]],
+                         [("127.0.0.1", 1, 1, 0)])

@@ -4,11 +4,12 @@ import copy
 import json
 import os
 import re
+import socket
 import subprocess
 import unittest
 
-from harness import (MPCTL, PATIENCE, ROOT, DaemonTest, Varlink, VarlinkError, need_program, sanitizer_environment,
-                     wait_until)
+from harness import (MPCTL, PATIENCE, ROOT, DaemonTest, Varlink, VarlinkError, exchange, need_program,
+                     sanitizer_environment, wait_until)
 from varlink_idl import introspect
 
 # Debian's python has the modules of Debian's packages.
@@ -31,6 +32,10 @@ def services():
         "stopped": dict(echo),
         "talks": {**echo, "exec": ["/bin/sh", "-c", "echo said >&2; kill -9 $$"]},
         "fails": {**echo, "exec": ["/bin/sh", "-c", "exit 3"]},
+        "throttled": {**echo, "limits": {"rate": "1/10m", "rate_per_source": "5/m burst 7", "per_source": 3,
+                                         "load": 1000000}, "access": {"deny": ["192.0.2.0/24"]}},
+        "hours": {**echo, "access": {"hours": ["Mon 00:00-24:00", "Tue 00:00-24:00"]}},
+        "trap": {**echo, "sensor": True},
     }}
 
 
@@ -74,7 +79,7 @@ class Schema(DaemonTest):
         d = self.daemon(services())
         self.connections = []
         self.addCleanup(lambda: [s.close() for s in self.connections])
-        for name in ("per-connection", "per-connection", "unix", "full", "full", "refuses", "refuses"):
+        for name in ("per-connection", "per-connection", "unix", "full", "full", "refuses", "refuses", "throttled"):
             s = d.dial(name)
             self.connections.append(s)
             s.sendall(b"x")
@@ -84,14 +89,18 @@ class Schema(DaemonTest):
         with d.dial("on-demand") as s:
             s.send(b"x")
             self.assertEqual(s.recv(10), b"x")
+        with socket.create_connection(("127.0.0.1", d.port("trap")), PATIENCE, ("127.0.0.77", 0)) as s:
+            exchange(s, b"")
         d.call("Stop", services=["stopped"])
-        wait_until(lambda: d.service("full")["state"] == "full" and sum(d.service("refuses")["refused"].values()) > 0,
+        wait_until(lambda: d.service("full")["state"] == "full" and d.service("throttled")["state"] == "throttled" and
+                   d.call("Bans")["bans"] and sum(d.service("refuses")["refused"].values()) > 0,
                    "the state that was asked for")
         states = {s["name"]: s["state"] for s in d.status()["services"]}
         self.assertEqual(states, {"per-connection": "listening", "unix": "listening", "on-demand": "active",
                                   "idle": "listening", "full": "full", "refuses": "listening", "disabled": "disabled",
                                   "failed": "failed", "stopped": "stopped", "talks": "listening",
-                                  "fails": "listening"})
+                                  "fails": "listening", "throttled": "throttled", "hours": "listening",
+                                  "trap": "listening"})
         return d
 
 
@@ -206,6 +215,8 @@ class Mpctl(Schema):
         "drain": [(["idle"], 0)],
         "kill": [(["-s", "CONT", "full"], 0), (["-s", "CONT", "--source", "127.0.0.1"], 0)],
         "set": [(["idle", "limits.instances=7"], 0)],
+        "bans": [([], 0)],
+        "unban": [(["203.0.113.7"], 1), (["127.0.0.0/8"], 0), (["nobody"], 1)],
         "shutdown": [([], 0)],
     }
     # Those that print a line for each.
