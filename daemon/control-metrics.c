@@ -34,20 +34,23 @@ static void begin_family(Calls *calls, size_t family, Text *text) {
         .events_missed = calls->events_missed,
     };
     if (!metrics_family_is_of_services(family)) {
+        Runtime *rt = manager_runtime(calls->manager);
+        d.bans = bans_count(rt->bans, clock_usec(CLOCK_BOOTTIME));
+        d.bans_dropped = bans_dropped(rt->bans);
+        d.sources = sources_stats(rt->sources);
         manager_describe(calls->manager, &daemon);
         describe_process(&d);
     }
     metrics_begin_family(text, family, &d);
 }
 
-static uint64_t queued_of(const Service *s) {
-    uint64_t n = 0;
+static void add_queues(const Service *s, MetricsService *m) {
     for (size_t i = 0; i < s->n_listeners; i++) {
         int64_t queued = 0, backlog = 0;
         listener_queue(s->listeners[i], &queued, &backlog);
-        n += queued > 0 ? (uint64_t)queued : 0;
+        m->queued += queued > 0 ? (uint64_t)queued : 0;
+        m->backlog += backlog > 0 ? (uint64_t)backlog : 0;
     }
-    return n;
 }
 
 static size_t sum_reported(const Service *s, MetricsReported *sums) {
@@ -74,7 +77,7 @@ static void add_service(const Service *s, size_t family, Text *text) {
         .reported = sums,
     };
     if (metrics_family_needs_queue(family))
-        m.queued = queued_of(s);
+        add_queues(s, &m);
     if (metrics_family_needs_reported(family) && s->config->report)
         m.n_reported = sum_reported(s, sums);
     metrics_add_service(text, family, &m);

@@ -94,6 +94,26 @@ static void events_missed(Text *out, const Family *f, const MetricsDaemon *d) {
     add_daemon_count(out, f, d->events_missed);
 }
 
+static void bans_now(Text *out, const Family *f, const MetricsDaemon *d) {
+    add_daemon_count(out, f, d->bans);
+}
+
+static void bans_dropped_early(Text *out, const Family *f, const MetricsDaemon *d) {
+    add_daemon_count(out, f, d->bans_dropped);
+}
+
+static void sources_known(Text *out, const Family *f, const MetricsDaemon *d) {
+    add_daemon_count(out, f, d->sources.known);
+}
+
+static void sources_evicted(Text *out, const Family *f, const MetricsDaemon *d) {
+    add_daemon_count(out, f, d->sources.evicted);
+}
+
+static void sources_failed(Text *out, const Family *f, const MetricsDaemon *d) {
+    add_daemon_count(out, f, d->sources.failed);
+}
+
 static void process_cpu(Text *out, const Family *f, const MetricsDaemon *d) {
     add_daemon_seconds(out, f, d->cpu_usec);
 }
@@ -143,6 +163,13 @@ static void refusals(Text *out, const Family *f, const MetricsService *s) {
     }
 }
 
+static void bans_imposed(Text *out, const Family *f, const MetricsService *s) {
+    for (size_t i = 0; i < _BAN_CAUSE_MAX; i++) {
+        begin_sample(out, f, "", s, "cause", ban_cause_to_string((BanCause)i));
+        add_count(out, counter(f, s)[i]);
+    }
+}
+
 static void exits(Text *out, const Family *f, const MetricsService *s) {
     for (size_t i = 0; i < _EXIT_RESULT_MAX; i++) {
         begin_sample(out, f, "", s, "result", exit_result_to_string((ExitResult)i));
@@ -170,6 +197,11 @@ static void instances_limit(Text *out, const Family *f, const MetricsService *s)
 static void backlog(Text *out, const Family *f, const MetricsService *s) {
     begin_sample(out, f, "", s, NULL, NULL);
     add_count(out, s->queued);
+}
+
+static void backlog_limit(Text *out, const Family *f, const MetricsService *s) {
+    begin_sample(out, f, "", s, NULL, NULL);
+    add_count(out, s->backlog);
 }
 
 static void workers(Text *out, const Family *f, const MetricsService *s) {
@@ -261,6 +293,15 @@ static const Family families[] = {
     OF_DAEMON("mpinetd_control_clients", "gauge", "Connections to the control socket.", control_clients),
     OF_DAEMON("mpinetd_events_missed_total", "counter",
               "Events that were left out for followers that did not read them in time.", events_missed),
+    OF_DAEMON("mpinetd_bans", "gauge", "Bans that hold.", bans_now),
+    OF_DAEMON("mpinetd_bans_dropped_total", "counter",
+              "Bans that ended before their time because there were too many.", bans_dropped_early),
+    OF_DAEMON("mpinetd_sources", "gauge", "Sources of connections that are remembered, of all services.",
+              sources_known),
+    OF_DAEMON("mpinetd_sources_evicted_total", "counter", "Sources that were forgotten to make room.",
+              sources_evicted),
+    OF_DAEMON("mpinetd_sources_failed_total", "counter",
+              "Sources that could not be remembered, and so were not limited.", sources_failed),
     OF_SERVICE("mpinetd_service_state", "gauge", "1 for the state that the service is in, 0 for the others.",
                state),
     COUNTER("mpinetd_connections_accepted_total", "Connections accepted.", one_counter, accepted),
@@ -268,8 +309,11 @@ static const Family families[] = {
             refused),
     COUNTER("mpinetd_connections_gone_total", "Connections whose client left before they were served.",
             one_counter, gone),
+    COUNTER("mpinetd_bans_total", "Bans that the service has imposed, by cause.", bans_imposed, bans),
     {"mpinetd_backlog_connections", "gauge", "Connections that wait to be accepted.", NULL, backlog, 0, true,
      false},
+    {"mpinetd_backlog_limit", "gauge", "How many connections may wait to be accepted.", NULL, backlog_limit,
+     0, true, false},
     OF_SERVICE("mpinetd_instances", "gauge", "Processes of the service.", instances),
     OF_SERVICE("mpinetd_instances_limit", "gauge", "The most processes at once (limits.instances).",
                instances_limit),

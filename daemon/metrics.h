@@ -8,6 +8,8 @@
 typedef struct MetricsDaemon {
     const ApiDaemon *daemon;
     uint64_t control_clients, events_missed;
+    uint64_t bans, bans_dropped;
+    SourcesStats sources;
     uint64_t cpu_usec, resident, virtual_size, max_fds;
     uint64_t started_usec; /* since 1970 */
 } MetricsDaemon;
@@ -26,7 +28,7 @@ typedef struct MetricsService {
     ServiceState state;
     const Counters *counters;
     uint64_t instances, instances_limit;
-    uint64_t queued; /* for a family that needs it */
+    uint64_t queued, backlog; /* for a family that needs them */
     ApiWorkers workers;
     bool sets_up_ahead;                  /* prespawn is set */
     uint64_t spares;                     /* processes that wait */

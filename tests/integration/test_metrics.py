@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import unittest
 
-from harness import DaemonTest, need_program, need_root, program, sanitizer_environment, wait_until
+from harness import DaemonTest, exchange, need_program, need_root, program, sanitizer_environment, wait_until
 
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"(?:,|$)')
@@ -20,6 +21,7 @@ STEPS = ("limit", "fork", "fds", "session", "rlimits", "priority", "cgroup", "na
          "working_directory", "groups", "user", "sandbox", "exec")
 STATES = ("disabled", "listening", "paused", "active", "full", "throttled", "starting", "draining", "backoff", "failed",
           "stopped")
+CAUSES = ("refusals", "failures", "reported", "sensor")
 # Of each service, by labels beside its name.
 SERVICE_SERIES = {
     "mpinetd_service_state": ("state", STATES),
@@ -27,6 +29,8 @@ SERVICE_SERIES = {
     "mpinetd_connections_refused_total": ("reason", REASONS),
     "mpinetd_connections_gone_total": None,
     "mpinetd_backlog_connections": None,
+    "mpinetd_backlog_limit": None,
+    "mpinetd_bans_total": ("cause", CAUSES),
     "mpinetd_instances": None,
     "mpinetd_instances_limit": None,
     "mpinetd_spawns_total": None,
@@ -43,6 +47,8 @@ SERVICE_SERIES = {
 DAEMON_SERIES = (
     "mpinetd_config_generation", "mpinetd_config_last_reload_successful",
     "mpinetd_config_last_reload_success_timestamp_seconds", "mpinetd_control_clients", "mpinetd_events_missed_total",
+    "mpinetd_bans", "mpinetd_bans_dropped_total", "mpinetd_sources", "mpinetd_sources_evicted_total",
+    "mpinetd_sources_failed_total",
     "process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds",
     "process_max_fds", "process_start_time_seconds")
 
@@ -137,6 +143,7 @@ class Series(MetricsTest):
             self.assertEqual(one("mpinetd_instances"), s["active"])
             self.assertEqual(one("mpinetd_instances_limit"), s["instances_limit"])
             self.assertEqual(one("mpinetd_backlog_connections"), s["queued"])
+            self.assertEqual(one("mpinetd_backlog_limit"), sum(listener["backlog"] for listener in s["listeners"]))
             self.assertEqual({r: one("mpinetd_connections_refused_total", reason=r) for r in REASONS}, s["refused"])
             self.assertEqual({r: one("mpinetd_exits_total", result=r) for r in RESULTS}, s["exited"])
             self.assertEqual(sum(one("mpinetd_spawn_failures_total", step=x) for x in STEPS), s["spawn_failed"])
@@ -176,6 +183,26 @@ class Series(MetricsTest):
             self.assertEqual(self.value("mpinetd_control_clients"), 3)
         self.use_it()
         self.assertGreater(self.value("process_cpu_seconds_total"), before[("process_cpu_seconds_total", ())])
+
+    def test_of_sources_and_bans(self):
+        """They count who is known, never who that is."""
+        self.d.write_config({"services": {
+            "trap": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"], "sensor": True},
+            "echo": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}})
+        self.d.call("Reload")
+        self.d.ask("echo", b"x")
+        self.assertEqual(self.value("mpinetd_sources"), 1)
+        for source in ("127.0.0.77", "127.0.0.78", "127.0.0.77"):
+            with socket.create_connection(("127.0.0.1", self.d.port("trap")), 10, (source, 0)) as s:
+                self.assertEqual(exchange(s, b""), b"")
+        self.assertEqual(self.value("mpinetd_bans"), 2)
+        self.assertEqual(self.value("mpinetd_bans_total", service="trap", cause="sensor"), 2)
+        self.assertEqual(self.value("mpinetd_bans_total", service="echo", cause="sensor"), 0)
+        self.assertEqual(self.value("mpinetd_sources"), 3)
+        self.d.call("Unban", prefix="any")
+        self.assertEqual(self.value("mpinetd_bans"), 0)
+        self.assertEqual(self.value("mpinetd_bans_total", service="trap", cause="sensor"), 2)
+        self.assertNotIn("127.0.0.7", self.d.call("Metrics")["metrics"])
 
     def test_reloads(self):
         self.assertEqual((self.value("mpinetd_config_generation"), self.value("mpinetd_config_last_reload_successful")),

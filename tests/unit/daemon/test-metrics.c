@@ -23,6 +23,9 @@ static char *scrape(const MetricsService *services, size_t n) {
         .daemon = &daemon_facts,
         .control_clients = 2,
         .events_missed = 3,
+        .bans = 21,
+        .bans_dropped = 22,
+        .sources = {.known = 23, .evicted = 24, .failed = 25},
         .cpu_usec = 1000001,
         .resident = 4096,
         .started_usec = 1795000000000001,
@@ -50,6 +53,7 @@ static void test_values(void **state) {
         .accepted = 11, .gone = 2, .spawned = 5, .restarts = 1, .requests = 9, .report_errors = 4};
     counters.refused[REFUSE_PER_SOURCE] = 3;
     counters.exited[EXIT_SIGNALED] = 6;
+    counters.bans[BAN_SENSOR] = 13;
     counters.failed_steps[STEP_EXEC] = 8;
     Histogram *latency = NULL;
     histogram_add(&latency, 150);
@@ -62,6 +66,7 @@ static void test_values(void **state) {
         .instances = 10,
         .instances_limit = 20,
         .queued = 30,
+        .backlog = 4096,
         .workers = {.present = true, .busy = 4},
         .sets_up_ahead = true,
         .spares = 40,
@@ -77,6 +82,11 @@ static void test_values(void **state) {
         "mpinetd_config_last_reload_success_timestamp_seconds 1.500000",
         "mpinetd_control_clients 2",
         "mpinetd_events_missed_total 3",
+        "mpinetd_bans 21",
+        "mpinetd_bans_dropped_total 22",
+        "mpinetd_sources 23",
+        "mpinetd_sources_evicted_total 24",
+        "mpinetd_sources_failed_total 25",
         "process_cpu_seconds_total 1.000001",
         "process_resident_memory_bytes 4096",
         "process_open_fds 12",
@@ -91,6 +101,9 @@ static void test_values(void **state) {
         "mpinetd_instances" S "} 10",
         "mpinetd_instances_limit" S "} 20",
         "mpinetd_backlog_connections" S "} 30",
+        "mpinetd_backlog_limit" S "} 4096",
+        "mpinetd_bans_total" S ",cause=\"sensor\"} 13",
+        "mpinetd_bans_total" S ",cause=\"refusals\"} 0",
         "mpinetd_workers" S ",state=\"busy\"} 4",
         "mpinetd_workers" S ",state=\"idle\"} 0",
         "mpinetd_spares" S "} 40",
