@@ -2,8 +2,11 @@
 #include "conf/access.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "daemon/base/siphash.h"
 
 #define NO_RULE UINT32_MAX
 
@@ -27,7 +30,15 @@ typedef struct Entry {
     uint32_t scope;
     uint8_t space, bits;
     bool deny;
+    uint8_t zero; /* no byte of it is left undefined: it is hashed as it is */
 } Entry;
+
+static_assert(sizeof(Entry) == 24, "without holes");
+
+/* What stands for many rules when they are compared. */
+typedef struct Digest {
+    uint64_t a, b;
+} Digest;
 
 /* A space, and of IPv6 the scope: a run of the segments. */
 typedef struct Table {
@@ -44,6 +55,7 @@ struct AccessRules {
     bool any_allow, any_deny;
     Entry *entries; /* sorted, each there once */
     size_t n_entries;
+    Digest allowed, denied;
     Table *tables; /* sorted */
     size_t n_tables;
     Bits128 *starts;    /* of the segments; each goes up to the next one */
@@ -143,6 +155,23 @@ static int sort_entries(AccessRules *r, const AccessRule *rules, size_t n) {
     return 0;
 }
 
+/* Of those that deny, or of the others. */
+static int digest(const AccessRules *r, bool deny, Digest *ret) {
+    static const uint8_t keys[2][SIPHASH_KEY_BYTES] = {"access rules: a", "access rules: b"};
+    CLEANUP_FREE Entry *part = malloc((r->n_entries + 1) * sizeof(Entry));
+    size_t n = 0;
+    if (!part)
+        return -ENOMEM;
+    for (size_t i = 0; i < r->n_entries; i++)
+        if (r->entries[i].deny == deny)
+            part[n++] = r->entries[i];
+    *ret = (Digest){
+        .a = siphash24(keys[0], part, n * sizeof(Entry)),
+        .b = siphash24(keys[1], part, n * sizeof(Entry)),
+    };
+    return 0;
+}
+
 /* The prefixes around the place that a compiler has come to, from the widest to the narrowest. */
 typedef struct Compiler {
     AccessRules *rules;
@@ -207,7 +236,8 @@ int access_rules_new(const AccessRule *rules, size_t n, bool has_allow, AccessRu
         return -ENOMEM;
     r->refs = 1;
     r->has_allow = has_allow;
-    if (sort_entries(r, rules, n) < 0 || compile(r) < 0) {
+    if (sort_entries(r, rules, n) < 0 || digest(r, false, &r->allowed) < 0 ||
+        digest(r, true, &r->denied) < 0 || compile(r) < 0) {
         access_rules_unref(r);
         return -ENOMEM;
     }
@@ -231,24 +261,37 @@ AccessRules *access_rules_unref(AccessRules *r) {
     return NULL;
 }
 
-size_t access_rules_count(const AccessRules *r) {
-    return r ? r->n_entries + r->any_allow + r->any_deny : 0;
+size_t access_rules_count(const AccessRules *r, AccessSide side) {
+    size_t n = 0;
+    if (!r)
+        return 0;
+    if (side != ACCESS_DENY)
+        n += r->any_allow;
+    if (side != ACCESS_ALLOW)
+        n += r->any_deny;
+    for (size_t i = 0; i < r->n_entries; i++)
+        if (side == ACCESS_BOTH || r->entries[i].deny == (side == ACCESS_DENY))
+            n++;
+    return n;
 }
 
 bool access_rules_admit_all(const AccessRules *r) {
     return r->n_entries == 0 && !r->any_deny && (!r->has_allow || r->any_allow);
 }
 
-bool access_rules_equal(const AccessRules *a, const AccessRules *b) {
+static bool same_digest(const Digest *a, const Digest *b) {
+    return a->a == b->a && a->b == b->b;
+}
+
+bool access_rules_equal(const AccessRules *a, const AccessRules *b, AccessSide side) {
     if (a == b)
         return true;
-    if (!a || !b || a->has_allow != b->has_allow || a->any_allow != b->any_allow ||
-        a->any_deny != b->any_deny || a->n_entries != b->n_entries)
-        return false;
-    for (size_t i = 0; i < a->n_entries; i++)
-        if (!same_place(&a->entries[i], &b->entries[i]) || a->entries[i].deny != b->entries[i].deny)
-            return false;
-    return true;
+    if (!a || !b) /* nothing is denied by none */
+        return side == ACCESS_DENY && access_rules_count(a ? a : b, ACCESS_DENY) == 0;
+    bool allow =
+        a->has_allow == b->has_allow && a->any_allow == b->any_allow && same_digest(&a->allowed, &b->allowed);
+    bool deny = a->any_deny == b->any_deny && same_digest(&a->denied, &b->denied);
+    return (allow || side == ACCESS_DENY) && (deny || side == ACCESS_ALLOW);
 }
 
 static const Table *find_table(const AccessRules *r, Space space, uint32_t scope) {

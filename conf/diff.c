@@ -2,6 +2,7 @@
 /* What differs between two loaded configs; see config.h. Driven by the key table. */
 #include <string.h>
 
+#include "conf/access.h"
 #include "conf/config.h"
 #include "conf/field.h"
 #include "conf/schema.h"
@@ -80,11 +81,70 @@ static void diff_listen(Diff *d, const ServiceConfig *a, const ServiceConfig *b)
     }
 }
 
+/* What a file says may change while the words that name it stay: then how much it says is shown, "(12
+ * rules)". */
+static void emit_contents(Diff *d, const char *path, const void *a, const void *b, const char *unit,
+                          size_t had, size_t has) {
+    const Key *key = schema_find(KEY_SCOPE_SERVICE, path);
+    CLEANUP_TEXT Text from = {0};
+    CLEANUP_TEXT Text to = {0};
+    field_format(key, a, &from);
+    field_format(key, b, &to);
+    text_addf(&from, " (%zu %s%s)", had, unit, had == 1 ? "" : "s");
+    text_addf(&to, " (%zu %s%s%s)", has, had == has ? "other " : "", unit, has == 1 ? "" : "s");
+    emit_texts(d, path, &from, &to);
+}
+
+static bool same_words(const char *path, const void *a, const void *b) {
+    return field_equal(schema_find(KEY_SCOPE_SERVICE, path), a, b);
+}
+
+static void diff_rules(Diff *d, const ServiceConfig *a, const ServiceConfig *b) {
+    const struct {
+        const char *path;
+        char *const *words;
+        const AccessRules *from, *to;
+        AccessSide side;
+    } lists[] = {
+        {"access.allow", a->access.allow, a->access.rules, b->access.rules, ACCESS_ALLOW},
+        {"access.deny", a->access.deny, a->access.rules, b->access.rules, ACCESS_DENY},
+        {"proxy_protocol.accept_from", a->proxy_accept_from, a->proxy_trusted, b->proxy_trusted,
+         ACCESS_ALLOW},
+    };
+    for (size_t i = 0; i < ELEMENTS(lists); i++) {
+        const AccessRules *from = lists[i].from, *to = lists[i].to;
+        AccessSide side = lists[i].side;
+        if (lists[i].words && same_words(lists[i].path, a, b) && !access_rules_equal(from, to, side))
+            emit_contents(d, lists[i].path, a, b, "rule", access_rules_count(from, side),
+                          access_rules_count(to, side));
+    }
+}
+
+static void diff_banners(Diff *d, const ServiceConfig *a, const ServiceConfig *b) {
+    const struct {
+        const char *path, *from, *to;
+        size_t n_from, n_to;
+    } banners[] = {
+        {"banner.greeting", a->banner.greeting_bytes, b->banner.greeting_bytes, a->banner.n_greeting,
+         b->banner.n_greeting},
+        {"banner.refused", a->banner.refused_bytes, b->banner.refused_bytes, a->banner.n_refused,
+         b->banner.n_refused},
+    };
+    for (size_t i = 0; i < ELEMENTS(banners); i++) {
+        size_t n = banners[i].n_from;
+        bool same = n == banners[i].n_to && (n == 0 || memcmp(banners[i].from, banners[i].to, n) == 0);
+        if (!same && same_words(banners[i].path, a, b))
+            emit_contents(d, banners[i].path, a, b, "byte", n, banners[i].n_to);
+    }
+}
+
 size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit,
                            void *userdata) {
     Diff d = {.emit = emit, .userdata = userdata};
     diff_listen(&d, a, b);
     diff_scope(&d, KEY_SCOPE_SERVICE, a, b);
+    diff_rules(&d, a, b);
+    diff_banners(&d, a, b);
     return d.n;
 }
 

@@ -171,13 +171,13 @@ static time_t find_jump(time_t from, time_t to, time_t offset) {
     return to;
 }
 
-/* The first minute of (@from, @to] that is not as @open says, by a clock of one offset; 0: there is none. */
+/* The first minute of (@from, @to] that is not as @open says, by a clock of one offset; behind @to when there
+ * is none. */
 static time_t find_change(const Hours *h, time_t from, time_t to, time_t offset, bool open) {
     time_t t = from + 60 - second_of_week(from, offset) % 60;
-    for (; t <= to; t += 60)
-        if (open_with(h, t, offset) != open)
-            return t;
-    return 0;
+    while (t <= to && open_with(h, t, offset) == open)
+        t += 60;
+    return t;
 }
 
 time_t hours_next_change(const Hours *h, time_t t) {
@@ -191,8 +191,8 @@ time_t hours_next_change(const Hours *h, time_t t) {
         bool jumps = offset_at(next) != offset;
         if (jumps)
             next = find_jump(t, next, offset);
-        time_t change = find_change(h, t, jumps ? next - 1 : next, offset, open);
-        if (change != 0)
+        time_t last = jumps ? next - 1 : next, change = find_change(h, t, last, offset, open);
+        if (change <= last)
             return change;
         if (jumps && hours_open_at(h, next) != open)
             return next;

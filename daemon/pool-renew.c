@@ -133,14 +133,19 @@ static void note_change(const char *key, const char *from, const char *to, void 
     static const char *const kept[] = {"description",    "pool.min",         "pool.max",
                                        "pool.spare_min", "pool.spare_max",   "pool.max_requests",
                                        "timeouts.stop",  "timeouts.lifetime"};
+    /* What the daemon does for them. */
+    static const char *const kept_sections[] = {"limits.", "restart.", "access.",        "ban.",
+                                                "banner.", "log.",     "proxy_protocol."};
     bool *keeps = userdata;
     (void)from;
     (void)to;
     for (size_t i = 0; i < ELEMENTS(kept); i++)
         if (streq(key, kept[i]))
             return;
-    if (strncmp(key, "limits.", strlen("limits.")) != 0 && strncmp(key, "restart.", strlen("restart.")) != 0)
-        *keeps = false;
+    for (size_t i = 0; i < ELEMENTS(kept_sections); i++)
+        if (starts_with(key, kept_sections[i]))
+            return;
+    *keeps = false;
 }
 
 bool pool_config_keeps_workers(const ServiceConfig *a, const ServiceConfig *b) {
