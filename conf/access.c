@@ -261,7 +261,11 @@ AccessRules *access_rules_unref(AccessRules *r) {
     return NULL;
 }
 
-size_t access_rules_count(const AccessRules *r, AccessSide side) {
+size_t access_rules_count(const AccessRules *r) {
+    return r ? r->n_entries + r->any_allow + r->any_deny : 0;
+}
+
+size_t access_rules_count_side(const AccessRules *r, AccessSide side) {
     size_t n = 0;
     if (!r)
         return 0;
@@ -287,7 +291,7 @@ bool access_rules_equal(const AccessRules *a, const AccessRules *b, AccessSide s
     if (a == b)
         return true;
     if (!a || !b) /* nothing is denied by none */
-        return side == ACCESS_DENY && access_rules_count(a ? a : b, ACCESS_DENY) == 0;
+        return side == ACCESS_DENY && access_rules_count_side(a ? a : b, ACCESS_DENY) == 0;
     bool allow =
         a->has_allow == b->has_allow && a->any_allow == b->any_allow && same_digest(&a->allowed, &b->allowed);
     bool deny = a->any_deny == b->any_deny && same_digest(&a->denied, &b->denied);

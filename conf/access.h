@@ -30,6 +30,7 @@ typedef struct AccessRules AccessRules;
 int access_rules_new(const AccessRule *rules, size_t n, bool has_allow, AccessRules **ret);
 AccessRules *access_rules_ref(AccessRules *r);
 AccessRules *access_rules_unref(AccessRules *r); /* returns NULL; NULL is fine */
+size_t access_rules_count(const AccessRules *r);
 /* Whether both have the same rules: all of them, or those of one list. Told by a digest. */
 typedef enum AccessSide {
     ACCESS_ALLOW,
@@ -38,7 +39,7 @@ typedef enum AccessSide {
 } AccessSide;
 bool access_rules_equal(const AccessRules *a, const AccessRules *b, AccessSide side);
 /* How many there are of one list, a rule that stands in both counting as one of deny. */
-size_t access_rules_count(const AccessRules *r, AccessSide side);
+size_t access_rules_count_side(const AccessRules *r, AccessSide side);
 /* Whether they admit everybody, so that they might as well not be there. */
 bool access_rules_admit_all(const AccessRules *r);
 /* Whether the groups of a UNIX peer matter. */

@@ -115,8 +115,8 @@ static void diff_rules(Diff *d, const ServiceConfig *a, const ServiceConfig *b) 
         const AccessRules *from = lists[i].from, *to = lists[i].to;
         AccessSide side = lists[i].side;
         if (lists[i].words && same_words(lists[i].path, a, b) && !access_rules_equal(from, to, side))
-            emit_contents(d, lists[i].path, a, b, "rule", access_rules_count(from, side),
-                          access_rules_count(to, side));
+            emit_contents(d, lists[i].path, a, b, "rule", access_rules_count_side(from, side),
+                          access_rules_count_side(to, side));
     }
 }
 
