@@ -110,8 +110,10 @@ void backend_on_failure(Service *s, bool ran) {
     /* Who is being passed on is held there, while it is tried again. */
     if (ran && s->config->notify == NOTIFY_NONE)
         return;
-    if (service_config_accepts(s->config))
-        serve_turn_away(s);
+    if (!service_config_accepts(s->config))
+        return;
+    serve_turn_away(s);
+    preludes_turn_away(s, "closed: the backend did not become ready");
 }
 
 static void stop(Instance *i) {
@@ -132,7 +134,7 @@ static bool has_connections_until(const Service *s, uint64_t number) {
 static bool is_closed(const Service *s) {
     if (!s->config->enabled || s->removed || s->rt->stopping || s->order == ORDER_STOP)
         return true;
-    if (s->order != ORDER_DRAIN)
+    if (s->order != ORDER_DRAIN || s->preludes.n > 0)
         return false;
     for (size_t i = 0; i < s->n_listeners; i++)
         if (listener_is_open(s->listeners[i]))

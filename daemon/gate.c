@@ -132,7 +132,7 @@ void gate_settle(Service *s) {
     Gate *g = &s->gate;
     g->held = look(s);
     uint64_t at = next_look(g, clock_monotonic_usec());
-    if (at == USEC_INFINITY || !listens(s)) {
+    if (at == USEC_INFINITY || (!listens(s) && list_is_empty(&s->preludes.held))) {
         g->timer = sd_event_source_disable_unref(g->timer);
         return;
     }

@@ -18,7 +18,9 @@ typedef struct Connection {
     pid_t pid;
     gid_t *groups; /* all of a UNIX peer's, where rules of access want to know; owned */
     size_t n_groups;
-    Source *source; /* held for it (sources_hold()); NULL: none */
+    Source *source;        /* held for it (sources_hold()); NULL: none */
+    bool tcpmux;           /* it came by its service's tcpmux name, which is to be answered */
+    const char *last_word; /* sent to it, before the banner, if it is refused; NULL: nothing */
 } Connection;
 
 /* Closes what it has; its source is let go by gate_release(). */

@@ -76,7 +76,7 @@ static void reap(Manager *m) {
         }
         Service *s = i->service;
         service_on_instance_end(s, i, status, &usage);
-        if (s->removed && service_n_processes(s) == 0)
+        if (service_is_over(s))
             (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
     }
 }
@@ -84,7 +84,7 @@ static void reap(Manager *m) {
 static int on_sweep(sd_event_source *s, void *userdata) {
     Manager *m = userdata;
     (void)s;
-    reload_sweep(&m->services);
+    reload_sweep(&m->rt, &m->services);
     return 0;
 }
 
@@ -184,7 +184,8 @@ static void on_suppressed(void *userdata) {
 
 static void on_state(Service *s, void *userdata) {
     Manager *m = userdata;
-    (void)s;
+    if (service_is_over(s))
+        (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
     if (m->control)
         control_on_state(m->control);
 }
@@ -317,6 +318,7 @@ static int make_services(Manager *m) {
             return -ENOMEM;
         m->services.items[m->services.n++] = s;
     }
+    tcpmux_collect(&m->rt, m->services.items, m->services.n);
     return 0;
 }
 
@@ -358,6 +360,7 @@ Manager *manager_free(Manager *m) {
     for (size_t i = 0; i < m->services.n; i++)
         service_free(m->services.items[i]);
     free((void *)m->services.items);
+    tcpmux_done(&m->rt.tcpmux);
     m->control = control_free(m->control);
     m->rt.linger = linger_free(m->rt.linger);
     m->rt.sources = sources_free(m->rt.sources);

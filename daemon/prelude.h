@@ -28,6 +28,7 @@ typedef struct Preludes {
     List reading; /* the oldest first */
     List held;    /* read, and waiting for room in this service, the oldest first */
     size_t n;     /* both */
+    bool open;    /* somebody may be let in */
     bool blocked; /* there was no room for one more */
     sd_event_source *overdue, *pass;
 } Preludes;
@@ -35,14 +36,18 @@ typedef struct Preludes {
 void preludes_init(Preludes *p);
 /* Closes them all, counted as gone. */
 void preludes_drop(struct Service *s);
-/* Looks at what is held, and what is to be closed; part of service_update(). */
-void preludes_update(struct Service *s);
+/* Parts of service_update(): closes what is not to be served any more; then, whether somebody may be let in,
+ * as far as the service alone knows: those that are held get their turn. */
+void preludes_settle(struct Service *s);
+void preludes_open(struct Service *s, bool open);
+/* Those that are held cannot be served: closes them. */
+void preludes_turn_away(struct Service *s, const char *why);
 
 /* Whether a header is to be read of @c, which has been accepted: it comes from a trusted proxy. */
 bool prelude_wants_header(const struct Service *s, const struct Connection *c);
-/* Whether @s may accept a connection: false where it reads headers or names, and as many as there may be are
- * being read. */
-bool prelude_has_room(const struct Service *s);
+/* Whether @s may accept a connection: false where it reads headers or names and as many as there may be are
+ * being read; it is then `blocked` until there is room, and to be updated. */
+bool prelude_has_room(struct Service *s);
 /* Takes @c over, reads its header, and then hands it to serve_connection(), by then counted nowhere. */
 void prelude_read_header(struct Service *s, struct Connection *c);
 /* The same with the name, once @s, of model tcpmux, has admitted it: it goes to serve_connection() of the

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/refusal.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
 #include "conf/access.h"
@@ -48,10 +49,17 @@ static void write_rule(const Service *s, const Connection *c, Text *out) {
         gate_explain(s, &rule, out);
 }
 
-static void send_banner(Service *s, Connection *c) {
+/* The answer to its tcpmux name, and banner.refused. A new socket has room for all of it. */
+static void say(Service *s, Connection *c) {
     const BannerConfig *b = &s->config->banner;
-    /* A new socket has room for all of it. */
-    ssize_t n = send(c->fd, b->refused_bytes, b->n_refused, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct iovec parts[2];
+    size_t n_parts = 0;
+    if (c->last_word)
+        parts[n_parts++] = (struct iovec){.iov_base = (char *)c->last_word, .iov_len = strlen(c->last_word)};
+    if (s->limits.refuse_with == REFUSE_WITH_BANNER && b->n_refused > 0)
+        parts[n_parts++] = (struct iovec){.iov_base = b->refused_bytes, .iov_len = b->n_refused};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = n_parts};
+    ssize_t n = n_parts > 0 ? sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
     if (n > 0 && c->fd < s->rt->fd_ceiling)
         linger_add(s->rt->linger, TAKE_FD(c->fd));
 }
@@ -68,9 +76,9 @@ void refusal_refuse(Service *s, Connection *c, const Admission *a, const char *d
         detail = rule.s;
     }
     refusal_tell(s, &c->peer, a, detail);
-    if (s->limits.refuse_with == REFUSE_WITH_BANNER && s->config->banner.n_refused > 0)
-        send_banner(s, c);
-    else if (s->limits.refuse_with == REFUSE_WITH_RESET)
+    if (s->limits.refuse_with == REFUSE_WITH_RESET)
         reset(c);
+    else
+        say(s, c);
     c->fd = fd_close(c->fd);
 }

@@ -212,6 +212,7 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
         (void)service_end_change(p.services[i], to, config_find(to, p.services[i]->name), generation, &pool);
     free((void *)set->items);
     *set = (ServiceSet){.items = TAKE_PTR(p.services), .n = p.n};
+    tcpmux_collect(rt, set->items, set->n);
     for (size_t i = 0; i < set->n; i++) {
         Service *s = set->items[i];
         /* Connections of a service that is gone go on; a process that would accept new ones is told to end.
@@ -224,22 +225,25 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
         if (s->order == ORDER_STOP)
             service_close_listeners(s, service_processes_listen(s));
         (void)service_open(s);
-        service_update(s, "reload");
-        service_start_now(s);
+    }
+    for (size_t i = 0; i < set->n; i++) {
+        service_update(set->items[i], "reload");
+        service_start_now(set->items[i]);
     }
     close_spare(&pool);
-    reload_sweep(set);
+    reload_sweep(rt, set);
     return 0;
 }
 
-void reload_sweep(ServiceSet *set) {
+void reload_sweep(Runtime *rt, ServiceSet *set) {
     size_t kept = 0;
     for (size_t i = 0; i < set->n; i++) {
         Service *s = set->items[i];
-        if (s->removed && service_n_processes(s) == 0)
+        if (service_is_over(s))
             service_free(s);
         else
             set->items[kept++] = s;
     }
     set->n = kept;
+    tcpmux_collect(rt, set->items, set->n);
 }

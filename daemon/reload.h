@@ -28,7 +28,7 @@ void changes_done(Changes *c);
 /* Makes @set what @to says, as generation @generation: first opens every new listener; if one cannot be
  * opened, closes the new ones again, says so in @diags and returns -EINVAL with nothing changed. Then changes
  * over. -ENOMEM also leaves all as it was. Services that are gone stay in the set, marked removed, as long as
- * they have instances. */
+ * they have instances, or connections that are still to be served. */
 int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags);
-/* Takes services out of the set that are removed and have no instances left. */
-void reload_sweep(ServiceSet *set);
+/* Takes services out of the set that are removed and have nothing left to do. */
+void reload_sweep(Runtime *rt, ServiceSet *set);

@@ -14,6 +14,7 @@
 #include "daemon/sock-query.h"
 #include "daemon/sources.h"
 #include "daemon/spawn.h"
+#include "daemon/tcpmux.h"
 #include "daemon/traffic.h"
 
 /* Whoever waits for a state of a service (the control plane) is told of each change. */
@@ -33,6 +34,8 @@ typedef struct Runtime {
     Sources *sources;
     Bans *bans;
     Linger *linger;
+    size_t n_preludes; /* of all services */
+    Tcpmux tcpmux;
     MachineLoad machine_load;
     int null_fd; /* /dev/null, for reading and writing */
     LogAddresses log_addresses;

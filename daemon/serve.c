@@ -9,6 +9,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/errors.h"
 #include "daemon/descriptors.h"
+#include "daemon/greeting.h"
 #include "daemon/handoff.h"
 #include "daemon/refusal.h"
 
@@ -50,6 +51,7 @@ static void find_groups(Connection *c) {
 
 static void find_peer(const Service *s, Connection *c) {
     const AccessConfig *access = &s->config->access;
+    const AccessRules *trusted = s->config->proxy_trusted;
     if (c->remote.sa.sa_family != AF_UNIX) {
         c->peer = peer_from_addr(&c->remote);
         return;
@@ -63,7 +65,8 @@ static void find_peer(const Service *s, Connection *c) {
     c->gid = credentials.gid;
     c->pid = credentials.pid;
     c->peer = peer_from_uid(c->uid);
-    if (access->rules && (access->apply_to_existing || access_rules_want_groups(access->rules)))
+    if ((access->rules && (access->apply_to_existing || access_rules_want_groups(access->rules))) ||
+        (trusted && access_rules_want_groups(trusted)))
         find_groups(c);
 }
 
@@ -72,13 +75,13 @@ static void count_accepted(Service *s, const Connection *c) {
     rate_window_add(&s->accept_rate, c->accepted_usec);
 }
 
-static void count_gone(Service *s) {
-    s->counters.accepted++;
+void serve_count_gone(Service *s, const Peer *peer, const char *why) {
+    char text[PEER_TEXT_MAX];
     s->counters.gone++;
-    rate_window_add(&s->accept_rate, clock_monotonic_usec());
     ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "gone");
     e.service = s->name;
-    e.message = "the client left before it was served";
+    e.peer = peer ? peer_format(peer, s->rt->log_addresses, text) : NULL;
+    e.message = why;
     service_emit_limited(s, LIMITED_GONE, &e);
 }
 
@@ -114,7 +117,9 @@ static void go_on(Listener *l, uint64_t now_usec) {
 static bool on_accept_error(Listener *l, int error) {
     Service *s = l->service;
     if (error == ECONNABORTED || error == EPROTO) {
-        count_gone(s);
+        s->counters.accepted++;
+        rate_window_add(&s->accept_rate, clock_monotonic_usec());
+        serve_count_gone(s, NULL, GONE_LEFT);
         return true;
     }
     if (error == EINTR)
@@ -186,6 +191,10 @@ static Verdict serve_taken(Service *s, Connection *c, const Door *door) {
     Admission a = gate_admit(s, c, &door->admission);
     if (a.verdict == VERDICT_REFUSE)
         refusal_refuse(s, c, &a, NULL);
+    else if (s->config->model == MODEL_TCPMUX)
+        prelude_read_name(s, c);
+    else if (greeting_send(s, c) < 0)
+        serve_count_gone(s, &c->peer, GONE_LEFT);
     else if (s->pool)
         pass(s, door->worker, c);
     else
@@ -212,7 +221,7 @@ Verdict serve_connection(Service *s, Connection *c) {
 static bool serve_one(Listener *l) {
     Service *s = l->service;
     Door door = ask(s);
-    if (door.admission.verdict == VERDICT_WAIT)
+    if (door.admission.verdict == VERDICT_WAIT || !prelude_has_room(s))
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
     if (descriptors_are_scarce(s)) {
@@ -226,6 +235,10 @@ static bool serve_one(Listener *l) {
     c.accepted_usec = clock_monotonic_usec();
     find_peer(s, &c);
     find_local(l, &c);
+    if (prelude_wants_header(s, &c)) {
+        prelude_read_header(s, &c);
+        return true;
+    }
     count_accepted(s, &c);
     s->starved = false;
     (void)serve_taken(s, &c, &door);
@@ -254,6 +267,8 @@ void serve_listener(Listener *l) {
         l->budget *= 2;
     if (s->pool && s->pool->blocked)
         service_update(s, "no worker has room");
+    else if (s->preludes.blocked)
+        service_update(s, "too many are still to say who they are, or what they want");
     else if (gate_ask(s).verdict == VERDICT_WAIT)
         service_update(s, NULL);
     else if (l->cut || l->sealed)

@@ -13,6 +13,10 @@ void serve_listener(Listener *l);
  * is no room, and nothing has happened, @c is still the caller's. To be asked again when gate_is_held() no
  * longer says so, and a pool has a worker with room: service_update() is called whenever that may be. */
 Verdict serve_connection(Service *s, Connection *c);
+/* One of @s that was accepted (@peer, NULL: not known) is not served, and nobody refused it: counts it, and
+ * says @why. */
+void serve_count_gone(Service *s, const Peer *peer, const char *why);
+#define GONE_LEFT "the client left before it was served"
 /* Who waits in the queues of @s cannot be served: each is taken and let go. */
 void serve_turn_away(Service *s);
 /* @l is to be closed: serves what waits in its queue, as far as admission lets it. */

@@ -24,15 +24,16 @@ static bool is_starting(const ServiceFacts *f) {
 }
 
 ServiceState service_state_of(const ServiceFacts *f) {
+    bool busy = f->instances > 0 || f->preludes > 0, reached = f->listeners_open > 0 || f->reached;
     if (f->order == ORDER_STOP || f->removed)
-        return f->instances > 0 ? SERVICE_DRAINING : SERVICE_STOPPED;
+        return busy ? SERVICE_DRAINING : SERVICE_STOPPED;
     if (f->order == ORDER_DRAIN)
-        return f->instances > 0 || f->listeners_open > 0 ? SERVICE_DRAINING : SERVICE_STOPPED;
+        return busy || f->listeners_open > 0 ? SERVICE_DRAINING : SERVICE_STOPPED;
     if (!f->enabled)
-        return f->instances > 0 ? SERVICE_DRAINING : SERVICE_DISABLED;
-    if (f->order == ORDER_PAUSE && f->listeners_open > 0)
+        return busy ? SERVICE_DRAINING : SERVICE_DISABLED;
+    if (f->order == ORDER_PAUSE && reached)
         return SERVICE_PAUSED;
-    if (f->has_problem || f->listeners_open == 0)
+    if (f->has_problem || !reached)
         return SERVICE_FAILED;
     if (f->backoff)
         return SERVICE_BACKOFF;

@@ -51,6 +51,8 @@ typedef struct ServiceFacts {
     bool accepts;       /* forward: connections, and not datagrams */
     uint64_t starting;  /* so many of them are not ready yet */
     bool waiting;       /* admission said wait */
+    uint64_t preludes;  /* connections whose first bytes are being read, or that wait for room */
+    bool reached;       /* it has no listeners, and needs none: tcpmux leads to it */
     bool throttled;     /* not, or not only, for a place: limits.rate, limits.load */
     bool backoff;       /* a start is being delayed */
 } ServiceFacts;

@@ -51,6 +51,7 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     list_init(&s->ghosts);
     list_init(&s->endings);
     spares_init(&s->spares);
+    preludes_init(&s->preludes);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
     event_ring_init(&s->lines, LINES_KEPT_SERVICE, LINES_KEPT_SERVICE_BYTES);
     s->name = strdup(config->name);
@@ -66,6 +67,7 @@ Service *service_free(Service *s) {
     for (size_t i = 0; i < s->n_listeners; i++)
         listener_free(s->listeners[i], false);
     free((void *)s->listeners);
+    preludes_drop(s);
     s->pool = pool_free(s->pool);
     service_free_slots(s);
     s->retry = sd_event_source_disable_unref(s->retry);
@@ -177,7 +179,9 @@ ServiceFacts service_facts(const Service *s) {
         .instances = service_n_processes(s),
         .backends = s->backend.n_processes,
         .accepts = service_config_accepts(s->config),
-        .waiting = s->pool ? s->pool->full : gate_is_held(s),
+        .waiting = s->preludes.blocked || (s->pool ? s->pool->full : gate_is_held(s)),
+        .preludes = s->preludes.n,
+        .reached = s->n_listeners == 0 && tcpmux_reaches(s),
         .throttled = gate_is_throttled(s),
         .backoff = s->pool ? s->pool->delayed : any_slot_delayed(s),
         .starting = !s->pool                    ? s->n_starting
@@ -210,6 +214,14 @@ static void set_state(Service *s, ServiceState state, const char *why) {
     service_emit_limited(s, LIMITED_STATE, &e);
 }
 
+/* One whose only way in is tcpmux, and there is none. */
+static void tell_unreached(Service *s) {
+    if (s->state == SERVICE_FAILED && s->n_listeners == 0 && !s->config->problem)
+        service_set_error(s, "tcpmux", 0,
+                          "no service of model tcpmux listens, and it has no listener of its own",
+                          &s->config->pos);
+}
+
 static void wake_slot(Listener *l) {
     Service *s = l->service;
     if (!gate_may_start(s)) {
@@ -229,7 +241,6 @@ static ListenerWake wake_of(const Service *s) {
 }
 
 static void arm_listeners(Service *s, bool polls) {
-    polls = polls && !s->rt->stopping && s->n_strays == 0 && backend_is_open(s);
     bool accepts = service_n_listen_slots(s) == 0;
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];
@@ -255,13 +266,21 @@ void service_update(Service *s, const char *why) {
         service_renew_listeners(s);
     for (size_t i = 0; i < s->n_slots; i++)
         idle_update(&s->slots[i]);
+    preludes_settle(s);
     backend_settle(s);
     gate_settle(s);
     ServiceFacts facts = service_facts(s);
+    ServiceState before = s->state;
     set_state(s, service_state_of(&facts), why ? why : gate_why(s));
+    if (s->state != before) {
+        tell_unreached(s);
+        tcpmux_update(s);
+    }
     facts.throttled = false;
     facts.waiting = gate_is_held(s) || (s->pool && !pool_wants_traffic(s->pool));
-    arm_listeners(s, service_facts_poll(&facts));
+    bool open = service_facts_poll(&facts) && !s->rt->stopping && s->n_strays == 0 && backend_is_open(s);
+    arm_listeners(s, open && !s->preludes.blocked);
+    preludes_open(s, open);
     spares_update(s);
 }
 

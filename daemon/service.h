@@ -10,6 +10,7 @@
 #include "daemon/instance.h"
 #include "daemon/listener.h"
 #include "daemon/passed.h"
+#include "daemon/prelude.h"
 #include "daemon/rate-window.h"
 #include "daemon/ratelimit.h"
 #include "daemon/runtime.h"
@@ -111,6 +112,7 @@ typedef struct Service {
     BackendState backend;
     Gate gate;
     bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
+    Preludes preludes;
     uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
     uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the
                             listeners */
@@ -180,6 +182,10 @@ void service_close_listeners(Service *s, bool keep_nodes);
 /* All its processes. */
 static inline uint64_t service_n_processes(const Service *s) {
     return s->n_instances + s->backend.n_processes;
+}
+/* Whether a reload has removed it, and nothing is left of it. */
+static inline bool service_is_over(const Service *s) {
+    return s->removed && service_n_processes(s) == 0 && s->preludes.n == 0;
 }
 /* Whether processes of its own listen on its sockets; NULL: none. */
 bool service_processes_listen(const Service *s);
