@@ -21,6 +21,8 @@ DEFINE_STRTAB(ban_cause, BanCause, ban_cause_table);
 /* Room for any of 0 to 128 bits. */
 #define LENGTHS (128 + 1)
 #define KINDS (PEER_VSOCK + 1)
+/* So many that have ended a connection clears away: all of a full table at once would take 20 ms. */
+#define EXPIRE_STEP 16
 
 typedef struct Entry {
     HashNode node;
@@ -108,18 +110,23 @@ static void forget(Bans *b, Entry *e) {
     entry_free(e);
 }
 
-static void drop_first(Bans *b) {
-    Entry *first = b->heap[0], *last = b->heap[--b->n];
-    if (b->n > 0) {
-        place(b, 0, last);
+static void drop(Bans *b, Entry *e) {
+    Entry *last = b->heap[--b->n];
+    if (last != e) {
+        place(b, e->place, last);
+        move_up(b, last);
         move_down(b, last);
     }
-    forget(b, first);
+    forget(b, e);
 }
 
-static void expire(Bans *b, uint64_t now_usec) {
-    while (b->n > 0 && b->heap[0]->ban.until_usec <= now_usec)
-        drop_first(b);
+static bool has_ended(const Entry *e, uint64_t now_usec) {
+    return e->ban.until_usec <= now_usec;
+}
+
+static void expire(Bans *b, uint64_t now_usec, size_t most) {
+    for (; most > 0 && b->n > 0 && has_ended(b->heap[0], now_usec); most--)
+        drop(b, b->heap[0]);
 }
 
 static uint32_t hash_of(const Bans *b, const Peer *source, uint32_t service, unsigned bits) {
@@ -140,7 +147,7 @@ static Entry *find(const Bans *b, const Peer *source, uint32_t service, unsigned
 static bool make_room(Bans *b) {
     if (b->n == b->max) {
         b->dropped++;
-        drop_first(b);
+        drop(b, b->heap[0]);
     }
     if (b->n < b->room)
         return true;
@@ -203,7 +210,7 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
     *ret_new = false;
     if (peer->kind == PEER_NONE)
         return 0;
-    expire(b, now_usec);
+    expire(b, now_usec, EXPIRE_STEP);
     Ban ban = {
         .prefix = prefix_of_source(peer, ipv4_bits, ipv6_bits),
         .service = service,
@@ -214,22 +221,27 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
     };
     Peer source = prefix_first(&ban.prefix);
     Entry *e = find(b, &source, service, ban.prefix.bits);
-    if (e) {
+    if (e && !has_ended(e, now_usec)) {
         extend(b, e, &ban);
         return 0;
     }
+    if (e)
+        drop(b, e);
     int r = add(b, &source, &ban);
     *ret_new = r == 0;
     return r;
 }
 
-static const Ban *later(const Ban *a, const Entry *e) {
-    return e && (!a || e->ban.until_usec > a->until_usec) ? &e->ban : a;
+/* The one of both that ends later, if it has not ended. */
+static const Ban *later(const Ban *a, const Entry *e, uint64_t now_usec) {
+    if (!e || has_ended(e, now_usec) || (a && a->until_usec >= e->ban.until_usec))
+        return a;
+    return &e->ban;
 }
 
 const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_usec) {
     const Ban *found = NULL;
-    expire(b, now_usec);
+    expire(b, now_usec, EXPIRE_STEP);
     if (b->n == 0)
         return NULL;
     unsigned most = peer->kind == PEER_INET ? 32 : peer->kind == PEER_INET6 ? 128 : 0;
@@ -237,9 +249,9 @@ const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_u
         if (b->n_of[peer->kind][bits] == 0)
             continue;
         Peer source = peer_mask(peer, bits, bits);
-        found = later(found, find(b, &source, 0, bits));
+        found = later(found, find(b, &source, 0, bits), now_usec);
         if (service != 0)
-            found = later(found, find(b, &source, service, bits));
+            found = later(found, find(b, &source, service, bits), now_usec);
     }
     return found;
 }
@@ -274,7 +286,7 @@ static size_t forget_if(Bans *b, bool (*which)(const Ban *ban, const void *what)
 }
 
 size_t bans_lift(Bans *b, const Prefix *prefix, uint64_t now_usec) {
-    expire(b, now_usec);
+    expire(b, now_usec, SIZE_MAX);
     return forget_if(b, is_in, prefix);
 }
 
@@ -284,13 +296,13 @@ void bans_forget(Bans *b, uint32_t service) {
 }
 
 size_t bans_count(Bans *b, uint64_t now_usec) {
-    expire(b, now_usec);
+    expire(b, now_usec, SIZE_MAX);
     return b->n;
 }
 
 size_t bans_count_of(Bans *b, uint32_t service, uint64_t now_usec) {
     size_t n = 0;
-    expire(b, now_usec);
+    expire(b, now_usec, SIZE_MAX);
     for (size_t i = 0; i < b->n; i++)
         n += b->heap[i]->ban.service == 0 || b->heap[i]->ban.service == service;
     return n;
@@ -311,7 +323,7 @@ static Entry *find_number(const Bans *b, uint64_t number) {
 }
 
 const Ban *bans_next(Bans *b, uint64_t after, uint64_t now_usec) {
-    expire(b, now_usec);
+    expire(b, now_usec, SIZE_MAX);
     /* Mostly it is still there, and leads on to the next. */
     const Entry *last = after > 0 ? find_number(b, after) : NULL;
     for (const List *at = last ? last->link.next : b->list.next; at != &b->list; at = at->next) {
@@ -324,26 +336,4 @@ const Ban *bans_next(Bans *b, uint64_t after, uint64_t now_usec) {
 
 uint64_t bans_dropped(const Bans *b) {
     return b->dropped;
-}
-
-/* Those that end together in the order in which they began. */
-static int compare_ends(const void *a, const void *b) {
-    const Ban *x = &(*(Entry *const *)a)->ban, *y = &(*(Entry *const *)b)->ban;
-    if (x->until_usec != y->until_usec)
-        return x->until_usec < y->until_usec ? -1 : 1;
-    if (x->since_usec != y->since_usec)
-        return x->since_usec < y->since_usec ? -1 : 1;
-    return memcmp(x->prefix.bytes, y->prefix.bytes, sizeof(x->prefix.bytes));
-}
-
-void bans_each(Bans *b, uint64_t now_usec, void (*each)(const Ban *ban, void *userdata), void *userdata) {
-    expire(b, now_usec);
-    if (b->n == 0)
-        return;
-    /* What is sorted is a heap, too. */
-    qsort((void *)b->heap, b->n, sizeof(*b->heap), compare_ends);
-    for (size_t i = 0; i < b->n; i++)
-        place(b, i, b->heap[i]);
-    for (size_t i = 0; i < b->n; i++)
-        each(&b->heap[i]->ban, userdata);
 }

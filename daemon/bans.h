@@ -53,5 +53,3 @@ uint64_t bans_newest(const Bans *b);     /* the number of the newest ever; 0: no
 /* The next one behind that of number @after, in the order in which they were imposed, whatever comes and goes
  * in between; 0: the first. NULL when there is none. */
 const Ban *bans_next(Bans *b, uint64_t after, uint64_t now_usec);
-/* Calls @each for every ban that holds, those that end first first. */
-void bans_each(Bans *b, uint64_t now_usec, void (*each)(const Ban *ban, void *userdata), void *userdata);
