@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/service.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -190,12 +191,30 @@ ServiceFacts service_facts(const Service *s) {
     };
 }
 
+/* " (3 of 4096 queued)": who waits while nobody is let in, where the kernel tells; else "". */
+static const char *format_queue(const Service *s, ServiceState state, char *buf, size_t size) {
+    int64_t queued = 0, backlog = 0;
+    buf[0] = '\0';
+    if (state != SERVICE_FULL && state != SERVICE_THROTTLED)
+        return buf;
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        int64_t n = -1, of = -1;
+        listener_queue(s->listeners[i], &n, &of);
+        queued += n > 0 ? n : 0;
+        backlog += of > 0 ? of : 0;
+    }
+    if (backlog > 0)
+        (void)snprintf(buf, size, " (%" PRId64 " of %" PRId64 " queued)", queued, backlog);
+    return buf;
+}
+
 static void set_state(Service *s, ServiceState state, const char *why) {
     if (state == s->state)
         return;
-    char message[192];
-    (void)snprintf(message, sizeof(message), "%s -> %s%s%s", service_state_to_string(s->state),
-                   service_state_to_string(state), why ? ": " : "", why ? why : "");
+    char message[256], queue[64];
+    (void)snprintf(message, sizeof(message), "%s -> %s%s%s%s", service_state_to_string(s->state),
+                   service_state_to_string(state), why ? ": " : "", why ? why : "",
+                   format_queue(s, state, queue, sizeof(queue)));
     s->state = state;
     s->since_usec = clock_realtime_usec();
     if (s->rt->on_state)

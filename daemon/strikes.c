@@ -22,12 +22,12 @@ bool strikes_add(Strikes *s, const Rate *limit, uint64_t now_usec) {
     if (limit->count == 0)
         return false;
     move_to(s, now_usec / (length > 0 ? length : 1));
-    if (s->counts[0] < UINT16_MAX)
+    if (s->counts[0] < UINT32_MAX)
         s->counts[0]++;
     for (size_t i = 0; i < ELEMENTS(s->counts); i++)
         sum += s->counts[i];
     /* More than can be counted are too many, whatever the limit is. */
-    if (sum < limit->count && s->counts[0] < UINT16_MAX)
+    if (sum < limit->count && s->counts[0] < UINT32_MAX)
         return false;
     *s = (Strikes){0};
     return true;

@@ -13,7 +13,7 @@
 /* Starts as {0}: none. */
 typedef struct Strikes {
     uint64_t part;                      /* the number of the newest part of the time */
-    uint16_t counts[1 + STRIKES_PARTS]; /* in it, and in those before it */
+    uint32_t counts[1 + STRIKES_PARTS]; /* in it, and in those before it */
 } Strikes;
 
 /* Counts one more. Whether it is one too many: the @limit->count-th within @limit->per_usec; then it begins

@@ -84,6 +84,8 @@ class Rate(AdmissionTest):
         second = self.dial(d)
         s = d.wait_service("s", state="throttled")
         self.assertEqual((s["queued"], sum(s["refused"].values()), s["accepted"]), (1, 0, 1))
+        self.assertRegex([e["message"] for e in d.log(event="state", service="s")][0],
+                         r"^listening -> throttled: limits.rate reached \([01] of \d+ queued\)$")
         before = cpu_seconds(d.pid)
         self.assertTrue(self.serves(second))
         self.assertGreater(time.monotonic() - begin, 1.9)
@@ -147,7 +149,7 @@ class Rate(AdmissionTest):
             with d.dial("s") as s:
                 read_all(s)
         self.assertGreater(time.monotonic() - begin, 1.9)
-        self.assertTrue([e for e in d.log(event="state") if e["message"].endswith("-> throttled: limits.rate reached")])
+        self.assertTrue([e for e in d.log(event="state") if "-> throttled: limits.rate reached (" in e["message"]])
         d.wait_service("s", state="listening", active=0)
 
 
