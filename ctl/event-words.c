@@ -9,6 +9,7 @@ static const EventWord words[] = {
     {"ended", "an instance has ended: exit status or signal, after how long, and why"},
     {"refused", "a connection was refused: the reason, and whose"},
     {"banned", "a source is not served any more: why, by which service, and for how long"},
+    {"dismissed", "an instance was told to end: its peer is no longer admitted after a reload"},
     {"unbanned", "bans were lifted: how many, and the uid that asked for it"},
     {"gone", "a connection ended before it could be served"},
     {"spawn_failed", "an instance could not be started: the step, and the error"},

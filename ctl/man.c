@@ -6,6 +6,7 @@
 #include "build-config.h"
 #include "ctl/event-words.h"
 #include "ctl/help.h"
+#include "ctl/refusals.h"
 
 /* What scdoc would take for markup. */
 static void add_scdoc_n(Text *out, const char *s, size_t n) {
@@ -171,12 +172,26 @@ static void add_states(Text *out) {
     }
 }
 
+/* "The address is not allowed (access.allow, access.deny); in the table: a." */
+static void add_refusals(Text *out) {
+    for (size_t i = 0; i < _REFUSE_REASON_MAX; i++) {
+        CLEANUP_TEXT Text meaning = {0};
+        text_addf(&meaning, "%s (%s); in the table: %c", refusal(i)->meaning, refusal(i)->keys,
+                  refusal(i)->letter);
+        text_add(out, "*");
+        add_scdoc(out, refuse_reason_to_string((RefuseReason)i));
+        text_add(out, "*\n\t");
+        add_sentence(out, meaning.s ? meaning.s : "");
+        text_add(out, "\n\n");
+    }
+}
+
 static const struct {
     const char *line;
     void (*add)(Text *out);
 } parts[] = {
     {"@OPTIONS@\n", add_global_options}, {"@VERBS@\n", add_verbs},   {"@COLUMNS@\n", add_columns},
-    {"@EVENTS@\n", add_events},          {"@STATES@\n", add_states},
+    {"@EVENTS@\n", add_events},          {"@STATES@\n", add_states}, {"@REFUSALS@\n", add_refusals},
 };
 
 /* Within any line. */

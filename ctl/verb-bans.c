@@ -97,13 +97,31 @@ static int receive(Ctl *c, json_t *bans) {
     }
 }
 
+/* Those that end first first; of equal ones, as they came. */
+static int compare_ends(const void *a, const void *b) {
+    const json_t *const *x = a, *const *y = b;
+    uint64_t m = field_count(*x, "until_usec"), n = field_count(*y, "until_usec");
+    if (m != n)
+        return m < n ? -1 : 1;
+    m = field_count(*x, "since_usec");
+    n = field_count(*y, "since_usec");
+    return m < n ? -1 : m > n ? 1 : 0;
+}
+
 static int show(Ctl *c, const json_t *bans) {
     CLEANUP_VIEW View view;
     int result = view_init(&view, c, columns, ELEMENTS(columns));
     if (result != 0)
         return result < 0 ? CTL_DONE : result;
-    for (size_t i = 0; i < json_array_size(bans); i++)
-        view_add(&view, c, json_array_get(bans, i), "", COLOR_NONE);
+    size_t n = json_array_size(bans);
+    const json_t **rows CLEANUP_FREE = (const json_t **)calloc(n + 1, sizeof(json_t *));
+    if (!rows)
+        return ctl_fail(c, CTL_FAILED, NULL, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        rows[i] = json_array_get(bans, i);
+    qsort((void *)rows, n, sizeof(json_t *), compare_ends);
+    for (size_t i = 0; i < n; i++)
+        view_add(&view, c, rows[i], "", COLOR_NONE);
     if (c->options.format == OUTPUT_TEXT && view.table.n_rows == 0)
         text_add(&c->out, "nobody is banned\n");
     else

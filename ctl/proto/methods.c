@@ -122,7 +122,7 @@ static const ApiField get_config_out[] = {
 };
 
 static const ApiField bans_out[] = {
-    FIELD("bans", "[]Ban", "those that end first come first"),
+    FIELD("bans", "[]Ban", "in the order in which they were imposed"),
     END,
 };
 

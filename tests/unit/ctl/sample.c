@@ -236,10 +236,10 @@ static ApiBan ban(const char *prefix, const char *service, const char *cause, ui
 }
 
 static void init_bans(Sample *s, uint64_t now) {
-    s->bans[0] = ban("2001:db8::/64", "git", "refusals", now, 7 * MINUTE);
-    s->bans[1] = ban("uid:1000", "web", "reported", now, 20 * MINUTE);
+    s->bans[0] = ban("203.0.113.0/24", NULL, "sensor", now, 2 * DAY);
+    s->bans[1] = ban("2001:db8::/64", "git", "refusals", now, 7 * MINUTE);
     s->bans[2] = ban(NULL, "git", "failures", now, HOUR);
-    s->bans[3] = ban("203.0.113.0/24", NULL, "sensor", now, 2 * DAY);
+    s->bans[3] = ban("uid:1000", "web", "reported", now, 20 * MINUTE);
 }
 
 void sample_init(Sample *s, uint64_t now_usec) {

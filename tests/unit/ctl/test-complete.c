@@ -140,6 +140,11 @@ static const OfferCase offer_cases[] = {
     {{"kill", "--signal", "SIGHU"}, "SIGHUP"},
     {{"kill", "-s", "9"}, ""},
     {{"kill", "--source", ""}, ""},
+    {{"unban", ""}, "any"},
+    {{"unban", "any", ""}, ""},
+    {{"unban", "2"}, ""},
+    {{"bans", ""}, ""},
+    {{"bans", "-o", "LE"}, "LEFT"},
     {{"schema", ""}, "config replies"},
     {{"schema", "r"}, "replies"},
     {{"schema", "config", ""}, ""}, /* it takes one */

@@ -162,7 +162,7 @@ static void test_bans(void **state) {
         json_t *root = take_reply(&out, METHOD_BANS, continues);
         const json_t *bans = json_object_get(parameters(root), "bans");
         assert_true(json_is_null(json_object_get(json_array_get(bans, 2), "prefix")));
-        assert_true(json_is_null(json_object_get(json_array_get(bans, 3), "service")));
+        assert_true(json_is_null(json_object_get(json_array_get(bans, 0), "service")));
         json_decref(root);
         api_encode_bans(&out, NULL, 0, continues);
         json_decref(take_reply(&out, METHOD_BANS, continues));

@@ -59,6 +59,8 @@ static void test_words(void **state) {
         assert_has("\n*", event->word, "*\n\t");
     for (ServiceState s = 0; s < _SERVICE_STATE_MAX; s++)
         assert_has("\n*", service_state_to_string(s), "*\n\t");
+    for (RefuseReason r = 0; r < _REFUSE_REASON_MAX; r++)
+        assert_has("\n*", refuse_reason_to_string(r), "*\n\t");
 }
 
 static void test_columns(void **state) {
@@ -81,8 +83,12 @@ static void test_columns(void **state) {
 
 static void test_sections(void **state) {
     static const char *const sections[] = {
-        "NAME",   "SYNOPSIS",   "DESCRIPTION", "OPTIONS",     "VERBS", "OUTPUT",   "STATES",   "COLUMNS",
-        "EVENTS", "COMPLETION", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO",
+        "NAME",        "SYNOPSIS",   "DESCRIPTION",
+        "OPTIONS",     "VERBS",      "OUTPUT",
+        "STATES",      "COLUMNS",    "WHO WAS REFUSED, AND WHY",
+        "EVENTS",      "COMPLETION", "EXIT STATUS",
+        "ENVIRONMENT", "FILES",      "EXAMPLES",
+        "SEE ALSO",
     };
     (void)state;
     for (size_t i = 0; i < ELEMENTS(sections); i++)
