@@ -57,8 +57,8 @@ class Times(DaemonTest):
         self.assertLess(service["latency"]["p50_usec"], 1000000)
 
     def test_duration(self):
-        """Of processes that take 200 ms and a little: p50 within 15 %, each in its bucket."""
-        d = self.daemon({"services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["sleep", "0.2"]}}})
+        """Of processes that take 250 ms and a little: p50 within 15 %, each in its bucket."""
+        d = self.daemon({"services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["sleep", "0.25"]}}})
         for _ in range(5):
             d.ask("s")
         d.wait_idle("s")
@@ -71,7 +71,7 @@ class Times(DaemonTest):
         for usec in ended:
             self.assertGreater(bucket_of(buckets, usec)["count"], 0)
         self.assertGreaterEqual(ended[0], 200000)
-        self.assertEqual(bucket_of(buckets, 200000)["count"], 0, "none takes less than it sleeps")
+        self.assertEqual(bucket_of(buckets, 200000)["count"], 0, "the daemon may see the start late, but not by that much")
 
     def test_on_demand(self):
         d = self.daemon({"services": {"s": {"listen": "udp:127.0.0.1:0", "model": "on-demand", "pass": "stdio",
