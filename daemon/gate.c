@@ -21,10 +21,14 @@
 
 /* Facts */
 
-/* When hours begin, in the clock of @now_nsec. */
-static uint64_t opening_nsec(const Hours *open, time_t now, uint64_t now_nsec) {
-    time_t at = hours_next_change(open, now);
-    return at > now ? now_nsec + (uint64_t)(at - now) * NSEC_PER_SEC : 0;
+/* When hours begin, in the clock of @now_nsec. It is looked for once a second, since it takes as long as a
+ * hundred connections do. */
+static uint64_t opening_nsec(Gate *g, const Hours *open, time_t now, uint64_t now_nsec) {
+    if (g->opening_looked != now || g->opening_of != open)
+        g->opening = hours_next_change(open, now);
+    g->opening_looked = now;
+    g->opening_of = open;
+    return g->opening > now ? now_nsec + (uint64_t)(g->opening - now) * NSEC_PER_SEC : 0;
 }
 
 static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
@@ -41,7 +45,7 @@ static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
         time_t now = time(NULL);
         u.closed = !hours_open_at(open, now);
         if (u.closed)
-            u.opens_nsec = opening_nsec(open, now, now_nsec);
+            u.opens_nsec = opening_nsec(&s->gate, open, now, now_nsec);
     }
     return u;
 }

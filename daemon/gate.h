@@ -3,6 +3,7 @@
 /* The door of a service: gathers the facts that admission.c decides by, knows why nobody is let in now and
  * looks again in time, and books who is let in. */
 #include <systemd/sd-event.h>
+#include <time.h>
 
 #include "conf/access.h"
 #include "daemon/admission.h"
@@ -14,9 +15,11 @@ struct Runtime;
 struct Service;
 
 typedef struct Gate {
-    Bucket rate;             /* limits.rate */
-    Admission held;          /* why nobody is let in now: VERDICT_WAIT; anything else: somebody is */
-    uint64_t throttled_usec; /* when it was last held by rate or load; 0: not lately */
+    Bucket rate;                    /* limits.rate */
+    Admission held;                 /* why nobody is let in now: VERDICT_WAIT; anything else: somebody is */
+    uint64_t throttled_usec;        /* when it was last held by rate or load; 0: not lately */
+    time_t opening, opening_looked; /* when hours begin, and when that was looked for */
+    const struct Hours *opening_of; /* by that address alone */
     sd_event_source *timer;
 } Gate;
 
