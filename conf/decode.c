@@ -265,7 +265,7 @@ static void decode_implied(ServiceDecoder *d) {
         s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || pool || forward ||
                     s->notify == NOTIFY_STATUS ||
                     (s->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
-    if (!service_origin(s, "limits.refuse_with") && s->banner.n_refused > 0)
+    if (!service_origin(s, "limits.refuse_with") && s->banner.refused && *s->banner.refused)
         s->limits.refuse_with = REFUSE_WITH_BANNER;
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
     const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;

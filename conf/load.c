@@ -160,6 +160,10 @@ typedef struct Placed {
 
 static int compare_placed(const void *a, const void *b) {
     const Placed *x = a, *y = b;
+    /* Of files that the main one does not include, but names: those of rules. */
+    const char *a_file = x->diag.file ? x->diag.file : "", *b_file = y->diag.file ? y->diag.file : "";
+    if (x->file == y->file && !streq(a_file, b_file))
+        return strcmp(a_file, b_file);
     const size_t keys[][2] = {
         {x->file, y->file},
         {x->diag.line, y->diag.line},

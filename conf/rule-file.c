@@ -84,6 +84,10 @@ static int parse_line(const Line *line, char *s, Lookups *lookups, RuleVector *r
             return -EINVAL;
         }
     }
+    if (starts_with(s, "file:")) {
+        plain_error(line, s, n, "a file of rules cannot name another", "name both of them in the config");
+        return -EINVAL;
+    }
     char kept = *end;
     RuleWordError error;
     AccessRule rule;

@@ -53,6 +53,17 @@ static void test_service(void **state) {
         {TCP "resources: {core: unlimited}", TCP "resources: {core: 1M}",
          "resources.core: unlimited -> 1M\n"},
         {TCP, TCP "resources: {nice: 0}", "resources.nice:  -> 0\n"},
+        {TCP "limits: {load: 8}", TCP "limits: {load: 8.5}", "limits.load: 8 -> 8.5\n"},
+        {TCP "limits: {rate: 5/s}", TCP "limits: {rate: none}", "limits.rate: 5/s -> \n"},
+        {TCP, TCP "limits: {source_prefix: {ipv6: 48}}", "limits.source_prefix.ipv6: 64 -> 48\n"},
+        {TCP, TCP "access: {allow: [any]}", "access.allow:  -> [any]\n"},
+        {TCP "access: {deny: [10.0.0.1]}", TCP "access: {deny: [10.0.0.1/32]}",
+         "access.deny: [10.0.0.1] -> [10.0.0.1/32]\n"},
+        {TCP, TCP "access: {hours: [Mon]}", "access.hours:  -> [Mon]\n"},
+        {TCP, TCP "sensor: true", "sensor: false -> true\n"},
+        {TCP "ban: {after: 5/m}", TCP "ban: {after: 5/1m, for: 1h}", "ban.for: 10m -> 1h\n"},
+        {TCP, TCP "banner: {refused: no}", "limits.refuse_with: close -> banner\nbanner.refused:  -> no\n"},
+        {TCP, TCP "log: {success: [pid]}", "log.success:  -> [pid]\n"},
         {TCP "resources: {cpus: \"0\"}", TCP "resources: {cpus: \"0-1\"}", "resources.cpus: 0 -> 0-1\n"},
         {TCP "environment: {PASSWORD: a}", TCP "environment: {PASSWORD: b}", "environment: … -> …\n"},
         {TCP, TCP "environment: {PASSWORD: b}", "environment: … -> …\n"},
@@ -183,10 +194,55 @@ static void test_same_socket(void **state) {
     }
 }
 
+/* The words are the same, and what the files say is not. */
+static void test_contents(void **state) {
+    static const struct {
+        const char *body, *from, *to, *differences;
+    } cases[] = {
+        {TCP "access: {deny: [\"file:${FOLDER}/f\"]}", "10.0.0.0/8", "# the same\n10.0.0.0/8", ""},
+        {TCP "access: {deny: [\"file:${FOLDER}/f\"]}", "10.0.0.0/8", "10.0.0.0/8\n11.0.0.0/8",
+         "access.deny: [file:F] (1 rule) -> [file:F] (2 rules)\n"},
+        {TCP "access: {allow: [10.0.0.1, \"file:${FOLDER}/f\"], deny: [10.0.0.2]}", "10.0.0.0/8",
+         "10.0.0.0/9", "access.allow: [10.0.0.1, file:F] (2 rules) -> [10.0.0.1, file:F] (2 other rules)\n"},
+        {TCP "access: {allow: \"file:${FOLDER}/f\", deny: [10.0.0.2]}", "any", "",
+         "access.allow: [file:F] (1 rule) -> [file:F] (0 rules)\n"},
+        {TCP "access: {allow: \"file:${FOLDER}/f\"}", "any", "10.0.0.1",
+         "access.allow: [file:F] (0 rules) -> [file:F] (1 rule)\n"},
+        {TCP "proxy_protocol: {accept_from: \"file:${FOLDER}/f\"}", "::1", "::2",
+         "proxy_protocol.accept_from: [file:F] (1 rule) -> [file:F] (1 other rule)\n"},
+        {TCP "banner: {greeting: \"file:${FOLDER}/f\", refused: \"file:${FOLDER}/f\"}", "a", "aa",
+         "banner.greeting: file:F (1 byte) -> file:F (2 bytes)\n"
+         "banner.refused: file:F (1 byte) -> file:F (2 bytes)\n"},
+        {TCP "banner: {greeting: \"file:${FOLDER}/f\"}", "aa", "ab",
+         "banner.greeting: file:F (2 bytes) -> file:F (2 other bytes)\n"},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        fixture_write(f, "f", cases[i].from, 0644);
+        CLEANUP_CONFIG Config *a = load_service(f, cases[i].body);
+        fixture_write(f, "f", cases[i].to, 0644);
+        CLEANUP_CONFIG Config *b = load_service(f, cases[i].body);
+        CLEANUP_TEXT Text text = {0};
+        CLEANUP_TEXT Text expected = {0};
+        size_t n = service_config_diff(a->services[0], b->services[0], emit, &text);
+        for (const char *s = cases[i].differences; *s; s++) { /* F is the file */
+            if (starts_with(s, "file:F"))
+                text_addf(&expected, "file:%s", fixture_path(f, "f"));
+            else
+                text_addc(&expected, *s);
+            s += starts_with(s, "file:F") ? strlen("file:F") - 1 : 0;
+        }
+        if (!streq(text.s ? text.s : "", expected.s ? expected.s : ""))
+            fail_msg("%s\n%s\nto\n%s\ngave:\n%s", cases[i].body, cases[i].from, cases[i].to, text.s);
+        assert_true((n == 0) == (*cases[i].differences == '\0'));
+        assert_int_equal(service_config_diff(a->services[0], a->services[0], NULL, NULL), 0);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {TEST(test_service), TEST(test_implied), TEST(test_globals),
-                                       TEST(test_same_socket)};
+                                       TEST(test_contents), TEST(test_same_socket)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
