@@ -373,9 +373,11 @@ const Key schema_table[] = {
     {SERVICE_KEY("stderr"), .type = KEY_WORD, .flags = KEY_OF_PROCESS, .words = "log|socket|discard|inherit",
      FIELD(ServiceConfig, stderr_target), .standard = "log",
      .help = "where fd 2 goes, and fd 1 where the handoff does not use it",
-     .more = "log: line by line into the daemon's log. socket: to the peer, which needs a connection on "
-             "stdio. discard: "
-             "/dev/null. inherit: where the daemon's own goes.",
+     .more =
+         "log: line by line into the daemon's log. socket: to the peer, which needs a connection on "
+         "stdio. discard: "
+         "/dev/null. inherit: where the daemon's own goes. Into the log go some thousand lines a second of "
+         "each process; one that writes more has to wait.",
      .example = "stderr: discard"},
 
     {SERVICE_KEY("resources"), .type = KEY_SECTION, .flags = KEY_OF_PROCESS,

@@ -15,9 +15,10 @@
 #include "daemon/traffic.h"
 #include "daemon/worker.h"
 
-/* Of reports so many bytes are read within this time. */
-#define REPORT_INTERVAL_USEC (100 * USEC_PER_MSEC)
-#define REPORT_BYTES ((size_t)512 * 1024)
+static const PipeLimit report_limit = {.bytes = 512 << 10, .interval_usec = 100 * USEC_PER_MSEC};
+/* Each line becomes one of the log, with all that goes along: some thousand a second. */
+static const PipeLimit stderr_limit = {
+    .bytes = 256 << 10, .interval_usec = 100 * USEC_PER_MSEC, .line_bytes = 512};
 
 static size_t bucket_of(const InstanceTable *t, pid_t pid) {
     return (size_t)pid & (t->n_buckets - 1);
@@ -226,6 +227,8 @@ int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
     int r = 0;
     if (stderr_fd >= 0)
         r = pipe_reader_new(i->rt->loop, stderr_fd, on_stderr_line, on_stderr_end, i, &i->stderr_pipe);
+    if (r >= 0 && stderr_fd >= 0)
+        pipe_reader_set_limit(i->stderr_pipe, stderr_limit);
     if (r < 0 || (status_fd < 0 && !i->notify))
         return r;
     i->report = malloc(sizeof(*i->report));
@@ -236,7 +239,7 @@ int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
         return 0;
     r = pipe_reader_new(i->rt->loop, TAKE_FD(status), on_status_line, on_status_end, i, &i->status_pipe);
     if (r >= 0)
-        pipe_reader_set_limit(i->status_pipe, REPORT_BYTES, REPORT_INTERVAL_USEC);
+        pipe_reader_set_limit(i->status_pipe, report_limit);
     return r;
 }
 

@@ -17,8 +17,8 @@ struct PipeReader {
     bool dispatching; /* freed by a callback meanwhile: the dispatcher frees */
     bool dead;
     sd_event_source *source;
-    size_t limit_bytes, window_bytes; /* 0: no limit */
-    uint64_t limit_usec, window_usec; /* when the window began */
+    PipeLimit limit;
+    uint64_t spent, spent_usec; /* of the limit, and when that was so */
     sd_event_source *pause;
     Lines lines;
     LinesEmit emit;
@@ -43,12 +43,19 @@ PipeReader *pipe_reader_free(PipeReader *r) {
     return NULL;
 }
 
+static size_t count_lines(const char *data, size_t n) {
+    size_t lines = 0;
+    for (size_t i = 0; i < n; i++)
+        lines += data[i] == '\n';
+    return lines;
+}
+
 /* One read: the number of bytes, 0 when nothing is there now, -1 at the end. */
 static ssize_t read_once(PipeReader *r) {
     char buf[READ_BYTES + 1];
     ssize_t n = read(r->fd, buf, READ_BYTES);
     if (n > 0) {
-        r->window_bytes += (size_t)n;
+        r->spent += (size_t)n + count_lines(buf, (size_t)n) * r->limit.line_bytes;
         lines_feed(&r->lines, buf, (size_t)n, r->emit, r->userdata);
         return n;
     }
@@ -87,16 +94,20 @@ static int on_pause_over(sd_event_source *s, uint64_t usec, void *userdata) {
 /* Whether more may be read now; else it pauses. */
 static bool within_limit(PipeReader *r) {
     sd_event *loop = sd_event_source_get_event(r->source);
-    uint64_t now = 0;
+    uint64_t now = 0, forgiven;
     (void)sd_event_now(loop, CLOCK_MONOTONIC, &now);
-    if (now - r->window_usec >= r->limit_usec) {
-        r->window_usec = now;
-        r->window_bytes = 0;
+    uint64_t intervals = (now - r->spent_usec) / r->limit.interval_usec;
+    if (intervals > 0) {
+        if (__builtin_mul_overflow(intervals, r->limit.bytes, &forgiven) || forgiven > r->spent)
+            forgiven = r->spent;
+        r->spent -= forgiven;
+        r->spent_usec = now;
     }
-    if (r->window_bytes < r->limit_bytes)
+    if (r->spent < r->limit.bytes)
         return true;
-    if (sd_event_add_time(loop, &r->pause, CLOCK_MONOTONIC, r->window_usec + r->limit_usec, USEC_PER_MSEC,
-                          on_pause_over, r) < 0)
+    /* What one read took beyond it is waited for as well. */
+    uint64_t until = r->spent_usec + r->spent / r->limit.bytes * r->limit.interval_usec;
+    if (sd_event_add_time(loop, &r->pause, CLOCK_MONOTONIC, until, USEC_PER_MSEC, on_pause_over, r) < 0)
         return true;
     (void)sd_event_source_set_enabled(r->source, SD_EVENT_OFF);
     return false;
@@ -107,7 +118,7 @@ static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userd
     (void)s;
     (void)fd;
     (void)revents;
-    if (r->limit_bytes == 0 || within_limit(r))
+    if (r->limit.bytes == 0 || within_limit(r))
         read_some(r, 1);
     return 0;
 }
@@ -117,9 +128,8 @@ void pipe_reader_drain(PipeReader *r) {
         read_some(r, DRAIN_READS);
 }
 
-void pipe_reader_set_limit(PipeReader *r, size_t bytes, uint64_t interval_usec) {
-    r->limit_bytes = bytes;
-    r->limit_usec = interval_usec;
+void pipe_reader_set_limit(PipeReader *r, PipeLimit limit) {
+    r->limit = limit;
 }
 
 int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,

@@ -16,9 +16,14 @@ typedef void (*PipeReaderEnd)(PipeReader *r, void *userdata);
 /* Reads from @fd, which it takes over in any case. 0 or a negative errno. */
 int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,
                     PipeReader **ret);
-/* Once it has read @bytes within @interval_usec it lets the rest of that time go by: who writes faster waits.
- */
-void pipe_reader_set_limit(PipeReader *r, size_t bytes, uint64_t interval_usec);
+/* Who writes faster than that waits. */
+typedef struct PipeLimit {
+    uint64_t bytes; /* within the interval; 0: no limit */
+    uint64_t interval_usec;
+    uint64_t line_bytes; /* what a line counts for besides its own length */
+} PipeLimit;
+
+void pipe_reader_set_limit(PipeReader *r, PipeLimit limit);
 PipeReader *pipe_reader_free(PipeReader *r); /* returns NULL; NULL is fine */
 /* Reads what is there now, up to a bound, without waiting: so that last words come before the end. */
 void pipe_reader_drain(PipeReader *r);
