@@ -116,6 +116,43 @@ static int mode_group(char **args) {
     sleep_for_ever();
 }
 
+/* Takes another session, group and user, as far as it may, ignores TERM, and leaves a child in a session of
+ * its own. */
+static int mode_escape(char **args) {
+    (void)args;
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)setsid();
+    (void)setpgid(0, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)setsid();
+        for (int fd = 0; fd < 64; fd++)
+            (void)close(fd);
+        sleep_for_ever();
+    }
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+        return 3;
+    char line[32];
+    (void)snprintf(line, sizeof(line), "%d\n", child);
+    puts_to(STDOUT_FILENO, line);
+    sleep_for_ever();
+}
+
+/* Opens so many descriptors, makes all that it has non-blocking, says so to whoever is connected, and waits.
+ */
+static int mode_nonblock(char **args) {
+    static const char word[] = "non-blocking\n";
+    for (long i = 0; i < number(args, 0); i++)
+        (void)open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 65536; fd++) {
+        int flags = fcntl(fd, F_GETFL);
+        if (flags >= 0)
+            (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    }
+    (void)send(STDOUT_FILENO, word, sizeof(word) - 1, MSG_NOSIGNAL);
+    sleep_for_ever();
+}
+
 static int mode_stop_self(char **args) {
     (void)args;
     puts_to(STDOUT_FILENO, "stopping\n");
@@ -123,17 +160,21 @@ static int mode_stop_self(char **args) {
     return 0;
 }
 
-/* Writes each argument at once; \n, \0, \a and \e in it stand for the characters, which no config can have.
- */
+/* \n, \0, \a, \e and \f stand for characters that no config can have; \f for 0xff. */
+static void unescape(Text *t, const char *s) {
+    static const char names[] = "n0aef", bytes[] = "\n\0\a\033\377";
+    for (; *s; s++) {
+        const char *name = s[0] == '\\' && s[1] ? strchr(names, s[1]) : NULL;
+        text_addc(t, name ? bytes[name - names] : *s);
+        s += name ? 1 : 0;
+    }
+}
+
+/* Writes each argument at once. */
 static void put_each(int fd, char **args) {
-    static const char names[] = "n0ae", bytes[] = "\n\0\a\033";
     for (; *args; args++) {
         CLEANUP_TEXT Text t = {0};
-        for (const char *s = *args; *s; s++) {
-            const char *name = s[0] == '\\' && s[1] ? strchr(names, s[1]) : NULL;
-            text_addc(&t, name ? bytes[name - names] : *s);
-            s += name ? 1 : 0;
-        }
+        unescape(&t, *args);
         put(fd, t.s ? t.s : "", t.len);
     }
 }
@@ -141,6 +182,50 @@ static void put_each(int fd, char **args) {
 /* Each argument is one write to the status pipe. Then it waits to be told to end. */
 static int mode_status(char **args) {
     put_each(status_fd(), args);
+    sleep_for_ever();
+}
+
+/* TEXT so many times to the status pipe, as fast as it takes it, and a last word. */
+static int mode_repeat_status(char **args) {
+    CLEANUP_TEXT Text one = {0};
+    CLEANUP_TEXT Text block = {0};
+    long left = args[0] ? number(args + 1, 1) : 0;
+    unescape(&one, args[0] ? args[0] : "");
+    while (block.len < 4000)
+        text_add_n(&block, one.s, one.len);
+    for (long n = (long)(block.len / one.len); left > 0; left -= n)
+        put(status_fd(), block.s, (left < n ? (size_t)left : (size_t)n) * one.len);
+    puts_to(status_fd(), "\nSTATUS=end\n");
+    sleep_for_ever();
+}
+
+/* TEXT to the status pipe, a byte each so many milliseconds. */
+static int mode_trickle_status(char **args) {
+    CLEANUP_TEXT Text t = {0};
+    unescape(&t, args[0] && args[1] ? args[1] : "");
+    for (size_t i = 0; i < t.len; i++) {
+        put(status_fd(), &t.s[i], 1);
+        nap(number(args, 100));
+    }
+    sleep_for_ever();
+}
+
+/* So many lines, each longer than what a pipe takes in one piece, to stderr and to the status pipe, and then
+ * one that is not; nothing is in them but its pid. */
+static int mode_own_lines(char **args) {
+    CLEANUP_TEXT Text line = {0};
+    while (line.len < 5000)
+        text_addf(&line, "%d ", getpid());
+    text_addc(&line, '\n');
+    for (long i = 0; i < number(args, 1); i++) {
+        put(STDERR_FILENO, line.s, line.len);
+        puts_to(status_fd(), "STATUS=");
+        put(status_fd(), line.s, line.len);
+    }
+    text_reset(&line);
+    text_addf(&line, "STATUS=%d\n", getpid());
+    put(status_fd(), line.s, line.len);
+    puts_to(STDOUT_FILENO, "written\n");
     sleep_for_ever();
 }
 
@@ -333,6 +418,7 @@ static const struct {
     {"close-stderr", mode_close_stderr},
     {"daemonise", mode_daemonise},
     {"deaf", mode_deaf},
+    {"escape", mode_escape},
     {"exit", mode_exit},
     {"flood-status", mode_flood_status},
     {"grandchild", mode_grandchild},
@@ -340,13 +426,17 @@ static const struct {
     {"half-close", mode_half_close},
     {"hang", mode_hang},
     {"mark", mode_mark},
+    {"nonblock", mode_nonblock},
     {"notify", mode_notify},
+    {"own-lines", mode_own_lines},
+    {"repeat-status", mode_repeat_status},
     {"say", mode_say},
     {"sleep", mode_sleep},
     {"status", mode_status},
     {"status-exit", mode_status_exit},
     {"stderr", mode_stderr},
     {"stop-self", mode_stop_self},
+    {"trickle-status", mode_trickle_status},
     {"udp", mode_udp},
 };
 

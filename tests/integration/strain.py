@@ -72,10 +72,12 @@ def quantile(values, share):
 
 
 class Strain:
-    def __init__(self, test, daemon, service="canary", quick=QUICK, memory_kib=MEMORY_KIB, log_lines=None, rests=True):
+    def __init__(self, test, daemon, service="canary", quick=QUICK, memory_kib=MEMORY_KIB, log_lines=None, rests=True,
+                 line_bytes=4096):
         self.test, self.daemon = test, daemon
         self.port = daemon.port(service) if service else None
         self.quick, self.memory_kib, self.log_lines, self.rests = quick, memory_kib, log_lines, rests
+        self.line_bytes = line_bytes
         self.answers = {}
 
     def __enter__(self):
@@ -132,7 +134,7 @@ class Strain:
         kinds = {}
         for line in self.daemon.log_text().splitlines()[self.lines:]:
             self.test.assertIsNone(CONTROLS.search(line), ascii(line[:200]))
-            self.test.assertLess(len(line), 4096)
+            self.test.assertLess(len(line), self.line_bytes)
             entry = json.loads(line)
             if entry.get("event") not in ("started", "ended") and entry.get("level") != "info":
                 kinds[entry.get("event")] = kinds.get(entry.get("event"), 0) + 1
