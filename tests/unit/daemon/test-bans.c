@@ -310,12 +310,14 @@ static void test_many_end_at_once(void **state) {
         (void)snprintf(text, sizeof(text), "10.%u.%u.1", i / 256, i % 256);
         assert_null(find(b, text, 1, 11 * SEC));
         assert_non_null(find(b, "192.0.2.1", 1, 11 * SEC));
+        /* Who is banned again is banned anew. */
+        if (i % 10 != 0)
+            continue;
+        assert_true(ban_as(b, text, 1, 11 * SEC, 10));
+        assert_true(find(b, text, 1, 11 * SEC)->since_usec == 11 * SEC);
     }
-    /* Who is banned again is banned anew. */
-    assert_true(ban_as(b, "10.3.200.1", 1, 12 * SEC, 10));
-    assert_true(find(b, "10.3.200.1", 1, 12 * SEC)->since_usec == 12 * SEC);
-    assert_int_equal(count_listed(b, 12 * SEC), 2);
-    assert_int_equal(bans_count(b, 12 * SEC), 2);
+    assert_int_equal(count_listed(b, 12 * SEC), 3);
+    assert_int_equal(bans_count(b, 12 * SEC), 3);
     bans_free(b);
 }
 
@@ -468,7 +470,8 @@ static void test_against_model(void **state) {
         ItemList l = {0};
         for (size_t step = 0; step < 3000; step++) {
             Peer p = random_peer(&random);
-            now += random_below(&random, SEC / 10);
+            /* Mostly a little; now and then many end at once. */
+            now += random_below(&random, random_below(&random, 50) ? SEC / 10 : 15 * SEC);
             expire_items(&l, now);
             uint64_t what = random_below(&random, 60);
             if (what < 20) {
