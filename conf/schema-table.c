@@ -293,6 +293,9 @@ const Key schema_table[] = {
      .example = "timeouts: {lifetime: 4h}"},
     {SERVICE_KEY("timeouts.stop"), .type = KEY_DURATION, .flags = KEY_OF_PROCESS, .max = DAY,
      FIELD(ServiceConfig, timeout_stop_usec), .standard = "10s", .help = "from SIGTERM to SIGKILL",
+     .more =
+         "Both go to the process, SIGKILL to its process group as well. What has left that by setsid(2) or "
+         "setpgid(2) is not reached.",
      .example = "timeouts: {stop: 30s}"},
     {SERVICE_KEY("timeouts.watchdog"), .type = KEY_DURATION, .flags = KEY_OF_EXEC | KEY_OR_NONE, .min = MSEC,
      .max = YEARS_10, FIELD(ServiceConfig, timeout_watchdog_usec), .standard = "none",
@@ -347,9 +350,10 @@ const Key schema_table[] = {
     {SERVICE_KEY("pool.handoff"), .type = KEY_WORD, .models = M(POOL), .words = "listener|connection",
      FIELD(ServiceConfig, pool.handoff), .standard = "listener",
      .help = "whether workers accept, or are passed connections",
-     .more = "listener: they share the listeners from fd 3 up (LISTEN_FDS), which are non-blocking. "
-             "connection: the daemon accepts and passes each connection to the least busy worker over the "
-             "socket that MP_CONNECTION_FD names.",
+     .more =
+         "listener: they share the listeners from fd 3 up (LISTEN_FDS): a single one is blocking, several "
+         "are not. connection: the daemon accepts and passes each connection to the least busy worker over "
+         "the socket that MP_CONNECTION_FD names.",
      .example = "pool: {handoff: connection}"},
     {SERVICE_KEY("prespawn"), .type = KEY_INTEGER, .models = M(PER_CONNECTION), .max = 65536,
      FIELD(ServiceConfig, prespawn), .standard = "0",
