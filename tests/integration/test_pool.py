@@ -39,6 +39,8 @@ if passed >= 0:
     sources = [socket.socket(fileno=passed)]
 else:
     sources = [socket.socket(fileno=3 + i) for i in range(int(os.environ["LISTEN_FDS"]))]
+    for source in sources:
+        source.setblocking(False)  # another worker may be quicker
 
 def take():
     """The next connection and its variables; None at the end."""
