@@ -12,10 +12,10 @@
 #include "daemon/offence.h"
 #include "daemon/service.h"
 
-static void count(Service *s, const Peer *peer, RefuseReason reason, uint64_t time_usec) {
+static void count(Service *s, const Peer *peer, RefuseReason reason) {
     s->counters.refused[reason]++;
     Prefix source_prefix = prefix_of_source(peer, s->limits.source_ipv4, s->limits.source_ipv6);
-    top_sources_add(&s->refused_sources, &source_prefix, reason, time_usec);
+    top_sources_add(&s->refused_sources, &source_prefix, reason, clock_realtime_usec());
     if (peer->kind != PEER_NONE) {
         Peer prefix = gate_prefix(s, peer);
         Source *source = sources_find(s->rt->sources, s->id, &prefix);
@@ -24,7 +24,7 @@ static void count(Service *s, const Peer *peer, RefuseReason reason, uint64_t ti
     }
 }
 
-void refusal_tell(Service *s, const Peer *peer, const Admission *a, const char *detail) {
+static void tell(Service *s, const Peer *peer, const Admission *a, const char *detail) {
     CLEANUP_TEXT Text message = {0};
     char text[PEER_TEXT_MAX];
     text_add(&message, "refused: ");
@@ -36,8 +36,14 @@ void refusal_tell(Service *s, const Peer *peer, const Admission *a, const char *
     e.peer = peer_format(peer, s->rt->log_addresses, text);
     e.reason = refuse_reason_to_string(a->reason);
     e.message = message.s ? message.s : "refused";
-    count(s, peer, a->reason, e.time_usec);
-    service_emit_limited(s, LIMITED_REFUSED, &e);
+    service_emit(s, &e);
+}
+
+void refusal_tell(Service *s, const Peer *peer, const Admission *a, const char *detail) {
+    count(s, peer, a->reason);
+    /* In a flood most are left out, and cost nothing more. */
+    if (service_may_tell(s, LIMITED_REFUSED))
+        tell(s, peer, a, detail);
     if (offence_is_refusal(a->reason))
         offence_count(s, peer, BAN_REFUSALS);
 }

@@ -119,11 +119,17 @@ void service_emit(Service *s, const ApiEvent *e) {
     eventlog_emit(&s->rt->events, failure ? &refused : e, &s->ring);
 }
 
-void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e) {
+bool service_may_tell(Service *s, LimitedLine line) {
     if (ratelimit_pass(&s->limited[line], LINES_PER_SECOND, LINES_BURST, clock_monotonic_usec()))
-        service_emit(s, e);
-    else if (s->rt->on_suppressed)
+        return true;
+    if (s->rt->on_suppressed)
         s->rt->on_suppressed(s->rt->on_suppressed_userdata);
+    return false;
+}
+
+void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e) {
+    if (service_may_tell(s, line))
+        service_emit(s, e);
 }
 
 bool service_tell_suppressed(Service *s, uint64_t now_usec) {

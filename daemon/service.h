@@ -197,6 +197,7 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
 /* Remembers @step and @error (an errno, or 0 with a @message) as the last error. */
 void service_set_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos);
 /* Emits an event of the service's; @line says which limit it falls under. */
+bool service_may_tell(Service *s, LimitedLine line); /* one of these now; else it is counted as left out */
 void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e);
 void service_emit(Service *s, const ApiEvent *e);
 /* Tells that @i has been started. */
