@@ -9,19 +9,27 @@
 #include "daemon/base/clock.h"
 #include "daemon/pool.h"
 
-/* A moment of CLOCK_MONOTONIC, not before it is over. */
-static uint64_t realtime_of(uint64_t monotonic_nsec) {
-    uint64_t now_nsec = clock_monotonic_nsec(), now_usec = clock_realtime_usec();
-    if (monotonic_nsec <= now_nsec)
-        return now_usec;
-    uint64_t left = (monotonic_nsec - now_nsec - 1) / NSEC_PER_USEC + 1;
-    return left < INT64_MAX - now_usec ? now_usec + left : INT64_MAX;
+/* The same moment on both clocks. */
+typedef struct Now {
+    uint64_t monotonic_nsec, realtime_usec;
+} Now;
+
+static Now now_of_both(void) {
+    return (Now){clock_monotonic_nsec(), clock_realtime_usec()};
 }
 
-/* Of something that was. */
-static uint64_t realtime_of_past(uint64_t monotonic_usec) {
-    uint64_t now = clock_monotonic_usec();
-    return clock_realtime_usec() - (now > monotonic_usec ? now - monotonic_usec : 0);
+/* A moment of CLOCK_MONOTONIC that is to come: not before it is over. */
+static uint64_t realtime_of(const Now *now, uint64_t monotonic_nsec) {
+    if (monotonic_nsec <= now->monotonic_nsec)
+        return now->realtime_usec;
+    uint64_t left = (monotonic_nsec - now->monotonic_nsec - 1) / NSEC_PER_USEC + 1;
+    return left < INT64_MAX - now->realtime_usec ? now->realtime_usec + left : INT64_MAX;
+}
+
+/* One that was. */
+static uint64_t realtime_of_past(const Now *now, uint64_t monotonic_usec) {
+    uint64_t at = now->monotonic_nsec / NSEC_PER_USEC;
+    return now->realtime_usec - (at > monotonic_usec ? at - monotonic_usec : 0);
 }
 
 static ApiWaiting waiting_for_room(const Service *s) {
@@ -35,6 +43,7 @@ static ApiWaiting waiting_for_room(const Service *s) {
 
 ApiWaiting snapshot_waiting(const Service *s) {
     const Admission *held = &s->gate.held;
+    Now now = now_of_both();
     if (s->state == SERVICE_FULL)
         return waiting_for_room(s);
     if (s->state != SERVICE_THROTTLED || !gate_is_held(s))
@@ -42,7 +51,7 @@ ApiWaiting snapshot_waiting(const Service *s) {
     return (ApiWaiting){
         .present = true,
         .reason = held->reason,
-        .until_usec = held->until_nsec > 0 ? realtime_of(held->until_nsec) : 0,
+        .until_usec = held->until_nsec > 0 ? realtime_of(&now, held->until_nsec) : 0,
     };
 }
 
@@ -86,14 +95,15 @@ static ApiSource *item_of(SourceList *list, const Prefix *prefix, LogAddresses a
 }
 
 /* What is remembered of it, and what it would be told now. */
-static void add_known(Service *s, const Peer *prefix, const Source *known, ApiSource *item) {
+static void add_known(Service *s, const Now *now, const Peer *prefix, const Source *known, ApiSource *item) {
     Admission a = gate_foresee(s, prefix);
-    uint64_t until = a.verdict == VERDICT_REFUSE && a.until_nsec > 0 ? realtime_of(a.until_nsec) : 0;
+    uint64_t until = a.verdict == VERDICT_REFUSE && a.until_nsec > 0 ? realtime_of(now, a.until_nsec) : 0;
     item->banned |= a.verdict == VERDICT_REFUSE && a.reason == REFUSE_BANNED;
     item->until_usec = until > item->until_usec ? until : item->until_usec;
     if (!known)
         return;
-    uint64_t first = realtime_of_past(known->first_usec), newest = realtime_of_past(known->last_usec);
+    uint64_t first = realtime_of_past(now, known->first_usec),
+             newest = realtime_of_past(now, known->last_usec);
     item->active += known->active;
     item->accepted += known->accepted;
     item->first_usec = item->first_usec == 0 || first < item->first_usec ? first : item->first_usec;
@@ -101,7 +111,8 @@ static void add_known(Service *s, const Peer *prefix, const Source *known, ApiSo
 }
 
 /* Those who are refused most are there already. */
-static void add_accepted(Service *s, const Source *known, LogAddresses addresses, SourceList *list) {
+static void add_accepted(Service *s, const Now *now, const Source *known, LogAddresses addresses,
+                         SourceList *list) {
     Prefix prefix = prefix_of_source(&known->prefix, s->limits.source_ipv4, s->limits.source_ipv6);
     if (top_sources_have(s->refused_sources, &prefix))
         return;
@@ -109,7 +120,7 @@ static void add_accepted(Service *s, const Source *known, LogAddresses addresses
     if (!item)
         return;
     item->refused += known->refused;
-    add_known(s, &known->prefix, known, item);
+    add_known(s, now, &known->prefix, known, item);
 }
 
 static int compare(const void *a, const void *b) {
@@ -127,15 +138,16 @@ static int compare(const void *a, const void *b) {
 void snapshot_sources(Service *s, LogAddresses addresses, SourceList *ret) {
     const TopSources *refused = s->refused_sources;
     const Source *known[TOP_SOURCES];
+    Now now = now_of_both();
     ret->n = top_sources_list(refused, addresses, ret->texts, ret->items);
     for (size_t i = 0; refused && i < refused->n; i++) {
         ApiSource *item = item_of(ret, &refused->items[i].source, addresses);
         Peer prefix = prefix_first(&refused->items[i].source);
         if (item)
-            add_known(s, &prefix, sources_find(s->rt->sources, s->id, &prefix), item);
+            add_known(s, &now, &prefix, sources_find(s->rt->sources, s->id, &prefix), item);
     }
     size_t n = sources_top(s->rt->sources, s->id, known, TOP_SOURCES);
     for (size_t i = 0; i < n && known[i]->accepted > 0; i++)
-        add_accepted(s, known[i], addresses, ret);
+        add_accepted(s, &now, known[i], addresses, ret);
     qsort(ret->items, ret->n, sizeof(ret->items[0]), compare);
 }
