@@ -284,7 +284,9 @@ const Key schema_table[] = {
          "again. The backend of a forward is idle while none of its connections lives; moreover, of a "
          "forward over "
          "TCP a connection on which no byte moved for so long is closed. That of a per-connection service "
-         "over TCP is ended by SIGTERM to its process.",
+         "over TCP is ended by SIGTERM to its process, when no byte has come in, and none that was sent has "
+         "been acknowledged, for so long; the kernel's account of the connection counts, whoever reads and "
+         "writes it.",
      .example = "timeouts: {idle: 5m}"},
     {SERVICE_KEY("timeouts.lifetime"), .type = KEY_DURATION, .flags = KEY_OR_NONE | KEY_OF_PROCESS,
      .min = MSEC, .max = YEARS_10, FIELD(ServiceConfig, timeout_lifetime_usec), .standard = "none",
@@ -493,9 +495,19 @@ const Key schema_table[] = {
     {SERVICE_KEY("log.success"), .type = KEY_LIST, .flags = KEY_OF_PROCESS, FIELD(ServiceConfig, log.success),
      .standard_note = "pid, peer, exit and duration",
      .help = "of one that ends well: pid, peer, user, exit, duration, traffic, cpu, memory",
+     .more = "The lines of its start and its end have them: pid and peer in front, the others in words; JSON "
+             "lines, and the journal, in fields of their own: user, bytes_in, bytes_out, cpu_usec, memory. "
+             "traffic is of a connection over TCP that the process has alone, by the kernel's own account; "
+             "where the kernel does not tell, that is said. cpu and memory (the most at once) are of the "
+             "process and of those children that it has waited for; a process begins with the memory of the "
+             "daemon, so that of a small one only 'at most' is known. An empty list: no such line. Events "
+             "(mpctl events) always have pid, peer, exit and duration.",
      .example = "log: {success: [pid, peer, duration, traffic]}"},
     {SERVICE_KEY("log.failure"), .type = KEY_LIST, .flags = KEY_OF_PROCESS, FIELD(ServiceConfig, log.failure),
      .standard_note = "pid, peer, exit and duration", .help = "the same of one that fails",
+     .more =
+         "Or is killed by a signal, or ended by one of timeouts. Of a connection that is refused the line "
+         "has the peer, if it is listed. An empty list: no such line.",
      .example = "log: {failure: [pid, peer, exit, cpu, memory]}"},
 
     {SERVICE_KEY("to"), .type = KEY_ENDPOINT, .flags = KEY_NO_DEFAULTS, .models = M(FORWARD),

@@ -226,9 +226,12 @@ Flow *flow_new(Traffic *t, const SockName *name) {
 Flow *flow_free(Flow *f) {
     if (!f)
         return NULL;
+    Traffic *t = f->traffic;
     stop_waiting(f);
-    hash_table_remove(&f->traffic->flows, &f->node);
+    hash_table_remove(&t->flows, &f->node);
     free(f);
+    if (!t->wanted && t->flows.n == 0)
+        (void)set_timer(t, 0);
     return NULL;
 }
 

@@ -291,6 +291,7 @@ class Traffic(LogTest):
             d.process.send_signal(15)
             s.shutdown(socket.SHUT_WR)
             self.assertEqual(read_all(s), b"")
+        wait_until(lambda: d.process.poll() is not None, "its end")
         d.stop()
         self.assertEqual(self.bytes_of(d), (5, 5))
 
@@ -313,10 +314,11 @@ class Traffic(LogTest):
             s.sendall(b"x")
             self.assertEqual(s.recv(1), b"x")
             self.assertEqual(d.quiet_descriptors(), before)
-        port = d.port("s")
-        self.assertEqual(self.listens(d), 1)
-        d.write_config({"services": {"s": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["mp-echo"]}}})
-        d.call("Reload")
+            port = d.port("s")
+            self.assertEqual(self.listens(d), 1)
+            d.write_config({"services": {"s": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["mp-echo"]}}})
+            d.call("Reload")
+            self.assertEqual(self.listens(d), 1, "it has a connection yet")
         wait_until(lambda: self.listens(d) == 0, "its being closed")
 
     @staticmethod
