@@ -284,11 +284,76 @@ static void test_sources_are_independent(void **state) {
     }
 }
 
+enum {
+    PLACES = 50,
+    STEPS = 20000,
+    EACH_LASTS = 100
+};
+
+typedef struct Ends {
+    Source *of[STEPS + EACH_LASTS + 1][32];
+    size_t n[STEPS + EACH_LASTS + 1];
+} Ends;
+
+/* One who comes at @step (milliseconds); whether he is served. */
+static bool come(const LimitsConfig *limits, Sources *t, Ends *ends, uint64_t *instances, uint32_t who,
+                 size_t step) {
+    uint64_t now = (1 + step) * NSEC_PER_USEC * USEC_PER_MSEC;
+    ServiceUsage usage = {.instances = *instances, .now_nsec = now};
+    if (admission_of_service(limits, &usage).verdict != VERDICT_SERVE)
+        return false;
+    Peer peer = {.kind = PEER_INET, .in.s_addr = who};
+    Source *s = sources_visit(t, 1, &peer, now / NSEC_PER_USEC);
+    SourceUsage source = {.active = s->active, .rate = &s->rate};
+    if (admission_of_source(limits, &usage, &source).verdict != VERDICT_SERVE)
+        return false;
+    (void)bucket_take(&s->rate, &limits->rate_per_source, now);
+    sources_hold(t, s);
+    size_t end = step + EACH_LASTS;
+    assert_true(ends->n[end] < ELEMENTS(ends->of[end]));
+    ends->of[end][ends->n[end]++] = s;
+    ++*instances;
+    return true;
+}
+
+/* One source that comes five times as often as there are places for: all others are served, whether its share
+ * is bounded by number or by rate. */
+static void test_flood_of_one_source(void **state) {
+    (void)state;
+    static const LimitsConfig all_limits[] = {
+        {.instances = PLACES, .per_source = 5},
+        {.instances = PLACES, .rate_per_source = {30, USEC_PER_SEC, 10}},
+    };
+    static Ends ends;
+    for (size_t l = 0; l < ELEMENTS(all_limits); l++) {
+        static const uint8_t key[16] = {1};
+        Sources *t = sources_new(4096, key);
+        uint64_t instances = 0;
+        size_t came = 0, served = 0, of_flood = 0;
+        memset(&ends, 0, sizeof(ends));
+        for (size_t step = 0; step < STEPS; step++) {
+            for (size_t i = 0; i < ends.n[step]; i++, instances--)
+                sources_release(t, ends.of[step][i]);
+            /* 50 places of 100 ms are 500 a second; it comes 2500 times. */
+            for (size_t i = 0; i < 2 + step % 2; i++)
+                of_flood += come(&all_limits[l], t, &ends, &instances, 1, step);
+            if (step % 4 == 0) { /* 250 a second of 20 others */
+                came++;
+                served += come(&all_limits[l], t, &ends, &instances, 2 + (uint32_t)(step / 4 % 20), step);
+            }
+        }
+        assert_int_equal(served, came);
+        /* It gets its share, and no more: 5 places for 100 ms each, or its rate and burst. */
+        assert_in_range(of_flood, 500, l == 0 ? 1000 : 610);
+        sources_free(t);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_combinations),        cmocka_unit_test(test_no_limits),
         cmocka_unit_test(test_always_recovers),         cmocka_unit_test(test_format),
-        cmocka_unit_test(test_sources_are_independent),
+        cmocka_unit_test(test_sources_are_independent), cmocka_unit_test(test_flood_of_one_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
