@@ -2,13 +2,15 @@
 """Who is let in, who has to wait, who is refused and why, and that it always goes on: limits, access, hours, bans."""
 import contextlib
 import os
+import signal
 import socket
 import struct
 import subprocess
 import time
 import unittest
 
-from harness import BUILD, PATIENCE, DaemonTest, User, cpu_seconds, need_ipv6, need_root, read_all, wait_until
+from harness import (BUILD, PATIENCE, DaemonTest, User, children_of, cpu_seconds, need_ipv6, need_root, read_all,
+                     wait_until)
 
 
 class AdmissionTest(DaemonTest):
@@ -153,6 +155,57 @@ class Rate(AdmissionTest):
         d.wait_service("s", state="listening", active=0)
 
 
+class GoesOn(AdmissionTest):
+    """What is ordered while connections wait for the rate."""
+
+    def start_slow(self):
+        d = self.start(limits={"rate": "5/s burst 1"})
+        clients = [self.dial(d) for _ in range(4)]
+        for s in clients:
+            s.sendall(b"x")
+        return d, clients
+
+    def test_drain(self):
+        """Who has been let in to the queue is served before it is closed."""
+        d, clients = self.start_slow()
+        with d.connect() as control:
+            control.send("Drain", {"services": ["s"]})
+            for s in clients:
+                s.settimeout(PATIENCE)
+                self.assertEqual(s.recv(1), b"x")
+            self.close_all()
+            control.receive()
+        self.assertEqual(d.service("s")["state"], "stopped")
+        self.assertEqual(d.service("s")["spawned"], 4)
+
+    def test_pause_and_resume(self):
+        d, clients = self.start_slow()
+        d.call("Pause", services=["s"])
+        before = d.service("s")["accepted"]
+        time.sleep(0.5)
+        self.assertEqual(d.service("s")["accepted"], before, "one that is paused takes nobody, whatever the rate")
+        d.call("Resume", services=["s"])
+        for s in clients:
+            s.settimeout(PATIENCE)
+            self.assertEqual(s.recv(1), b"x")
+
+    def test_stop_and_start(self):
+        d, _ = self.start_slow()
+        d.call("Stop", services=["s"])
+        self.close_all()
+        d.call("Start", services=["s"])
+        self.assertTrue(self.serves(self.dial(d)))
+
+    def test_stop_of_the_daemon(self):
+        """It does not wait for tokens: its listeners are closed."""
+        d, clients = self.start_slow()
+        self.assertEqual(clients[0].recv(1), b"x")
+        begin = time.monotonic()
+        self.close_all()
+        d.stop()
+        self.assertLess(time.monotonic() - begin, 8)
+
+
 class Load(AdmissionTest):
     def faked(self, load, **limits):
         """A daemon that sees another /proc/loadavg than everybody else."""
@@ -291,6 +344,62 @@ class PerSource(AdmissionTest):
             self.assertFalse(self.serves(self.dial(d)))
         s = d.service("s")
         self.assertEqual((s["spawn_failed"], s["refused"]["per_source"]), (3, 0))
+
+    def test_failed_spares_are_no_charge(self):
+        """The same where the process had been set up ahead."""
+        d = self.start(limits={"per_source": 1}, exec=["{dir}/gone"], prespawn=2, options={"wait": None})
+        with open(d.path("gone"), "w", encoding="utf-8") as file:
+            file.write("#!/bin/cat\n")
+        os.chmod(d.path("gone"), 0o755)
+        d.start()
+        os.unlink(d.path("gone"))
+        for n in range(4):
+            self.assertFalse(self.serves(self.dial(d)))
+            wait_until(lambda n=n: d.service("s")["spawn_failed"] == n + 1, "it to be counted")
+        self.assertEqual(d.service("s")["refused"]["per_source"], 0)
+
+    @need_root
+    def test_killed_spares_are_no_charge(self):
+        """One that is killed after it was given a connection, and before exec, has it served by another."""
+        d = self.start(limits={"per_source": 1}, prespawn=1)
+        for _ in range(3):
+            spare = wait_until(lambda: children_of(d.pid), "one set up ahead")[0][0]
+            os.kill(spare, signal.SIGSTOP)
+            s = self.dial(d)
+            wait_until(lambda: d.service("s")["accepted"] > d.service("s")["spawned"], "it to be given a connection")
+            os.kill(spare, signal.SIGKILL)
+            self.assertTrue(self.serves(s))
+            self.assert_refused(d, "per_source")
+            s.close()
+            d.wait_idle("s")
+        self.assertTrue(self.serves(self.dial(d)))
+
+    def test_over_the_end_of_the_service(self):
+        """A connection of a service that is gone from the config counts when it comes back."""
+        d = self.start(limits={"per_source": 1}, others={"other": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}})
+        first = self.dial(d)
+        self.assertTrue(self.serves(first))
+        kept = self.config["services"].pop("s")
+        d.write_config(self.config)
+        self.assertTrue(d.call("Reload")["ok"])
+        self.config["services"]["s"] = kept
+        d.write_config(self.config)
+        self.assertTrue(d.call("Reload")["ok"])
+        self.assertTrue(self.serves(first))
+        self.assert_refused(d, "per_source")
+        first.close()
+        d.wait_idle("s")
+        self.assertTrue(self.serves(self.dial(d)))
+
+    def test_forward(self):
+        d = self.start(others={"f": {"listen": "tcp:127.0.0.1:0", "model": "forward", "to": "unix:{dir}/s",
+                                     "limits": {"per_source": 1}}}, listen="unix:{dir}/s")
+        for _ in range(2):
+            s = self.dial(d, "127.0.0.1", "f")
+            self.assertTrue(self.serves(s))
+            self.assert_refused(d, "per_source", "127.0.0.1", "f")
+            s.close()
+            d.wait_idle("f")
 
     def test_prespawned(self):
         d = self.start(limits={"per_source": 1}, prespawn=2)
@@ -448,6 +557,49 @@ class Access(AdmissionTest):
         entry = d.log(event="dismissed")[0]
         self.assertIn("no longer admitted (deny 127.0.0.3", entry["message"])
         self.assertTrue(entry["peer"].startswith("127.0.0.3:"))
+
+    def test_apply_to_existing_after_a_change_of_a_file(self):
+        """The config is the same; what it names is not. KILL follows as at every end."""
+        d = self.start(access={"deny": ["file:{dir}/denied"], "apply_to_existing": True}, options={"wait": None},
+                       exec=["{bad-child}", "hang"], timeouts={"stop": "200ms"})
+        with open(d.path("denied"), "w", encoding="utf-8") as file:
+            file.write("10.0.0.0/8\n")
+        d.start()
+        s = self.dial(d, "127.0.0.3")
+        self.assertEqual(s.recv(100), b"hanging\n")
+        self.assertTrue(d.call("Reload")["ok"])
+        self.assertEqual(d.service("s")["active"], 1)
+        with open(d.path("denied"), "a", encoding="utf-8") as file:
+            file.write("127.0.0.3\n")
+        self.assertTrue(d.call("Reload")["ok"])
+        self.assertEqual(read_all(s), b"")
+        self.assertEqual(d.wait_idle("s")["exited"]["ok"], 1)
+
+    @need_root
+    def test_apply_to_existing_by_group(self):
+        """The groups that a UNIX peer had when it came."""
+        d = self.start("unix:{dir}/s", access={"allow": ["any"], "apply_to_existing": True})
+
+        def stay(path):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(PATIENCE)
+                s.connect(path)
+                s.sendall(b"x")
+                got = s.recv(1)
+                return got + (s.recv(1) or b"closed")
+        member, stranger = User(1001, 5, [4321]), User(1002, 5, [4322])
+        running = [user.start(stay, d.path("s")) for user in (member, stranger)]
+        d.wait_service("s", active=2)
+        wait_until(lambda: d.service("s")["spawned"] == 2, "both")
+        self.assertTrue(self.change(d, access={"deny": ["gid:4322"], "apply_to_existing": True})["ok"])
+        self.assertTrue(running[1][1].poll(PATIENCE))
+        self.assertEqual(running[1][1].recv(), (True, b"xclosed"))
+        self.assertEqual(d.wait_service("s", active=1)["exited"]["ok"], 1)
+        self.assertFalse(running[0][1].poll(0))
+        for process, _ in running:
+            process.kill()
+            process.join()
+        d.wait_idle("s")
 
 
 class Hours(AdmissionTest):
