@@ -18,6 +18,12 @@ typedef enum ForeignForm {
     FOREIGN_ACCEPT, /* yes: per-connection */
     FOREIGN_CPS,    /* "50 10": so many a second */
     FOREIGN_TYPE,   /* stream or dgram: part of the endpoint */
+    FOREIGN_QUOTED, /* words or items, each in quotes */
+    FOREIGN_NETS,   /* addresses, where one that ends in .0 is a network */
+    FOREIGN_FACTS,  /* PID HOST: facts to log */
+    FOREIGN_FLAGS,  /* SENSOR, or what is an option of listen */
+    FOREIGN_KIND,   /* INTERNAL, TCPMUX, TCPMUXPLUS */
+    FOREIGN_MINUTES,
 } ForeignForm;
 
 typedef struct ForeignWord {
@@ -47,18 +53,20 @@ static const ForeignWord foreign_words[] = {
     {"per_source", XINETD, FOREIGN_PLAIN, "limits: {per_source: ", "}", "5"},
     {"cps", XINETD, FOREIGN_CPS, "limits: {rate: ", "}", "50/s"},
     {"max_load", XINETD, FOREIGN_PLAIN, "limits: {load: ", "}", "8.0"},
-    {"access_times", XINETD, FOREIGN_PLAIN, "access: {hours: [\"", "\"]}", "08:00-18:00"},
-    {"only_from", XINETD, FOREIGN_LIST, "access: { allow: [", "] }", "10.0.0.0/8"},
-    {"no_access", XINETD, FOREIGN_LIST, "access: { deny: [", "] }", "10.0.0.0/8"},
+    {"access_times", XINETD, FOREIGN_QUOTED, "access: {hours: [\"", "\"]}", "08:00-18:00"},
+    {"only_from", XINETD, FOREIGN_NETS, "access: { allow: [", "] }", "10.0.0.0/8"},
+    {"no_access", XINETD, FOREIGN_NETS, "access: { deny: [", "] }", "10.0.0.0/8"},
+    {"deny_time", XINETD, FOREIGN_MINUTES, "ban: {for: ", "}", "3650d"},
     {"redirect", XINETD, FOREIGN_PLAIN, "model: forward and to: tcp:ADDRESS:PORT", "", NULL},
     {"banner_success", XINETD, FOREIGN_PLAIN, "banner: {greeting: \"file:", "\"}", "/path"},
     {"banner_fail", XINETD, FOREIGN_PLAIN, "banner: {refused: \"file:", "\"}", "/path"},
-    {"log_on_success", XINETD, FOREIGN_PLAIN, "log: {success: [pid, peer, exit, duration]}", "", NULL},
-    {"log_on_failure", XINETD, FOREIGN_PLAIN, "log: {failure: [peer]}", "", NULL},
+    {"log_on_success", XINETD, FOREIGN_FACTS, "log: {success: [", "]}", "pid, peer, exit, duration"},
+    {"log_on_failure", XINETD, FOREIGN_FACTS, "log: {failure: [", "]}", "peer"},
     {"log_type", XINETD, FOREIGN_PLAIN,
      "log: {level: info} at the top level; the log goes to stderr or the journal", "", NULL},
     {"includedir", XINETD, FOREIGN_PLAIN, "include: [", "/*.yaml]", "DIRECTORY"},
-    {"flags", XINETD, FOREIGN_PLAIN, "the options of listen in its long form", "", NULL},
+    {"flags", XINETD, FOREIGN_FLAGS, "", "", "the options of listen in its long form"},
+    {"type", XINETD, FOREIGN_KIND, "", "", "tcpmux: NAME"},
     {"rlimit_as", XINETD, FOREIGN_PLAIN, "resources: {memory: ", "}", "512M"},
     {"rlimit_cpu", XINETD, FOREIGN_PLAIN, "resources: {cpu_time: ", "}", "60s"},
     {"rlimit_files", XINETD, FOREIGN_PLAIN, "resources: {nofile: ", "}", "256"},
@@ -83,6 +91,8 @@ static const ForeignWord foreign_words[] = {
     {"MaxConnectionsPerSource", SYSTEMD, FOREIGN_PLAIN, "limits: {per_source: ", "}", "5"},
     {"TriggerLimitBurst", SYSTEMD, FOREIGN_PLAIN, "limits: {rate: ", "/2s}", "50"},
     {"PollLimitBurst", SYSTEMD, FOREIGN_PLAIN, "limits: {rate: ", "/2s}", "50"},
+    {"TriggerLimitIntervalSec", SYSTEMD, FOREIGN_PLAIN, "limits: {rate: 50/", "}", "2s"},
+    {"PollLimitIntervalSec", SYSTEMD, FOREIGN_PLAIN, "limits: {rate: 50/", "}", "2s"},
     {"IPAddressAllow", SYSTEMD, FOREIGN_LIST, "access: { allow: [", "] }", "10.0.0.0/8"},
     {"IPAddressDeny", SYSTEMD, FOREIGN_LIST, "access: { deny: [", "] }", "10.0.0.0/8"},
     {"SupplementaryGroups", SYSTEMD, FOREIGN_LIST, "supplementary_groups: [", "]", "GROUP"},
@@ -130,6 +140,9 @@ static const ForeignWord foreign_words[] = {
     {"autorestart", SUPERVISOR, FOREIGN_PLAIN, "restart: {policy: always}", "", NULL},
     {"autostart", SUPERVISOR, FOREIGN_PLAIN, "start: now", "", NULL},
     {"stopwaitsecs", SUPERVISOR, FOREIGN_PLAIN, "timeouts: {stop: ", "}", "10s"},
+    {"maxretry", "fail2ban's", FOREIGN_PLAIN, "ban: {after: ", "/10m}", "5"},
+    {"findtime", "fail2ban's", FOREIGN_PLAIN, "ban: {after: 5/", "}", "10m"},
+    {"bantime", "fail2ban's", FOREIGN_PLAIN, "ban: {for: ", "}", "10m"},
     {"ProgramArguments", "launchd's", FOREIGN_PLAIN, "exec: ", "", "[PROGRAM, ARGUMENTS]"},
 };
 
@@ -159,6 +172,72 @@ static bool join(const YamlNode *value, const char *separator, Text *out) {
         }
     }
     return out->len > 0 && out->len <= VALUE_MAX;
+}
+
+/* Whether one of the words of @value is @word. */
+static bool has_word(const YamlNode *value, const char *word) {
+    CLEANUP_TEXT Text all = {0};
+    CLEANUP_TEXT Text one = {0};
+    text_addc(&all, ' ');
+    bool some = join(value, " ", &all);
+    text_addc(&all, ' ');
+    text_addf(&one, " %s ", word);
+    return some && text_ok(&all) && text_ok(&one) && strcasestr(all.s, one.s);
+}
+
+/* One word of only_from: "192.168.0.0" was a network. */
+static void put_net(const char *s, size_t n, Text *out) {
+    size_t zeros = 0, rest = n;
+    while (rest >= 2 && s[rest - 1] == '0' && s[rest - 2] == '.') {
+        rest -= 2;
+        zeros++;
+    }
+    if (n == strlen("0.0.0.0") && strncmp(s, "0.0.0.0", n) == 0) {
+        text_add(out, "any");
+        return;
+    }
+    text_add_n(out, s, n);
+    if (zeros > 0 && s[strspn(s, "0123456789.")] != '/')
+        text_addf(out, "/%zu", 32 - 8 * zeros);
+}
+
+static bool put_nets(const YamlNode *value, Text *out) {
+    CLEANUP_TEXT Text all = {0};
+    if (!join(value, " ", &all) || !text_ok(&all) || strchr(all.s, '{'))
+        return false;
+    for (const char *s = all.s; *s; s += strspn(s, " ")) {
+        size_t n = strcspn(s, " ");
+        text_add(out, out->len > 0 ? ", " : "");
+        put_net(s, n, out);
+        s += n;
+    }
+    return true;
+}
+
+static bool put_facts(const YamlNode *value, Text *out) {
+    static const struct {
+        const char *word, *fact;
+    } facts[] = {
+        {"PID", "pid"},   {"HOST", "peer"},         {"ATTEMPT", "peer"},    {"USERID", "user"},
+        {"EXIT", "exit"}, {"DURATION", "duration"}, {"TRAFFIC", "traffic"},
+    };
+    for (size_t i = 0; i < ELEMENTS(facts); i++) {
+        if (!has_word(value, facts[i].word) || (out->s && strstr(out->s, facts[i].fact)))
+            continue;
+        text_add(out, out->len > 0 ? ", " : "");
+        text_add(out, facts[i].fact);
+    }
+    return out->len > 0;
+}
+
+static bool put_kind(const YamlNode *value, Text *out) {
+    if (has_word(value, "TCPMUXPLUS"))
+        text_add(out, "tcpmux: +NAME");
+    else if (has_word(value, "INTERNAL"))
+        text_add(out, "exec: [mp-echo], or another of the mp-* programs");
+    else if (!has_word(value, "TCPMUX"))
+        text_add(out, "listen: with the port, and nothing for the type");
+    return out->len > 0;
 }
 
 static bool is_true(const YamlNode *value) {
@@ -201,6 +280,22 @@ static bool put_value(const ForeignWord *w, const YamlNode *value, Text *out) {
         text_add(out, value && value->kind == YAML_SCALAR && strcasecmp(value->text, "dgram") == 0 ? "udp"
                                                                                                    : "tcp");
         return true;
+    case FOREIGN_QUOTED:
+        return join(value, "\", \"", out);
+    case FOREIGN_NETS:
+        return put_nets(value, out);
+    case FOREIGN_FACTS:
+        return put_facts(value, out);
+    case FOREIGN_FLAGS:
+        text_add(out, has_word(value, "SENSOR") ? "sensor: true" : "");
+        return out->len > 0;
+    case FOREIGN_KIND:
+        return put_kind(value, out);
+    case FOREIGN_MINUTES:
+        if (!join(value, " ", out) || !text_ok(out) || out->s[strspn(out->s, "0123456789")] != '\0')
+            return false;
+        text_addc(out, 'm');
+        return true;
     }
     return false;
 }
@@ -228,6 +323,13 @@ static const struct {
     {"model", "yes", "write model: per-connection or model: on-demand"},
     {"model", "no", "write model: per-connection or model: on-demand"},
     {"model", "prefork", "write model: pool"},
+    {"limits.when_full", "queue", "write when_full: wait"},
+    {"limits.when_full", "reject", "write when_full: refuse"},
+    {"limits.when_full", "close", "write when_full: refuse"},
+    {"limits.refuse_with", "reject", "write refuse_with: close"},
+    {"limits.refuse_with", "drop", "write refuse_with: close; what is left waiting is when_full: wait"},
+    {"limits.refuse_with", "rst", "write refuse_with: reset"},
+    {"limits.refuse_with", "refused", "write refuse_with: banner, and the text as banner: {refused: TEXT}"},
     {"stderr", "journal", "write stderr: log"},
     {"stderr", "syslog", "write stderr: log"},
     {"stderr", "null", "write stderr: discard"},

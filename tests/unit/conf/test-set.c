@@ -135,8 +135,9 @@ static void test_bad(void **state) {
         {"limits.source_prefix.ipv4", "33", DIAG_OUT_OF_RANGE, "limits.source_prefix.ipv4: ", NULL},
         {"source_prefix.ipv6", "129", DIAG_OUT_OF_RANGE, "limits.source_prefix.ipv6: ", NULL},
         {"source_prefix", "24", DIAG_WRONG_TYPE, "limits.source_prefix takes keys of its own", NULL},
-        {"refuse_with", "drop", DIAG_BAD_VALUE, "unknown value 'drop' of limits.refuse_with",
+        {"refuse_with", "drops", DIAG_BAD_VALUE, "unknown value 'drops' of limits.refuse_with",
          "one of close, banner, reset"},
+        {"refuse_with", "rst", DIAG_BAD_VALUE, "unknown value 'rst'", "write refuse_with: reset"},
         /* Other keys of the config */
         {"timeouts.stop", "5s", DIAG_CONFLICT, "'timeouts.stop' cannot be set: only limits can",
          "change the config, then: mpctl reload"},
