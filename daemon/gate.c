@@ -7,6 +7,7 @@
 #include "conf/hours.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
+#include "daemon/knock.h"
 #include "daemon/launch.h"
 #include "daemon/offence.h"
 #include "daemon/pool.h"
@@ -95,10 +96,20 @@ static bool any_slot_idle(const Service *s) {
     return false;
 }
 
+/* Whether each of those who come can be refused alone, before anything is started. */
+static bool only_knocks(const Service *s) {
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (!knock_is_asked(s->listeners[i]))
+            return false;
+    return true;
+}
+
 static Admission look(Service *s) {
     if (admits(s))
         return gate_ask(s);
-    return any_slot_idle(s) ? ask_to_start(s) : (Admission){.verdict = VERDICT_SERVE};
+    if (!any_slot_idle(s))
+        return (Admission){.verdict = VERDICT_SERVE};
+    return only_knocks(s) ? gate_ask(s) : ask_to_start(s);
 }
 
 static bool listens(const Service *s) {

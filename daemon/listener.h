@@ -38,6 +38,7 @@ struct Listener {
     bool cut;            /* it drains: its queue takes no more than one */
     bool sealed;         /* and then none */
     bool exhausted;      /* sealed, and nothing is left in its queue */
+    bool admitted;       /* who knocked may start a process, which is not there yet */
     unsigned budget;     /* how many connections the next wake-up may take */
     int error;           /* errno of the last try to open it, or 0 */
     const char *error_step;

@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/forward.h"
 #include "daemon/idle.h"
+#include "daemon/knock.h"
 #include "daemon/offence.h"
 #include "daemon/pool.h"
 #include "daemon/serve.h"
@@ -243,12 +244,20 @@ static void tell_unreached(Service *s) {
 
 static void wake_slot(Listener *l) {
     Service *s = l->service;
-    if (!gate_may_start(s)) {
+    if (knock_is_asked(l)) {
+        l->admitted = l->admitted || knock_may_start(l);
+        if (!l->admitted)
+            return;
+    } else if (!gate_may_start(s)) {
         service_update(s, NULL);
         return;
     }
+    Slot *slot = &s->slots[l->slot];
     if (backend_wake(s))
-        slot_activate(&s->slots[l->slot]);
+        slot_activate(slot);
+    /* Until there is a process it is still the same datagram. */
+    if (slot->instance)
+        l->admitted = false;
     backend_end_wake(s);
 }
 
@@ -264,6 +273,8 @@ static void arm_listeners(Service *s, bool polls) {
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];
         bool wanted = polls && listener_is_open(l) && (accepts || slot_is_idle(&s->slots[l->slot]));
+        if (wanted)
+            knock_prepare(l);
         if (wanted == l->armed)
             continue;
         if (!wanted) {
