@@ -15,7 +15,7 @@ static const Refusal rows[_REFUSE_REASON_MAX] = {
     [REFUSE_PER_SOURCE] = {'p', "one source has too many connections", "limits.per_source",
                            "limits.per_source=N"},
     [REFUSE_BANNED] = {'b', "the source is banned", "ban", NULL},
-    [REFUSE_PROXY] = {'x', "no proper PROXY header came", "proxy_protocol.accept_from", NULL},
+    [REFUSE_PROXY] = {'x', "no proper PROXY header or tcpmux name came", "proxy_protocol.accept_from", NULL},
 };
 
 const Refusal *refusal(size_t reason) {

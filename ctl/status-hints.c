@@ -141,7 +141,9 @@ static void add_reason(StatusHints *h, const json_t *d, RefuseReason reason) {
     Text *line = new_line(h);
     if (!line)
         return;
-    text_addf(line, "refused by %s: %s (%s); ", name, r->meaning, r->keys);
+    bool tcpmux = streq(field_text(json_object_get(d, "service"), "model"), "tcpmux");
+    text_addf(line, "refused by %s: %s%s (%s); ", name, r->meaning,
+              tcpmux && reason == REFUSE_ACCESS ? ", or no service has the tcpmux name" : "", r->keys);
     if (reason == REFUSE_BANNED) {
         text_add(line, "who, and until when: mpctl bans; to let one in now: mpctl unban PREFIX");
     } else if (r->set) {

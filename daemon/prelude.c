@@ -25,6 +25,9 @@
 #define ALL_MAX 1024
 #define DESCRIPTOR_SHARE 4
 
+/* So many that wait for room are served in one turn of the loop. */
+#define PASSED_AT_ONCE 16
+
 /* When no place came free although there should be one, it is looked for again after so long. */
 #define AGAIN_USEC (20 * USEC_PER_MSEC)
 
@@ -151,11 +154,11 @@ static bool serves(const Service *s) {
     return s->preludes.open || s->removed || !s->config->enabled;
 }
 
-/* The oldest first, as long as there is room. Whether any was passed on. */
+/* The oldest first, as long as there is room, and some at a time. Whether any was passed on. */
 static bool pass_held(Service *s) {
     List *held = &s->preludes.held;
     bool any = false;
-    while (!list_is_empty(held) && serves(s)) {
+    for (unsigned n = 0; n < PASSED_AT_ONCE && !list_is_empty(held) && serves(s); n++) {
         bool awake = backend_wake(s);
         /* A backend that cannot be started has turned them all away. */
         if (list_is_empty(held))
