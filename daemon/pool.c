@@ -299,11 +299,11 @@ static void want_scores(Pool *p) {
             score_want(scoreboard_slot(p->board, i->worker->slot));
 }
 
-/* What workers have written since the last look counts as reported. Returns when to look again. */
-static uint64_t read_board(Pool *p, uint64_t now_usec) {
-    bool changed = false, busy = false;
-    if (!p->board)
-        return USEC_INFINITY;
+/* What workers have written since the last look counts as reported. Whether there was anything, and whether
+ * one of them is busy. */
+static bool take_scores(Pool *p, bool *ret_busy) {
+    bool changed = false;
+    *ret_busy = false;
     LIST_FOREACH (i, &p->service->instances, Instance, link) {
         Score score;
         Worker *w = i->worker;
@@ -312,7 +312,7 @@ static uint64_t read_board(Pool *p, uint64_t now_usec) {
         Report *r = i->report;
         changed = changed || !w->scores || r->active != (int64_t)score.active ||
                   r->requests != (int64_t)score.requests;
-        busy = busy || score.active > 0;
+        *ret_busy = *ret_busy || score.active > 0;
         w->scores = true;
         if (score.capacity > 0)
             tell_number(p, i, "CAPACITY", score.capacity, r->capacity);
@@ -321,11 +321,24 @@ static uint64_t read_board(Pool *p, uint64_t now_usec) {
         if (score.queued > 0 || r->queued >= 0)
             tell_number(p, i, "QUEUED", score.queued, r->queued);
     }
-    if (changed || busy)
-        return now_usec + (changed ? BOARD_USEC : BOARD_SLOW_USEC);
-    /* Nothing happens: who has something to say next says it by the pipe. */
-    want_scores(p);
-    return USEC_INFINITY;
+    return changed;
+}
+
+/* Returns when to look again. */
+static uint64_t read_board(Pool *p, uint64_t now_usec) {
+    bool busy;
+    if (!p->board)
+        return USEC_INFINITY;
+    bool changed = take_scores(p, &busy);
+    if (!changed && !busy) {
+        /* Nothing happens: who has something to say next says it by the pipe, unless he has said it before he
+         * could see that he is asked. */
+        want_scores(p);
+        changed = take_scores(p, &busy);
+    }
+    if (changed)
+        return now_usec + BOARD_USEC;
+    return busy ? now_usec + BOARD_SLOW_USEC : USEC_INFINITY;
 }
 
 /* Whether there is no worker, and will be none, for what was taken back from others. */
