@@ -133,8 +133,9 @@ static Peer choose_new(Bench *b, uint32_t i) {
 
 static void print_sorted(const char *name, uint64_t *each, uint32_t n) {
     qsort(each, n, sizeof(*each), compare);
-    printf("\"%s\": {\"median\": %.0f, \"p99\": %.0f, \"worst\": %.0f}, ", name, (double)each[n / 2],
-           (double)each[n - n / 100 - 1], (double)each[n - 1]);
+    size_t middle = n / 2, high = n - n / 100 - 1;
+    printf("\"%s\": {\"median\": %.0f, \"p99\": %.0f, \"worst\": %.0f}, ", name, (double)each[middle],
+           (double)each[high], (double)each[n - 1]);
 }
 
 /* @n connections: together, and then as many each by itself. */

@@ -96,7 +96,7 @@ static void test_grows_in_steps(void **state) {
         moved = t.old ? t.n_moved : 0;
         buckets = t.n_buckets;
     }
-    assert_true(t.n_buckets >= N / 2 && t.n_buckets <= 2 * N);
+    assert_true(t.n_buckets >= N / 2 && t.n_buckets <= (size_t)2 * N);
     for (size_t i = 0; i < N; i++)
         assert_true(holds(&t, &items[i]));
     hash_table_done(&t);

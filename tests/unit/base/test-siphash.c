@@ -43,11 +43,12 @@ static void test_published_vectors(void **state) {
 static void test_unaligned(void **state) {
     (void)state;
     static const uint8_t key[SIPHASH_KEY_BYTES] = {1};
+    static const uint8_t bytes[16] = {'0', '1', '2', '3', '4', '5'};
     uint8_t text[48];
-    uint64_t expected = siphash24(key, "0123456789abcdef", 16);
+    uint64_t expected = siphash24(key, bytes, sizeof(bytes));
     for (size_t at = 0; at < 16; at++) {
-        memcpy(text + at, "0123456789abcdef", 16);
-        assert_true(siphash24(key, text + at, 16) == expected);
+        memcpy(text + at, bytes, sizeof(bytes));
+        assert_true(siphash24(key, text + at, sizeof(bytes)) == expected);
     }
 }
 

@@ -299,7 +299,7 @@ static void test_many_end_at_once(void **state) {
     enum {
         N = 1000
     };
-    Bans *b = new_bans(2 * N);
+    Bans *b = new_bans((size_t)2 * N);
     char text[32];
     for (uint32_t i = 0; i < N; i++) {
         (void)snprintf(text, sizeof(text), "10.%u.%u.1", i / 256, i % 256);

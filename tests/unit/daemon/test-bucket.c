@@ -14,7 +14,7 @@
 #include "tests/unit/random.h"
 
 #define SEC NSEC_PER_SEC
-#define YEAR (365 * 86400 * SEC)
+#define YEAR (UINT64_C(365) * 86400 * SEC)
 #define ARRIVALS 400
 
 __extension__ typedef unsigned __int128 Wide;
@@ -191,8 +191,8 @@ static void test_recovers(void **state) {
             assert_true(bucket_take(&b, &r, ready));
             /* All of the burst is there again after its time, and after years. */
             Wide all = (Wide)interval(&r) * r.burst;
-            now = ready + (round == 2 || all > 100 * YEAR ? 200 * YEAR : (uint64_t)all);
-            if (all > 200 * YEAR)
+            now = ready + (round == 2 || all > (Wide)100 * YEAR ? 200 * YEAR : (uint64_t)all);
+            if (all > (Wide)200 * YEAR)
                 break;
             for (uint64_t i = 0; i < r.burst; i++)
                 assert_true(bucket_take(&b, &r, now));

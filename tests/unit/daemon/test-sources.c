@@ -124,7 +124,7 @@ static void test_flood(void **state) {
         if (i % 3 == 0)
             s->accepted++; /* even when they are served */
         if (i % 1000 == 0)
-            assert_true(sources_stats(t).known <= 2 * MAX);
+            assert_true(sources_stats(t).known <= (size_t)2 * MAX);
     }
     SourcesStats stats = sources_stats(t);
     assert_int_equal(stats.known, KNOWN + MAX / 4 + KNOWN + MAX / 4 + 1);
