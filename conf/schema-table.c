@@ -248,8 +248,9 @@ const Key schema_table[] = {
     {SERVICE_KEY("ban"), .type = KEY_SECTION, .help = "bans of sources that are refused or fail too often"},
     {SERVICE_KEY("ban.after"), .type = KEY_RATE, .flags = KEY_OR_NONE, FIELD(ServiceConfig, ban.after),
      .standard_note = "none: nobody is banned", .help = "how many refusals and failures in a time",
-     .more = "What counts: being refused by access.allow and deny or by a limit of the source, an exit code "
-             "of ban.exit_codes. BAN=1 on the status pipe of a process bans its peer at once.",
+     .more = "What counts: being refused, for any reason but access.hours, a PROXY header, or a ban (with "
+             "when_full: refuse also when the service is full); an exit code of ban.exit_codes. BAN=1 on the "
+             "status pipe of a process bans its peer at once.",
      .example = "ban: {after: 5/1m}"},
     {SERVICE_KEY("ban.for"), .type = KEY_DURATION, .min = SEC, .max = YEARS_10,
      FIELD(ServiceConfig, ban.for_usec), .standard = "10m", .help = "how long a ban lasts",
