@@ -196,8 +196,10 @@ static void on_event(const ApiEvent *e, void *userdata) {
         control_on_event(m->control, e);
 }
 
-static void on_traffic_told(void *userdata) {
-    manager_finish_if_empty(userdata);
+static void on_traffic_settled(void *userdata) {
+    Manager *m = userdata;
+    (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
+    manager_finish_if_empty(m);
 }
 
 /* Starting */
@@ -267,7 +269,7 @@ static int init_runtime(Manager *m, Logger *logger) {
     if (r >= 0)
         r = open_timer_descriptor(rt->loop);
     if (r >= 0) {
-        rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, on_traffic_told, m);
+        rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, on_traffic_settled, m);
         r = rt->traffic ? 0 : -ENOMEM;
     }
     if (r >= 0)

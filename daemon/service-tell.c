@@ -31,10 +31,14 @@ static void tell_ending(Service *s, const Ending *ending, const Bytes *bytes) {
 
 static void on_traffic(const Bytes *bytes, void *userdata) {
     Telling *t = userdata;
+    Service *s = t->service;
     list_remove(&t->link);
     tell_ending(t->service, &t->ending, bytes);
     flow_free(t->flow);
     free(t);
+    /* It stays until this has been told. */
+    if (s->removed)
+        traffic_settle(s->rt->traffic);
 }
 
 void service_tell_end(Service *s, Instance *i, int status, ExitResult result, uint64_t lived_usec,

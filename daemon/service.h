@@ -103,8 +103,8 @@ typedef struct Service {
     Slot *slots; /* on-demand only */
     size_t n_slots;
     struct Pool *pool; /* pool only */
-    Passed *passed;    /* what its workers have been passed, where limits.per_source wants to know; NULL: none */
-    bool told_blind;   /* that this cannot be known has been told */
+    Passed *passed; /* what its workers have been passed, where limits.per_source wants to know; NULL: none */
+    bool told_blind; /* that this cannot be known has been told */
     List instances, ghosts;
     List endings; /* of instances that have ended, whose traffic is still to be told */
     Spares spares;
@@ -183,9 +183,9 @@ void service_close_listeners(Service *s, bool keep_nodes);
 static inline uint64_t service_n_processes(const Service *s) {
     return s->n_instances + s->backend.n_processes;
 }
-/* Whether a reload has removed it, and nothing is left of it. */
+/* Whether a reload has removed it, and nothing is left of it, nor to be told. */
 static inline bool service_is_over(const Service *s) {
-    return s->removed && service_n_processes(s) == 0 && s->preludes.n == 0;
+    return s->removed && service_n_processes(s) == 0 && s->preludes.n == 0 && list_is_empty(&s->endings);
 }
 /* Whether processes of its own listen on its sockets; NULL: none. */
 bool service_processes_listen(const Service *s);

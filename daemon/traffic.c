@@ -39,7 +39,7 @@ struct Traffic {
     bool wanted;
     bool told_blind;
     Ratelimit lost;
-    void (*quiet)(void *userdata);
+    void (*settled)(void *userdata);
     void *userdata;
 };
 
@@ -126,12 +126,12 @@ bool traffic_is_awaited(const Traffic *t) {
     return t->n_waiting > 0;
 }
 
-Traffic *traffic_new(sd_event *loop, SockQuery *query, EventLog *log, void (*quiet)(void *userdata),
+Traffic *traffic_new(sd_event *loop, SockQuery *query, EventLog *log, void (*settled)(void *userdata),
                      void *userdata) {
     Traffic *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
-    *t = (Traffic){.loop = loop, .query = query, .log = log, .quiet = quiet, .userdata = userdata};
+    *t = (Traffic){.loop = loop, .query = query, .log = log, .settled = settled, .userdata = userdata};
     list_init(&t->waiting);
     return t;
 }
@@ -169,7 +169,7 @@ static void stop_waiting(Flow *f) {
     list_remove(&f->waiting);
     /* Whoever waits for that is not told in the middle of something else. */
     if (--t->n_waiting == 0)
-        (void)set_timer(t, 0);
+        traffic_settle(t);
 }
 
 void flow_give_up(Flow *f) {
@@ -178,6 +178,10 @@ void flow_give_up(Flow *f) {
     f->done = NULL;
     if (done)
         done(f->known ? &f->bytes : NULL, f->userdata);
+}
+
+void traffic_settle(Traffic *t) {
+    (void)set_timer(t, 0);
 }
 
 static int on_due(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -193,8 +197,7 @@ static int on_due(sd_event_source *source, uint64_t usec, void *userdata) {
         flow_give_up(f);
     }
     rest(t);
-    if (t->n_waiting == 0)
-        t->quiet(t->userdata);
+    t->settled(t->userdata);
     return 0;
 }
 
@@ -231,7 +234,7 @@ Flow *flow_free(Flow *f) {
     hash_table_remove(&t->flows, &f->node);
     free(f);
     if (!t->wanted && t->flows.n == 0)
-        (void)set_timer(t, 0);
+        traffic_settle(t);
     return NULL;
 }
 

@@ -14,10 +14,11 @@ typedef struct Bytes {
 
 /* What is kept for all connections together. */
 typedef struct Traffic Traffic;
-/* @quiet is called, in a turn of the loop of its own, when nobody waits any more. NULL when memory runs out.
- */
-Traffic *traffic_new(sd_event *loop, SockQuery *query, EventLog *log, void (*quiet)(void *userdata),
+/* @settled is called, in a turn of the loop of its own, when nobody waits any more, and when it was asked for
+ * by traffic_settle(). NULL when memory runs out. */
+Traffic *traffic_new(sd_event *loop, SockQuery *query, EventLog *log, void (*settled)(void *userdata),
                      void *userdata);
+void traffic_settle(Traffic *t);
 Traffic *traffic_free(Traffic *t); /* after all flows; returns NULL; NULL is fine */
 /* Whether any service wants to know. Where the kernel does not tell, that is told once. */
 void traffic_set_wanted(Traffic *t, bool wanted);

@@ -197,6 +197,14 @@ class Traffic(LogTest):
             self.assertEqual(read_all(s), b"hello")
         self.assertEqual(self.bytes_of(d), (5, 5))
 
+    def test_behind_a_proxy(self):
+        """The proxy's connection is counted, its header with it, and told as the real peer's."""
+        header = b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 80\r\n"
+        d = self.start(proxy_protocol={"accept_from": ["127.0.0.1"]})
+        self.assertEqual(d.ask("s", header + b"hello"), b"hello")
+        self.assertEqual(self.bytes_of(d), (len(header) + 5, 5))
+        self.assertEqual(self.ended(d)["peer"], "192.0.2.1:5000")
+
     def test_set_up_ahead(self):
         d = self.start(prespawn=1)
         d.ask("s", b"hello")
@@ -371,6 +379,20 @@ class KillBySource(DaemonTest):
                 s.sendall(b"x")
                 self.assertEqual(s.recv(1), b"x")
             d.mpctl("kill", "--source", "127.0.1.0/24", check=0)
+            self.assertEqual(one.recv(1), b"")
+            other.sendall(b"y")
+            self.assertEqual(other.recv(1), b"y")
+
+    def test_behind_a_proxy(self):
+        """The real peer counts."""
+        d = self.daemon({"services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"],
+                                            "proxy_protocol": {"accept_from": ["127.0.0.1"]}}}})
+        with d.dial("s") as one, d.dial("s") as other:
+            for n, s in enumerate((one, other)):
+                s.sendall(b"PROXY TCP4 192.0.2.%d 198.51.100.1 5000 80\r\nx" % n)
+                self.assertEqual(s.recv(1), b"x")
+            self.assertNotEqual(d.mpctl("kill", "--source", "127.0.0.0/8").returncode, 0)
+            d.mpctl("kill", "--source", "192.0.2.0", check=0)
             self.assertEqual(one.recv(1), b"")
             other.sendall(b"y")
             self.assertEqual(other.recv(1), b"y")

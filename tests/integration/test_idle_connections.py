@@ -94,6 +94,13 @@ class Rests(IdleTest):
         with d.dial("s") as s:
             self.check_rest(d, s)
 
+    def test_behind_a_proxy(self):
+        """The kernel knows nothing of the real peer."""
+        d = self.start(proxy_protocol={"accept_from": ["127.0.0.1"]})
+        with d.dial("s") as s:
+            s.sendall(b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 80\r\n")
+            self.check_rest(d, s)
+
     def test_set_up_ahead(self):
         d = self.start(prespawn=2)
         with d.dial("s") as s:
