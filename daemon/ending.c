@@ -59,6 +59,7 @@ Ending ending_of(const Instance *i, int status, ExitResult result, uint64_t live
         .result = result,
         .timed_out = i->timed_out,
         .asked = i->asked,
+        .before_exec = i->before_exec,
         .unready = i->unready,
         .lived_usec = lived_usec,
         .cpu_usec = usec_of(&usage->ru_utime) + usec_of(&usage->ru_stime),
@@ -114,6 +115,8 @@ static void add_why(const Ending *e, Text *out) {
         text_addf(out, " (%s)", timeout);
     else if (e->asked)
         text_add(out, " (as asked)");
+    else if (e->before_exec)
+        text_add(out, " before exec");
     else if (e->unready)
         text_add(out, " before it was ready");
 }

@@ -23,7 +23,7 @@ typedef struct Ending {
     int status; /* wait(2)'s */
     ExitResult result;
     InstanceTimeout timed_out;
-    bool asked, unready;
+    bool asked, unready, before_exec;
     uint64_t lived_usec;
     uint64_t cpu_usec;
     uint64_t memory;     /* bytes: the most that it had at once */

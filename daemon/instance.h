@@ -65,9 +65,10 @@ typedef struct Instance {
     InstanceRole role;
     InstanceState state;
     InstanceTimeout timed_out;
-    bool asked;     /* stop, drain, reload or shutdown ended it */
-    bool only_told; /* TERM it got, KILL does not follow */
-    bool unready;   /* has not said yet that it is ready, and should; also while it is being ended */
+    bool asked;       /* stop, drain, reload or shutdown ended it */
+    bool only_told;   /* TERM it got, KILL does not follow */
+    bool before_exec; /* it was killed before its program ran */
+    bool unready;     /* has not said yet that it is ready, and should; also while it is being ended */
     bool told_ready;
     bool answered;       /* forward: it has reached the backend */
     bool waits;          /* forward: counted as one that has not */

@@ -260,11 +260,11 @@ static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes
             r = env_builder_set(&rt->env, ENV_MP_CONNECTION_FD, "%d", LISTEN_FDS_START);
     } else {
         /* One they can wait for in accept(2), where each connection wakes one of them. Of several all are
-         * woken, and all but one find nothing. */
+         * woken, and all but one find nothing. Workers that are there share what they have made of it. */
         size_t n_open = 0;
         for (size_t i = 0; i < s->n_listeners; i++)
             n_open += listener_is_open(s->listeners[i]);
-        for (size_t i = 0; i < s->n_listeners && r >= 0; i++)
+        for (size_t i = 0; i < s->n_listeners && s->n_instances == 0 && r >= 0; i++)
             if (listener_is_open(s->listeners[i]))
                 r = listener_set_blocking(s->listeners[i], n_open == 1);
         if (r >= 0)

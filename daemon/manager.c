@@ -66,10 +66,14 @@ static void reap(Manager *m) {
     for (;;) {
         int status = 0;
         struct rusage usage;
-        pid_t pid = wait4(-1, &status, WNOHANG, &usage);
-        if (pid <= 0)
+        siginfo_t ended = {0};
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) < 0 || ended.si_pid <= 0)
             return;
-        Instance *i = instance_table_find(&m->rt.instances, pid);
+        Instance *i = instance_table_find(&m->rt.instances, ended.si_pid);
+        if (i && ended.si_code != CLD_EXITED)
+            i->before_exec = !spawn_came_to_exec(ended.si_pid);
+        if (wait4(ended.si_pid, &status, WNOHANG, &usage) <= 0)
+            return;
         if (!i) {
             m->strangers++; /* as PID 1: somebody's orphan */
             continue;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/spawn.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "daemon/base/errors.h"
@@ -10,6 +12,9 @@
  * here. */
 #define STACK_SIZE ((size_t)16384)
 #define GUARD_SIZE ((size_t)4096)
+
+/* PF_FORKNOEXEC of the kernel's sched.h, the same since 2.4. */
+#define FORKED_WITHOUT_EXEC 0x40U
 
 struct Spawner {
     char *stack; /* the guard first */
@@ -49,6 +54,22 @@ int child_plan_move_fd(ChildPlan *plan, int source, int target) {
 SpawnStep spawn_clone_step(int error) {
     /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine. */
     return error == EAGAIN || error == ENOSPC ? STEP_LIMIT : STEP_FORK;
+}
+
+bool spawn_came_to_exec(pid_t pid) {
+    char path[32], text[512];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return true;
+    text[n] = '\0';
+    /* proc(5): "pid (comm) state ppid pgrp session tty_nr tpgid flags"; comm may have anything in it. */
+    const char *at = strrchr(text, ')');
+    unsigned flags = 0;
+    if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+        return true;
+    return !(flags & FORKED_WITHOUT_EXEC);
 }
 
 bool spawn_is_starved(SpawnStep step, int error) {

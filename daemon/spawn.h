@@ -20,6 +20,10 @@ int child_plan_move_fd(ChildPlan *plan, int source, int target);
 /* The step that clone(2)'s @error stands for. Pure. */
 SpawnStep spawn_clone_step(int error);
 
+/* Whether the child @pid, which has ended and is not reaped yet, has come to exec: one that is killed within
+ * execve(2) looks like one that ran until then. True when it cannot be told (no /proc). */
+bool spawn_came_to_exec(pid_t pid);
+
 /* Whether @step failed with @error (an errno) for want of processes, descriptors or memory, which comes to an
  * end by itself, and is no fault of the service. Pure. */
 bool spawn_is_starved(SpawnStep step, int error);

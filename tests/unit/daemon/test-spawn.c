@@ -34,6 +34,23 @@ static int run(ChildPlan *plan, SpawnStep *ret_step) {
     return r < 0 ? r : WEXITSTATUS(status);
 }
 
+static void test_came_to_exec(void **state) {
+    (void)state;
+    for (int execs = 0; execs < 2; execs++) {
+        siginfo_t info;
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0 && execs)
+            (void)execl("/bin/true", "true", (char *)NULL);
+        if (pid == 0)
+            _exit(0);
+        assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+        assert_int_equal(spawn_came_to_exec(pid), execs);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_true(spawn_came_to_exec(pid));
+    }
+}
+
 static void test_starved(void **state) {
     (void)state;
     static const struct {
@@ -142,11 +159,9 @@ static void test_listen_pid(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_starved),
-        cmocka_unit_test(test_runs),
-        cmocka_unit_test(test_steps_fail),
-        cmocka_unit_test(test_descriptors),
-        cmocka_unit_test(test_too_many_descriptors),
+        cmocka_unit_test(test_starved),     cmocka_unit_test(test_came_to_exec),
+        cmocka_unit_test(test_runs),        cmocka_unit_test(test_steps_fail),
+        cmocka_unit_test(test_descriptors), cmocka_unit_test(test_too_many_descriptors),
         cmocka_unit_test(test_listen_pid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
