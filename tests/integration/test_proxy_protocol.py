@@ -8,14 +8,14 @@ import subprocess
 import time
 import unittest
 
-from harness import (DaemonTest, PATIENCE, descriptors_of, exchange, free_port, need_ipv6, need_program, program,
+from harness import (PATIENCE, descriptors_of, exchange, free_port, need_ipv6, need_program, program,
                      read_all, stays, wait_until)
-from proxy import ECHO, V2_LOCAL, converse, read_environment, receive, v1, v2, v2_unix, wait_accounted
+from proxy import ECHO, PreludeTest, V2_LOCAL, converse, read_environment, receive, v1, v2, v2_unix, wait_accepted, wait_accounted
 
 DATA = b"GET / HTTP/1.0\r\n\r\n\0PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n"
 
 
-class ProxyTest(DaemonTest):
+class ProxyTest(PreludeTest):
     def start(self, listen="tcp:127.0.0.1:0", accept_from=("127.0.0.1",), execute=None, **keys):
         return self.daemon({"services": {"s": {"listen": listen, "exec": execute or ECHO,
                                                "proxy_protocol": {"accept_from": list(accept_from)}, **keys}}})
@@ -68,15 +68,14 @@ class Headers(ProxyTest):
         d = self.start()
         for header in (v1("192.0.2.1", "198.51.100.2"), v2("192.0.2.1", "198.51.100.2", tlvs=b"\x04\x00\x01x")):
             for cut in (1, 5, 12, 13, 16, len(header) - 1, len(header), len(header) + 1):
-                with self.subTest(header=header[:6], cut=cut), d.dial("s") as s:
+                with d.dial("s") as s:
                     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     whole = header + DATA
                     s.sendall(whole[:cut])
                     # The two are no one segment; that the daemon has read the first in between is likely, no more.
                     time.sleep(0.02)
                     environment, rest = converse(s, whole[cut:])
-                    self.assertEqual(environment["TCPREMOTEIP"], "192.0.2.1")
-                    self.assertEqual(rest, DATA)
+                    self.assertEqual((environment["TCPREMOTEIP"], rest), ("192.0.2.1", DATA), (header[:6], cut))
 
     def test_byte_by_byte(self):
         d = self.start()
@@ -345,6 +344,7 @@ class Bounds(ProxyTest):
             # All three are accepted before any is known.
             for s in (first, second, third):
                 s.sendall(b"PROXY ")
+            wait_accepted(d, "s")
             first.sendall(v1("192.0.2.1", "198.51.100.2")[6:])
             read_environment(first)
             second.sendall(v1("192.0.2.2", "198.51.100.2")[6:] + b"2")
@@ -371,7 +371,7 @@ class Orders(ProxyTest):
             self.addCleanup(s.close)
             s.sendall(self.HEADER[:9])
             found.append(s)
-        wait_until(lambda: len(d.quiet_descriptors()) >= len(d.baseline) + n, "they are accepted")
+        wait_accepted(d, "s")
         return found
 
     def finish(self, s):
