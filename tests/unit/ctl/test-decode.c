@@ -20,6 +20,8 @@
 #define STOP "dev.mpinetd.Control.Stop"
 #define SIGNAL "dev.mpinetd.Control.Signal"
 #define SET "dev.mpinetd.Control.Set"
+#define UNBAN "dev.mpinetd.Control.Unban"
+#define BANS "dev.mpinetd.Control.Bans"
 #define DESCRIBE "dev.mpinetd.Control.Describe"
 #define CALL(method, rest) "{\"method\":\"" method "\"" rest "}"
 #define WITH(method, parameters) CALL(method, ",\"parameters\":" parameters)
@@ -91,6 +93,11 @@ static const Case cases[] = {
     {"signal by name", WITH(SIGNAL, "{\"signal\":\"HUP\",\"service\":\"a\"}"), TAKEN, NULL, NULL},
     {"signal as a fraction", WITH(SIGNAL, "{\"signal\":9.5,\"pid\":77}"), ANSWERED, "InvalidParameter",
      "signal"},
+    {"bans", CALL(BANS, ",\"more\":true"), TAKEN, NULL, NULL},
+    {"bans of one", WITH(BANS, "{\"service\":\"a\"}"), ANSWERED, "InvalidParameter", "service"},
+    {"unban", WITH(UNBAN, "{\"prefix\":\"::1\"}"), TAKEN, NULL, NULL},
+    {"unban nobody", CALL(UNBAN, ""), ANSWERED, "InvalidParameter", "prefix"},
+    {"unban several", WITH(UNBAN, "{\"prefix\":[\"::1\"]}"), ANSWERED, "InvalidParameter", "prefix"},
     {"set nothing", WITH(SET, "{\"service\":\"a\",\"limits\":{}}"), ANSWERED, "InvalidParameter", "limits"},
     {"set a list", WITH(SET, "{\"service\":\"a\",\"limits\":{\"instances\":[1]}}"), ANSWERED,
      "InvalidParameter", "limits"},
