@@ -54,7 +54,7 @@ class Methods(ControlTest):
         keys = {"name", "model", "state", "since_usec", "listen", "listeners", "active", "queued", "workers",
                 "instances_limit", "accepted", "refused", "gone", "spawned", "spawn_failed", "exited", "restarts",
                 "requests", "work_queued", "report_errors", "status", "last_error", "accept_rate", "latency", "duration",
-                "order"}
+                "order", "waiting"}
         for service in s["services"]:
             self.assertEqual(set(service), keys)
             self.assertEqual(set(service["refused"]), {"access", "hours", "load", "rate", "instances", "rate_per_source",

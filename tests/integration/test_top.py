@@ -182,7 +182,7 @@ class Screen(TopTest):
     def test_sizes(self):
         t = self.start()
         t.resize(60, 15)
-        screen = t.wait(lambda s: "i instances" in s.split("\n")[14], "15 lines")
+        screen = t.wait(lambda s: "i instances" in s.split("\n")[14] and rows_of(s), "15 lines")
         lines = screen.split("\n")
         self.assertEqual(rows_of(screen), ["alpha", "beta", "broken", "off", "udp"])
         self.assertIn("1 failed", lines[0])
