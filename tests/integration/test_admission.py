@@ -2,10 +2,12 @@
 """Who is let in, who has to wait, who is refused and why, and that it always goes on: limits, access, hours, bans."""
 import contextlib
 import os
+import random
 import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 import unittest
 
@@ -734,6 +736,64 @@ class Balance(AdmissionTest):
         s = self.assert_balanced(d)
         self.assertEqual(s["spawned"], sum(s["exited"].values()))
         self.assertGreater(s["refused"]["access"], 0)
+
+    def test_nothing_is_lost_whatever_changes(self):
+        """Connections from many sources while limits, rules and models change: afterwards each is counted, and no source
+        has a place left that nobody uses."""
+        chance = random.Random(5)
+        limits = [{"per_source": 2}, {"per_source": 3, "rate": "300/s"}, {"instances": 5, "when_full": "refuse"},
+                  {"per_source": 1, "source_prefix": {"ipv4": 31}}, {"rate_per_source": "50/s", "refuse_with": "reset"}]
+        rules = [{}, {"deny": ["127.0.3.2"]}, {"allow": ["127.0.0.0/8"], "deny": ["127.0.3.0/31"], "apply_to_existing": True}]
+        others = {"forward": {"listen": "tcp:127.0.0.1:0", "model": "forward", "to": "unix:{dir}/b"},
+                  "b": {"listen": "unix:{dir}/b", "exec": ["cat"]}}
+        d = self.start(others=others, ban={"after": "30/1m", "for": "1s"})
+        ports = {name: d.port(name) for name in ("s", "forward")}
+        over = threading.Event()
+
+        def visit(seed):
+            mine, kept = random.Random(seed), []
+            while not over.is_set():
+                if len(kept) > 3:
+                    kept.pop(mine.randrange(len(kept))).close()
+                with contextlib.suppress(OSError):
+                    s = socket.create_connection(("127.0.0.1", ports[mine.choice(["s", "forward"])]), 2,
+                                                 (f"127.0.3.{mine.randrange(8)}", 0))
+                    if mine.random() < 0.2:
+                        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    kept.append(s)
+                    s.settimeout(0.02)
+                    s.sendall(b"x")
+                    s.recv(1)
+            for s in kept:
+                s.close()
+        visitors = [threading.Thread(target=visit, args=(seed,)) for seed in range(4)]
+        for thread in visitors:
+            thread.start()
+        try:
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                for name in ("s", "forward"):
+                    self.config["services"][name].update(limits=chance.choice(limits), access=chance.choice(rules))
+                self.config["services"]["s"]["prespawn"] = chance.choice([0, 3])
+                d.write_config(self.config)
+                self.assertTrue(d.call("Reload")["ok"])
+                d.call("Set", service="s", limits={"per_source": str(chance.randrange(1, 4))})
+                d.call("Restart" if chance.random() < 0.2 else "Resume", services=["s"])
+        finally:
+            over.set()
+            for thread in visitors:
+                thread.join()
+        for name in ("s", "forward"):
+            # What was cut off before it was accepted may still lie in the queue.
+            d.wait_service(name, queued=0, active=0)
+            self.config["services"][name].update(limits={"per_source": 1}, access={}, ban={})
+        d.write_config(self.config)
+        self.assertTrue(d.call("Reload")["ok"])
+        for name in ("s", "forward"):
+            self.assertGreater(self.assert_balanced(d, name)["spawned"], 5)
+            d.call("Unban", prefix="any")
+            for i in range(8):
+                self.assertTrue(self.serves(self.dial(d, f"127.0.3.{i}", name)), (name, i))
 
     def test_flood_of_one_source_leaves_room(self):
         """One that takes all it can get is kept to its share."""
