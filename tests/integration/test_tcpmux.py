@@ -252,8 +252,9 @@ class Admission(TcpmuxTest):
                 s.sendall(b"echo\r\n")
             wait_until(lambda: d.service("mux")["refused"]["instances"] >= 20, "refusals")
             self.assertLess(len(descriptors_of(d.pid)), 80)
-        wait_accounted(d, "mux", requests=40 - d.service("mux")["refused"]["instances"])
-        wait_accounted(d, "e")
+        passed = 40 - d.service("mux")["refused"]["instances"]
+        wait_accounted(d, "mux", requests=passed)
+        wait_accounted(d, "e", accepted=passed)
 
     def test_not_started(self):
         """A program that cannot be executed is told of as the service's failure."""
