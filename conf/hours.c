@@ -149,7 +149,7 @@ static bool open_with(const Hours *h, time_t t, time_t offset) {
 }
 
 bool hours_always(const Hours *h) {
-    for (time_t minute = 0; minute < HOURS_MINUTES_A_WEEK; minute++)
+    for (int minute = 0; minute < HOURS_MINUTES_A_WEEK; minute++)
         if (!is_open(h, minute))
             return false;
     return true;
