@@ -321,18 +321,19 @@ static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, cons
 
 int service_config_resolve(ServiceConfig *s, const LoadContext *context) {
     CLEANUP_DIAGS DiagList diags = {0};
-    s->problem = diag_free(s->problem);
     CLEANUP_READER Reader r;
+    /* Without memory it stays as it was: with its problem, so that it does not run. */
     if (reader_init(&r, context, &diags) < 0 || (s->incomplete && derive_again(&r, s) == -ENOMEM) ||
         resolve_service(s, context, r.lookups, on_found, &diags) < 0)
         return -ENOMEM;
-    if (diags.n == 0)
-        return 0;
-    s->problem = diag_free(s->problem);
-    s->problem = calloc(1, sizeof(Diag));
-    if (!s->problem)
+    Diag *problem = diags.n > 0 ? malloc(sizeof(Diag)) : NULL;
+    if (diags.n > 0 && !problem)
         return -ENOMEM;
-    *s->problem = diags.items[0];
+    diag_free(s->problem);
+    s->problem = problem;
+    if (!problem)
+        return 0;
+    *problem = diags.items[0];
     diags.items[0] = (Diag){0};
-    return s->problem->code == DIAG_NOT_ALLOWED ? -EPERM : -ENOENT;
+    return problem->code == DIAG_NOT_ALLOWED ? -EPERM : -ENOENT;
 }
