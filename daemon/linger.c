@@ -11,6 +11,7 @@
 /* What is thrown away of one in a turn of the loop, and in all: who sends more than that does not read. */
 #define READS_A_TURN 4
 #define READ_BYTES 4096
+#define READS_AT_ONCE 16
 #define BYTES_MAX (1U << 20)
 
 typedef struct Leaving {
@@ -124,4 +125,11 @@ void linger_add(Linger *l, int fd) {
     }
     if (!l->timer)
         wait_for_first(l);
+}
+
+void linger_not(int fd) {
+    char sent[READ_BYTES];
+    (void)shutdown(fd, SHUT_WR);
+    for (unsigned i = 0; i < READS_AT_ONCE && recv(fd, sent, sizeof(sent), MSG_DONTWAIT) > 0; i++)
+        continue;
 }

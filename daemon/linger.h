@@ -16,3 +16,6 @@ Linger *linger_free(Linger *l); /* closes them all; returns NULL */
 /* Sends nothing more to @fd, which is taken over, and closes it when the other end has, or the time is over;
  * at once when there are too many. */
 void linger_add(Linger *l, int fd);
+/* For who is told nothing: sends nothing more to @fd, and takes in what has come so far, so that the other
+ * end sees an end and no reset. The descriptor stays the caller's, to be closed. */
+void linger_not(int fd);

@@ -68,6 +68,8 @@ static void say(Service *s, Connection *c) {
     ssize_t n = n_parts > 0 ? sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
     if (n > 0 && c->fd < s->rt->fd_ceiling)
         linger_add(s->rt->linger, TAKE_FD(c->fd));
+    else
+        linger_not(c->fd);
 }
 
 static void reset(const Connection *c) {

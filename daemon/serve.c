@@ -11,6 +11,7 @@
 #include "daemon/descriptors.h"
 #include "daemon/greeting.h"
 #include "daemon/handoff.h"
+#include "daemon/linger.h"
 #include "daemon/refusal.h"
 
 /* The most that one wake-up takes, so that a flood on one listener never starves the others. */
@@ -291,14 +292,6 @@ void serve_queue(Listener *l) {
     backend_end_wake(l->service);
 }
 
-/* What it has sent is taken in, so that it sees an end and no reset. */
-static void let_go(int fd) {
-    char sent[4096];
-    (void)shutdown(fd, SHUT_WR);
-    for (unsigned i = 0; i < 16 && recv(fd, sent, sizeof(sent), MSG_DONTWAIT) > 0; i++)
-        continue;
-}
-
 static void turn_away(Listener *l) {
     Service *s = l->service;
     char peer[PEER_TEXT_MAX];
@@ -316,7 +309,7 @@ static void turn_away(Listener *l) {
     e.step = spawn_step_to_string(STEP_EXEC);
     e.message = "closed: the backend did not become ready";
     service_emit_limited(s, LIMITED_SPAWN_FAILED, &e);
-    let_go(fd);
+    linger_not(fd);
     free(c.groups);
 }
 

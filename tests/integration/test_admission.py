@@ -474,9 +474,16 @@ class RefuseWith(AdmissionTest):
             self.dial(d).recv(1)
 
     def test_close(self):
-        d = self.start(limits={"per_source": 1})
-        self.assertTrue(self.serves(self.dial(d)))
+        """An end, and no reset, also for who has sent something already."""
+        d = self.start(access={"deny": ["any"]})
         self.assertEqual(self.dial(d).recv(1), b"")
+        d.call("Pause", services=["s"])
+        clients = [self.dial(d) for _ in range(5)]
+        for s in clients:
+            s.sendall(b"y" * 10000)
+        d.call("Resume", services=["s"])
+        for s in clients:
+            self.assertEqual(s.recv(1), b"")
 
     def test_unix(self):
         d = self.start("unix:{dir}/s", limits={"per_source": 1}, banner={"refused": "full\n"})
