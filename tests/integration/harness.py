@@ -363,12 +363,15 @@ class Daemon:
 
     def _look(self, pid):
         problems = []
-        if any(state == "Z" for _, state in children_of(pid)):
+        def zombies():
+            return {child for child, state in children_of(pid) if state == "Z"}
+        # One that has ended only just now is none yet.
+        left = zombies()
+        if left:
             with contextlib.suppress(AssertionError):
-                wait_until(lambda: not any(state == "Z" for _, state in children_of(pid)), deadline=2)
-            zombies = [child for child, state in children_of(pid) if state == "Z"]
-            if zombies:
-                problems.append(f"{len(zombies)} zombies")
+                wait_until(lambda: not left & zombies(), deadline=2)
+            if left & zombies():
+                problems.append(f"{len(left & zombies())} zombies")
         if self.baseline and not children_of(pid):
             # A service that is started again and again has more for a moment: once at the baseline is enough.
             try:

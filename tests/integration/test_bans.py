@@ -7,14 +7,14 @@ import socket
 import subprocess
 import time
 
-from harness import (MPCTL, SANITIZED, DaemonTest, User, Varlink, VarlinkError, exchange, need_ipv6, need_root,
+from harness import (MPCTL, DaemonTest, User, Varlink, VarlinkError, exchange, need_ipv6, need_root,
                      sanitizer_environment, wait_until)
 
 ECHO = {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}
 TRAP = {**ECHO, "sensor": True, "ban": {"for": "1h"}}
 LOOKER = User(54321)
 # Of a long list, so many that it cannot be made in advance before any of it is read.
-MANY = 1200 if SANITIZED else 4000
+MANY = 4000
 PART = 250
 
 

@@ -203,7 +203,7 @@ static void init_sources(Sample *s, uint64_t now) {
         .last_time_usec = now - 12 * USEC_PER_SEC,
         .first_usec = now - 3 * HOUR,
         .newest_usec = now - 10 * USEC_PER_SEC,
-        .until_usec = now + 3 * USEC_PER_SEC,
+        .until_usec = now + 3 * MINUTE,
     };
     s->sources[1] = (ApiSource){
         .source = "2001:db8::/64",
