@@ -27,6 +27,7 @@ typedef struct ListEntry {
 
 struct RuleBook {
     void *files, *lists; /* tsearch(3) trees */
+    size_t n_files;
 };
 
 static int compare_files(const void *a, const void *b) {
@@ -88,7 +89,7 @@ static int find_file(RuleBook *b, Reader *r, Lookups *lookups, const char *path,
     if (!e)
         return -ENOMEM;
     e->path = strdup(path);
-    e->error = e->path ? read_list(e, r, lookups) : -ENOMEM;
+    e->error = !e->path ? -ENOMEM : ++b->n_files > RULE_FILES_MAX ? -E2BIG : read_list(e, r, lookups);
     if (e->error == -ENOMEM || !tsearch(e, &b->files, compare_files)) {
         free_file(e);
         return -ENOMEM;
@@ -123,10 +124,13 @@ static int gather_file(Gathering *g, const char *path, bool deny, size_t i) {
     g->bad = g->bad || e->error < 0;
     if (e->error < 0 && e->error != -EINVAL) {
         char buf[64];
+        bool many = e->error == -E2BIG;
         CLEANUP_TEXT Text message = {0};
         text_add_escaped(&message, path, strlen(path));
-        text_addf(&message, ": %s", regular_file_error(e->error, RULE_FILE_MAX, buf));
-        tell(g, deny, i, DIAG_ERROR, regular_file_code(e->error), NULL, message.s ? message.s : "");
+        text_addf(&message, ": %s",
+                  many ? "more files of rules than 512" : regular_file_error(e->error, RULE_FILE_MAX, buf));
+        tell(g, deny, i, DIAG_ERROR, many ? DIAG_LIMIT : regular_file_code(e->error), NULL,
+             message.s ? message.s : "");
     }
     for (size_t at = 0; at < e->rules.n; at++) {
         AccessRule rule = e->rules.items[at];

@@ -8,6 +8,8 @@
 
 /* A file of prefixes: so many bytes at most. */
 #define RULE_FILE_MAX ((size_t)16 << 20)
+/* So many of them in a config. */
+#define RULE_FILES_MAX 512U
 
 typedef struct RuleBook RuleBook;
 

@@ -144,6 +144,22 @@ static void test_too_large(void **state) {
     fixture_expect(f, "a large banner", "limit", "larger than 4096 bytes");
 }
 
+static void test_too_many(void **state) {
+    Fixture *f = *state;
+    CLEANUP_TEXT Text text = {0};
+    text_add(&text,
+             "version: 1\nservices: {s: {listen: tcp:7, exec: [mp-echo], user: root, access: {deny: [");
+    for (unsigned i = 0; i <= RULE_FILES_MAX; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "list%u", i);
+        fixture_write(f, name, "10.0.0.0/8\n", 0644);
+        text_addf(&text, "%s'file:${FOLDER}/%s', 'file:${FOLDER}/%s'", i > 0 ? ", " : "", name, name);
+    }
+    text_add(&text, "]}}}\n");
+    (void)fixture_load_text(f, text.s);
+    fixture_expect(f, "many files", "limit limit", "/list512: more files of rules than 512");
+}
+
 static void test_open_to_all(void **state) {
     Fixture *f = *state;
     fixture_write(f, "list", "10.0.0.0/8\n", 0666);
@@ -400,6 +416,7 @@ int main(void) {
         TEST(test_nul_byte),
         TEST(test_unreadable),
         TEST(test_too_large),
+        TEST(test_too_many),
         TEST(test_open_to_all),
         TEST(test_tolerated),
         TEST(test_tolerated_then_bad),
