@@ -40,6 +40,8 @@ void account_begin(Instance *i, const AccountName *name) {
         return;
     if (limits_idle(i->service->config))
         begin_idle(i, name);
-    if (name->error == 0 && service_config_counts_traffic(i->service->config))
+    bool by_tcp = name->error != -EAFNOSUPPORT && name->name.family != AF_UNIX;
+    i->counts_traffic = by_tcp && service_config_counts_traffic(i->service->config);
+    if (i->counts_traffic && name->error == 0)
         i->flow = flow_new(i->rt->traffic, &name->name);
 }

@@ -63,7 +63,7 @@ Ending ending_of(const Instance *i, int status, ExitResult result, uint64_t live
         .unready = i->unready,
         .lived_usec = lived_usec,
         .cpu_usec = usec_of(&usage->ru_utime) + usec_of(&usage->ru_stime),
-        .counts_traffic = i->flow != NULL,
+        .counts_traffic = i->counts_traffic,
     };
     if (wants(&e, LOG_FACT_MEMORY))
         find_memory(&e, usage);

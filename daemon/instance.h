@@ -89,7 +89,8 @@ typedef struct Instance {
     struct Connection *connection; /* meanwhile: what it was given to serve */
     sd_event_source *spare_watch;
     struct IdleConnection *idle; /* with a connection over TCP, and timeouts.idle */
-    struct Flow *flow;           /* the same, where its traffic is counted */
+    bool counts_traffic;         /* the same, where its traffic is wanted */
+    struct Flow *flow;           /* then, unless the kernel does not tell */
     int status_number;           /* then: which descriptor its status pipe is; negative: none */
 } Instance;
 

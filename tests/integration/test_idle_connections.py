@@ -45,8 +45,8 @@ class IdleTest(DaemonTest):
         self.check_ended(d)
 
     def keep_busy(self, d, step, idle=2.0, seconds=5.0):
-        """Calls step() again and again; the process is there all the time. Where the machine did not let us call it often
-        enough there is nothing to be seen."""
+        """Calls step() again and again; the process is there all the time. Where the machine did not let us call it
+        often enough there is nothing to be seen."""
         pid = wait_until(lambda: d.instances("s"), "the process")[0]["pid"]
         last, end = time.monotonic(), time.monotonic() + seconds
         while time.monotonic() < end:
@@ -327,7 +327,7 @@ class AnotherNetwork(IdleTest):
         listener = network.call(lambda: socket.create_server(("127.0.0.1", 0)))
         self.addCleanup(listener.close)
         fd, port = listener.fileno(), listener.getsockname()[1]
-        d = self.start(idle="300ms", listen=f"tcp:127.0.0.1:{port}", options={
+        d = self.start(idle="300ms", log={"success": ["traffic"]}, listen=f"tcp:127.0.0.1:{port}", options={
             "wrap": [sys.executable, "-c", AS_MANAGER, str(fd)], "pass_fds": (fd,), "environment": {"LISTEN_FDS": "1"}})
         self.assertTrue(d.listener("s")["adopted"])
         with network.call(lambda: socket.create_connection(("127.0.0.1", port))) as s:
@@ -340,6 +340,7 @@ class AnotherNetwork(IdleTest):
             stays(lambda: d.service("s")["active"] == 1, "one that the kernel does not tell of", seconds=1.5)
         d.wait_idle("s")
         self.assertEqual(len(d.log(event="error")), 1)
+        self.assertEqual(d.wait_log(event="ended")[0]["message"], "ended, traffic unknown")
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ static void test_full_filter(void **state) {
         ports[i] = (uint16_t)(1000 + i);
     size_t n = sock_ends_filter(ports, SOCK_ENDS_PORTS_MAX, code);
     assert_true(n <= SOCK_ENDS_FILTER_MAX);
-    for (uint16_t port = 990; port < 1000 + SOCK_ENDS_PORTS_MAX + 10; port++) {
-        Told t = told(port, SOCK_DIAG_BY_FAMILY, 1);
+    for (unsigned port = 990; port < 1000 + SOCK_ENDS_PORTS_MAX + 10; port++) {
+        Told t = told((uint16_t)port, SOCK_DIAG_BY_FAMILY, 1);
         assert_int_equal(passes(code, n, (const uint8_t *)t.data, t.n),
                          port >= 1000 && port < 1000 + SOCK_ENDS_PORTS_MAX);
     }
