@@ -177,6 +177,8 @@ class Size(PoolTest):
                     late.settimeout(PATIENCE)
                     self.assertIn(int(late.makefile("rb").readline().split()[0]), self.pids(d))
                 d.wait_service("s", state="active")
+                for s, _ in held:
+                    s.close()
                 d.stop()
 
     def test_silent_workers_stay_at_min(self):
