@@ -229,8 +229,7 @@ const Key schema_table[] = {
      .standard_note = "everybody who is not denied",
      .help = "who may connect: addresses, prefixes, any, uid:USER, gid:GROUP, vsock:CID, file:/path",
      .more = "The longest prefix wins, a tie goes to deny. Of the peers of UNIX sockets a user wins over a "
-             "group, and both over any. Where allow is given, what matches nothing is refused. See Access "
-             "rules.",
+             "group, and both over any. Where allow is given, what matches nothing is refused.",
      .example = "access: {allow: [10.0.0.0/8, \"2001:db8::/32\"]}"},
     {SERVICE_KEY("access.deny"), .type = KEY_LIST, FIELD(ServiceConfig, access.deny),
      .standard_note = "nobody, or who is not allowed", .help = "the same for who may not connect",

@@ -5,6 +5,7 @@
 
 #include "conf/field.h"
 #include "conf/unknown.h"
+#include "conf/validate.h"
 
 #define SECTION "limits"
 
@@ -77,4 +78,16 @@ int limits_config_set(LimitsConfig *l, const char *key, const char *value, DiagL
     else
         report_unknown(&r, path.s, &node);
     return -EINVAL;
+}
+
+int limits_config_check(const ServiceConfig *s, const LimitsConfig *l, DiagList *diags) {
+    Reader r = {.diags = diags};
+    size_t errors = diags->n_errors;
+    ServiceConfig now = *s;
+    now.limits = *l;
+    now.origins = NULL; /* it stands in no file */
+    now.n_origins = 0;
+    now.pos = (ConfigPos){.file = ""};
+    validate_limits(&r, &now);
+    return diags->n_errors > errors ? -EINVAL : 0;
 }

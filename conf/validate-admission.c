@@ -134,10 +134,10 @@ static void cannot_hold(Reader *r, const ServiceConfig *s, const char *path, con
     validate_broken(r, s, path, DIAG_ERROR, DIAG_CONFLICT, hint.s, message.s ? message.s : "");
 }
 
-static void rule_doors(Reader *r, const ServiceConfig *s) {
+static void rule_doors(Reader *r, const ServiceConfig *s, const char *prefix) {
     unsigned door = 1U << door_of(s);
     for (size_t i = 0; i < ELEMENTS(held); i++)
-        if ((held[i].doors & door) == 0 && held[i].is_set(s))
+        if ((held[i].doors & door) == 0 && starts_with(held[i].path, prefix) && held[i].is_set(s))
             cannot_hold(r, s, held[i].path, held[i].off);
 }
 
@@ -227,11 +227,17 @@ static void rule_tcpmux_name(Reader *r, const ServiceConfig *s) {
                         "tcpmux answers 'help' itself, with a list of names");
 }
 
-void validate_admission(Reader *r, const ServiceConfig *s) {
-    rule_doors(r, s);
+void validate_admission_limits(Reader *r, const ServiceConfig *s) {
+    rule_doors(r, s, "limits.");
     rule_pool_rates(r, s);
-    rule_sensor(r, s);
     rule_refuse_banner(r, s);
+}
+
+void validate_admission(Reader *r, const ServiceConfig *s) {
+    rule_doors(r, s, "");
+    rule_pool_rates(r, s);
+    rule_refuse_banner(r, s);
+    rule_sensor(r, s);
     rule_ban(r, s);
     rule_idle(r, s);
     rule_tcpmux_endpoints(r, s);

@@ -4,5 +4,7 @@
 #include "conf/reader.h"
 
 void validate_admission(Reader *r, const ServiceConfig *s);
+/* Those about limits alone. */
+void validate_admission_limits(Reader *r, const ServiceConfig *s);
 /* Names of tcpmux that are there twice, or that nobody can ask for. */
 void validate_tcpmux(Reader *r, const Config *c);

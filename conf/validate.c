@@ -226,6 +226,11 @@ void validate_service(Reader *r, const ServiceConfig *s) {
     validate_admission(r, s);
 }
 
+void validate_limits(Reader *r, const ServiceConfig *s) {
+    rule_pool_accepts(r, s);
+    validate_admission_limits(r, s);
+}
+
 static void on_overlap(const ListenConfig *first, const ServiceConfig *first_service,
                        const ListenConfig *second, const ServiceConfig *second_service, void *userdata) {
     Reader *r = userdata;

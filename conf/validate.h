@@ -9,5 +9,7 @@ void validate_service(Reader *r, const ServiceConfig *s);
  * service's name when it was not given. */
 void validate_broken(Reader *r, const ServiceConfig *s, const char *path, DiagSeverity severity,
                      DiagCode code, const char *hint, const char *message);
+/* Holds the limits of a service against the rules about them. */
+void validate_limits(Reader *r, const ServiceConfig *s);
 /* Rules over all services: endpoints that cannot be bound at once. */
 void validate_config(Reader *r, const Config *c);

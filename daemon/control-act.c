@@ -222,6 +222,8 @@ void call_set(Calls *calls, Client *client, ApiRequest *r) {
     LimitsConfig limits = s->limits;
     int e = set_limits(r->limits, &limits, &diags);
     if (e >= 0 && diags.n_errors == 0)
+        (void)limits_config_check(s->config, &limits, &diags);
+    if (e >= 0 && diags.n_errors == 0)
         e = changes_of_limits(s->name, &s->limits, &limits, &changes);
     if (e < 0) {
         calls_answer_failure(client, e, NULL);

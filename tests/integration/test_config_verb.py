@@ -87,7 +87,8 @@ class OfAFile(ConfigTest):
         self.assertEqual(git["listen"], ["tcp:127.0.0.1:0", {"endpoint": f"unix:{folder}/git.sock", "mode": "0600"}])
         self.assertEqual(git["exec"], ["cat", "${x}", "a\nb\n"])
         self.assertEqual(git["environment"], {"TOKEN": "open-sesame", "NO": "yes"})
-        self.assertEqual(git["limits"], {"instances": 7, "when_full": "wait"})
+        self.assertEqual(git["limits"], {"instances": 7, "source_prefix": {"ipv4": 32, "ipv6": 64}, "when_full": "wait",
+                                         "refuse_with": "close"})
         self.assertIs(git["enabled"], True)
         self.assertNotIn("start", git, "it does not fit its model")
         self.assertEqual(document["config"]["services"]["other"]["start"], "now")

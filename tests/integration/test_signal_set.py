@@ -318,6 +318,30 @@ class Set(CallTest):
         self.assertEqual(d.service("s")["instances_limit"], 50)
         self.assertEqual(d.log(event="set"), [])
 
+    def test_what_would_not_hold(self):
+        """A process that accepts by itself asks nobody about its peers."""
+        d = self.daemon({"services": {"s": {"listen": "tcp:127.0.0.1:0", "model": "on-demand", "exec": ["cat"]}}})
+        failure = self.fails(d, "dev.mpinetd.Control.InvalidConfig", "Set", service="s",
+                             limits={"per_source": 5, "rate": "5/s"})
+        self.assertEqual([(x["code"], x["file"], x["line"]) for x in failure["diagnostics"]], [("conflict", None, None)])
+        self.assertIn("limits.per_source cannot hold", failure["diagnostics"][0]["message"])
+        self.assertEqual(d.call("Describe", service="s")["set"], [])
+        changes = d.call("Set", service="s", limits={"rate": "5/s", "load": 1000})["changes"]
+        self.assertEqual([(c["key"], c["to"]) for c in changes], [("limits.rate", "5/s"), ("limits.load", "1000")])
+
+    def test_every_limit(self):
+        d = self.start()
+        limits = {"instances": "7", "per_source": "3", "source_prefix.ipv4": "24", "limits.source_prefix.ipv6": "56",
+                  "rate": "100/s burst 200", "rate_per_source": "50/m", "load": "500.5", "when_full": "refuse",
+                  "refuse_with": "reset"}
+        changes = d.call("Set", service="s", limits=limits)["changes"]
+        self.assertEqual({c["key"]: c["to"] for c in changes},
+                         {"limits." + key.removeprefix("limits."): value for key, value in limits.items()})
+        taken = {"per_source": "none", "rate": "none", "rate_per_source": "none", "load": "none"}
+        changes = d.call("Set", service="s", limits=taken)["changes"]
+        self.assertEqual({c["key"] for c in changes}, {"limits." + key for key in taken})
+        self.assertEqual(d.ask("s", b"x"), b"x")
+
     def test_bad_values(self):
         d = self.start()
         for limits in ({"instances": 0}, {"instances": -1}, {"instances": "many"}, {"instances": ""}, {"instances": 1.5},

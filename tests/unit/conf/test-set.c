@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "daemon/base/clock.h"
+
 static const LimitsConfig standard = {
     .instances = 1000,
     .source_ipv4 = 32,
@@ -92,6 +94,58 @@ static void test_none(void **state) {
     assert_int_equal(l.instances, 5);
 }
 
+/* What would not hold for a service is refused, as in its config. */
+static void test_fit(void **state) {
+    static const struct {
+        Model model;
+        EndpointKind kind;
+        PoolHandoff handoff;
+        const char *key, *value, *message; /* NULL: it fits */
+    } cases[] = {
+        {MODEL_PER_CONNECTION, ENDPOINT_TCP, 0, "per_source", "5", NULL},
+        {MODEL_ON_DEMAND, ENDPOINT_TCP, 0, "per_source", "5",
+         "limits.per_source cannot hold for an on-demand"},
+        {MODEL_ON_DEMAND, ENDPOINT_TCP, 0, "rate_per_source", "5/s", "limits.rate_per_source cannot hold"},
+        {MODEL_ON_DEMAND, ENDPOINT_TCP, 0, "rate", "5/s", NULL},
+        {MODEL_ON_DEMAND, ENDPOINT_TCP, 0, "load", "5", NULL},
+        {MODEL_ON_DEMAND, ENDPOINT_TCP, 0, "per_source", "none", NULL},
+        {MODEL_ON_DEMAND, ENDPOINT_UDP, 0, "rate_per_source", "5/s", NULL},
+        {MODEL_ON_DEMAND, ENDPOINT_UDP, 0, "per_source", "5", "limits.per_source cannot hold for datagrams"},
+        {MODEL_POOL, ENDPOINT_TCP, POOL_HANDOFF_LISTENER, "rate", "5/s", "limits.rate cannot hold"},
+        {MODEL_POOL, ENDPOINT_TCP, POOL_HANDOFF_LISTENER, "load", "5", "limits.load cannot hold"},
+        {MODEL_POOL, ENDPOINT_TCP, POOL_HANDOFF_LISTENER, "when_full", "refuse", "limits.when_full: refuse"},
+        {MODEL_POOL, ENDPOINT_TCP, POOL_HANDOFF_LISTENER, "instances", "5", NULL},
+        {MODEL_POOL, ENDPOINT_TCP, POOL_HANDOFF_CONNECTION, "per_source", "5", NULL},
+        {MODEL_POOL, ENDPOINT_TCP, POOL_HANDOFF_CONNECTION, "rate", "5/s", NULL},
+        {MODEL_TCPMUX, ENDPOINT_TCP, 0, "per_source", "5", NULL},
+        {MODEL_PER_CONNECTION, ENDPOINT_TCP, 0, "refuse_with", "banner", "banner.refused"},
+        {MODEL_PER_CONNECTION, ENDPOINT_TCP, 0, "refuse_with", "reset", NULL},
+    };
+    static char name[] = "s";
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        CLEANUP_DIAGS DiagList diags = {0};
+        ListenConfig listen = {.endpoint = {.kind = cases[i].kind}};
+        const ServiceConfig s = {.name = name,
+                                 .model = cases[i].model,
+                                 .limits = standard,
+                                 .listen = &listen,
+                                 .n_listen = 1,
+                                 .timeout_lifetime_usec = USEC_INFINITY,
+                                 .pool = {.handoff = cases[i].handoff}};
+        LimitsConfig l = standard;
+        assert_int_equal(limits_config_set(&l, cases[i].key, cases[i].value, &diags), 0);
+        int r = limits_config_check(&s, &l, &diags);
+        const char *message = diags.n > 0 ? diags.items[0].message : "";
+        if (r != (cases[i].message ? -EINVAL : 0) ||
+            !strstr(message, cases[i].message ? cases[i].message : ""))
+            fail_msg("%s=%s of %s: %d, %s", cases[i].key, cases[i].value, model_to_string(s.model), r,
+                     message);
+        if (r < 0)
+            assert_int_equal(diags.items[0].line, 0);
+    }
+}
+
 static void test_bad(void **state) {
     static const struct {
         const char *key, *value;
@@ -168,10 +222,8 @@ static void test_bad(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_both),
-        cmocka_unit_test(test_none),
-        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_good), cmocka_unit_test(test_both), cmocka_unit_test(test_none),
+        cmocka_unit_test(test_fit),  cmocka_unit_test(test_bad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
