@@ -30,25 +30,21 @@ static void fill_by(const Ctl *c, const json_t *row, TableCell *cell) {
     field_show(&cell->full, row, "by");
 }
 
-static const struct {
-    const char *cause, *words;
-} causes[] = {
-    {"refusals", "refused too often"},
-    {"failures", "its processes failed"},
-    {"reported", "a process asked for it"},
-    {"sensor", "touched a sensor"},
+static const char *const causes[_BAN_CAUSE_MAX] = {
+    [BAN_REFUSALS] = "refused too often",
+    [BAN_FAILURES] = "its processes failed",
+    [BAN_REPORTED] = "a process asked for it",
+    [BAN_SENSOR] = "touched a sensor",
 };
 
 static void fill_why(const Ctl *c, const json_t *row, TableCell *cell) {
-    const char *cause = field_text(row, "cause");
-    for (size_t i = 0; i < ELEMENTS(causes) && c->options.format == OUTPUT_TEXT; i++) {
-        if (!streq(causes[i].cause, cause))
-            continue;
-        text_add(&cell->full, causes[i].words);
-        text_add(&cell->brief, cause);
-        return;
+    int cause = ban_cause_from_string(field_text(row, "cause"));
+    if (cause >= 0 && c->options.format == OUTPUT_TEXT) {
+        text_add(&cell->full, causes[cause]);
+        text_add(&cell->brief, ban_cause_to_string((BanCause)cause));
+    } else {
+        field_show(&cell->full, row, "cause");
     }
-    field_show(&cell->full, row, "cause");
 }
 
 static void fill_age(const Ctl *c, uint64_t usec, TableCell *cell) {

@@ -10,14 +10,6 @@
 #include "daemon/base/siphash.h"
 #include "daemon/base/text.h"
 
-static const char *const ban_cause_table[_BAN_CAUSE_MAX] = {
-    [BAN_REFUSALS] = "refusals",
-    [BAN_FAILURES] = "failures",
-    [BAN_REPORTED] = "reported",
-    [BAN_SENSOR] = "sensor",
-};
-DEFINE_STRTAB(ban_cause, BanCause, ban_cause_table);
-
 /* Room for any of 0 to 128 bits. */
 #define LENGTHS (128 + 1)
 #define KINDS (PEER_VSOCK + 1)

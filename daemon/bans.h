@@ -8,19 +8,9 @@
 #include <stdint.h>
 
 #include "conf/prefix.h"
-#include "daemon/base/strtab.h"
+#include "ctl/proto/api.h"
 
 #define BANS_MAX 65536U
-
-/* Why. */
-typedef enum BanCause {
-    BAN_REFUSALS, /* refused too often */
-    BAN_FAILURES, /* its processes failed, with one of ban.exit_codes */
-    BAN_REPORTED, /* a process said BAN=1 */
-    BAN_SENSOR,   /* it touched a sensor */
-    _BAN_CAUSE_MAX,
-} BanCause;
-DECLARE_STRTAB(ban_cause, BanCause); /* "refusals", "failures", "reported", "sensor" */
 
 typedef struct Ban {
     uint64_t number; /* counts up with each that is imposed, from 1 */

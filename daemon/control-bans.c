@@ -27,7 +27,7 @@ static void fill_ban(const Ban *ban, LogAddresses addresses, const Clocks *now,
         /* One service bans from itself, or from all. */
         .service = ban->service != 0 ? ban->name : NULL,
         .by = ban->name,
-        .cause = ban_cause_to_string(ban->cause),
+        .cause = ban->cause,
         .since_usec = now->realtime_usec > ago ? now->realtime_usec - ago : 0,
         .until_usec = left < INT64_MAX - now->realtime_usec ? now->realtime_usec + left : INT64_MAX,
         .remaining_usec = left,

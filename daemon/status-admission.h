@@ -6,7 +6,7 @@
 #include "daemon/service.h"
 
 /* Those that are refused most, and those that are accepted most. */
-#define SOURCES_SHOWN (2 * TOP_SOURCES)
+#define SOURCES_SHOWN (2 * (size_t)TOP_SOURCES)
 
 typedef struct SourceList {
     ApiSource items[SOURCES_SHOWN];

@@ -72,7 +72,7 @@ void api_encode_bans_part(Text *out, const ApiBan *bans, size_t n, bool first) {
         json_add_string(&w, "prefix", b->prefix);
         json_add_string(&w, "service", b->service);
         json_add_string(&w, "by", b->by);
-        json_add_string(&w, "cause", b->cause);
+        json_add_string(&w, "cause", ban_cause_to_string(b->cause));
         json_add_uint(&w, "since_usec", b->since_usec);
         json_add_uint(&w, "until_usec", b->until_usec);
         json_add_uint(&w, "remaining_usec", b->remaining_usec);

@@ -45,6 +45,14 @@ static const char *const refuse_reason_table[_REFUSE_REASON_MAX] = {
 };
 DEFINE_STRTAB(refuse_reason, RefuseReason, refuse_reason_table);
 
+static const char *const ban_cause_table[_BAN_CAUSE_MAX] = {
+    [BAN_REFUSALS] = "refusals",
+    [BAN_FAILURES] = "failures",
+    [BAN_REPORTED] = "reported",
+    [BAN_SENSOR] = "sensor",
+};
+DEFINE_STRTAB(ban_cause, BanCause, ban_cause_table);
+
 static const char *const exit_result_table[_EXIT_RESULT_MAX] = {
     [EXIT_OK] = "ok",           [EXIT_FAILED] = "failed",   [EXIT_SIGNALED] = "signaled",
     [EXIT_TIMEOUT] = "timeout", [EXIT_UNKNOWN] = "unknown",

@@ -46,6 +46,16 @@ typedef enum RefuseReason {
 } RefuseReason;
 DECLARE_STRTAB(refuse_reason, RefuseReason);
 
+/* Why a source is banned. */
+typedef enum BanCause {
+    BAN_REFUSALS, /* refused too often */
+    BAN_FAILURES, /* its processes failed, with one of ban.exit_codes */
+    BAN_REPORTED, /* a process said BAN=1 */
+    BAN_SENSOR,   /* it touched a sensor */
+    _BAN_CAUSE_MAX,
+} BanCause;
+DECLARE_STRTAB(ban_cause, BanCause); /* "refusals", "failures", "reported", "sensor" */
+
 /* How an instance ended; exclusive. */
 typedef enum ExitResult {
     EXIT_OK,
@@ -215,7 +225,7 @@ typedef struct ApiBan {
     const char *prefix;  /* as log.addresses has it for who asks; NULL: not shown */
     const char *service; /* from which; NULL: from all */
     const char *by;      /* the service that banned it */
-    const char *cause;   /* one of the words of BanCause */
+    BanCause cause;
     uint64_t since_usec, until_usec, remaining_usec;
 } ApiBan;
 

@@ -40,8 +40,7 @@ static const char *refuse_with_word(size_t i) {
 }
 
 static const char *ban_cause_word(size_t i) {
-    static const char *const words[] = {"refusals", "failures", "reported", "sensor"};
-    return i < ELEMENTS(words) ? words[i] : NULL;
+    return ban_cause_to_string((BanCause)i);
 }
 
 static const char *phase_word(size_t i) {

@@ -223,7 +223,7 @@ static void init_sources(Sample *s, uint64_t now) {
     };
 }
 
-static ApiBan ban(const char *prefix, const char *service, const char *cause, uint64_t now, uint64_t usec) {
+static ApiBan ban(const char *prefix, const char *service, BanCause cause, uint64_t now, uint64_t usec) {
     return (ApiBan){
         .prefix = prefix,
         .service = service,
@@ -236,10 +236,10 @@ static ApiBan ban(const char *prefix, const char *service, const char *cause, ui
 }
 
 static void init_bans(Sample *s, uint64_t now) {
-    s->bans[0] = ban("203.0.113.0/24", NULL, "sensor", now, 2 * DAY);
-    s->bans[1] = ban("2001:db8::/64", "git", "refusals", now, 7 * MINUTE);
-    s->bans[2] = ban(NULL, "git", "failures", now, HOUR);
-    s->bans[3] = ban("uid:1000", "web", "reported", now, 20 * MINUTE);
+    s->bans[0] = ban("203.0.113.0/24", NULL, BAN_SENSOR, now, 2 * DAY);
+    s->bans[1] = ban("2001:db8::/64", "git", BAN_REFUSALS, now, 7 * MINUTE);
+    s->bans[2] = ban(NULL, "git", BAN_FAILURES, now, HOUR);
+    s->bans[3] = ban("uid:1000", "web", BAN_REPORTED, now, 20 * MINUTE);
 }
 
 void sample_init(Sample *s, uint64_t now_usec) {
