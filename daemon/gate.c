@@ -121,8 +121,9 @@ static bool listens(const Service *s) {
 
 /* When the facts are to be looked at again though nothing happens. */
 static uint64_t next_look(Gate *g, uint64_t now_usec) {
-    bool held = g->held.verdict == VERDICT_WAIT;
-    if (held && (g->held.reason == REFUSE_RATE || g->held.reason == REFUSE_LOAD))
+    bool held = g->held.verdict == VERDICT_WAIT, before = g->throttling;
+    g->throttling = held && (g->held.reason == REFUSE_RATE || g->held.reason == REFUSE_LOAD);
+    if (g->throttling || before)
         g->throttled_usec = now_usec;
     if (held && g->held.reason == REFUSE_LOAD)
         return now_usec + LOAD_LOOK_USEC;
@@ -287,8 +288,14 @@ void gate_release(Runtime *rt, Source **source) {
 
 /* Changes */
 
+static Source *find_home(const Peer *peer, void *userdata) {
+    return visit(userdata, peer);
+}
+
 /* Those that are being served are counted under their new prefix. */
 static void rehome(Service *s) {
+    if (s->passed)
+        passed_rehome(s->passed, find_home, s);
     LIST_FOREACH (i, &s->instances, Instance, link) {
         if (!i->source)
             continue;

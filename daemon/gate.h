@@ -17,7 +17,8 @@ struct Service;
 typedef struct Gate {
     Bucket rate;                    /* limits.rate */
     Admission held;                 /* why nobody is let in now: VERDICT_WAIT; anything else: somebody is */
-    uint64_t throttled_usec;        /* when it was last held by rate or load; 0: not lately */
+    bool throttling;                /* by rate or load */
+    uint64_t throttled_usec;        /* when it last was, or ceased to be; 0: not lately */
     time_t opening, opening_looked; /* when hours begin, and when that was looked for */
     const struct Hours *opening_of; /* by that address alone */
     sd_event_source *timer;

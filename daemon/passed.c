@@ -23,6 +23,7 @@ typedef struct Item {
     List in_group;
     Group *group;
     SockName name;
+    Peer peer;
 } Item;
 
 struct Passed {
@@ -73,17 +74,23 @@ static Group *make_group(Passed *p, Source *s) {
     return NULL;
 }
 
-static void drop(Passed *p, Item *i) {
+static void leave_group(Passed *p, Item *i) {
     Group *g = i->group;
-    list_remove(&i->link);
+    i->group = NULL;
     list_remove(&i->in_group);
-    p->n--;
     sources_release(p->rt->sources, g->source);
-    free(i);
     if (!list_is_empty(&g->items))
         return;
     hash_table_remove(&p->groups, &g->node);
     free(g);
+}
+
+static void drop(Passed *p, Item *i) {
+    if (i->group)
+        leave_group(p, i);
+    list_remove(&i->link);
+    p->n--;
+    free(i);
 }
 
 Passed *passed_free(Passed *p) {
@@ -142,7 +149,22 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-int passed_add(Passed *p, int fd, Source *source) {
+void passed_rehome(Passed *p, PassedFind find, void *userdata) {
+    LIST_FOREACH_SAFE (i, &p->items, Item, link) {
+        leave_group(p, i);
+        Source *source = find(&i->peer, userdata);
+        Group *g = source ? make_group(p, source) : NULL;
+        if (!g) {
+            drop(p, i);
+            continue;
+        }
+        sources_hold(p->rt->sources, source);
+        i->group = g;
+        list_append(&g->items, &i->in_group);
+    }
+}
+
+int passed_add(Passed *p, int fd, const Peer *peer, Source *source) {
     SockName name;
     if (p->n >= PASSED_MAX)
         return -ENOSPC;
@@ -159,7 +181,7 @@ int passed_add(Passed *p, int fd, Source *source) {
         free(i);
         return -ENOMEM;
     }
-    *i = (Item){.group = g, .name = name};
+    *i = (Item){.group = g, .name = name, .peer = *peer};
     list_append(&p->items, &i->link);
     list_append(&g->items, &i->in_group);
     p->n++;

@@ -18,9 +18,12 @@ typedef struct Passed Passed;
 Passed *passed_new(struct Runtime *rt);
 /* All sources are let go. Returns NULL; NULL is fine. */
 Passed *passed_free(Passed *p);
-/* The connection @fd of @source, which is held for it, has been passed on: the hold is taken over, until it
+/* The connection @fd of @peer has been passed on; @source is held for it, and the hold is taken over until it
  * is over. 0; -ENOSPC when there are too many, or another negative errno when the kernel does not tell of it:
  * then nothing is taken over. */
-int passed_add(Passed *p, int fd, Source *source);
+int passed_add(Passed *p, int fd, const Peer *peer, Source *source);
+/* Sources are told apart in another way: @find says which one is that of a peer, or NULL. */
+typedef Source *(*PassedFind)(const Peer *peer, void *userdata);
+void passed_rehome(Passed *p, PassedFind find, void *userdata);
 /* Looks which of @source's are over, as far as it can be done at once, and lets go of it for each. */
 void passed_look(Passed *p, const Source *source);

@@ -84,6 +84,9 @@ void refusal_refuse(Service *s, Connection *c, const Admission *a, const char *d
         detail = rule.s;
     }
     refusal_tell(s, &c->peer, a, detail);
+    /* A datagram's sender has no connection. */
+    if (c->fd < 0)
+        return;
     if (s->limits.refuse_with == REFUSE_WITH_RESET)
         reset(c);
     else

@@ -171,7 +171,7 @@ static Door ask(Service *s) {
 static void follow(Service *s, Connection *c) {
     if (!s->passed)
         s->passed = passed_new(s->rt);
-    int r = s->passed ? passed_add(s->passed, c->fd, c->source) : -ENOMEM;
+    int r = s->passed ? passed_add(s->passed, c->fd, &c->peer, c->source) : -ENOMEM;
     if (r >= 0)
         c->source = NULL;
     else if (!s->told_blind)
