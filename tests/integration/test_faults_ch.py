@@ -233,7 +233,8 @@ class Words(FaultTest):
                         "stderr": {"model": "on-demand", "start": "now", "exec": ["sh", "-c", "exec yes >&2"]}})
         begin = time.monotonic()
         with self.strain(d):
-            d.wait_service("status", status="flood over")
+            wait_until(lambda: d.service("status")["status"] == "flood over", "the end of the flood",
+                       deadline=milliseconds / 1000 + PATIENCE)
             d.call("Stop", services=["stderr"])
         # As many as may be a second; the pipe may hold some more at its end.
         seconds = time.monotonic() - begin
