@@ -119,6 +119,10 @@ static bool is_refused(const Datagram *d, struct msghdr *msg) {
 
 static void answer(Datagram *d, Exchange *x, size_t n) {
     ssize_t length = d->reply(d->data, n, sizeof(d->data), d->count.served);
+    if (length > (ssize_t)n && !mp_datagram_is_local(x->msg.msg_name, x->msg.msg_namelen)) {
+        d->count.refused++;
+        return;
+    }
     d->count.served++;
     if (length < 0)
         return;

@@ -86,3 +86,8 @@ bool mp_datagram_refused(const struct sockaddr *peer, socklen_t peer_len, const 
     /* Comes from outside with a forged address, unless it was sent to a loopback address. */
     return host_is_loopback(&from) && !host_is_loopback(&own);
 }
+
+bool mp_datagram_is_local(const struct sockaddr *peer, socklen_t peer_len) {
+    Host from;
+    return host_from(peer, peer_len, &from) && (from.family == AF_UNSPEC || host_is_loopback(&from));
+}

@@ -116,6 +116,10 @@ int mp_write_all(int fd, const void *buf, size_t n);
 bool mp_datagram_refused(const struct sockaddr *peer, socklen_t peer_len, const struct sockaddr *local,
                          socklen_t local_len);
 
+/* Whether @peer, which has not been refused, is on this machine for certain: it may be sent an answer that is
+ * longer than its request. Anybody else may be a victim whose address was forged. Pure. */
+bool mp_datagram_is_local(const struct sockaddr *peer, socklen_t peer_len);
+
 #ifdef __cplusplus
 }
 #endif

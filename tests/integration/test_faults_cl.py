@@ -253,6 +253,26 @@ def flood_of_networks(port, first, n, pace):
     pace(n)
 
 
+def lengths_of_answers(host, port):
+    """{length of a request: length of its answer, or None}."""
+    lengths = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        for one in (s, other):
+            one.settimeout(PATIENCE)
+            one.connect((host, port))
+        for n in (0, 1, 3, 4, 25, 26, 100):
+            s.send(bytes(n))
+            # When this one is answered, the one before it has been, or never will be.
+            other.send(bytes(512))
+            other.recv(70000)
+            s.setblocking(False)
+            lengths[n] = None
+            with contextlib.suppress(BlockingIOError):
+                lengths[n] = len(s.recv(70000))
+            s.setblocking(True)
+    return lengths
+
+
 @need_networks
 class Networks(FaultTest):
     weight = 30
@@ -304,6 +324,18 @@ class Networks(FaultTest):
         # That one is remembered: its only token is spent.
         self.assertEqual(in_network_of(d.pid, visit), b"")
         self.assertEqual(d.service("v4")["refused"]["rate_per_source"], 1)
+
+    def test_cl_13_short_requests_of_others(self):
+        """A sender on another machine may be forged: what would be longer than its request is not sent. (An address
+        that is none of loopback's counts as another machine's.)"""
+        for name, length in (("mp-time", 4), ("mp-daytime", 26), ("mp-chargen", 0), ("mp-echo", 0)):
+            with self.subTest(name=name):
+                d = self.start({"listen": "udp:0.0.0.0:0", "exec": [name]},
+                               wrap=own_network("ip addr add 10.99.0.1/32 dev lo"))
+                answers = in_network_of(d.pid, lengths_of_answers, "10.99.0.1", d.port("s"))
+                self.assertEqual(answers, {n: (length or n) if n >= length else None for n in answers})
+                answers = in_network_of(d.pid, lengths_of_answers, HERE, d.port("s"))
+                self.assertEqual(answers, {n: length or n for n in answers})
 
     def test_cl_17_an_address_that_goes_and_comes(self):
         d = self.start({"listen": "tcp:10.99.0.1:0", "exec": ["cat"]}, wrap=own_network("ip addr add 10.99.0.1/32 dev lo"))

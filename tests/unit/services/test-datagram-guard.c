@@ -141,12 +141,32 @@ static void test_short_addresses(void **state) {
     assert_true(mp_datagram_refused(&peer.sa, peer.len, &local.sa, sizeof(sa_family_t)));
 }
 
+static void test_local(void **state) {
+    (void)state;
+    static const struct {
+        const char *address;
+        bool local;
+    } local_cases[] = {
+        {"127.0.0.1", true},         {"127.255.0.9", true}, {"::1", true},
+        {"::ffff:127.0.0.1", true},  {"192.0.2.1", false},  {"10.0.0.1", false},
+        {"::ffff:192.0.2.1", false}, {"fe80::1", false},    {"2001:db8::1", false},
+    };
+    Addr peer;
+    for (size_t i = 0; i < sizeof(local_cases) / sizeof(local_cases[0]); i++) {
+        assert_int_equal(addr_parse_ip(local_cases[i].address, CLIENT, &peer), 0);
+        assert_int_equal(mp_datagram_is_local(&peer.sa, peer.len), local_cases[i].local);
+    }
+    assert_false(mp_datagram_is_local(&peer.sa, peer.len - 1));
+    assert_int_equal(addr_set_unix("/run/client", &peer), 0);
+    assert_true(mp_datagram_is_local(&peer.sa, peer.len));
+    assert_true(mp_datagram_is_local(NULL, 0));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_every_port),
-        cmocka_unit_test(test_other_families),
-        cmocka_unit_test(test_short_addresses),
+        cmocka_unit_test(test_cases),          cmocka_unit_test(test_every_port),
+        cmocka_unit_test(test_other_families), cmocka_unit_test(test_short_addresses),
+        cmocka_unit_test(test_local),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
