@@ -640,6 +640,9 @@ def forge():
 try:
     os.mkdir(os.path.join(folder, "forger"))
     threading.Thread(target=forge, daemon=True).start()
+    while "hog" in sys.argv:
+        os.write(int(os.environ["MP_STATUS_FD"]), b"READY=1\nACTIVE=0\nCAPACITY=1000000\n")
+        time.sleep(0.01)
 except FileExistsError:
     pass
 '''
@@ -677,6 +680,33 @@ except FileExistsError:
     def test_forged_requests_renew_nobody_else(self):
         """Said to have done its share at once, it is replaced; that is all."""
         self.forged([{"requests": 1 << 40}], max_requests=100)
+
+    def test_forged_room(self):
+        """One that always has room, and takes nothing: what is passed to it is bounded, and comes back at its end."""
+        n = 400
+        d = self.pool(json.dumps([{"taken": 1 << 40, "capacity": 1 << 40}]), "hog", script=self.FORGER + WORKER,
+                      pool={"min": 2, "max": 2, "handoff": "connection"}, restart={"limit": "1000/10s"},
+                      timeouts={"stop": "500ms"})
+        wait_until(lambda: d.service("s")["active"] == 2 and len(d.log(event="ready")) == 2, "workers")
+        with self.strain(d):
+            clients = [d.dial_fast() for _ in range(n)]
+            for s in clients:
+                self.addCleanup(s.close)
+                s.sendall(b"x\n")
+            wait_until(lambda: d.service("s")["accepted"] > 0, "some to be passed")
+            stays(lambda: len(os.listdir(f"/proc/{d.pid}/fd")) < len(d.baseline) + n + 30, "a bound", seconds=2)
+            [hog] = [i["pid"] for i in d.instances("s") if not self.is_honest(i["pid"])]
+            os.kill(hog, signal.SIGKILL)
+            for s in clients:
+                self.assertTrue(s.recv(100), "everybody is served once it is gone")
+                s.close()
+            self.workers(d, busy=0)
+            d.call("Stop", services=["s"])
+
+    @staticmethod
+    def is_honest(pid):
+        """Whether it is an honest one: the other forges in a thread of its own."""
+        return len(os.listdir(f"/proc/{pid}/task")) == 1
 
 
 if __name__ == "__main__":
