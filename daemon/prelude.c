@@ -209,10 +209,15 @@ static void hold(Prelude *p) {
     service_update(s, NULL);
 }
 
+/* Whether the daemon serves single connections of @s, as things are. */
+static bool takes_connections(const Service *s) {
+    if (s->config->model == MODEL_POOL)
+        return s->pool && s->config->pool.handoff == POOL_HANDOFF_CONNECTION;
+    return service_config_accepts(s->config);
+}
+
 void preludes_settle(Service *s) {
-    const ServiceConfig *c = s->config;
-    bool stopped = s->rt->stopping || s->order == ORDER_STOP;
-    if (s->preludes.n > 0 && (stopped || !service_config_accepts(c) || (c->model == MODEL_POOL && !s->pool)))
+    if (s->preludes.n > 0 && (s->rt->stopping || s->order == ORDER_STOP || !takes_connections(s)))
         preludes_drop(s);
 }
 

@@ -160,6 +160,10 @@ static void drain_pool(Service *s) {
         drain_shared(s);
     if (any_open(s))
         return;
+    /* Those who have been let in go to a worker first. */
+    if (s->preludes.n > 0 && pool_can_drain(s->pool))
+        return;
+    preludes_drop(s);
     s->pool->drained = true;
     LIST_FOREACH (i, &s->instances, Instance, link) {
         if (!i->worker)

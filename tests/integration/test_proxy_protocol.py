@@ -9,8 +9,8 @@ import subprocess
 import time
 import unittest
 
-from harness import (PATIENCE, cpu_seconds, descriptors_of, exchange, free_port, need_ipv6, need_program, program,
-                     read_all, stays, wait_until)
+from harness import (BUILD, PATIENCE, cpu_seconds, descriptors_of, exchange, free_port, need_ipv6, need_program,
+                     program, read_all, stays, wait_until)
 from proxy import (ECHO, PreludeTest, V2_LOCAL, converse, read_environment, receive, v1, v2, v2_unix, wait_accepted,
                    wait_accounted)
 
@@ -412,6 +412,29 @@ class Bounds(ProxyTest):
         wait_accounted(d, "s", accepted=3, spawned=3)
 
 
+    def test_held_until_a_worker_has_room(self):
+        d = self.start(model="pool", pool={"handoff": "connection", "min": 1, "max": 1},
+                       execute=[os.path.join(BUILD, "tests", "helpers", "pool-worker")])
+        with d.dial("s") as first, d.dial("s") as second, d.dial("s") as third:
+            for s in (first, second, third):
+                s.sendall(b"PROXY ")
+            wait_accepted(d, "s")
+            first.sendall(v1("192.0.2.1", "198.51.100.2")[6:] + b"hold\n")
+            self.assertIn(b"TCPREMOTEIP=192.0.2.1\n", first.recv(2000))
+            second.sendall(v1("192.0.2.2", "198.51.100.2")[6:] + b"x\n")
+            third.sendall(v1("192.0.2.3", "198.51.100.2")[6:] + b"x\n")
+            used = cpu_seconds(d.pid)
+            second.settimeout(0.5)
+            with self.assertRaises(TimeoutError):
+                second.recv(1)
+            second.settimeout(PATIENCE)
+            self.assertLess(cpu_seconds(d.pid) - used, 0.1, "to wait costs little")
+            first.close()
+            self.assertIn(b"TCPREMOTEIP=192.0.2.2\n", read_all(second))
+            self.assertIn(b"TCPREMOTEIP=192.0.2.3\n", read_all(third))
+        self.assertEqual(d.service("s")["accepted"], 3)
+
+
 class Orders(ProxyTest):
     HEADER = v1("192.0.2.1", "198.51.100.2")
 
@@ -452,6 +475,17 @@ class Orders(ProxyTest):
         self.finish(s)
         other.close()
         wait_accounted(d, "s", state="stopped", accepted=2, spawned=1, gone=1)
+
+    def test_drain_of_a_pool(self):
+        """Workers are told to end when nobody is left for them."""
+        d = self.start(model="pool", pool={"handoff": "connection", "min": 1, "max": 1}, execute=["mp-echo"])
+        s, other = self.half(d, 2)
+        d.mpctl("drain", "--no-wait", "s", check=0)
+        self.assertEqual(d.service("s")["state"], "draining")
+        with s:
+            self.assertEqual(exchange(s, self.HEADER[9:] + DATA), DATA)
+        other.close()
+        d.wait_service("s", state="stopped", accepted=2, gone=1)
 
     def test_pause(self):
         d = self.start()

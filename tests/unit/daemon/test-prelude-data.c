@@ -35,7 +35,7 @@ static PreludeResult look(PreludeData *d, Stream *s, size_t arrived, const char 
         return PRELUDE_MORE;
     if (there > room)
         there = room;
-    unsigned char *copy = malloc(there);
+    unsigned char *copy = malloc(there ? there : 1);
     assert_non_null(copy);
     memcpy(copy, s->bytes + s->taken, there);
     PreludeResult r = prelude_data_add(d, copy, there, &take, why);
