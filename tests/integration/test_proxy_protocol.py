@@ -15,6 +15,21 @@ from proxy import (ECHO, PreludeTest, V2_LOCAL, converse, read_environment, rece
                    wait_accounted)
 
 DATA = b"GET / HTTP/1.0\r\n\r\n\0PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n"
+# Listens on a UNIX socket, says that it does, and echoes.
+BACKEND = """
+import os, socket, sys, threading
+def serve(s):
+    while data := s.recv(65536):
+        s.sendall(data)
+    s.close()
+l = socket.socket(socket.AF_UNIX)
+l.bind(sys.argv[1])
+l.listen()
+if "MP_STATUS_FD" in os.environ:
+    os.write(int(os.environ["MP_STATUS_FD"]), b"READY=1\\n")
+while True:
+    threading.Thread(target=serve, args=(l.accept()[0],)).start()
+"""
 
 
 class ProxyTest(PreludeTest):
@@ -175,6 +190,23 @@ class Headers(ProxyTest):
             environment, rest = converse(s, v1("192.0.2.1", "198.51.100.2", 1234, 443) + DATA)
             self.assert_peer(environment, "TCP", "192.0.2.1", 1234, "198.51.100.2", 443)
             self.assertEqual(rest, DATA)
+
+    def test_forward_to_its_own_backend(self):
+        """Clients are held until it is ready."""
+        for notify in ("none", "status"):
+            with self.subTest(notify=notify):
+                d = self.daemon({"services": {"s": {
+                    "listen": "tcp:127.0.0.1:0", "model": "forward", "to": "unix:{dir}/back.sock", "notify": notify,
+                    "exec": ["python3", "-ISuc", BACKEND, "{dir}/back.sock"],
+                    "proxy_protocol": {"accept_from": ["127.0.0.1"], "send": "v1"}}}})
+                header = v1("192.0.2.1", "198.51.100.2")
+                with d.dial("s") as s, d.dial("s") as other:
+                    s.sendall(header[:9])
+                    other.sendall(header[:9])
+                    wait_accepted(d, "s")
+                    self.assertEqual(exchange(s, header[9:] + DATA), header + DATA)
+                    self.assertEqual(exchange(other, header[9:] + DATA), header + DATA)
+                wait_accounted(d, "s", accepted=2, spawned=2)
 
     def test_greeting(self):
         d = self.start(banner={"greeting": "hello\r\n"})
