@@ -453,7 +453,10 @@ class Numbers(FaultTest):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as helper:
             said = helper.stdout.readline()
             if said != "there\n":
-                self.fail(helper.stderr.read())
+                error = helper.stderr.read()
+                if "ns_last_pid" in error or "PermissionError" in error:
+                    self.skipTest(error.splitlines()[-1])
+                self.fail(error)
             helper.stdout.close()
 
         def unharmed():
