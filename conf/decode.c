@@ -267,6 +267,11 @@ static void decode_implied(ServiceDecoder *d) {
                     (s->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
     if (!service_origin(s, "limits.refuse_with") && s->banner.refused && *s->banner.refused)
         s->limits.refuse_with = REFUSE_WITH_BANNER;
+    if (s->ban.sensor) { /* nothing is ever started of it */
+        s->start_now = false;
+        s->prespawn = 0;
+        s->restart_policy = RESTART_NEVER;
+    }
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
     const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;
     bool list = command && command->kind == YAML_SEQUENCE && command->n > 0;
