@@ -3,13 +3,12 @@
 import contextlib
 import os
 import signal
-import socket
 import threading
 import time
 
 import test_serving
-from harness import (DaemonTest, children_of, exchange, need_root, parse_probe, process_alive, process_state, read_all,
-                     stays, wait_until)
+from harness import (DaemonTest, children_of, exchange, need_root, process_alive, process_state, stays,
+                     wait_until)
 
 
 def spares_of(d):
