@@ -6,7 +6,6 @@ import re
 import resource
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -14,9 +13,14 @@ import time
 from harness import PATIENCE, SANITIZED, DaemonTest, children_of, program, wait_until
 from strain import Strain
 
-# The canary's 99th percentile, beside what the machine itself takes to give anybody a turn.
-CANARY_QUICK = 0.5 if SANITIZED else 0.1
-NO_TIME = struct.pack("ii", 1, 0)
+# The canary's 99th percentile is some milliseconds where there is nothing else to do, and a tenth of a second at most. What
+# is looked for are loops that stop for everybody: a verdict must not come from who else uses the machine.
+CANARY_QUICK = 0.5 if SANITIZED else 0.25
+
+
+def canary_quick():
+    """So much slower may it be as the machine has more to do than it can."""
+    return CANARY_QUICK * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def tracer_of(pid):
@@ -94,7 +98,7 @@ class FaultTest(DaemonTest):
         return self.daemon(config, options=options, **more)
 
     def strain(self, daemon, service="canary", **more):
-        return Strain(self, daemon, service, **{"quick": CANARY_QUICK, **more})
+        return Strain(self, daemon, service, **{"quick": canary_quick(), **more})
 
     def check_sums(self, service):
         """INV-8: who came has been served or turned away, and who was served is still there or has ended."""
@@ -116,7 +120,7 @@ class FaultTest(DaemonTest):
             got = s.recv(4)
         took = time.monotonic() - since
         self.assertEqual(got, b"back")
-        self.assertLess(took, within + (4 if SANITIZED else 1), "seconds until it served again")
+        self.assertLess(took, within + (6 if SANITIZED else 2), "seconds until it served again")
 
 
 def dial_many(stack, port, n, host="127.0.0.1"):
