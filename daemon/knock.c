@@ -202,13 +202,16 @@ bool knock_may_start(Listener *l) {
         }
         Sender sender;
         int r = peek(l->fd, &sender);
-        if (r == -ENOMEM || r == -ENOBUFS || r == -EBADF)
+        /* Nothing is there although it was said to be: a process that had the socket may have called
+         * shutdown(2), and then that is said for ever. */
+        if (r == -ENOMEM || r == -ENOBUFS || r == -EBADF || (r == -EAGAIN && i == 0))
             listener_pause(l);
         if (r == -EAGAIN || r == -ENOMEM || r == -ENOBUFS || r == -EBADF)
             return false;
         /* An error that an earlier answer has come back with (ICMP) is gone once it has been told. */
         if (r < 0)
             continue;
+        listener_relax(l);
         if (is_admitted(s, &sender, &before))
             return true;
         take_away(l->fd);

@@ -5,10 +5,11 @@ import os
 import shutil
 import socket
 import struct
+import sys
 import time
 import unittest
 
-from harness import DaemonTest, User, need_root, stays, wait_until
+from harness import DaemonTest, User, cpu_seconds, need_root, stays, wait_until
 from strain import Strain
 
 HERE = "127.0.0.1"
@@ -198,6 +199,32 @@ class Failures(KnockTest):
             os.rename(f"{folder}/away", f"{folder}/server")
             self.assertTrue(s.recv(100))
         self.assertEqual(sum(d.wait_service("s", active=0)["refused"].values()), 0)
+
+
+class ShutDown(DaemonTest):
+    """A socket that its process has shut down: the kernel says for ever that there is something to read."""
+    CHILD = ("import contextlib, socket\n"
+             "s = socket.socket(fileno=0)\n"
+             "s.recv(100)\n"
+             "with contextlib.suppress(OSError):\n"
+             "    s.shutdown(socket.SHUT_RD)\n")
+
+    def check(self, listen, family, address):
+        d = self.daemon({"services": {"s": {"listen": listen, "model": "on-demand", "pass": "stdio",
+                                            "exec": [sys.executable, "-c", self.CHILD]}}})
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            s.sendto(b"x", address(d))
+        d.wait_service("s", spawned=1, active=0)
+        wait_until(lambda: d.service("s")["exited"]["ok"] == 1, "its end")
+        before = cpu_seconds(d.pid)
+        time.sleep(1)
+        self.assertLess(cpu_seconds(d.pid) - before, 0.3, "the daemon asks again and again")
+
+    def test_udp(self):
+        self.check("udp:127.0.0.1:0", socket.AF_INET, lambda d: (HERE, d.port("s")))
+
+    def test_unix(self):
+        self.check("unix-dgram:{dir}/s", socket.AF_UNIX, lambda d: d.path("s"))
 
 
 def send_unix(path, name=None):
