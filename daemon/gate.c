@@ -119,6 +119,12 @@ static bool listens(const Service *s) {
     return false;
 }
 
+/* Whether somebody waits, or may come. */
+static bool is_wanted(const Service *s) {
+    return listens(s) || !list_is_empty(&s->preludes.held) ||
+           (service_order_listens(s->order) && tcpmux_reaches(s));
+}
+
 /* When the facts are to be looked at again though nothing happens. */
 static uint64_t next_look(Gate *g, uint64_t now_usec) {
     bool held = g->held.verdict == VERDICT_WAIT, before = g->throttling;
@@ -148,7 +154,7 @@ void gate_settle(Service *s) {
     Gate *g = &s->gate;
     g->held = look(s);
     uint64_t at = next_look(g, clock_monotonic_usec());
-    if (at == USEC_INFINITY || (!listens(s) && list_is_empty(&s->preludes.held))) {
+    if (at == USEC_INFINITY || !is_wanted(s)) {
         g->timer = sd_event_source_disable_unref(g->timer);
         return;
     }
@@ -327,7 +333,14 @@ void gate_explain(const Service *s, const AccessRule *rule, Text *out) {
         return;
     }
     text_add(out, "deny ");
-    access_rule_format(rule, out);
+    if (rule->kind != ACCESS_RULE_PREFIX) {
+        access_rule_format(rule, out);
+        return;
+    }
+    /* One of a single address says who it was. */
+    char text[PEER_TEXT_MAX];
+    const char *shown = peer_format_prefix(&rule->prefix, s->rt->log_addresses, text);
+    text_add(out, shown ? shown : "(not shown)");
 }
 
 static void end(Instance *i, const AccessRule *rule) {

@@ -65,5 +65,6 @@ void gate_apply_to_existing(struct Service *s);
 
 /* The source of @peer, masked as the service counts. */
 Peer gate_prefix(const struct Service *s, const Peer *peer);
-/* "deny 192.0.2.0/24", "nothing allows it": why @rule (access_allows()) keeps somebody out. */
+/* "deny 192.0.2.0/24", "nothing allows it": why @rule (access_allows()) keeps somebody out. Addresses are
+ * shown as log.addresses has them. */
 void gate_explain(const struct Service *s, const AccessRule *rule, Text *out);

@@ -525,6 +525,17 @@ class Access(AdmissionTest):
             self.assertTrue(entry["peer"].startswith(source))
         self.assertEqual(len(d.log(event="started")), 2, "nothing is started for who is not allowed")
 
+    def test_rule_tells_no_address_that_is_not_shown(self):
+        """A rule of a single address says who came as well as his address does."""
+        for how, rule in (("full", "deny 127.0.0.1"), ("prefix", "deny 127.0.0.0/24"), ("none", "deny (not shown)")):
+            with self.subTest(how=how):
+                d = self.daemon({"log": {"addresses": how},
+                                 "services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"],
+                                                    "access": {"deny": ["127.0.0.1", "127.0.0.0/16"]}}}})
+                with contextlib.suppress(ConnectionError), d.dial("s") as s:
+                    read_all(s)
+                self.assertEqual(d.wait_log(event="refused")[0]["message"], f"refused: access ({rule})")
+
     def test_file_is_read_again(self):
         d = self.start(access={"allow": ["file:{dir}/allowed"]}, options={"wait": None})
         with open(d.path("allowed"), "w", encoding="utf-8") as file:

@@ -167,6 +167,14 @@ class Names(TcpmuxTest):
 class Admission(TcpmuxTest):
     """Both have a say: the service of the port, and the one that is named."""
 
+    def test_rate_is_over_by_itself(self):
+        """One without a listener of its own: nobody has to come for its state to be what it is."""
+        d = self.start(e=self.service("echo", limits={"rate": "1/1s"}))
+        for _ in range(2):
+            self.assertEqual(self.ask(d, b"echo\r\n" + DATA), DATA)
+        d.wait_service("e", spawned=2, active=0)
+        d.wait_service("e", state="listening")
+
     def test_account(self):
         d = self.start(e=self.service("echo"), f=self.service("+other", access={"deny": ["any"]}))
         for sent in (b"echo\r\n", b"echo\r\n", b"other\r\n", b"help\r\n", b"nobody\r\n", b""):
