@@ -31,6 +31,10 @@
 /* When no place came free although there should be one, it is looked for again after so long. */
 #define AGAIN_USEC (20 * USEC_PER_MSEC)
 
+/* After one for whom there were no processes, descriptors or memory, the others wait for so long: they are
+ * not to be taken and closed one after the other. */
+#define REST_USEC (250 * USEC_PER_MSEC)
+
 typedef struct Prelude {
     List link;
     Service *service;
@@ -154,10 +158,20 @@ static bool serves(const Service *s) {
     return s->preludes.open || s->removed || !s->config->enabled;
 }
 
+/* Whether nobody is passed on for now; it is looked at again in time. */
+static bool rests(Service *s) {
+    uint64_t now = clock_monotonic_usec();
+    if (now < s->preludes.rest_until_usec)
+        pass_later(s, s->preludes.rest_until_usec - now);
+    return now < s->preludes.rest_until_usec;
+}
+
 /* The oldest first, as long as there is room, and some at a time. Whether any was passed on. */
 static bool pass_held(Service *s) {
     List *held = &s->preludes.held;
     bool any = false;
+    if (rests(s))
+        return false;
     for (unsigned n = 0; n < PASSED_AT_ONCE && !list_is_empty(held) && serves(s); n++) {
         bool awake = backend_wake(s);
         /* A backend that cannot be started has turned them all away. */
@@ -167,10 +181,15 @@ static bool pass_held(Service *s) {
         /* Serving it may end them all, too. */
         list_remove(&p->link);
         p->connection.accepted_usec = clock_monotonic_usec();
+        s->starved = false;
         Verdict v = awake ? serve_connection(s, &p->connection) : VERDICT_WAIT;
         if (v != VERDICT_WAIT) {
             prelude_free(p);
             any = true;
+            if (s->starved && !s->pool) {
+                s->preludes.rest_until_usec = clock_monotonic_usec() + REST_USEC;
+                break;
+            }
         } else if (s->removed || !s->config->enabled) {
             leave(p, "there was no room for it when the service was taken away");
         } else {

@@ -13,6 +13,7 @@
  * There is a bound for them in each service, and one in common; beyond it a service takes nobody. */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
 #include "daemon/base/list.h"
@@ -25,11 +26,12 @@ struct Connection;
 
 /* Those of a service. */
 typedef struct Preludes {
-    List reading; /* the oldest first */
-    List held;    /* read, and waiting for room in this service, the oldest first */
-    size_t n;     /* both */
-    bool open;    /* somebody may be let in */
-    bool blocked; /* there was no room for one more */
+    List reading;             /* the oldest first */
+    List held;                /* read, and waiting for room in this service, the oldest first */
+    size_t n;                 /* both */
+    bool open;                /* somebody may be let in */
+    bool blocked;             /* there was no room for one more */
+    uint64_t rest_until_usec; /* nobody is passed on until then: the last one could not be started */
     sd_event_source *overdue, *pass;
 } Preludes;
 

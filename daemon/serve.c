@@ -234,18 +234,18 @@ static bool serve_one(Listener *l) {
     if (c.fd < 0)
         return on_accept_error(l, errno);
     s->rt->crowded |= c.fd >= s->rt->fd_ceiling;
-    c.accepted_usec = clock_monotonic_usec();
+    uint64_t now = c.accepted_usec = clock_monotonic_usec();
     find_peer(s, &c);
     find_local(l, &c);
+    s->starved = false;
     if (prelude_wants_header(s, &c)) {
         prelude_read_header(s, &c);
-        return true;
+    } else {
+        count_accepted(s, &c);
+        (void)serve_taken(s, &c, &door);
     }
-    count_accepted(s, &c);
-    s->starved = false;
-    (void)serve_taken(s, &c, &door);
     if (!s->starved) {
-        go_on(l, c.accepted_usec);
+        go_on(l, now);
         return true;
     }
     /* Those who wait are not to be taken and closed one after the other. */

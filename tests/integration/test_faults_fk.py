@@ -10,6 +10,7 @@ import unittest
 
 from faults import FaultTest, Injection, dial_many, ends_by, running_as_root, tracing_works
 from harness import SANITIZED, SLOW, children_of, need_program, need_root, process_alive, resident_kib, wait_until
+from proxy import v1
 from strain import LOG_BURST, LOG_RATE, busy_share
 
 PIDS = "/sys/fs/cgroup/pids"
@@ -47,6 +48,30 @@ class Limits(FaultTest):
             free = time.monotonic()
             self.assertEqual(d.probe("s")["uids"][0], uid)
             self.assertLess(time.monotonic() - free, 12 if SANITIZED else 6)
+        self.rests(d)
+
+    @need_root
+    def test_fk_1_behind_a_proxy(self):
+        """Who has said who he is waits, too: they are not taken and closed one after the other."""
+        uid = random.randint(200000, 900000)
+        others = [subprocess.Popen(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "sleep", "300"])
+                  for _ in range(5)]
+        self.addCleanup(lambda: [(p.kill(), p.wait()) for p in others])
+        wait_until(lambda: all(os.stat(f"/proc/{p.pid}").st_uid == uid for p in others), "the user's processes")
+        d = self.start({"exec": ["true"], "user": str(uid), "group": str(uid), "resources": {"processes": 4},
+                        "limits": {"instances": 1}, "proxy_protocol": {"accept_from": ["127.0.0.1"]}})
+        begin = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            for s in dial_many(stack, d.port("s"), 60):
+                wait_until(lambda s=s: s.send(v1("192.0.2.1", "198.51.100.2")), "a connection")
+            wait_until(lambda: d.service("s")["spawn_failed"] >= 3, "some that could not be served")
+            failed = d.service("s")["spawn_failed"]
+            self.assertLess(failed, 6 + 6 * (time.monotonic() - begin))
+            for p in others:
+                p.kill()
+                p.wait()
+            service = d.wait_service("s", queued=0, active=0, accepted=60)
+            self.assertGreater(service["spawned"], 0)
         self.rests(d)
 
     @unittest.skipUnless(pids_cgroup_works(), "needs root and a pids cgroup")
