@@ -40,6 +40,7 @@ struct Listener {
     bool exhausted;      /* sealed, and nothing is left in its queue */
     bool admitted;       /* who knocked may start a process, which is not there yet */
     unsigned budget;     /* how many connections the next wake-up may take */
+    unsigned n_full;     /* so many have taken as many as they might, one after the other */
     int error;           /* errno of the last try to open it, or 0 */
     const char *error_step;
     ListenerWake wake;

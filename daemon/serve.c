@@ -16,6 +16,8 @@
 
 /* The most that one wake-up takes, so that a flood on one listener never starves the others. */
 #define BUDGET_MAX 16
+/* So many wake-ups with one connection each until a second one is looked for. */
+#define FULL_FOR_MORE 8
 
 static ApiEvent connection_event(Service *s, const Connection *c, LogLevel level, const char *event,
                                  char *peer_buf) {
@@ -219,6 +221,18 @@ Verdict serve_connection(Service *s, Connection *c) {
     return serve_taken(s, c, &door);
 }
 
+/* Alone, a connection costs one accept(2); under load the queue is emptied in batches. Some that came one
+ * after the other are no queue yet: to look for a second one each time would be a call for nothing. */
+static void learn_budget(Listener *l, unsigned taken) {
+    if (taken < l->budget) {
+        l->budget = l->budget > 1 ? l->budget / 2 : 1;
+        l->n_full = 0;
+    } else if (l->budget < BUDGET_MAX && ++l->n_full >= (l->budget == 1 ? FULL_FOR_MORE : 1)) {
+        l->budget *= 2;
+        l->n_full = 0;
+    }
+}
+
 /* Takes one connection; whether there may be more. */
 static bool serve_one(Listener *l) {
     Service *s = l->service;
@@ -262,11 +276,7 @@ void serve_listener(Listener *l) {
         return;
     while (taken < l->budget && serve_one(l))
         taken++;
-    /* Alone, a connection costs one accept(2); under load the queue is emptied in batches. */
-    if (taken < l->budget)
-        l->budget = l->budget > 1 ? l->budget / 2 : 1;
-    else if (l->budget < BUDGET_MAX)
-        l->budget *= 2;
+    learn_budget(l, taken);
     if (s->pool && s->pool->blocked)
         service_update(s, "no worker has room");
     else if (s->preludes.blocked)
