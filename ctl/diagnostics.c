@@ -65,6 +65,19 @@ int diagnostics_report_refusal(Ctl *c, const json_t *parameters) {
     return CTL_FAILED;
 }
 
+static void add_value(const json_t *change, const char *name, Text *out) {
+    if (*field_text(change, name))
+        field_show(out, change, name);
+    else
+        text_add(out, "none");
+}
+
+void change_add_values(const Style *style, const json_t *change, Text *out) {
+    add_value(change, "from", out);
+    text_addf(out, " %s ", style_arrow(style));
+    add_value(change, "to", out);
+}
+
 static void add_change(const Style *style, const json_t *change, Text *out) {
     const char *action = field_text(change, "action");
     char mark = streq(action, "add") ? '+' : streq(action, "remove") ? '-' : '~';
@@ -80,9 +93,7 @@ static void add_change(const Style *style, const json_t *change, Text *out) {
         text_add(out, "  ");
         field_show(out, change, "key");
         text_addc(out, ' ');
-        field_show(out, change, "from");
-        text_addf(out, " %s ", style_arrow(style));
-        field_show(out, change, "to");
+        change_add_values(style, change, out);
     } else if (mark == '+' && *field_text(change, "to")) {
         text_add(out, "  new: ");
         field_show(out, change, "to");

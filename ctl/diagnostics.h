@@ -8,5 +8,7 @@ void diagnostics_format(const json_t *parameters, const char *tail, Text *out);
 /* What InvalidConfig says: the diagnostics on stderr (not with --json, whose document has them). Returns the
  * status. */
 int diagnostics_report_refusal(Ctl *c, const json_t *parameters);
+/* "none → 50/s": the values of one of them; what is not set is none. */
+void change_add_values(const Style *style, const json_t *change, Text *out);
 /* "  ~ git  limits.instances 50 → 80", a line for each of @parameters.changes. */
 void changes_format(const Ctl *c, const json_t *parameters, Text *out);

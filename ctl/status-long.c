@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/value.h"
+#include "ctl/diagnostics.h"
 #include "ctl/event-line.h"
 #include "ctl/fields.h"
 #include "ctl/status-admission.h"
@@ -271,9 +272,7 @@ static void add_set(Ctl *c, const json_t *d) {
         text_add(&line, i == 0 ? "(set: " : ", ");
         field_show(&line, change, "key");
         text_addc(&line, ' ');
-        field_show(&line, change, "from");
-        text_addf(&line, " %s ", style_arrow(&c->style));
-        field_show(&line, change, "to");
+        change_add_values(&c->style, change, &line);
     }
     if (line.len == 0)
         return;

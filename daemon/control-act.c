@@ -184,13 +184,16 @@ void call_signal(Calls *calls, Client *client, ApiRequest *r) {
                          NULL, 0);
 }
 
+static const char *or_none(const char *s) {
+    return s && *s ? s : "none";
+}
+
 /* "limits.instances 50 -> 80, limits.rate none -> 50/s by uid 0" */
 static void tell_set(Service *s, const Changes *changes, uid_t uid) {
     Text text CLEANUP_TEXT = {0};
     for (size_t i = 0; i < changes->n; i++)
         text_addf(&text, "%s%s %s -> %s", i > 0 ? ", " : "", changes->items[i].key,
-                  changes->items[i].from ? changes->items[i].from : "",
-                  changes->items[i].to ? changes->items[i].to : "");
+                  or_none(changes->items[i].from), or_none(changes->items[i].to));
     text_addf(&text, " by uid %u", uid);
     ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "set");
     e.service = s->name;

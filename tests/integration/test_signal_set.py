@@ -247,6 +247,17 @@ class Set(CallTest):
         self.assertEqual((line["level"], line["service"], line["message"]),
                          ("info", "s", f"limits.instances 1 -> 3 by uid {os.geteuid()}"))
 
+    def test_what_is_not_set_is_none(self):
+        """In the log and for people; in replies it is empty."""
+        d = self.start()
+        arrow = "(?:->|→)"
+        self.assertRegex(d.mpctl("set", "s", "limits.rate=5/s", check=0).stdout, f"limits.rate none {arrow} 5/s\n")
+        self.assertRegex(d.mpctl("status", "s", check=0).stdout, rf"\(set: limits.rate none {arrow} 5/s, until")
+        self.assertRegex(d.mpctl("reload", "--dry-run", check=0).stdout, f"limits.rate 5/s {arrow} none\n")
+        self.assertRegex(d.mpctl("set", "s", "limits.rate=none", check=0).stdout, f"limits.rate 5/s {arrow} none\n")
+        self.assertEqual([e["message"] for e in d.log(event="set")],
+                         [f"limits.rate none -> 5/s by uid {os.geteuid()}", f"limits.rate 5/s -> none by uid {os.geteuid()}"])
+
     def test_lowered_ends_nobody(self):
         d = self.start(instances=5)
         live = self.connected(d, 3)
