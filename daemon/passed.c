@@ -10,6 +10,10 @@
 /* How long the kernel is asked in a turn of the loop, and how often about all. */
 #define TURN_USEC (USEC_PER_MSEC)
 #define SWEEP_USEC USEC_PER_SEC
+/* When there are more than that, as many are asked about with each new one: of those that are over there are
+ * then no more than of those that last, whatever comes. */
+#define FEW 512
+#define LOOKS_A_NEW_ONE 2
 
 /* Those of a source. */
 typedef struct Group {
@@ -166,6 +170,8 @@ void passed_rehome(Passed *p, PassedFind find, void *userdata) {
 
 int passed_add(Passed *p, int fd, const Peer *peer, Source *source) {
     SockName name;
+    for (unsigned i = 0; i < LOOKS_A_NEW_ONE && p->n > FEW; i++)
+        look_at(p, LIST_ENTRY(p->items.next, Item, link));
     if (p->n >= PASSED_MAX)
         return -ENOSPC;
     int r = sock_query_name(p->rt->sockets, fd, &name);

@@ -871,6 +871,15 @@ class Pool(AdmissionTest):
         self.assertEqual(s["last_error"], None)
         self.assertGreaterEqual(s["accepted"], 6)
 
+    def test_those_that_are_over_keep_no_place(self):
+        """However many come, there is room for those that last."""
+        d = self.start_pool(limits={"per_source": 100000})
+        for _ in range(4000):
+            d.dial_fast("s").close()
+        d.wait_service("s", accepted=4000)
+        (source,) = d.call("Describe", service="s")["sources"]
+        self.assertLess(source["active"], 2500)
+
     def test_per_source_over_unix(self):
         d = self.start_pool("unix:{dir}/s", limits={"per_source": 1})
         with d.dial("s") as first:
