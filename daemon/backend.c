@@ -74,6 +74,12 @@ static void forget_waiting(Instance *i) {
     i->waits = false;
 }
 
+/* Whoever tried it may have given up at the very moment at which its time is over: that is told next. */
+static bool is_late(const Service *s, const Instance *i) {
+    uint64_t usec = s->config->timeout_start_usec;
+    return usec != USEC_INFINITY && clock_monotonic_usec() - i->started_usec >= usec;
+}
+
 /* Whether @i is to be found ready by its being reached. */
 static bool is_tried(const Service *s, const Instance *i) {
     return i && i->state == INSTANCE_STARTING && s->config->notify == NOTIFY_NONE;
@@ -190,7 +196,7 @@ void backend_settle(Service *s) {
         return;
     bool closed = is_closed(s);
     /* Nobody is there who could find out: it counts as ready. */
-    if (!b->waking && b->n_waiting == 0 && is_tried(s, process_of(s)))
+    if (!b->waking && b->n_waiting == 0 && is_tried(s, process_of(s)) && !is_late(s, process_of(s)))
         service_take_ready(s, process_of(s));
     end_what_is_due(s, closed);
     watch_idle(s, closed);
