@@ -364,6 +364,8 @@ void gate_apply_to_existing(Service *s) {
     if (!a->apply_to_existing || !a->rules)
         return;
     LIST_FOREACH (i, &s->instances, Instance, link)
-        if (i->peer.kind != PEER_NONE && !access_allows(a->rules, &i->peer, i->groups, i->n_groups, &rule))
+        /* One that is on its way out has been told. */
+        if (i->peer.kind != PEER_NONE && (i->state != INSTANCE_STOPPING || i->only_told) &&
+            !access_allows(a->rules, &i->peer, i->groups, i->n_groups, &rule))
             end(i, &rule);
 }

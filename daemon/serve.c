@@ -68,8 +68,8 @@ static void find_peer(const Service *s, Connection *c) {
     c->gid = credentials.gid;
     c->pid = credentials.pid;
     c->peer = peer_from_uid(c->uid);
-    /* Rules to come may want to know of those that are there. */
-    if (access->apply_to_existing || (access->rules && access_rules_want_groups(access->rules)) ||
+    /* Rules to come may want to know of those that are there (access.apply_to_existing). */
+    if (!s->pool || (access->rules && access_rules_want_groups(access->rules)) ||
         (trusted && access_rules_want_groups(trusted)))
         find_groups(c);
 }

@@ -602,10 +602,21 @@ class Access(AdmissionTest):
         self.assertEqual(read_all(s), b"")
         self.assertEqual(d.wait_idle("s")["exited"]["ok"], 1)
 
+    def test_apply_to_existing_once(self):
+        """Who takes his time to end is not told, and told of, at each reload."""
+        d = self.start(exec=["{bad-child}", "hang"], timeouts={"stop": "1h"})
+        s = self.dial(d)
+        self.assertEqual(s.recv(100), b"hanging\n")
+        for _ in range(3):
+            self.assertTrue(self.change(d, access={"deny": ["any"], "apply_to_existing": True})["ok"])
+        self.assertEqual(len(d.wait_log(event="dismissed")), 1)
+        d.call("Signal", service="s", signal="KILL")
+        d.wait_idle("s")
+
     @need_root
     def test_apply_to_existing_by_group(self):
-        """The groups that a UNIX peer had when it came."""
-        d = self.start("unix:{dir}/s", access={"allow": ["any"], "apply_to_existing": True})
+        """The groups that a UNIX peer had when it came, whatever the rules were then."""
+        d = self.start("unix:{dir}/s")
 
         def stay(path):
             with socket.socket(socket.AF_UNIX) as s:
@@ -619,7 +630,7 @@ class Access(AdmissionTest):
         running = [user.start(stay, d.path("s")) for user in (member, stranger)]
         d.wait_service("s", active=2)
         wait_until(lambda: d.service("s")["spawned"] == 2, "both")
-        self.assertTrue(self.change(d, access={"deny": ["gid:4322"], "apply_to_existing": True})["ok"])
+        self.assertTrue(self.change(d, access={"allow": ["gid:4321"], "apply_to_existing": True})["ok"])
         self.assertTrue(running[1][1].poll(PATIENCE))
         self.assertEqual(running[1][1].recv(), (True, b"closed"))
         self.assertEqual([e["peer"] for e in d.log(event="dismissed")], ["uid:1002"])
