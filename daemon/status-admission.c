@@ -7,6 +7,7 @@
 #include "conf/access.h"
 #include "conf/hours.h"
 #include "daemon/base/clock.h"
+#include "daemon/knock.h"
 #include "daemon/pool.h"
 
 /* The same moment on both clocks. */
@@ -67,13 +68,24 @@ ApiHours snapshot_hours(const Service *s) {
     };
 }
 
+/* Where processes accept nobody is asked for, and no ban holds. */
+static bool asks_for_bans(const Service *s) {
+    const ServiceConfig *c = s->config;
+    if (c->model == MODEL_POOL)
+        return c->pool.handoff == POOL_HANDOFF_CONNECTION;
+    bool asks = service_config_accepts(c);
+    for (size_t i = 0; i < s->n_listeners && !asks; i++)
+        asks = knock_is_asked(s->listeners[i]);
+    return asks;
+}
+
 void snapshot_admission(Service *s, ApiDescription *ret) {
     double load = 0;
     ret->limits = &s->limits;
     ret->load = s->limits.load > 0 && getloadavg(&load, 1) == 1 ? load : -1;
     ret->hours = snapshot_hours(s);
     ret->access_rules = s->config->access.rules ? access_rules_count(s->config->access.rules) : 0;
-    ret->bans = bans_count_of(s->rt->bans, s->id, clock_usec(CLOCK_BOOTTIME));
+    ret->bans = asks_for_bans(s) ? bans_count_of(s->rt->bans, s->id, clock_usec(CLOCK_BOOTTIME)) : 0;
 }
 
 /* Sources. */

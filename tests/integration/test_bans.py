@@ -73,6 +73,18 @@ class List(Bans):
         self.assertEqual({name: d.call("Describe", service=name)["bans"] for name in ("trap", "echo", "strict")},
                          {"trap": 1, "echo": 1, "strict": 2})
 
+    def test_it_is_not_told_where_it_does_not_hold(self):
+        """Where processes accept, nobody is asked for."""
+        d = self.start({"passed": {**ECHO, "model": "pool", "pool": {"handoff": "connection"}},
+                        "shared": {**ECHO, "model": "pool"}, "demand": {**ECHO, "model": "on-demand"},
+                        "udp": {"listen": "udp:127.0.0.1:0", "exec": ["mp-echo"]}})
+        self.assertEqual(self.touch("127.0.1.7"), b"")
+        self.assertEqual(self.prefixes(), ["127.0.1.7"])
+        for service, there in (("passed", b""), ("shared", b"x"), ("demand", b"x")):
+            self.assertEqual(self.touch("127.0.1.7", service), there)
+        self.assertEqual({name: d.call("Describe", service=name)["bans"] for name in ("passed", "shared", "demand", "udp")},
+                         {"passed": 1, "shared": 0, "demand": 0, "udp": 1})
+
     def test_it_ends_by_itself(self):
         self.start({"short": {**TRAP, "ban": {"for": "1s"}}})
         self.assertEqual(self.touch("127.0.1.7", "short"), b"")
