@@ -257,7 +257,8 @@ const Key schema_table[] = {
      .example = "ban: {after: 5/1m, for: 1h}"},
     {SERVICE_KEY("ban.exit_codes"), .type = KEY_LIST, FIELD(ServiceConfig, ban.exit_codes),
      .standard_note = "none", .help = "the exit codes of an instance that count as failures of its peer",
-     .more = "Numbers from 1 to 255, and ranges as in 64-78.",
+     .more = "Numbers from 1 to 255, and ranges as in 64-78. They are those of processes that serve one peer "
+             "each: of a pool, and for datagrams, they are an error, and of no effect from defaults.",
      .example = "ban: {after: 5/1m, exit_codes: [1]}"},
     {SERVICE_KEY("sensor"), .type = KEY_BOOL, FIELD(ServiceConfig, ban.sensor), .standard = "false",
      .help = "whether every visitor is banned, from all services of the daemon",

@@ -170,6 +170,10 @@ static void rule_ban(Reader *r, const ServiceConfig *s) {
     if (wanted && !has_ban(s) && !s->ban.sensor)
         validate_broken(r, s, "ban.exit_codes", DIAG_ERROR, DIAG_MISSING_KEY, "such as ban: {after: 5/1m}",
                         "ban.exit_codes say nothing without ban.after");
+    bool told = door_of(s) == DOOR_PROCESS || door_of(s) == DOOR_NOBODY; /* of ban.after */
+    if (wanted && !told && !service_config_accepts(s))
+        validate_broken(r, s, "ban.exit_codes", DIAG_ERROR, DIAG_CONFLICT, "leave them out for this service",
+                        "ban.exit_codes cannot hold where one process serves many peers");
 }
 
 /* The kernel's account is one of TCP connections. */
