@@ -216,7 +216,8 @@ const Key schema_table[] = {
      FIELD(ServiceConfig, limits.when_full), .standard = "wait",
      .help = "over a limit of the service: leave connections in the backlog, or refuse them",
      .more = "This is about limits.instances, rate and load. Over a limit of one source that source is "
-             "refused in any case.",
+             "refused in any case. Where the process of an on-demand service accepts, its start is put off "
+             "in any case, and connections wait.",
      .example = "limits: {when_full: refuse}"},
     {SERVICE_KEY("limits.refuse_with"), .type = KEY_WORD, .words = "close|banner|reset",
      FIELD(ServiceConfig, limits.refuse_with), .standard = "close", .help = "how a connection is refused",
