@@ -183,7 +183,8 @@ ServiceFacts service_facts(const Service *s) {
         .accepts = service_config_accepts(s->config),
         .waiting = s->preludes.blocked || (s->pool ? s->pool->full : gate_is_held(s)),
         .preludes = s->preludes.n,
-        .reached = s->n_listeners == 0 && tcpmux_reaches(s),
+        /* Those who have named it already are still there. */
+        .reached = s->n_listeners == 0 && (s->preludes.n > 0 || tcpmux_reaches(s)),
         .throttled = gate_is_throttled(s),
         .backoff = s->pool ? s->pool->delayed : any_slot_delayed(s),
         .starting = !s->pool                    ? s->n_starting

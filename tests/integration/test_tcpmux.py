@@ -167,6 +167,18 @@ class Names(TcpmuxTest):
 class Admission(TcpmuxTest):
     """Both have a say: the service of the port, and the one that is named."""
 
+    def test_who_waits_is_served_when_the_way_in_is_closed(self):
+        """Who has named a service is one of its own, whatever becomes of the service of the port."""
+        d = self.start(e=self.service("echo", limits={"rate": "1/2s"}))
+        with d.dial("mux") as first, d.dial("mux") as second:
+            first.sendall(b"echo\r\n")
+            d.wait_service("e", spawned=1)
+            second.sendall(b"echo\r\nx")
+            d.wait_service("mux", requests=2)
+            d.call("Stop", services=["mux"])
+            self.assertEqual(second.recv(1), b"x")
+        d.wait_service("e", spawned=2, active=0, state="failed")
+
     def test_rate_is_over_by_itself(self):
         """One without a listener of its own: nobody has to come for its state to be what it is."""
         d = self.start(e=self.service("echo", limits={"rate": "1/1s"}))
