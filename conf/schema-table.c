@@ -70,7 +70,7 @@ const Key schema_table[] = {
      .example = "log: {format: json}"},
     {FILE_KEY("log.addresses"), .type = KEY_WORD, .words = "full|prefix|none", FIELD(Config, log_addresses),
      .standard = "full", .help = "how much of a peer's address is logged and shown",
-     .more = "prefix keeps the network (limits.source_prefix), none leaves addresses out.",
+     .more = "prefix keeps the network (24 bits of IPv4, 48 of IPv6), none leaves addresses out.",
      .example = "log: {addresses: prefix}"},
 
     {FILE_KEY("shutdown"), .type = KEY_SECTION, .help = "what happens when the daemon stops"},
