@@ -167,7 +167,7 @@ class Screen(TopTest):
             self.assertRegex(lines[7], r"^○ off       disabled     –  1 000         –         –        –       –        –$")
             self.assertRegex(lines[8], r"^● udp       listening    0  1 000 ")
             self.assertRegex(lines[10], r"^alpha: 2 instances$")
-            self.assertRegex(lines[11], r"^ +PID  PEER +STATE +AGE +CPU +MEM +REQUESTS  STATUS$")
+            self.assertRegex(lines[11], r"^ *PID  PEER +STATE +AGE +CPU +MEM +REQUESTS  STATUS$")
             for line in lines[12:14]:
                 self.assertRegex(line, r"^ *\d+  127.0.0.1:\d+ +running +\d+s +(–|[\d.]+%) +[\d.]+[KM] ")
             self.assertRegex(lines[23], r"^q quit  \? help  s sort  / filter  f failed  i instances  space pause  K kill$")
