@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Loading a config away from the loop: a helper reads, checks and looks up, and what it found comes back as a
+ * blob, which is taken in steps. One at a time; who asks while one is under way gets the next one, together
+ * with all others who asked in the meantime, so that each is told of a load that began after he had asked. */
+#include "conf/load.h"
+#include "daemon/helper.h"
+
+typedef struct ConfigLoads ConfigLoads;
+
+/* How a load went. */
+typedef struct LoadResult {
+    int error;       /* 0; -EINVAL: see diags; another negative errno: see why */
+    const char *why; /* "the helper that reads the config took longer than 30 s"; NULL */
+    Config *config;  /* borrowed; NULL on error */
+    DiagList *diags; /* to be looked at, or taken (diag_list_move()) by the only one who asked */
+} LoadResult;
+
+typedef void (*LoadDone)(const LoadResult *result, void *userdata);
+
+/* What to load: as the command line said. Strings are borrowed for good. */
+ConfigLoads *config_loads_new(sd_event *loop, Helpers *helpers, const LoadContext *context);
+ConfigLoads *config_loads_free(ConfigLoads *l); /* nobody is told; returns NULL */
+/* Loads @path strictly (nothing may be missing). @old as in config_decoder_new(); it is asked for when the
+ * load is taken. 0, or -ENOMEM: then @done is not called. */
+int config_loads_ask(ConfigLoads *l, const char *path, LoadDone done, void *userdata);
+/* Whoever asked with @userdata is not to be told any more. */
+void config_loads_forget(ConfigLoads *l, const void *userdata);
+void config_loads_set_old(ConfigLoads *l, Config *old);
+
+/* In the helper: loads argv's file and writes the blob. Returns the exit status. */
+int config_child_main(const char *path, const LoadContext *context);

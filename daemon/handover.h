@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The state of the daemon as a blob, for the program that takes over from it in the same process: what an
+ * upgrade in place hands on.
+ *
+ * Each noun saves and restores itself: X_save() puts its fields, X_restore() reads them. The tags of a noun
+ * are an enum in its own -save.c; numbers are never used again for something else, and a field that is not
+ * there leaves the default, so that neighbouring versions understand each other. Times are absolute, by the
+ * clock that the noun uses: those clocks go on over execve(2).
+ *
+ * To restore changes nothing outside of the process: it may add event sources, but sends, kills, unlinks,
+ * listens, writes and accepts nothing. The new program does it twice: once in a helper with copies of all
+ * descriptors, to prove that it can (`mpinetd --accept-handover`), and once for good, when it then goes on
+ * with manager_resume(). */
+#include "daemon/base/blob.h"
+
+/* The fields of the state, in the order in which they stand in it. */
+typedef enum StateTag {
+    STATE_VERSION = 1, /* the program's that wrote it, a string */
+    STATE_CONFIG,      /* config_put(): the generation in force */
+    STATE_RUNTIME,
+    STATE_MANAGER,
+    STATE_SOURCES,
+    STATE_BANS,
+    STATE_EVENTS,
+    STATE_TRAFFIC,
+    STATE_SERVICE, /* once for each; of one that a reload has removed with a config of its own */
+    STATE_LINGER,
+    STATE_CONTROL,
+} StateTag;
+
+/* In the environment of the program that takes over: "PID:FD", the process that it is meant for and the blob.
+ */
+#define HANDOVER_VARIABLE "MPINETD_HANDOVER"
