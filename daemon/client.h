@@ -27,6 +27,7 @@ typedef enum ClientWait {
     WAIT_NOTHING,
     WAIT_ORDER,    /* until what was asked of services is done */
     WAIT_SHUTDOWN, /* until the daemon ends */
+    WAIT_UPGRADE,  /* until another program runs in its place, or cannot */
 } ClientWait;
 
 typedef struct Client Client;
