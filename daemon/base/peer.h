@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "daemon/base/addr.h"
+#include "daemon/base/blob.h"
 
 typedef enum PeerKind {
     PEER_NONE, /* an on-demand process has no single peer */
@@ -40,3 +41,6 @@ Peer peer_mask(const Peer *p, unsigned ipv4_bits, unsigned ipv6_bits);
 bool peer_equal(const Peer *a, const Peer *b);
 /* A keyed hash (SipHash) of what peer_equal() compares but the ports, and of @salt. */
 uint64_t peer_hash(const Peer *p, uint32_t salt, const uint8_t key[static 16]);
+/* As a field of a blob. */
+void peer_put(BlobWriter *w, uint16_t tag, const Peer *p);
+Peer peer_take(const BlobField *f);
