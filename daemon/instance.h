@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 #include "daemon/base/list.h"
 #include "daemon/base/strtab.h"
 #include "daemon/notify-socket.h"
@@ -161,3 +162,14 @@ ExitResult exit_classify(int status, bool asked, bool timed_out);
 /* Its own event, with service, numbers and peer filled in; @peer_buf must live as long as the event. */
 ApiEvent instance_event(const Instance *i, LogLevel level, const char *event,
                         char peer_buf[static PEER_TEXT_MAX]);
+
+/* The upgrade in place (handover.h). Of a ghost, and of one that waits to be reaped, as of all others. */
+void instance_save(BlobWriter *w, const Instance *i);
+/* It is put in the table, unless it was reaped, and on the list of @s that it was on, of the instances or the
+ * ghosts. What follows from it is no part of the service's own fields: it is the process of its slot or pool,
+ * holds its source, and is counted in n_instances, n_starting, n_strays, and in n_processes and n_waiting of
+ * the backend. Listeners, slots and pool of @s are there by then, and the sources of @rt. 0, -EBADMSG (the
+ * blob is spoilt) or -ENOMEM. */
+int instance_restore(BlobReader r, struct Runtime *rt, struct Service *s, Instance **ret);
+/* For good: does what was left to be done when it was saved. Before it is reaped. */
+void instance_resume(Instance *i);

@@ -67,3 +67,8 @@ void pool_renew(Pool *p);
 void pool_reset(Pool *p);
 /* Whether a reload from @a to @b leaves the workers as they are: pure. */
 bool pool_config_keeps_workers(const ServiceConfig *a, const ServiceConfig *b);
+
+/* The upgrade in place: all but its workers, which instances bring along. Into one that is new. 0, -EBADMSG
+ * or -ENOMEM. */
+void pool_save(BlobWriter *w, const Pool *p);
+int pool_restore(BlobReader r, Pool *p);

@@ -207,3 +207,8 @@ void service_tell_idle_blind(Service *s, int error);
 /* One line with the count of lines that were left out, for each kind that has some. True while there are more
  * to tell. */
 bool service_tell_suppressed(Service *s, uint64_t now_usec);
+
+/* The upgrade in place: endings that are still to be told, once it is known how much has passed over their
+ * connections. */
+void service_save_endings(BlobWriter *w, const Service *s);
+int service_restore_endings(BlobReader r, Service *s);

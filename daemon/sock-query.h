@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/base/cleanup.h"
 
 /* A connection over TCP, or of a UNIX socket, as the kernel finds it. A number is never given to another
@@ -19,6 +20,10 @@ typedef struct SockName {
     uint64_t cookie; /* SO_COOKIE */
     struct inet_diag_sockid inet;
 } SockName;
+
+/* As a field of a blob. */
+void sock_name_put(BlobWriter *w, uint16_t tag, const SockName *name);
+SockName sock_name_take(const BlobField *field);
 
 typedef enum SockFate {
     SOCK_UNKNOWN, /* the kernel does not say */

@@ -176,6 +176,10 @@ static int on_refill(sd_event_source *source, void *userdata) {
     return 0;
 }
 
+bool spares_are_settled(const Service *s) {
+    return s->spares.n_given == 0;
+}
+
 void spares_update(Service *s) {
     size_t n = wanted(s);
     while (s->spares.n > n)

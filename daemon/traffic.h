@@ -25,6 +25,11 @@ void traffic_set_wanted(Traffic *t, bool wanted);
 /* Whether the end of some instance is still to be told. */
 bool traffic_is_awaited(const Traffic *t);
 
+/* The upgrade in place: what the kernel is asked to tell, and what it has told and nobody has read. Before
+ * the connections are restored. 0, -EBADMSG or -ENOMEM. */
+void traffic_save(BlobWriter *w, const Traffic *t);
+int traffic_restore(BlobReader r, Traffic *t);
+
 /* What is kept for one of them. */
 typedef struct Flow Flow;
 /* @bytes is NULL when it cannot be known. */
