@@ -7,6 +7,7 @@
 
 #include "conf/access.h"
 #include "daemon/admission.h"
+#include "daemon/base/blob.h"
 #include "daemon/sources.h"
 
 struct Connection;
@@ -68,3 +69,10 @@ Peer gate_prefix(const struct Service *s, const Peer *peer);
 /* "deny 192.0.2.0/24", "nothing allows it": why @rule (access_allows()) keeps somebody out. Addresses are
  * shown as log.addresses has them. */
 void gate_explain(const struct Service *s, const AccessRule *rule, Text *out);
+
+/* The upgrade in place. */
+void gate_save(BlobWriter *w, const Gate *g);
+void gate_restore(BlobReader r, Gate *g);
+/* Holds the source of @peer for somebody who held it before, without his being one more who came: to be let
+ * go by gate_release(). The limits of @s are those that were in force. NULL: nobody's, or no memory. */
+Source *gate_hold_again(struct Service *s, const Peer *peer);

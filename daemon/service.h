@@ -208,6 +208,18 @@ void service_tell_idle_blind(Service *s, int error);
  * to tell. */
 bool service_tell_suppressed(Service *s, uint64_t now_usec);
 
+/* The upgrade in place: the fields of STATE_SERVICE, what has listeners, slots, instances of it included. */
+void service_save(BlobWriter *w, const Service *s, const Config *current);
+/* Makes the service again, as it was but for what service_resume() does. What it is configured to is that of
+ * @current by its name; of one that a reload has removed it is in the blob. The sources and the endings'
+ * traffic of @rt are there by then. 0, -EBADMSG (the blob is spoilt) or -ENOMEM. */
+int service_restore(BlobReader r, Runtime *rt, Config *current, Service **ret);
+/* For good, once all services are there, their tcpmux names collected (tcpmux_collect()): looks at the facts,
+ * polls, and catches up with what is overdue. Nothing is told that was told before. */
+void service_resume(Service *s);
+/* As service_free() without any effect outside: nobody is told to end, nothing is counted. For one that was
+ * restored only to see whether it can be. Returns NULL; NULL is fine. */
+Service *service_abandon(Service *s);
 /* The upgrade in place: endings that are still to be told, once it is known how much has passed over their
  * connections. */
 void service_save_endings(BlobWriter *w, const Service *s);

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "daemon/base/blob.h"
+
 typedef struct Addr {
     union {
         struct sockaddr sa;
@@ -48,3 +50,8 @@ bool addr_equal(const Addr *a, const Addr *b);
 /* Same family and host, whatever the ports; the wildcard is a host of its own. */
 bool addr_host_equal(const Addr *a, const Addr *b);
 bool addr_is_wildcard(const Addr *a);
+
+/* As a field of a blob, which one without a length is left out of; and back: what is no whole address spoils
+ * the blob. */
+void addr_put(BlobWriter *w, uint16_t tag, const Addr *a);
+Addr addr_get(const BlobField *f);
