@@ -26,6 +26,55 @@ def services(**changes):
     }
 
 
+class Proof(DaemonTest):
+    """All kinds of services under load, with connections that are held, while something is done again and again."""
+    held = 50
+
+    def prove(self, daemon, what, times, each):
+        """Does each(i) so many times."""
+        ports = {name: daemon.port(name) for name in services()}
+        with Load(self, ports, at_once=2 if SANITIZED else 4) as load, Held(self, ports["forks"], self.held) as held:
+            living = {i["pid"] for i in daemon.instances("forks")}
+            start = time.monotonic()
+            for i in range(times):
+                each(i)
+            seconds = time.monotonic() - start
+            kept = living & {i["pid"] for i in daemon.instances("forks")}
+        say(f"{times} {what} in {seconds:.1f} s, {load.answered} connections answered, {load.rate:.0f} a second, "
+            f"{self.held} held for {held.rounds} rounds, none lost")
+        # Those of the load came and went; those that are held have the process that they had.
+        self.assertGreaterEqual(len(kept), self.held)
+        if SOAK:
+            self.assertGreaterEqual(load.rate, 500)
+        for name in ports:
+            # Processes of on-demand services and pools stay.
+            if name == "forks":
+                s = daemon.wait_idle(name)
+                self.assertEqual(s["accepted"], s["spawned"] + s["spawn_failed"] + s["gone"] +
+                                 sum(s["refused"].values()))
+                self.assertEqual((s["spawn_failed"], s["gone"], sum(s["refused"].values())), (0, 0, 0))
+                self.assertEqual(s["exited"], {**dict.fromkeys(s["exited"], 0), "ok": s["spawned"]})
+
+
+class Reloads(Proof):
+    def test_under_load(self):
+        """Reloads, of which each changes something: limits, a service that comes and goes, workers, a listener's options."""
+        daemon = self.daemon({"services": services()})
+
+        def reload(i):
+            changed = services(limits={"instances": 500 + i})
+            changed["waits"]["timeouts"] = {"stop": 5 + i % 3}
+            changed["workers"]["pool"] = {"min": 2, "max": 4 + i % 2}
+            changed["forks"]["listen"] = [{"endpoint": "tcp:127.0.0.1:0", "backlog": 4096 + i}]
+            if i % 2:
+                changed["comes"] = {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}
+            if i % 5 != 4: # sometimes all stays as it is
+                daemon.write_config({"services": changed})
+            answer = daemon.call("Reload")
+            self.assertEqual((answer["ok"], answer["generation"]), (True, i + 2))
+        self.prove(daemon, "reloads", 200 if SOAK else 10 if SANITIZED else 25, reload)
+
+
 class Children(DaemonTest):
     def test_a_hundred_thousand(self):
         """So many processes: none stays as a zombie, the descriptors are those of before, memory does not grow."""
