@@ -27,3 +27,8 @@ Prefix prefix_of_source(const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits
 Peer prefix_first(const Prefix *prefix);
 bool prefix_equal(const Prefix *a, const Prefix *b);
 bool prefix_has(const Prefix *prefix, const Peer *peer);
+
+/* A prefix as a field, and back; what is of a kind that is not known here, or longer than an address, is
+ * none. */
+void prefix_put(BlobWriter *w, uint16_t tag, const Prefix *prefix);
+Prefix prefix_take(const BlobField *f);

@@ -341,6 +341,15 @@ void blob_u64s(const BlobField *f, uint64_t *to, size_t max) {
         to[i] = good && i < f->n / 8 ? load(f->data + 8 * i, 8) : 0;
 }
 
+int blob_find_u64s(BlobReader r, uint16_t tag, uint64_t *to, size_t max) {
+    BlobField f;
+    memset(to, 0, max * sizeof(*to));
+    while (blob_next(&r, &f))
+        if (f.tag == tag)
+            blob_u64s(&f, to, max);
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
+}
+
 BlobReader blob_enter(const BlobField *f) {
     bool good = is(f, KIND_FIELDS, SIZE_MAX);
     if (good && f->depth + 1 > BLOB_DEPTH_MAX) {

@@ -116,5 +116,8 @@ void blob_u64s(const BlobField *f, uint64_t *to, size_t max);
 /* The caller's from now on, close-on-exec. -EBADF when the blob is spoilt: it is not open, or has been taken.
  */
 int blob_fd(const BlobField *f);
+/* The same of the field @tag among those of @r, of the last of several; where there is none, all are 0. 0, or
+ * -EBADMSG when the blob is spoilt. */
+int blob_find_u64s(BlobReader r, uint16_t tag, uint64_t *to, size_t max);
 /* Its fields. */
 BlobReader blob_enter(const BlobField *f);
