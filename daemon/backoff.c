@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/backoff.h"
 
+#include "daemon/base/cleanup.h"
+
 static uint64_t doubled(uint64_t delay, unsigned times, uint64_t max) {
     if (delay == 0)
         delay = 1;
@@ -38,4 +40,24 @@ uint64_t backoff_retry_delay(unsigned *level, uint64_t min_usec, uint64_t max_us
     if (delay < max_usec)
         (*level)++;
     return delay;
+}
+
+/* Never used again for something else. */
+enum {
+    BACKOFF_NUMBERS = 1
+};
+
+void backoff_save(BlobWriter *w, const Backoff *b) {
+    const uint64_t numbers[] = {b->window_start_usec, b->charged, b->level, b->until_usec};
+    blob_put_u64s(w, BACKOFF_NUMBERS, numbers, ELEMENTS(numbers));
+}
+
+int backoff_restore(BlobReader r, Backoff *b) {
+    uint64_t numbers[4];
+    int e = blob_find_u64s(r, BACKOFF_NUMBERS, numbers, ELEMENTS(numbers));
+    *b = (Backoff){.window_start_usec = numbers[0],
+                   .charged = numbers[1],
+                   .level = (unsigned)numbers[2],
+                   .until_usec = numbers[3]};
+    return e;
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "conf/config.h"
+#include "daemon/base/blob.h"
 
 typedef struct Backoff {
     uint64_t window_start_usec;
@@ -32,3 +33,7 @@ uint64_t backoff_on_end(Backoff *b, const Rate *limit, uint64_t delay_usec, uint
 /* A retry that has no limit of its own (binding an address, looking a program up): min, 2 min, 4 min … max.
  */
 uint64_t backoff_retry_delay(unsigned *level, uint64_t min_usec, uint64_t max_usec);
+
+/* See handover.h. 0 or -EBADMSG. */
+void backoff_save(BlobWriter *w, const Backoff *b);
+int backoff_restore(BlobReader r, Backoff *b);

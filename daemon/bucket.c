@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/bucket.h"
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 
 /* Products of a time and a count. */
@@ -63,4 +64,21 @@ bool bucket_take(Bucket *b, const Rate *rate, uint64_t now_nsec) {
 void bucket_give_back(Bucket *b, const Rate *rate) {
     if (is_limit(rate) && b->missing > 0)
         b->missing--;
+}
+
+/* Never used again for something else. */
+enum {
+    BUCKET_NUMBERS = 1
+};
+
+void bucket_save(BlobWriter *w, const Bucket *b) {
+    const uint64_t numbers[] = {b->missing, b->since_nsec};
+    blob_put_u64s(w, BUCKET_NUMBERS, numbers, ELEMENTS(numbers));
+}
+
+int bucket_restore(BlobReader r, Bucket *b) {
+    uint64_t numbers[2];
+    int e = blob_find_u64s(r, BUCKET_NUMBERS, numbers, ELEMENTS(numbers));
+    *b = (Bucket){.missing = numbers[0], .since_nsec = numbers[1]};
+    return e;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "conf/config.h"
+#include "daemon/base/blob.h"
 
 /* Starts as {0}: full. */
 typedef struct Bucket {
@@ -22,3 +23,7 @@ uint64_t bucket_ready_at(const Bucket *b, const Rate *rate, uint64_t now_nsec);
 bool bucket_take(Bucket *b, const Rate *rate, uint64_t now_nsec);
 /* Gives back one that was taken for nothing, in the same moment: later it may have grown back by itself. */
 void bucket_give_back(Bucket *b, const Rate *rate);
+
+/* See handover.h. The rate is the caller's. 0 or -EBADMSG. */
+void bucket_save(BlobWriter *w, const Bucket *b);
+int bucket_restore(BlobReader r, Bucket *b);

@@ -4,9 +4,9 @@
  * upgrade in place hands on.
  *
  * Each noun saves and restores itself: X_save() puts its fields, X_restore() reads them. The tags of a noun
- * are an enum in its own -save.c; numbers are never used again for something else, and a field that is not
- * there leaves the default, so that neighbouring versions understand each other. Times are absolute, by the
- * clock that the noun uses: those clocks go on over execve(2).
+ * are an enum in its own -save.c (of a small noun, at the end of its .c); numbers are never used again for
+ * something else, and a field that is not there leaves the default, so that neighbouring versions understand
+ * each other. Times are absolute, by the clock that the noun uses: those clocks go on over execve(2).
  *
  * To restore changes nothing outside of the process: it may add event sources, but sends, kills, unlinks,
  * listens, writes and accepts nothing. The new program does it twice: once in a helper with copies of all

@@ -2,6 +2,7 @@
 #include "daemon/histogram.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* In whole microseconds: what is at most 12.5 is at most 12. */
 #define DECADE(u)                                                                                            \
@@ -95,4 +96,31 @@ void histogram_buckets(const Histogram *h, ApiBucket ret[static HISTOGRAM_API_BU
             ret[n].count += h ? h->buckets[from] : 0;
         n++;
     }
+}
+
+/* Never used again for something else; other bounds would be another field. */
+enum {
+    HISTOGRAM_NUMBERS = 1 /* count, sum, buckets */
+};
+#define NUMBERS (2 + HISTOGRAM_BOUNDS + 1)
+
+void histogram_save(BlobWriter *w, const Histogram *h) {
+    if (!h)
+        return;
+    uint64_t numbers[NUMBERS] = {h->count, h->sum_usec};
+    memcpy(&numbers[2], h->buckets, sizeof(h->buckets));
+    blob_put_u64s(w, HISTOGRAM_NUMBERS, numbers, NUMBERS);
+}
+
+int histogram_restore(BlobReader r, Histogram **h) {
+    uint64_t numbers[NUMBERS];
+    int e = blob_find_u64s(r, HISTOGRAM_NUMBERS, numbers, NUMBERS);
+    free(*h);
+    *h = numbers[0] > 0 ? calloc(1, sizeof(**h)) : NULL;
+    if (!*h)
+        return e;
+    (*h)->count = numbers[0];
+    (*h)->sum_usec = numbers[1];
+    memcpy((*h)->buckets, &numbers[2], sizeof((*h)->buckets));
+    return e;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 
 #define HISTOGRAM_BOUNDS 101
 /* 1, 2 and 5 of each decade, and one without a bound. */
@@ -31,3 +32,7 @@ ApiQuantiles histogram_quantiles(const Histogram *h);
 uint64_t histogram_at_most(const Histogram *h, uint64_t le_usec);
 /* All buckets, on the coarse bounds, each without those before it. */
 void histogram_buckets(const Histogram *h, ApiBucket ret[static HISTOGRAM_API_BUCKETS]);
+
+/* See handover.h. What was measured comes back in place of *@h, or without memory nothing. 0 or -EBADMSG. */
+void histogram_save(BlobWriter *w, const Histogram *h);
+int histogram_restore(BlobReader r, Histogram **h);

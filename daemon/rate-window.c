@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 
 #define SLOTS (RATE_WINDOW_SECONDS + 1)
@@ -31,4 +32,26 @@ uint64_t rate_window_milli(const RateWindow *w, uint64_t now_usec) {
         events_usec += w->counts[(second - age) % SLOTS] *
                        (age == RATE_WINDOW_SECONDS ? USEC_PER_SEC - into : USEC_PER_SEC);
     return events_usec * 1000 / RATE_WINDOW_SECONDS / USEC_PER_SEC;
+}
+
+/* Never used again for something else. */
+enum {
+    RATE_WINDOW_NUMBERS = 1
+};
+
+/* The second, and what was counted in it and in those before, whatever their places. */
+void rate_window_save(BlobWriter *w, const RateWindow *window) {
+    uint64_t numbers[1 + SLOTS] = {window->second};
+    for (uint64_t age = 0; age < SLOTS && age <= window->second; age++)
+        numbers[1 + age] = window->counts[(window->second - age) % SLOTS];
+    blob_put_u64s(w, RATE_WINDOW_NUMBERS, numbers, ELEMENTS(numbers));
+}
+
+int rate_window_restore(BlobReader r, RateWindow *window) {
+    uint64_t numbers[1 + SLOTS];
+    int e = blob_find_u64s(r, RATE_WINDOW_NUMBERS, numbers, ELEMENTS(numbers));
+    *window = (RateWindow){.second = numbers[0]};
+    for (uint64_t age = 0; age < SLOTS && age <= window->second; age++)
+        window->counts[(window->second - age) % SLOTS] = (uint32_t)numbers[1 + age];
+    return e;
 }

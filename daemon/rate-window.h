@@ -5,6 +5,8 @@
  * as that. */
 #include <stdint.h>
 
+#include "daemon/base/blob.h"
+
 #define RATE_WINDOW_SECONDS 10
 
 /* Starts as {0}. */
@@ -16,3 +18,7 @@ typedef struct RateWindow {
 void rate_window_add(RateWindow *w, uint64_t now_usec);
 /* Events in 1000 seconds, at the rate of the last ten. */
 uint64_t rate_window_milli(const RateWindow *w, uint64_t now_usec);
+
+/* See handover.h. 0 or -EBADMSG. */
+void rate_window_save(BlobWriter *w, const RateWindow *window);
+int rate_window_restore(BlobReader r, RateWindow *window);

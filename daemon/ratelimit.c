@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/ratelimit.h"
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 
 bool ratelimit_pass(Ratelimit *r, uint64_t per_second, uint64_t burst, uint64_t now_usec) {
@@ -28,4 +29,24 @@ uint64_t ratelimit_take_suppressed(Ratelimit *r, uint64_t now_usec) {
     r->suppressed = 0;
     r->said_usec = now_usec;
     return n;
+}
+
+/* Never used again for something else. */
+enum {
+    RATELIMIT_NUMBERS = 1
+};
+
+void ratelimit_save(BlobWriter *w, const Ratelimit *r) {
+    const uint64_t numbers[] = {r->tokens_usec, r->last_usec, r->said_usec, r->suppressed};
+    blob_put_u64s(w, RATELIMIT_NUMBERS, numbers, ELEMENTS(numbers));
+}
+
+int ratelimit_restore(BlobReader reader, Ratelimit *r) {
+    uint64_t numbers[4];
+    int e = blob_find_u64s(reader, RATELIMIT_NUMBERS, numbers, ELEMENTS(numbers));
+    *r = (Ratelimit){.tokens_usec = numbers[0],
+                     .last_usec = numbers[1],
+                     .said_usec = numbers[2],
+                     .suppressed = numbers[3]};
+    return e;
 }

@@ -77,3 +77,60 @@ size_t top_sources_list(const TopSources *t, LogAddresses how, SourceTexts texts
         qsort(ret, n, sizeof(*ret), compare_refused);
     return n;
 }
+
+/* Never used again for something else. */
+enum {
+    TOP_ITEM = 1, /* of it: */
+    ITEM_SOURCE = 1,
+    ITEM_NUMBERS, /* count, inherited, time */
+    ITEM_REASON,  /* its word */
+};
+
+void top_sources_save(BlobWriter *w, const TopSources *t) {
+    for (size_t i = 0; t && i < t->n; i++) {
+        const TopSource *item = &t->items[i];
+        const uint64_t numbers[] = {item->count, item->inherited, item->time_usec};
+        size_t at = blob_open(w, TOP_ITEM);
+        prefix_put(w, ITEM_SOURCE, &item->source);
+        blob_put_u64s(w, ITEM_NUMBERS, numbers, ELEMENTS(numbers));
+        blob_put_str(w, ITEM_REASON, refuse_reason_to_string(item->reason));
+        blob_close(w, at);
+    }
+}
+
+/* Whether it can be kept: somebody, refused for a reason that is known here. */
+static bool get_item(BlobReader r, TopSource *ret) {
+    BlobField f;
+    uint64_t numbers[3] = {0};
+    int reason = -EINVAL;
+    *ret = (TopSource){.source.kind = PEER_NONE};
+    while (blob_next(&r, &f)) {
+        if (f.tag == ITEM_SOURCE) {
+            ret->source = prefix_take(&f);
+        } else if (f.tag == ITEM_NUMBERS) {
+            blob_u64s(&f, numbers, ELEMENTS(numbers));
+        } else if (f.tag == ITEM_REASON) {
+            char *word CLEANUP_FREE = blob_str(&f);
+            reason = word ? refuse_reason_from_string(word) : -ENOMEM;
+        }
+    }
+    ret->count = numbers[0];
+    ret->inherited = numbers[1];
+    ret->time_usec = numbers[2];
+    ret->reason = reason < 0 ? REFUSE_ACCESS : (RefuseReason)reason;
+    return reason >= 0 && ret->source.kind != PEER_NONE;
+}
+
+int top_sources_restore(BlobReader r, TopSources **t) {
+    BlobField f;
+    free(*t);
+    *t = calloc(1, sizeof(**t));
+    while (*t && (*t)->n < TOP_SOURCES && blob_next(&r, &f))
+        if (f.tag == TOP_ITEM && get_item(blob_enter(&f), &(*t)->items[(*t)->n]))
+            (*t)->n++;
+    if (*t && (*t)->n == 0) {
+        free(*t);
+        *t = NULL;
+    }
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
+}

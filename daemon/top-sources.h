@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 #include "daemon/peer.h"
 
 #define TOP_SOURCES 16
@@ -39,3 +40,7 @@ bool top_sources_have(const TopSources *t, const Prefix *source);
  * are shown by one prefix are one. @t may be NULL: none. The texts are in @texts. Returns how many. */
 size_t top_sources_list(const TopSources *t, LogAddresses how, SourceTexts texts,
                         ApiSource ret[static TOP_SOURCES]);
+
+/* See handover.h. They come back in place of *@t, or without memory none. 0 or -EBADMSG. */
+void top_sources_save(BlobWriter *w, const TopSources *t);
+int top_sources_restore(BlobReader r, TopSources **t);
