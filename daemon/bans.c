@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/bans.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/base/hash-table.h"
-#include "daemon/base/list.h"
-#include "daemon/base/siphash.h"
+#include "daemon/bans-private.h"
 #include "daemon/base/text.h"
 
-/* Room for any of 0 to 128 bits. */
-#define LENGTHS (128 + 1)
-#define KINDS (PEER_VSOCK + 1)
 /* So many that have ended a connection clears away: all of a full table at once would take 20 ms. */
 #define EXPIRE_STEP 16
-
-typedef struct Entry {
-    HashNode node;
-    HashNode by_number;
-    List link;    /* in the order of their numbers */
-    size_t place; /* in the heap */
-    Peer source;  /* masked */
-    Ban ban;
-    char *name;
-} Entry;
-
-struct Bans {
-    HashTable table, numbers;
-    List list;
-    uint64_t newest;
-    Entry **heap; /* a binary heap: the one that ends first is the first */
-    size_t n, room, max;
-    uint64_t dropped;
-    size_t n_of[KINDS][LENGTHS]; /* so many have prefixes of this length */
-    uint8_t key[SIPHASH_KEY_BYTES];
-};
 
 Bans *bans_new(size_t max, const uint8_t key[static 16]) {
     Bans *b = calloc(1, sizeof(*b));
@@ -47,7 +19,7 @@ Bans *bans_new(size_t max, const uint8_t key[static 16]) {
     return b;
 }
 
-static void entry_free(Entry *e) {
+static void entry_free(BanEntry *e) {
     free(e->name);
     free(e);
 }
@@ -64,23 +36,23 @@ Bans *bans_free(Bans *b) {
     return NULL;
 }
 
-static void place(Bans *b, size_t at, Entry *e) {
+static void place(Bans *b, size_t at, BanEntry *e) {
     b->heap[at] = e;
     e->place = at;
 }
 
-static bool ends_before(const Entry *a, const Entry *b) {
+static bool ends_before(const BanEntry *a, const BanEntry *b) {
     return a->ban.until_usec < b->ban.until_usec;
 }
 
-static void move_up(Bans *b, Entry *e) {
+static void move_up(Bans *b, BanEntry *e) {
     size_t at = e->place;
     for (; at > 0 && ends_before(e, b->heap[(at - 1) / 2]); at = (at - 1) / 2)
         place(b, at, b->heap[(at - 1) / 2]);
     place(b, at, e);
 }
 
-static void move_down(Bans *b, Entry *e) {
+static void move_down(Bans *b, BanEntry *e) {
     size_t at = e->place;
     for (size_t child = 2 * at + 1; child < b->n; child = 2 * at + 1) {
         if (child + 1 < b->n && ends_before(b->heap[child + 1], b->heap[child]))
@@ -94,7 +66,7 @@ static void move_down(Bans *b, Entry *e) {
 }
 
 /* Frees it; its place in the heap is the caller's. */
-static void forget(Bans *b, Entry *e) {
+static void forget(Bans *b, BanEntry *e) {
     b->n_of[e->ban.prefix.kind][e->ban.prefix.bits]--;
     hash_table_remove(&b->table, &e->node);
     hash_table_remove(&b->numbers, &e->by_number);
@@ -102,8 +74,8 @@ static void forget(Bans *b, Entry *e) {
     entry_free(e);
 }
 
-static void drop(Bans *b, Entry *e) {
-    Entry *last = b->heap[--b->n];
+static void drop(Bans *b, BanEntry *e) {
+    BanEntry *last = b->heap[--b->n];
     if (last != e) {
         place(b, e->place, last);
         move_up(b, last);
@@ -112,7 +84,7 @@ static void drop(Bans *b, Entry *e) {
     forget(b, e);
 }
 
-static bool has_ended(const Entry *e, uint64_t now_usec) {
+static bool has_ended(const BanEntry *e, uint64_t now_usec) {
     return e->ban.until_usec <= now_usec;
 }
 
@@ -126,10 +98,10 @@ static uint32_t hash_of(const Bans *b, const Peer *source, uint32_t service, uns
     return (uint32_t)peer_hash(source, service, b->key) + bits;
 }
 
-static Entry *find(const Bans *b, const Peer *source, uint32_t service, unsigned bits) {
+static BanEntry *find(const Bans *b, const Peer *source, uint32_t service, unsigned bits) {
     uint32_t hash = hash_of(b, source, service, bits);
     for (HashNode *node = hash_table_first(&b->table, hash); node; node = hash_table_next(node)) {
-        Entry *e = HASH_ENTRY(node, Entry, node);
+        BanEntry *e = HASH_ENTRY(node, BanEntry, node);
         if (e->ban.service == service && e->ban.prefix.bits == bits && peer_equal(&e->source, source))
             return e;
     }
@@ -144,7 +116,7 @@ static bool make_room(Bans *b) {
     if (b->n < b->room)
         return true;
     size_t room = b->room ? b->room * 2 : 16;
-    Entry **heap = (Entry **)realloc((void *)b->heap, room * sizeof(Entry *));
+    BanEntry **heap = (BanEntry **)realloc((void *)b->heap, room * sizeof(BanEntry *));
     if (!heap)
         return false;
     b->heap = heap;
@@ -156,22 +128,22 @@ static bool make_room(Bans *b) {
 static int add(Bans *b, const Peer *source, const Ban *ban) {
     if (!make_room(b))
         return -ENOMEM;
-    Entry *e = calloc(1, sizeof(*e));
+    BanEntry *e = calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
-    *e = (Entry){.source = *source, .ban = *ban, .name = strdup(ban->name), .place = b->n};
+    *e = (BanEntry){.source = *source, .ban = *ban, .name = strdup(ban->name), .place = b->n};
     e->node.hash = hash_of(b, source, ban->service, ban->prefix.bits);
     if (!e->name || hash_table_add(&b->table, &e->node) < 0) {
         entry_free(e);
         return -ENOMEM;
     }
-    e->by_number.hash = (uint32_t)(b->newest + 1);
+    e->by_number.hash = (uint32_t)ban->number;
     if (hash_table_add(&b->numbers, &e->by_number) < 0) {
         hash_table_remove(&b->table, &e->node);
         entry_free(e);
         return -ENOMEM;
     }
-    e->ban.number = ++b->newest;
+    b->newest = ban->number;
     list_append(&b->list, &e->link);
     e->ban.name = e->name;
     b->n_of[ban->prefix.kind][ban->prefix.bits]++;
@@ -181,7 +153,7 @@ static int add(Bans *b, const Peer *source, const Ban *ban) {
 }
 
 /* Who makes it longer is who bans from then on. */
-static void extend(Bans *b, Entry *e, const Ban *ban) {
+static void extend(Bans *b, BanEntry *e, const Ban *ban) {
     if (ban->until_usec <= e->ban.until_usec)
         return;
     if (!streq(e->name, ban->name)) {
@@ -204,6 +176,7 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
         return 0;
     expire(b, now_usec, EXPIRE_STEP);
     Ban ban = {
+        .number = b->newest + 1,
         .prefix = prefix_of_source(peer, ipv4_bits, ipv6_bits),
         .service = service,
         .name = name,
@@ -212,7 +185,7 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
         .until_usec = for_usec < UINT64_MAX - now_usec ? now_usec + for_usec : UINT64_MAX,
     };
     Peer source = prefix_first(&ban.prefix);
-    Entry *e = find(b, &source, service, ban.prefix.bits);
+    BanEntry *e = find(b, &source, service, ban.prefix.bits);
     if (e && !has_ended(e, now_usec)) {
         extend(b, e, &ban);
         return 0;
@@ -224,8 +197,15 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
     return r;
 }
 
+int bans_put_back(Bans *b, const Ban *ban) {
+    Peer source = prefix_first(&ban->prefix);
+    if (ban->number <= b->newest || find(b, &source, ban->service, ban->prefix.bits))
+        return 0;
+    return add(b, &source, ban);
+}
+
 /* The one of both that ends later, if it has not ended. */
-static const Ban *later(const Ban *a, const Entry *e, uint64_t now_usec) {
+static const Ban *later(const Ban *a, const BanEntry *e, uint64_t now_usec) {
     if (!e || has_ended(e, now_usec) || (a && a->until_usec >= e->ban.until_usec))
         return a;
     return &e->ban;
@@ -304,10 +284,10 @@ uint64_t bans_newest(const Bans *b) {
     return b->newest;
 }
 
-static Entry *find_number(const Bans *b, uint64_t number) {
+static BanEntry *find_number(const Bans *b, uint64_t number) {
     for (HashNode *node = hash_table_first(&b->numbers, (uint32_t)number); node;
          node = hash_table_next(node)) {
-        Entry *e = HASH_ENTRY(node, Entry, by_number);
+        BanEntry *e = HASH_ENTRY(node, BanEntry, by_number);
         if (e->ban.number == number)
             return e;
     }
@@ -317,9 +297,9 @@ static Entry *find_number(const Bans *b, uint64_t number) {
 const Ban *bans_next(Bans *b, uint64_t after, uint64_t now_usec) {
     expire(b, now_usec, SIZE_MAX);
     /* Mostly it is still there, and leads on to the next. */
-    const Entry *last = after > 0 ? find_number(b, after) : NULL;
+    const BanEntry *last = after > 0 ? find_number(b, after) : NULL;
     for (const List *at = last ? last->link.next : b->list.next; at != &b->list; at = at->next) {
-        const Entry *e = LIST_ENTRY(at, Entry, link);
+        const BanEntry *e = LIST_ENTRY(at, BanEntry, link);
         if (e->ban.number > after)
             return &e->ban;
     }

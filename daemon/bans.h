@@ -9,6 +9,7 @@
 
 #include "conf/prefix.h"
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 
 #define BANS_MAX 65536U
 
@@ -43,3 +44,14 @@ uint64_t bans_newest(const Bans *b);     /* the number of the newest ever; 0: no
 /* The next one behind that of number @after, in the order in which they were imposed, whatever comes and goes
  * in between; 0: the first. NULL when there is none. */
 const Ban *bans_next(Bans *b, uint64_t after, uint64_t now_usec);
+
+/* The id that the service @name has now; 0: there is none of that name. */
+typedef uint32_t (*BanOwner)(const char *name, void *userdata);
+
+/* See handover.h: to a table that is empty, and whose key may be another. What does not fit ends, the first
+ * to end first. 0 or -EBADMSG. */
+void bans_save(BlobWriter *w, const Bans *b);
+int bans_restore(BlobReader r, Bans *b);
+/* The same of a daemon whose services had other ids: @owner tells those of now. Bans from a service that
+ * there is no more are left out. */
+int bans_restore_of(BlobReader r, Bans *b, BanOwner owner, void *userdata);

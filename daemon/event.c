@@ -18,15 +18,17 @@ static const char *copy_string(char **at, const char *s) {
 }
 
 Event *event_new(const ApiEvent *e) {
-    /* level and event are words of the program and need no copy. */
-    size_t n = string_size(e->service) + string_size(e->peer) + string_size(e->reason) +
-               string_size(e->step) + string_size(e->message);
+    /* The level is a word of the program and needs no copy; nor would the event, were it not for one that an
+     * earlier version has kept. */
+    size_t n = string_size(e->event) + string_size(e->service) + string_size(e->peer) +
+               string_size(e->reason) + string_size(e->step) + string_size(e->message);
     Event *copy = malloc(sizeof(Event) + n);
     if (!copy)
         return NULL;
     *copy = (Event){.refs = 1, .size = sizeof(Event) + n, .e = *e};
     copy->e.facts = NULL;
     char *at = copy->strings;
+    copy->e.event = copy_string(&at, e->event);
     copy->e.service = copy_string(&at, e->service);
     copy->e.peer = copy_string(&at, e->peer);
     copy->e.reason = copy_string(&at, e->reason);

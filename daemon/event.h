@@ -2,6 +2,7 @@
 #pragma once
 /* What happened: an event kept in memory, and rings of them, the newest pushing out the oldest. */
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 
 /* A counted copy of an ApiEvent, its strings included, in one allocation. */
 typedef struct Event {
@@ -47,3 +48,7 @@ size_t event_rings_merge(const EventRing *a, const EventRing *b, size_t last, co
 
 /* The line that people read: `service[pid] peer message`, escaped, without time and newline. */
 void event_format(const ApiEvent *e, Text *out);
+
+/* See handover.h. The newest that fit come back behind what is in @q. 0 or -EBADMSG. */
+void event_ring_save(BlobWriter *w, const EventRing *q);
+int event_ring_restore(BlobReader r, EventRing *q);

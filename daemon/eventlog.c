@@ -58,3 +58,29 @@ void eventlog_say(EventLog *l, LogLevel level, const char *event, const char *fo
     e.message = message;
     eventlog_emit(l, &e, NULL);
 }
+
+/* Never used again for something else. */
+enum {
+    EVENTLOG_SEQ = 1,
+    EVENTLOG_RING,
+};
+
+void eventlog_save(BlobWriter *w, const EventLog *l) {
+    blob_put_u64(w, EVENTLOG_SEQ, l->seq);
+    size_t at = blob_open(w, EVENTLOG_RING);
+    event_ring_save(w, &l->ring);
+    blob_close(w, at);
+}
+
+int eventlog_restore(BlobReader r, EventLog *l) {
+    BlobField f;
+    while (blob_next(&r, &f)) {
+        if (f.tag == EVENTLOG_SEQ) {
+            uint64_t seq = blob_u64(&f);
+            l->seq = seq > l->seq ? seq : l->seq;
+        } else if (f.tag == EVENTLOG_RING) {
+            (void)event_ring_restore(blob_enter(&f), &l->ring);
+        }
+    }
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
+}

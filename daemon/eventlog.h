@@ -35,3 +35,7 @@ void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own);
 /* One of the daemon's own, with a message. */
 void eventlog_say(EventLog *l, LogLevel level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* See handover.h. Events that come later have higher numbers than those restored. 0 or -EBADMSG. */
+void eventlog_save(BlobWriter *w, const EventLog *l);
+int eventlog_restore(BlobReader r, EventLog *l);

@@ -110,21 +110,36 @@ static int on_time(sd_event_source *s, uint64_t usec, void *userdata) {
     return 0;
 }
 
-void linger_add(Linger *l, int fd) {
-    CLEANUP_CLOSE int taken = fd;
-    (void)shutdown(fd, SHUT_WR);
+/* NULL: there are too many, or no memory; @fd is then closed. */
+static Leaving *add(Linger *l, int fd, uint64_t until_usec) {
     Leaving *i = l->n < LINGER_MAX ? calloc(1, sizeof(*i)) : NULL;
-    if (!i)
-        return;
-    *i = (Leaving){.linger = l, .fd = TAKE_FD(taken), .until_usec = clock_monotonic_usec() + LINGER_USEC};
+    if (!i) {
+        (void)fd_close(fd);
+        return NULL;
+    }
+    *i = (Leaving){.linger = l, .fd = fd, .until_usec = until_usec};
     list_append(&l->items, &i->link);
     l->n++;
-    if (!take_in(i) || sd_event_add_io(l->loop, &i->source, i->fd, EPOLLIN, on_io, i) < 0) {
+    return i;
+}
+
+static void watch(Leaving *i) {
+    Linger *l = i->linger;
+    if (sd_event_add_io(l->loop, &i->source, i->fd, EPOLLIN, on_io, i) < 0)
         let_go(i);
-        return;
-    }
-    if (!l->timer)
+    else if (!l->timer)
         wait_for_first(l);
+}
+
+void linger_add(Linger *l, int fd) {
+    (void)shutdown(fd, SHUT_WR);
+    Leaving *i = add(l, fd, clock_monotonic_usec() + LINGER_USEC);
+    if (!i)
+        return;
+    if (take_in(i))
+        watch(i);
+    else
+        let_go(i);
 }
 
 void linger_not(int fd) {
@@ -132,4 +147,47 @@ void linger_not(int fd) {
     (void)shutdown(fd, SHUT_WR);
     for (unsigned i = 0; i < READS_AT_ONCE && recv(fd, sent, sizeof(sent), MSG_DONTWAIT) > 0; i++)
         continue;
+}
+
+/* Never used again for something else. */
+enum {
+    LINGER_ITEM = 1, /* of it: */
+    ITEM_FD = 1,
+    ITEM_NUMBERS, /* until when, bytes taken */
+};
+
+void linger_save(BlobWriter *w, const Linger *l) {
+    LIST_FOREACH (i, &l->items, const Leaving, link) {
+        const uint64_t numbers[] = {i->until_usec, i->taken};
+        size_t at = blob_open(w, LINGER_ITEM);
+        blob_put_fd(w, ITEM_FD, i->fd);
+        blob_put_u64s(w, ITEM_NUMBERS, numbers, ELEMENTS(numbers));
+        blob_close(w, at);
+    }
+}
+
+static void restore_one(BlobReader r, Linger *l) {
+    CLEANUP_CLOSE int fd = -EBADF;
+    uint64_t numbers[2] = {0};
+    BlobField f;
+    while (blob_next(&r, &f)) {
+        if (f.tag == ITEM_FD && fd < 0)
+            fd = blob_fd(&f);
+        else if (f.tag == ITEM_NUMBERS)
+            blob_u64s(&f, numbers, ELEMENTS(numbers));
+    }
+    uint64_t latest = clock_monotonic_usec() + LINGER_USEC;
+    Leaving *i = fd < 0 ? NULL : add(l, TAKE_FD(fd), numbers[0] < latest ? numbers[0] : latest);
+    if (!i)
+        return;
+    i->taken = (size_t)numbers[1];
+    watch(i);
+}
+
+int linger_restore(BlobReader r, Linger *l) {
+    BlobField f;
+    while (blob_next(&r, &f))
+        if (f.tag == LINGER_ITEM)
+            restore_one(blob_enter(&f), l);
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
 }

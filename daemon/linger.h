@@ -5,6 +5,8 @@
  * thrown away, until they close, for a second at most, and of a bounded number of them. */
 #include <systemd/sd-event.h>
 
+#include "daemon/base/blob.h"
+
 #define LINGER_MAX 64
 #define LINGER_USEC 1000000ULL
 
@@ -19,3 +21,7 @@ void linger_add(Linger *l, int fd);
 /* For who is told nothing: sends nothing more to @fd, and takes in what has come so far, so that the other
  * end sees an end and no reset. The descriptor stays the caller's, to be closed. */
 void linger_not(int fd);
+
+/* See handover.h. One that cannot be watched again is closed. 0 or -EBADMSG. */
+void linger_save(BlobWriter *w, const Linger *l);
+int linger_restore(BlobReader r, Linger *l);

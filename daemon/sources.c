@@ -1,43 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* A segmented LRU: sources that came once stand apart from those that came back, and only the former make
  * room for new ones. */
-#include "daemon/sources.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/sources-private.h"
 
 /* Who comes again later than this after his first visit is known. A flood would have to last, and to come
  * back with the same addresses. */
 #define KNOWN_AFTER_USEC USEC_PER_SEC
-
-/* Those that have nothing running, the longest unseen first. */
-typedef struct Segment {
-    List list;
-    size_t n, max;
-} Segment;
-
-typedef enum SegmentKind {
-    SEGMENT_NEW,
-    SEGMENT_KNOWN,
-    _SEGMENT_MAX,
-} SegmentKind;
-
-typedef enum Family {
-    FAMILY_OTHER,
-    FAMILY_INET6,
-    _FAMILY_MAX,
-} Family;
-
-struct Sources {
-    HashTable table;
-    Segment segments[_FAMILY_MAX][_SEGMENT_MAX];
-    List pinned;
-    size_t n_pinned;
-    uint64_t evicted, failed;
-    uint8_t key[SIPHASH_KEY_BYTES];
-};
 
 Sources *sources_new(size_t max, const uint8_t key[static 16]) {
     Sources *t = calloc(1, sizeof(*t));
@@ -156,8 +128,15 @@ static void visit_again(Sources *t, Source *s, uint64_t now_usec) {
 }
 
 static Source *add(Sources *t, uint32_t hash, uint32_t service, const Peer *prefix, uint64_t now_usec) {
-    Source like = {.prefix = *prefix};
+    const Source like = {.node.hash = hash,
+                         .service = service,
+                         .prefix = *prefix,
+                         .first_usec = now_usec,
+                         .last_usec = now_usec};
     Segment *fresh = segment_of(t, &like);
+    /* One at a time, so that no connection pays for many: who had something running before an upgrade, and
+     * has nothing any more. */
+    trim(t, &like);
     Source *s = fresh->n < fresh->max ? malloc(sizeof(*s)) : NULL;
     if (!s && fresh->n > 0)
         s = evict(t, fresh);
@@ -165,11 +144,7 @@ static Source *add(Sources *t, uint32_t hash, uint32_t service, const Peer *pref
         t->failed++;
         return NULL;
     }
-    *s = (Source){.node.hash = hash,
-                  .service = service,
-                  .prefix = *prefix,
-                  .first_usec = now_usec,
-                  .last_usec = now_usec};
+    *s = like;
     list_init(&s->link);
     if (hash_table_add(&t->table, &s->node) < 0) {
         t->failed++;
@@ -178,6 +153,27 @@ static Source *add(Sources *t, uint32_t hash, uint32_t service, const Peer *pref
     }
     put_last(fresh, s);
     return s;
+}
+
+void sources_put_back(Sources *t, const Source *like, bool held) {
+    uint32_t hash = (uint32_t)peer_hash(&like->prefix, like->service, t->key);
+    Source *s = find(t, hash, like->service, &like->prefix) ? NULL : malloc(sizeof(*s));
+    if (!s)
+        return;
+    *s = *like;
+    s->node.hash = hash;
+    s->active = 0;
+    list_init(&s->link);
+    if (hash_table_add(&t->table, &s->node) < 0) {
+        free(s);
+        return;
+    }
+    if (held) {
+        put_last(segment_of(t, s), s);
+        return;
+    }
+    put_in_segment(t, s);
+    trim(t, s);
 }
 
 Source *sources_visit(Sources *t, uint32_t service, const Peer *prefix, uint64_t now_usec) {

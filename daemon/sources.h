@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 #include "daemon/base/hash-table.h"
 #include "daemon/base/list.h"
 #include "daemon/base/peer.h"
@@ -61,3 +62,13 @@ SourcesStats sources_stats(const Sources *t);
 /* The @n of @service that have been accepted most, the most first, of those that have something running or
  * came lately: it looks at some thousands and no more. Returns how many. */
 size_t sources_top(const Sources *t, uint32_t service, const Source **ret, size_t n);
+
+/* See handover.h: of a table that is empty, and whose key may be another. All are restored with nothing
+ * running: whoever held one takes it again by source_take(). What does not fit is forgotten, the longest
+ * unseen first. 0 or -EBADMSG. */
+void sources_save(BlobWriter *w, const Sources *t);
+int sources_restore(BlobReader r, Sources *t);
+/* Which one somebody holds; NULL is left out. */
+void source_put(BlobWriter *w, uint16_t tag, const Source *s);
+/* It again, held for him; NULL without memory, or when the blob is spoilt. */
+Source *source_take(const BlobField *f, Sources *t);
