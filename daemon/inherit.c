@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <mqueue.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -77,9 +78,18 @@ static int take_announcement(char ***ret_names, EventLog *log) {
     return n;
 }
 
-int inherited_init(Inherited *in, EventLog *log) {
+static void refuse(Inherited *in, PassedSocket *p, const char *name, EventLog *log) {
+    /* Not worth a line: the probe of a daemon that is gone. */
+    bool ours = strncmp(name, FD_STORE_PREFIX, strlen(FD_STORE_PREFIX)) == 0;
+    eventlog_say(log, ours ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "inherit",
+                 "descriptor %d ('%s') was passed in, but is nothing to listen on: closed", p->fd, name);
+    p->fd = fd_close(p->fd);
+    fd_store_forget(in->store, name);
+}
+
+int inherited_init(Inherited *in, FdStore *store, EventLog *log) {
     CLEANUP_STRV char **names = NULL;
-    *in = (Inherited){0};
+    *in = (Inherited){.store = store};
     int n = take_announcement(&names, log);
     if (n <= 0)
         return n;
@@ -91,12 +101,10 @@ int inherited_init(Inherited *in, EventLog *log) {
         PassedSocket p = {.fd = SD_LISTEN_FDS_START + i};
         int r = examine(&p);
         if (r < 0) {
-            eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
-                         "descriptor %d ('%s') was passed in, but is nothing to listen on: closed", p.fd,
-                         name);
-            (void)close(p.fd);
+            refuse(in, &p, name, log);
             continue;
         }
+        p.ours = keep_name_parse(name, &p.kept);
         p.name = strdup(name);
         if (!p.name)
             return -ENOMEM;
@@ -108,6 +116,8 @@ int inherited_init(Inherited *in, EventLog *log) {
 bool inherited_matches(const PassedSocket *socket, const ListenConfig *config, size_t index, bool by_name) {
     const Endpoint *e = &config->endpoint;
     const Addr *wanted = &e->addrs[index];
+    if (socket->ours)
+        return false;
     if (socket->fd >= 0 && e->kind == ENDPOINT_SYSTEMD)
         return by_name && streq(socket->name, e->path);
     if (socket->fd < 0 || socket->kind != e->kind || socket->addr.sa.sa_family != wanted->sa.sa_family)
@@ -125,7 +135,60 @@ static bool suits_model(const PassedSocket *p, const Listener *l) {
            l->service->config->model == MODEL_ON_DEMAND;
 }
 
+/* A UNIX socket that was sealed while it drained lets in nobody any more, whatever is done to it. */
+static bool is_sealed(const PassedSocket *p) {
+    struct pollfd poll_for = {.fd = p->fd, .events = POLLIN};
+    return p->addr.sa.sa_family == AF_UNIX && p->listening && poll(&poll_for, 1, 0) > 0 &&
+           (poll_for.revents & POLLHUP);
+}
+
+bool inherited_is_kept(const PassedSocket *p, const ListenConfig *config, size_t index, uint64_t digest,
+                       bool by_name) {
+    const Endpoint *e = &config->endpoint;
+    const Addr *wanted = &e->addrs[index];
+    if (p->fd < 0 || !p->ours || p->kind != e->kind || p->addr.sa.sa_family != wanted->sa.sa_family)
+        return false;
+    if (wanted->len == 0)
+        return bind_node_is(e, p->fd);
+    bool chosen = endpoint_kind_is_inet(e->kind) && addr_port(wanted) == 0;
+    if (chosen ? !(by_name && p->kept.digest == digest && addr_host_equal(&p->addr, wanted))
+               : !addr_equal(&p->addr, wanted))
+        return false;
+    return endpoint_kind_is_unix(e->kind) ? path_is_there(wanted) : keep_fits(p->fd, config);
+}
+
+/* Of one that is ours: the node or queue that goes with it. */
+static void find_node(const PassedSocket *p, const Listener *l, struct stat *ret) {
+    *ret = (struct stat){0};
+    if (!p->kept.node)
+        return;
+    int r = endpoint_kind_is_unix(p->kind) ? lstat(l->config->endpoint.path, ret) : fstat(p->fd, ret);
+    if (r < 0)
+        *ret = (struct stat){0};
+}
+
+/* By its name first: what had the same name is the same service's. */
+static bool restore(Inherited *in, Listener *l) {
+    uint64_t digest = keep_digest(l->service, l);
+    for (int by_name = 1; by_name >= 0; by_name--) {
+        for (size_t i = 0; i < in->n; i++) {
+            PassedSocket *p = &in->sockets[i];
+            struct stat node;
+            if ((by_name && p->kept.digest != digest) ||
+                !inherited_is_kept(p, l->config, l->index, digest, by_name) || is_sealed(p))
+                continue;
+            find_node(p, l, &node);
+            listener_restore(l, TAKE_FD(p->fd), &p->addr, node.st_dev, node.st_ino);
+            l->kept = fd_store_known(in->store, p->name, l->fd);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool inherited_adopt(Inherited *in, Listener *l) {
+    if (restore(in, l))
+        return true;
     for (int by_name = 0; by_name <= 1; by_name++) {
         for (size_t i = 0; i < in->n; i++) {
             PassedSocket *p = &in->sockets[i];
@@ -145,6 +208,13 @@ void inherited_done(Inherited *in, EventLog *log) {
     for (size_t i = 0; i < in->n; i++) {
         PassedSocket *p = &in->sockets[i];
         char text[ADDR_TEXT_MAX];
+        if (p->fd >= 0 && p->ours) {
+            eventlog_say(log, LOG_LEVEL_INFO, "inherit",
+                         "what the service manager kept for %s is not listened on any more: closed",
+                         p->addr.len > 0 ? addr_format(&p->addr, text) : p->name);
+            p->fd = fd_close(p->fd);
+            fd_store_forget(in->store, p->name);
+        }
         if (p->fd >= 0) {
             eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
                          "%s '%s' (%s) was passed in, but no service listens there: closed",

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "daemon/eventlog.h"
+#include "daemon/keep.h"
 #include "daemon/listener.h"
 
 typedef struct PassedSocket {
@@ -14,21 +15,27 @@ typedef struct PassedSocket {
     EndpointKind kind;
     Addr addr; /* of a fifo and a message queue empty */
     bool listening;
+    bool ours; /* an earlier daemon has opened it, and had it kept: named by `kept` */
+    KeptName kept;
 } PassedSocket;
 
 typedef struct Inherited Inherited;
 struct Inherited {
     PassedSocket *sockets;
     size_t n;
+    FdStore *store; /* from where those came that are ours */
 };
 
 /* Takes over what LISTEN_FDS announces, and removes the variables. What could not be listened on is closed
- * with a message. 0 or a negative errno. */
-int inherited_init(Inherited *in, EventLog *log);
+ * with a message, and removed from @store (may be NULL) if it came from there. 0 or a negative errno. */
+int inherited_init(Inherited *in, FdStore *store, EventLog *log);
 /* Whether @socket can serve as the listener of @config's address @index. By address: the same one and the
  * same kind. By name (@by_name): the listener's name, the same kind and family; of systemd:NAME that name,
  * and any kind. Pure but for the path of a UNIX socket, a fifo or a queue, which must still lead to it. */
 bool inherited_matches(const PassedSocket *socket, const ListenConfig *config, size_t index, bool by_name);
+/* The same for one that is ours, which has @digest as the name of its listener (@by_name), or the address. */
+bool inherited_is_kept(const PassedSocket *socket, const ListenConfig *config, size_t index, uint64_t digest,
+                       bool by_name);
 /* Gives @l the socket that fits it best, if there is one. */
 bool inherited_adopt(Inherited *in, Listener *l);
 /* Closes what nobody wanted, with a message each. */

@@ -13,6 +13,8 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/bind.h"
+#include "daemon/fd-store.h"
+#include "daemon/service.h"
 #include "daemon/unix-queue.h"
 
 #define PAUSE_MIN_USEC (10 * USEC_PER_MSEC)
@@ -36,8 +38,28 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
     return l;
 }
 
+/* So that the next one is kept, and this one is not. */
+static void mark_change(const Listener *l) {
+    if (l->service)
+        l->service->rt->listeners_changed = true;
+}
+
+/* The service manager has a copy for a moment longer: nobody is to come to wait there, and the address is to
+ * be free at once. Only where no process of the service has a copy, too. */
+static void leave_store(Listener *l) {
+    bool stays = stored_fd_stays(l->kept);
+    if (stays)
+        l->ino = 0;
+    else if (l->kept && l->fd >= 0 && l->kind == ENDPOINT_TCP && l->service &&
+             service_config_accepts(l->service->config))
+        (void)shutdown(l->fd, SHUT_RD);
+    l->kept = stored_fd_release(l->kept);
+}
+
 void listener_close(Listener *l, bool remove_node) {
     listener_disarm(l);
+    leave_store(l);
+    mark_change(l);
     l->pause_timer = sd_event_source_disable_unref(l->pause_timer);
     if (l->adopted && l->fd >= 0)
         l->parked = TAKE_FD(l->fd);
@@ -104,7 +126,8 @@ int listener_open(Listener *l, uint16_t port) {
         l->dev = bound.dev;
         l->ino = bound.ino;
     }
-    l->adopted = false;
+    l->adopted = l->restored = false;
+    mark_change(l);
     return 0;
 }
 
@@ -115,6 +138,20 @@ void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr) {
     l->adopted = true;
     l->error = 0;
     l->ino = 0; /* the node belongs to who passed the socket */
+}
+
+void listener_restore(Listener *l, int fd, const Addr *addr, dev_t dev, ino_t ino) {
+    int unused = 0;
+    l->fd = fd;
+    l->addr = *addr;
+    l->restored = true;
+    l->error = 0;
+    l->dev = dev;
+    l->ino = ino;
+    /* An earlier daemon may have died while it drained. */
+    if (endpoint_kind_is_inet(l->kind))
+        (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+    mark_change(l);
 }
 
 static bool is_stream(const Listener *l) {

@@ -25,6 +25,8 @@ struct Listener {
                    one again */
     Addr addr;
     bool adopted;
+    bool restored;         /* its own, opened by an earlier daemon, and kept by the service manager since */
+    struct StoredFd *kept; /* in the service manager's store; NULL: it is not */
     bool armed;
     bool unsuitable;  /* what was passed in under its name has no connections, which its service needs */
     bool dispensable; /* one of a pair of families that this kernel does not have: not missed */
@@ -57,7 +59,11 @@ bool listener_family_is_missing(const Listener *l, int error);
 int listener_open(Listener *l, uint16_t port);
 /* Takes over @fd, which was passed in and is of @kind; @l is then adopted. */
 void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr);
-/* Closes its socket; it may be opened again. */
+/* Takes over @fd, which an earlier daemon has opened for it, as its own; @dev and @ino (0: none) tell of the
+ * node or queue that goes with it. */
+void listener_restore(Listener *l, int fd, const Addr *addr, dev_t dev, ino_t ino);
+/* Closes its socket; it may be opened again. One that the service manager keeps beyond our end keeps its node
+ * as well. */
 void listener_close(Listener *l, bool remove_node);
 bool listener_is_open(const Listener *l);
 /* Open, or closed but with a socket that was passed in. */

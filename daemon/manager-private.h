@@ -33,7 +33,15 @@ struct Manager {
 
 /* Level, format and addresses as the config has them, unless the command line says otherwise. */
 void manager_apply_log_config(Manager *m);
-/* The status line for the service manager. */
+/* The service manager: looks whether there is one (0 or -ENOMEM); gives the listeners what it has passed in or
+ * kept; has it keep those that have been opened since; tells that we are ready, and from then on that the loop
+ * turns; that a reload begins, and has ended (however); the status line. */
+int manager_meet_supervisor(Manager *m);
+void manager_adopt_sockets(Manager *m);
+void manager_keep_listeners(Manager *m);
+void manager_tell_ready(Manager *m);
+void manager_tell_reloading(Manager *m);
+void manager_tell_reloaded(Manager *m);
 void manager_notify_status(const Manager *m);
 /* Ends the loop when it is to stop and no process is left. */
 void manager_finish_if_empty(Manager *m);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading the config again: check, apply, remember, tell. */
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "daemon/account.h"
 #include "daemon/base/clock.h"
@@ -78,24 +77,13 @@ static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
     return 0;
 }
 
-void manager_notify_status(const Manager *m) {
-    size_t failed = 0;
-    for (size_t i = 0; i < m->services.n; i++)
-        failed += m->services.items[i]->state == SERVICE_FAILED;
-    (void)sd_notifyf(0, "STATUS=generation %llu, %zu services, %zu failed, %zu processes",
-                     (unsigned long long)m->generation, m->services.n, failed, m->rt.instances.n);
-}
-
 int manager_reload(Manager *m, DiagList *diags, Changes *changes) {
     if (m->state != MANAGER_RUNNING)
         return -ESHUTDOWN;
-    /* systemd.service(5), Type=notify-reload: the time lets the manager tell this reload from an earlier one.
-     */
-    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_monotonic_usec());
+    manager_tell_reloading(m);
     int r = load_and_apply(m, diags, changes);
     remember_reload(m, r >= 0, diags);
     tell_reload(m, r >= 0, diags, changes);
-    (void)sd_notify(0, "READY=1");
-    manager_notify_status(m);
+    manager_tell_reloaded(m);
     return r;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of the daemon: in order, at once, or leaving its processes behind. */
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/fd-store.h"
 #include "daemon/manager-private.h"
+#include "daemon/notifier.h"
 
 void manager_finish_if_empty(Manager *m) {
     if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0 || traffic_is_awaited(m->rt.traffic))
@@ -36,7 +37,9 @@ void manager_stop(Manager *m, ShutdownChildren children) {
     m->state = MANAGER_STOPPING;
     m->rt.stopping = true;
     size_t connections = count_connections(m);
-    (void)sd_notify(0, "STOPPING=1\nSTATUS=stopping");
+    notifier_say(m->rt.notifier, "STOPPING=1\nSTATUS=stopping");
+    /* What it keeps is there for the next daemon, with those who wait in its queue. */
+    fd_store_leave(m->rt.store);
     if (children == SHUTDOWN_LEAVE)
         eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; %zu processes are left running",
                      m->rt.instances.n);

@@ -6,14 +6,14 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <systemd/sd-daemon.h>
 
 #include "build-config.h"
 #include "daemon/attempt.h"
 #include "daemon/base/clock.h"
 #include "daemon/descriptors.h"
-#include "daemon/inherit.h"
+#include "daemon/fd-store.h"
 #include "daemon/manager-private.h"
+#include "daemon/notifier.h"
 #include "daemon/status.h"
 
 static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
@@ -282,7 +282,9 @@ static int init_runtime(Manager *m, Logger *logger) {
         r = sd_event_add_defer(rt->loop, &m->sweep, on_sweep, m);
     if (r >= 0)
         r = sd_event_source_set_enabled(m->sweep, SD_EVENT_OFF);
-    return r < 0 ? r : add_signals(m);
+    if (r >= 0)
+        r = add_signals(m);
+    return r < 0 ? r : manager_meet_supervisor(m);
 }
 
 /* The control socket is taken before anything is bound, so that a second daemon disturbs nothing of the
@@ -362,12 +364,16 @@ Manager *manager_free(Manager *m) {
     if (!m)
         return NULL;
     m->rt.events.follower = NULL;
+    /* However it ends, what is kept is for the next one. */
+    fd_store_leave(m->rt.store);
     m->rt.on_state = NULL;
     for (size_t i = 0; i < m->services.n; i++)
         service_free(m->services.items[i]);
     free((void *)m->services.items);
     tcpmux_done(&m->rt.tcpmux);
     m->control = control_free(m->control);
+    m->rt.store = fd_store_free(m->rt.store);
+    m->rt.notifier = notifier_free(m->rt.notifier);
     m->rt.linger = linger_free(m->rt.linger);
     m->rt.sources = sources_free(m->rt.sources);
     m->rt.bans = bans_free(m->rt.bans);
@@ -388,21 +394,10 @@ Manager *manager_free(Manager *m) {
     return NULL;
 }
 
-static void adopt_sockets(Manager *m) {
-    Inherited in;
-    int r = inherited_init(&in, &m->rt.events);
-    if (r < 0)
-        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "inherit", "the sockets passed in cannot be used: %s",
-                     strerror(-r));
-    for (size_t i = 0; i < m->services.n; i++)
-        service_adopt(m->services.items[i], &in);
-    inherited_done(&in, &m->rt.events);
-}
-
 /* Returns how many listeners are not open: they are tried again. */
 static size_t open_services(Manager *m) {
     size_t not_open = 0;
-    adopt_sockets(m);
+    manager_adopt_sockets(m);
     for (size_t i = 0; i < m->services.n; i++)
         not_open += service_open(m->services.items[i]);
     for (size_t i = 0; i < m->services.n; i++) {
@@ -416,6 +411,7 @@ static int serve(Manager *m) {
     Logger *logger = m->rt.events.logger;
     while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
         logger_flush(logger);
+        manager_keep_listeners(m);
         int r = sd_event_run(m->rt.loop, UINT64_MAX);
         if (r < 0) {
             eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-r));
@@ -439,9 +435,7 @@ int manager_run(Manager *m) {
         return EXIT_FAILURE;
     }
     m->state = MANAGER_RUNNING;
-    (void)sd_event_set_watchdog(m->rt.loop, true);
-    (void)sd_notify(0, "READY=1");
-    manager_notify_status(m);
+    manager_tell_ready(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running",
                  "version %s is running, services: %zu; control socket: %s", MP_VERSION, m->services.n,
                  control_path(m->control));

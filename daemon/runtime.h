@@ -55,6 +55,9 @@ typedef struct Runtime {
     void (*on_suppressed)(void *userdata); /* a log line was left out */
     void *on_suppressed_userdata;
     bool stopping;
+    struct Notifier *notifier; /* of the service manager; NULL: there is none, as with the store */
+    struct FdStore *store;
+    bool listeners_changed; /* since the store was last told */
 } Runtime;
 
 /* Event sources in the order in which they are served: places are free before they are asked for. */

@@ -116,6 +116,7 @@ int service_make_listeners(Service *s, ListenerSet *pool) {
         return -ENOMEM;
     s->listeners = listeners;
     s->n_listeners = 0;
+    s->rt->listeners_changed = true;
     bool same = true;
     /* What is disabled listens nowhere. */
     if (!c->enabled)
@@ -214,7 +215,7 @@ static bool is_served_by_pair(const Service *s, size_t i) {
 
 static void tell_open(Service *s, const Listener *l) {
     char text[ADDR_TEXT_MAX], message[ENDPOINT_TEXT_MAX + 64];
-    const char *end = l->adopted ? " (passed in)" : "";
+    const char *end = l->adopted ? " (passed in)" : l->restored ? " (kept by the service manager)" : "";
     if (l->addr.len > 0)
         (void)snprintf(message, sizeof(message), "listening on %s:%s%s", endpoint_kind_to_string(l->kind),
                        addr_format(&l->addr, text), end);

@@ -27,7 +27,7 @@ static void fill_listener(const Listener *l, char *address, char *error, ApiList
         .address = network ? text : NULL,
         .port = network ? port_of(&l->addr) : 0,
         .path = network || (text && !*text) ? NULL : text,
-        .adopted = l->adopted,
+        .adopted = l->adopted || l->restored,
         .error = l->error ? listener_error_text(l, error, sizeof(((Snapshot *)0)->errors[0])) : NULL,
     };
     listener_queue(l, &ret->queued, &ret->backlog);
