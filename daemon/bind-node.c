@@ -4,10 +4,27 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 /* Nobody else is let in before owner and mode are as configured. */
 #define MODE_AT_FIRST 0600
+
+/* Both can be opened by as many as like to, and then take each other's data. The lock belongs to the open
+ * file, and so to the processes that have it from us as well: one that has outlived its daemon keeps it. */
+static int lock_node(int fd) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK ? -EADDRINUSE : 0;
+}
+
+/* Where /proc is not mounted. */
+static int open_fifo_by_path(const char *path, const struct stat *st) {
+    CLEANUP_CLOSE int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    return bind_is_open_on(fd, st->st_dev, st->st_ino) ? TAKE_FD(fd) : -ESTALE;
+}
 
 /* By way of O_PATH, so that a device that stands there is never opened. */
 static int open_fifo(const char *path, struct stat *st) {
@@ -20,7 +37,7 @@ static int open_fifo(const char *path, struct stat *st) {
     (void)snprintf(by_number, sizeof(by_number), "/proc/self/fd/%d", node);
     /* Open for writing as well, it never reports that the last writer has gone: fifo(7). */
     int fd = open(by_number, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    return fd < 0 ? -errno : fd;
+    return fd >= 0 ? fd : errno == ENOENT ? open_fifo_by_path(path, st) : -errno;
 }
 
 int bind_fifo(const ListenConfig *c, BoundSocket *ret, const char **ret_step) {
@@ -31,7 +48,7 @@ int bind_fifo(const ListenConfig *c, BoundSocket *ret, const char **ret_step) {
     if (!made && errno != EEXIST)
         return -errno;
     CLEANUP_CLOSE int fd = open_fifo(path, &st);
-    int r = fd < 0 ? fd : 0;
+    int r = fd < 0 ? fd : lock_node(fd);
     if (r >= 0 && made)
         r = bind_adjust_node(path, st.st_dev, st.st_ino, c->user, c->group, c->mode);
     if (r < 0) {
@@ -103,11 +120,14 @@ int bind_mqueue(const ListenConfig *c, BoundSocket *ret, const char **ret_step) 
     *ret_step = "mqueue";
     if (fstat(fd, &st) < 0)
         return -errno;
+    int r = lock_node(fd);
+    if (r < 0)
+        return r;
     BoundSocket bound = {.fd = -EBADF};
     if (made) {
         bound.dev = st.st_dev;
         bound.ino = st.st_ino;
-        int r = bind_adjust_mqueue(c, fd);
+        r = bind_adjust_mqueue(c, fd);
         if (r < 0) {
             (void)bind_remove_mqueue(c->endpoint.path, st.st_dev, st.st_ino);
             return r;

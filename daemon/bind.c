@@ -8,8 +8,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "daemon/bind-node.h"
+
+/* The same number everywhere; glibc 2.36 does not know it yet. */
+#define SYS_FCHMODAT2 452
 
 static int set_int(int fd, int level, int option, int value, const char *step, const char **ret_step) {
     if (setsockopt(fd, level, option, &value, sizeof(value)) == 0)
@@ -66,16 +70,18 @@ static int set_bind_options(int fd, const ListenConfig *c, int family, int type,
     return r;
 }
 
-int bind_probe_node(const Addr *addr, int type) {
+int bind_probe_node(const Addr *addr) {
     struct stat st;
     if (lstat(addr->un.sun_path, &st) < 0)
         return -errno;
     if (!S_ISSOCK(st.st_mode))
         return -EEXIST;
-    CLEANUP_CLOSE int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Of datagrams, whatever stands there: one that listens says EPROTOTYPE then, and has nothing in its
+     * queue that would wake it. It may be a process that lives on, and is asked about again and again. */
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    /* Only a refused connection proves that nobody is there; a full queue or a wrong type is somebody. */
+    /* Only a refused connection proves that nobody is there. */
     if (connect(fd, &addr->sa, addr->len) < 0) {
         if (errno == ECONNREFUSED)
             return 0;
@@ -85,8 +91,8 @@ int bind_probe_node(const Addr *addr, int type) {
     return 1;
 }
 
-static int make_way_for_node(const Addr *addr, int type) {
-    int r = bind_probe_node(addr, type);
+static int make_way_for_node(const Addr *addr) {
+    int r = bind_probe_node(addr);
     if (r == 1)
         return -EADDRINUSE;
     if (r == 0)
@@ -108,14 +114,19 @@ int bind_adjust_node(const char *path, dev_t dev, ino_t ino, uid_t user, gid_t g
         return -ESTALE;
     if ((user != (uid_t)-1 || group != (gid_t)-1) && fchownat(node, "", user, group, AT_EMPTY_PATH) < 0)
         return -errno;
+    if ((st.st_mode & 07777) == mode)
+        return 0;
     /* fchmod(2) refuses a descriptor of O_PATH; its link in /proc leads to the node itself. */
     (void)snprintf(by_number, sizeof(by_number), "/proc/self/fd/%d", node);
-    return (st.st_mode & 07777) != mode && chmod(by_number, mode) < 0 ? -errno : 0;
+    if (chmod(by_number, mode) == 0)
+        return 0;
+    /* Where /proc is not mounted, kernels from 6.6 on do it without. */
+    return errno == ENOENT && syscall(SYS_FCHMODAT2, node, "", mode, AT_EMPTY_PATH) == 0 ? 0 : -errno;
 }
 
-static int bind_unix(int fd, const ListenConfig *c, const Addr *addr, int type, BoundSocket *ret) {
+static int bind_unix(int fd, const ListenConfig *c, const Addr *addr, BoundSocket *ret) {
     bool abstract = addr->un.sun_path[0] == '\0';
-    int r = abstract ? 0 : make_way_for_node(addr, type);
+    int r = abstract ? 0 : make_way_for_node(addr);
     if (r < 0)
         return r;
     /* The node has its mode from the first moment on. */
@@ -174,7 +185,7 @@ int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret
         return r;
     *ret_step = "bind";
     if (family == AF_UNIX)
-        r = bind_unix(fd, c, &addr, type, &bound);
+        r = bind_unix(fd, c, &addr, &bound);
     else
         r = bind(fd, &addr.sa, addr.len) < 0 ? -errno : 0;
     if (r < 0)

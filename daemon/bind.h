@@ -40,8 +40,8 @@ void bind_remove_node(const char *path, dev_t dev, ino_t ino);
 int bind_adjust_node(const char *path, dev_t dev, ino_t ino, uid_t user, gid_t group, mode_t mode);
 
 /* Whether somebody listens on the UNIX socket at @addr: 1 live, 0 stale, -ENOENT nothing there, -EEXIST no
- * socket, or another negative errno. @type as for socket(2). */
-int bind_probe_node(const Addr *addr, int type);
+ * socket, or another negative errno. Whoever is there does not notice. */
+int bind_probe_node(const Addr *addr);
 
 /* Sets the options that an open listener takes as well as a new one. */
 int bind_set_options(int fd, const ListenConfig *config, const char **ret_step);

@@ -67,7 +67,7 @@ int control_socket_take(ControlSocket *s, const char *path, const char **ret_ste
     if (r < 0)
         return r;
     *ret_step = "control socket";
-    r = bind_probe_node(&addr, SOCK_STREAM);
+    r = bind_probe_node(&addr);
     if (r == 1)
         return -EADDRINUSE;
     if (r == 0 && unlink(path) < 0)

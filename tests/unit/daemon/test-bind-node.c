@@ -62,15 +62,19 @@ static void test_fifo_made(void **state) {
     assert_int_equal(first.addr.len, 0);
     assert_int_equal(fcntl(first.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     assert_int_equal(fcntl(first.fd, F_GETFL) & O_ACCMODE, O_RDWR);
-    /* The second one finds it, and is not to remove it. */
+    /* Nobody else has it as long as there is a descriptor, copies in processes included. */
     c.mode = 0600;
+    int copy = dup(first.fd);
+    (void)close(first.fd);
+    assert_int_equal(open_it(&c, &second, &step), -EADDRINUSE);
+    (void)close(copy);
+    /* The second one finds it, and is not to remove it. */
     assert_int_equal(open_it(&c, &second, &step), 0);
     assert_int_equal(second.ino, 0);
-    assert_true(bind_node_is(&c.endpoint, first.fd));
     assert_true(bind_node_is(&c.endpoint, second.fd));
     assert_int_equal(lstat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0622);
-    (void)close(second.fd);
+    first.fd = second.fd;
     assert_int_equal(bind_adjust(&c, first.fd, first.dev, first.ino), 0);
     assert_int_equal(lstat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
@@ -165,9 +169,11 @@ static void test_mqueue_made(void **state) {
     assert_int_equal(st.st_mode & 07777, 0622);
     assert_int_equal(st.st_ino, first.ino);
     assert_null(bind_node_note(&c, first.fd, 0, note, sizeof(note)));
+    assert_int_equal(open_it(&c, &second, &step), -EADDRINUSE);
+    (void)close(first.fd);
     assert_int_equal(open_it(&c, &second, &step), 0);
     assert_int_equal(second.ino, 0);
-    (void)close(second.fd);
+    first.fd = second.fd;
     c.max_messages = 4;
     assert_non_null(bind_node_note(&c, first.fd, 0, note, sizeof(note)));
     assert_string_equal(note, "the queue was there already and has max_messages 3, message_size 50");
