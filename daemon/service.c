@@ -22,6 +22,10 @@
 
 #define RETRY_MIN_USEC USEC_PER_SEC
 #define RETRY_MAX_USEC (60 * USEC_PER_SEC)
+/* Of an address that somebody has: nobody is to be refused for longer than a second once it is free. A
+ * process of a daemon that was killed may have it. */
+#define RETRY_HELD_MIN_USEC (100 * USEC_PER_MSEC)
+#define RETRY_HELD_MAX_USEC (500 * USEC_PER_MSEC)
 
 void service_set_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation) {
     config_ref(generation_config);
@@ -121,8 +125,17 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
+static bool any_listener_held(const Service *s) {
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (!listener_is_open(s->listeners[i]) && s->listeners[i]->error == EADDRINUSE)
+            return true;
+    return false;
+}
+
 static void retry_later(Service *s) {
-    uint64_t delay = backoff_retry_delay(&s->retry_level, RETRY_MIN_USEC, RETRY_MAX_USEC);
+    bool held = any_listener_held(s);
+    uint64_t delay = backoff_retry_delay(&s->retry_level, held ? RETRY_HELD_MIN_USEC : RETRY_MIN_USEC,
+                                         held ? RETRY_HELD_MAX_USEC : RETRY_MAX_USEC);
     if (!s->retry)
         (void)sd_event_add_time_relative(s->rt->loop, &s->retry, CLOCK_MONOTONIC, delay, USEC_PER_SEC / 10,
                                          on_retry, s);
