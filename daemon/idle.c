@@ -138,8 +138,8 @@ static bool ask(Idle *i) {
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
     Idle *i = userdata;
     (void)source;
-    (void)usec;
-    bool busy = i->arrived || has_queued(i->slot);
+    /* After a time without looks nobody knows what has come and gone. */
+    bool busy = i->arrived || has_queued(i->slot) || clock_timer_is_late(usec, clock_monotonic_usec());
     i->arrived = false;
     for (size_t k = 0; k < i->n_arrivals; k++)
         (void)sd_event_source_set_enabled(i->arrivals[k], SD_EVENT_ONESHOT);

@@ -47,10 +47,22 @@ static void tell_timeout(Instance *i, const char *step, const char *what, uint64
     service_set_error(s, step, ETIMEDOUT, text.s ? text.s : what, &s->config->pos);
 }
 
+/* What it has said is read before it is blamed for its silence. Whether the daemon itself was away: then it
+ * has the time that it has missed once more. */
+static bool was_away(Instance *i, uint64_t due_usec, uint64_t *ret_now_usec) {
+    instance_drain_reports(i);
+    *ret_now_usec = clock_monotonic_usec();
+    return clock_timer_is_late(due_usec, *ret_now_usec);
+}
+
 static int on_start_over(sd_event_source *source, uint64_t usec, void *userdata) {
     Instance *i = userdata;
+    uint64_t now = 0, limit = i->service->config->timeout_start_usec;
     (void)source;
-    (void)usec;
+    bool away = was_away(i, usec, &now);
+    if (i->state != INSTANCE_STARTING ||
+        (away && set_watch(i, now + (now - usec < limit ? now - usec : limit), on_start_over) >= 0))
+        return 0;
     tell_timeout(i, "start", "not ready", i->service->config->timeout_start_usec, TIMEOUT_START);
     instance_time_out(i, TIMEOUT_START);
     return 0;
@@ -59,11 +71,17 @@ static int on_start_over(sd_event_source *source, uint64_t usec, void *userdata)
 /* WATCHDOG=1 only notes the time; the timer follows when it is due. */
 static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
     Instance *i = userdata;
-    uint64_t limit = i->service->config->timeout_watchdog_usec, due = i->alive_usec + limit;
+    uint64_t limit = i->service->config->timeout_watchdog_usec, now = 0;
     if (limit == USEC_INFINITY) {
         instance_unwatch(i);
         return 0;
     }
+    if (was_away(i, usec, &now))
+        i->alive_usec = now;
+    /* The last of what it said may have been that it ends. */
+    if (!i->watch)
+        return 0;
+    uint64_t due = i->alive_usec + limit;
     if (usec < due && sd_event_source_set_time(source, due) >= 0 &&
         sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) >= 0)
         return 0;

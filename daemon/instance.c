@@ -243,9 +243,13 @@ int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
     return r;
 }
 
-void instance_drain_pipes(Instance *i) {
+void instance_drain_reports(Instance *i) {
     pipe_reader_drain(i->status_pipe);
     notify_socket_drain(i->notify);
+}
+
+void instance_drain_pipes(Instance *i) {
+    instance_drain_reports(i);
     pipe_reader_drain(i->stderr_pipe);
 }
 
@@ -262,9 +266,12 @@ void instance_kill(Instance *i) {
 }
 
 static int on_kill_time(sd_event_source *s, uint64_t usec, void *userdata) {
-    (void)s;
-    (void)usec;
     Instance *i = userdata;
+    uint64_t now = clock_monotonic_usec();
+    /* Frozen together with the daemon, it has not had its time to end. */
+    if (clock_timer_is_late(usec, now) && sd_event_source_set_time(s, now + USEC_PER_SEC) >= 0 &&
+        sd_event_source_set_enabled(s, SD_EVENT_ONESHOT) >= 0)
+        return 0;
     i->timer = sd_event_source_disable_unref(i->timer);
     instance_kill(i);
     return 0;

@@ -125,6 +125,8 @@ int instance_open_notify(Instance *i);
 int instance_read_pipes(Instance *i, int stderr_fd, int status_fd);
 /* Reads what its pipes hold now. */
 void instance_drain_pipes(Instance *i);
+/* Reads what it has said of itself, and that alone. */
+void instance_drain_reports(Instance *i);
 
 /* Ends it: TERM to the process, KILL to its process group @stop_usec later. Again: nothing. */
 void instance_stop(Instance *i, uint64_t stop_usec);

@@ -395,6 +395,9 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
             (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
             return 0;
         }
+        /* It may have come while the daemon was at something else. */
+        if (!read_on(p))
+            continue;
         refuse(p, REFUSE_PROXY,
                p->data.kind == PRELUDE_NAME ? "no tcpmux name within 3 s" : "no PROXY header within 3 s");
     }

@@ -224,10 +224,11 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
     Service *s = userdata;
     uint64_t now = clock_monotonic_usec();
     (void)source;
-    (void)usec;
     s->spares.overdue = sd_event_source_disable_unref(s->spares.overdue);
+    /* Where the daemon itself was away, that they have come to exec is still to be read. */
+    bool late = clock_timer_is_late(usec, now);
     LIST_FOREACH (i, &s->instances, Instance, link)
-        if (i->spare && now - i->started_usec >= CHILD_SECONDS_MAX * USEC_PER_SEC)
+        if (!late && i->spare && now - i->started_usec >= CHILD_SECONDS_MAX * USEC_PER_SEC)
             instance_kill(i);
     look_after_given(s);
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* The one place that reads a clock; everything else is told the time. Microseconds. */
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -28,4 +29,11 @@ static inline uint64_t clock_monotonic_nsec(void) {
 /* CLOCK_REALTIME: for what people read. */
 static inline uint64_t clock_realtime_usec(void) {
     return clock_usec(CLOCK_REALTIME);
+}
+
+/* Whether a timer that was due at @due_usec comes so late that the daemon itself was away (stopped, or frozen
+ * with the machine): then what its children have said meanwhile is still to be read, or they were away as
+ * well, and nobody is to be ended for having been silent. Pure. */
+static inline bool clock_timer_is_late(uint64_t due_usec, uint64_t now_usec) {
+    return now_usec > due_usec && now_usec - due_usec >= USEC_PER_SEC;
 }
