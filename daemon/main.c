@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* mpinetd: the command line, the surroundings in which the daemon runs, and its exit status. */
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <locale.h>
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "daemon/attempt.h"
 #include "daemon/manager.h"
 
+/* Of descriptors that were left open for us, without close_range(2): more is not looked for. */
+#define INHERITED_MAX 65536
+
 /* Descriptors 0 to 2 are always something: the first socket must not end up as somebody's stderr. */
 static int fill_standard_fds(void) {
-    for (;;) {
-        int fd = open("/dev/null", O_RDWR);
-        if (fd < 0)
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        /* The lowest one that is free. */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             return -errno;
-        if (fd > STDERR_FILENO) {
-            (void)close(fd);
-            return 0;
-        }
-    }
+    return 0;
+}
+
+/* What whoever started us has left open is nobody's else: close_range(2) in the child may not be there, or be
+ * forbidden. Sockets that were passed are dealt with later. */
+static void keep_descriptors_in(void) {
+    struct rlimit limit = {0};
+    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    for (int fd = STDERR_FILENO + 1; (rlim_t)fd < limit.rlim_cur && fd < INHERITED_MAX; fd++)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 /* Every signal at its default, whatever we were started with: our children inherit what is ignored. Those
@@ -30,11 +42,17 @@ static void set_up_signals(void) {
         (void)signal(s, SIG_DFL);
     sigset_t set;
     (void)sigemptyset(&set);
-    static const int blocked[] = {SIGCHLD, SIGTERM, SIGINT,  SIGHUP, SIGUSR1,
-                                  SIGUSR2, SIGQUIT, SIGPIPE, SIGXFSZ};
+    static const int blocked[] = {SIGCHLD, SIGTERM, SIGINT,  SIGHUP,  SIGUSR1,
+                                  SIGUSR2, SIGQUIT, SIGPIPE, SIGXFSZ, SIGXCPU};
     for (size_t i = 0; i < ELEMENTS(blocked); i++)
         (void)sigaddset(&set, blocked[i]);
     (void)sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+static void unblock_signals(void) {
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void print_diags(const DiagList *diags, const char *tail) {
@@ -101,8 +119,14 @@ int main(int argc, char **argv) {
     give_memory_back();
     /* Only so that carets stand below wide characters; numbers and messages stay as they are. */
     (void)setlocale(LC_CTYPE, "C.UTF-8");
-    if (fill_standard_fds() < 0)
+    if (fill_standard_fds() < 0) {
+        (void)fprintf(stderr, "mpinetd: descriptors 0 to 2 are not all open, and /dev/null cannot be: %s\n",
+                      strerror(errno));
         return EXIT_FAILURE;
+    }
+    keep_descriptors_in();
+    /* From here on whoever ends us is obeyed in order, however early. */
+    set_up_signals();
     int status = options_parse(&options, argc, argv);
     if (status != OPTIONS_GO_ON)
         return status;
@@ -112,8 +136,9 @@ int main(int argc, char **argv) {
         .environ = environ,
         .tolerate_missing = true,
     };
-    if (options.check)
+    if (options.check) {
+        unblock_signals();
         return check(&options, &context);
-    set_up_signals();
+    }
     return run(&options, &context);
 }

@@ -26,6 +26,7 @@ struct Manager {
         uint64_t time_usec, success_usec;
     } last_reload;
     uint64_t strangers; /* children reaped that were not ours */
+    bool told_cpu_limit;
     sd_event_source *drain_timer, *suppressed_timer;
     sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
     int exit_status;

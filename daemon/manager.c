@@ -16,7 +16,7 @@
 #include "daemon/notifier.h"
 #include "daemon/status.h"
 
-static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
+static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGXCPU};
 
 const ServiceSet *manager_services(const Manager *m) {
     return &m->services;
@@ -109,6 +109,19 @@ static void tell_summary(Manager *m) {
     }
 }
 
+/* setrlimit(2), RLIMIT_CPU: a signal a second from the soft limit on, KILL at the hard one. */
+static void tell_cpu_limit(Manager *m) {
+    struct rlimit limit = {0};
+    if (m->told_cpu_limit || getrlimit(RLIMIT_CPU, &limit) < 0)
+        return;
+    m->told_cpu_limit = true;
+    eventlog_say(
+        &m->rt.events, LOG_LEVEL_ERROR, "error",
+        "the daemon's own limit of processor time (RLIMIT_CPU) is used up: it goes on until the hard "
+        "limit, where the kernel kills it (%lld s)",
+        limit.rlim_max == RLIM_INFINITY ? -1LL : (long long)limit.rlim_max);
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
     Manager *m = userdata;
     (void)source;
@@ -138,6 +151,9 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
     case SIGUSR2:
         eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "upgrade",
                      "upgrading in place is not in this version");
+        break;
+    case SIGXCPU:
+        tell_cpu_limit(m);
         break;
     default:
         break;
@@ -264,8 +280,12 @@ static int init_runtime(Manager *m, Logger *logger) {
     if (check_descriptors(m) < 0)
         return -EMFILE;
     rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (rt->null_fd < 0)
-        return -errno;
+    if (rt->null_fd < 0) {
+        int r = -errno;
+        eventlog_say(&rt->events, LOG_LEVEL_ERROR, "error", "/dev/null, for processes without input: %s",
+                     strerror(-r));
+        return r;
+    }
     rt->sockets = sock_query_new();
     int r = rt->sockets ? spawner_new(&rt->spawner) : -ENOMEM;
     if (r >= 0)
