@@ -240,7 +240,7 @@ class Daemon:
     all services; or the text of a YAML file. In both {dir} stands for the daemon's folder, and {probe} and {bad-child}
     for the helpers."""
 
-    def __init__(self, config, options=(), environment=None, wrap=(), pass_fds=(), folder=None, wait=True):
+    def __init__(self, config, options=(), environment=None, wrap=(), pass_fds=(), folder=None, wait=True, program=MPINETD):
         self.dir = folder or tempfile.mkdtemp(prefix="mpt-", dir="/tmp")
         self.own_folder = folder is None
         os.chmod(self.dir, 0o755)
@@ -253,6 +253,7 @@ class Daemon:
         self.environment = environment or {}
         self.wrap = list(wrap)
         self.pass_fds = pass_fds
+        self.program = program
         self.ports = {}
         self.write_config(config)
         if wait is not None:
@@ -291,7 +292,7 @@ class Daemon:
         if "LISTEN_FDS" in environment:
             environment.setdefault("LISTEN_PID", "0")
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        command = [*self.wrap, MPINETD, "-c", self.config_path, "-s", self.socket, "--log-format", "json",
+        command = [*self.wrap, self.program, "-c", self.config_path, "-s", self.socket, "--log-format", "json",
                    "--log-target", "stderr", *self.options]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                         env=environment, pass_fds=self.pass_fds, cwd="/")
