@@ -14,6 +14,7 @@ static const struct {
     [FD_PIPE] = {"a pipe", S_IFIFO, 0, 0},
     [FD_MEMORY] = {"memory", S_IFREG, 0, 0},
     [FD_SOCKET] = {"a socket", S_IFSOCK, 0, 0},
+    [FD_UNIX_STREAM] = {"a stream socket of UNIX", S_IFSOCK, AF_UNIX, SOCK_STREAM},
     [FD_UNIX_DATAGRAM] = {"a socket for reports", S_IFSOCK, AF_UNIX, SOCK_DGRAM},
     [FD_UNIX_SEQPACKET] = {"a socket for connections", S_IFSOCK, AF_UNIX, SOCK_SEQPACKET},
     [FD_NETLINK] = {"a socket of the kernel's", S_IFSOCK, AF_NETLINK, SOCK_RAW},

@@ -8,9 +8,10 @@
 
 typedef enum FdKind {
     FD_PIPE,
-    FD_MEMORY,        /* memfd_create(2) */
-    FD_SOCKET,        /* of any family and type */
-    FD_UNIX_DATAGRAM, /* a socket of this family and type; so the others */
+    FD_MEMORY,      /* memfd_create(2) */
+    FD_SOCKET,      /* of any family and type */
+    FD_UNIX_STREAM, /* a socket of this family and type; so the others */
+    FD_UNIX_DATAGRAM,
     FD_UNIX_SEQPACKET,
     FD_NETLINK,
 } FdKind;

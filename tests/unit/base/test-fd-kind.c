@@ -23,6 +23,8 @@ static int open_one(FdKind kind) {
     case FD_MEMORY:
         return memfd_create("test", MFD_CLOEXEC);
     case FD_SOCKET:
+        return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    case FD_UNIX_STREAM:
         return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     case FD_UNIX_DATAGRAM:
         return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
