@@ -307,9 +307,33 @@ Client *client_free(Client *c) {
     text_done(&c->out);
     client_forget_call(c);
     free(c->groups);
-    (void)passed_close_socket(c->fd);
+    if (c->asleep)
+        (void)fd_close(c->fd);
+    else
+        (void)passed_close_socket(c->fd);
     free(c);
     return NULL;
+}
+
+void client_resume(Client *c) {
+    uint64_t taken_usec = c->taken_usec;
+    c->asleep = false;
+    int r = sd_event_add_io(c->loop, &c->source, c->fd, 0, on_io, c);
+    if (r >= 0 && c->deadline_usec > 0)
+        r = sd_event_add_time(c->loop, &c->deadline, CLOCK_MONOTONIC, c->deadline_usec, USEC_PER_SEC,
+                              on_deadline, c);
+    c->deadline_usec = 0;
+    if (r < 0) {
+        fail(c);
+        return;
+    }
+    c->busy = true;
+    client_flush(c);
+    c->busy = false;
+    if (c->failed)
+        fail(c);
+    else if (c->stall)
+        c->taken_usec = taken_usec;
 }
 
 bool client_may_change(const Client *c, const Config *config) {

@@ -66,6 +66,9 @@ struct Client {
     bool failed; /* to be freed at the next chance */
     bool busy;   /* a handler of its own runs */
     bool ended;  /* it sends no more; what it has asked for is still answered */
+    bool asleep; /* restored, and not ours yet: nothing is sent, received or looked at before client_resume()
+                  */
+    uint64_t deadline_usec; /* then: of its request; 0: none is begun */
     /* The call being answered. */
     ClientWait wait;
     bool more;
@@ -100,3 +103,12 @@ void client_go_on(Client *c);
 void client_forget_call(Client *c);
 /* Root, the daemon's own user, or named in control.manage. */
 bool client_may_change(const Client *c, const Config *config);
+
+/* See handover.h. One that waits for what has no word in the blob is left out, and so loses its connection.
+ */
+bool client_can_be_saved(const Client *c);
+void client_save(BlobWriter *w, const Client *c);
+/* 0, with *ret NULL when it cannot go on: its connection is closed then; or -EBADMSG. */
+int client_restore(BlobReader r, sd_event *loop, const ClientHandler *handler, Client **ret);
+/* It is ours now: sends what waits for it, takes up what it has sent. May free @c. */
+void client_resume(Client *c);

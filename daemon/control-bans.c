@@ -48,7 +48,7 @@ static int collect(Bans *bans, LogAddresses addresses, Stream *s, BansPart *part
     return 0;
 }
 
-static int bans_part(Calls *calls, Client *client, Stream *s, Text *out) {
+int calls_bans_part(Calls *calls, Client *client, Stream *s, Text *out) {
     BansPart *part CLEANUP_FREE = malloc(sizeof(*part));
     if (!part)
         return -ENOMEM;
@@ -65,7 +65,7 @@ static int bans_part(Calls *calls, Client *client, Stream *s, Text *out) {
 }
 
 void call_bans(Calls *calls, Client *client, ApiRequest *r) {
-    Stream *s = stream_new(bans_part, r->more);
+    Stream *s = stream_new(calls_bans_part, r->more);
     /* Those that are imposed from now on are left out, so that it comes to an end. */
     if (s)
         s->last_number = bans_newest(manager_runtime(calls->manager)->bans);

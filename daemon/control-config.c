@@ -17,7 +17,7 @@ static const LimitsConfig *limits_now(const Calls *calls, const ServiceConfig *c
     return s && s->config == c ? &s->limits : &c->limits;
 }
 
-static int config_part(Calls *calls, Client *client, Stream *s, Text *out) {
+int calls_config_part(Calls *calls, Client *client, Stream *s, Text *out) {
     const Config *config = manager_config(calls->manager);
     size_t first = stream_position(s, (const void *)config->services, config->n_services, service_name);
     size_t left = config->n_services - first,
@@ -48,10 +48,10 @@ static int config_part(Calls *calls, Client *client, Stream *s, Text *out) {
 
 void call_get_config(Calls *calls, Client *client, ApiRequest *r) {
     (void)calls;
-    calls_stream_of(client, config_part, r);
+    calls_stream_of(client, calls_config_part, r);
 }
 
-static int check_part(Calls *calls, Client *client, Stream *s, Text *out) {
+int calls_check_part(Calls *calls, Client *client, Stream *s, Text *out) {
     (void)s;
     DiagList diags CLEANUP_DIAGS = {0};
     Changes changes CLEANUP(changes_done) = {0};
@@ -70,5 +70,5 @@ static int check_part(Calls *calls, Client *client, Stream *s, Text *out) {
 
 void call_check_config(Calls *calls, Client *client, ApiRequest *r) {
     (void)calls;
-    calls_stream_of(client, check_part, r);
+    calls_stream_of(client, calls_check_part, r);
 }

@@ -27,7 +27,7 @@ size_t calls_recall(const Calls *calls, const Client *client, const Service *s, 
     return n;
 }
 
-static int events_part(Calls *calls, Client *client, Stream *stream, Text *out) {
+int calls_events_part(Calls *calls, Client *client, Stream *stream, Text *out) {
     const char *service = stream->subject;
     const Service *s = service ? service_set_find(manager_services(calls->manager), service) : NULL;
     if (service && !s) {
@@ -50,7 +50,7 @@ static int events_part(Calls *calls, Client *client, Stream *stream, Text *out) 
 
 void call_events(Calls *calls, Client *client, ApiRequest *r) {
     (void)calls;
-    calls_stream_of(client, events_part, r);
+    calls_stream_of(client, calls_events_part, r);
 }
 
 /* Of a service all that is of it, by its name, so that it is followed through a reload that takes it away and

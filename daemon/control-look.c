@@ -61,7 +61,7 @@ static int select_part(const Calls *calls, Stream *s) {
     return r > 0 && !s->names ? -ENOMEM : r;
 }
 
-static int status_part(Calls *calls, Client *client, Stream *s, Text *out) {
+int calls_status_part(Calls *calls, Client *client, Stream *s, Text *out) {
     Service *services[SERVICES_IN_PART];
     Snapshot snapshot = {0};
     size_t n = 0;
@@ -90,7 +90,7 @@ static int status_part(Calls *calls, Client *client, Stream *s, Text *out) {
 }
 
 void call_status(Calls *calls, Client *client, ApiRequest *r) {
-    Stream *s = stream_new(status_part, false);
+    Stream *s = stream_new(calls_status_part, false);
     (void)calls;
     if (s) {
         s->patterns = TAKE_PTR(r->services);
@@ -156,7 +156,7 @@ static int collect_part(Calls *calls, LogAddresses addresses, Stream *s, Instanc
     return 0;
 }
 
-static int instances_part(Calls *calls, Client *client, Stream *s, Text *out) {
+int calls_instances_part(Calls *calls, Client *client, Stream *s, Text *out) {
     InstancesPart *part CLEANUP_FREE = malloc(sizeof(*part));
     if (!part)
         return -ENOMEM;
@@ -181,7 +181,7 @@ void call_instances(Calls *calls, Client *client, ApiRequest *r) {
         calls_answer_failure(client, -ENOENT, r->service);
         return;
     }
-    Stream *s = stream_new(instances_part, r->more);
+    Stream *s = stream_new(calls_instances_part, r->more);
     if (s && service && strv_push(&s->names, strdup(service->name)) < 0)
         s = stream_free(s);
     if (s)
@@ -226,7 +226,7 @@ static void describe_instances(const Service *s, LogAddresses addresses, Describ
     d->instances = to->instances;
 }
 
-static int description_part(Calls *calls, Client *client, Stream *stream, Text *out) {
+int calls_description_part(Calls *calls, Client *client, Stream *stream, Text *out) {
     Service *s = service_set_find(manager_services(calls->manager), stream->subject);
     if (!s) {
         calls_answer_failure(client, -ENOENT, stream->subject);
@@ -256,5 +256,5 @@ static int description_part(Calls *calls, Client *client, Stream *stream, Text *
 
 void call_describe(Calls *calls, Client *client, ApiRequest *r) {
     (void)calls;
-    calls_stream_of(client, description_part, r);
+    calls_stream_of(client, calls_description_part, r);
 }

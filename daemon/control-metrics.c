@@ -108,7 +108,7 @@ static int collect(Calls *calls, Stream *s, Text *text) {
     return 1;
 }
 
-static int metrics_part(Calls *calls, Client *client, Stream *s, Text *out) {
+int calls_metrics_part(Calls *calls, Client *client, Stream *s, Text *out) {
     Text text CLEANUP_TEXT = {0};
     (void)client;
     int last = collect(calls, s, &text);
@@ -125,5 +125,5 @@ static int metrics_part(Calls *calls, Client *client, Stream *s, Text *out) {
 
 void call_metrics(Calls *calls, Client *client, ApiRequest *r) {
     (void)calls;
-    calls_stream_of(client, metrics_part, r);
+    calls_stream_of(client, calls_metrics_part, r);
 }

@@ -32,6 +32,16 @@ int calls_next_services(const Calls *calls, Stream *s, Service **ret, size_t max
 size_t calls_recall(const Calls *calls, const Client *client, const Service *s, size_t last,
                     size_t last_lines, ApiEvent *ret);
 
+/* What replies are made of in parts, see StreamPart: each with a row in control-stream-save.c. */
+int calls_status_part(Calls *calls, Client *client, Stream *s, Text *out);
+int calls_description_part(Calls *calls, Client *client, Stream *s, Text *out);
+int calls_instances_part(Calls *calls, Client *client, Stream *s, Text *out);
+int calls_events_part(Calls *calls, Client *client, Stream *s, Text *out);
+int calls_metrics_part(Calls *calls, Client *client, Stream *s, Text *out);
+int calls_config_part(Calls *calls, Client *client, Stream *s, Text *out);
+int calls_check_part(Calls *calls, Client *client, Stream *s, Text *out);
+int calls_bans_part(Calls *calls, Client *client, Stream *s, Text *out);
+
 /* control-look.c */
 void call_status(Calls *calls, Client *client, ApiRequest *r);
 void call_describe(Calls *calls, Client *client, ApiRequest *r);

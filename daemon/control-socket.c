@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "daemon/base/fd-kind.h"
 #include "daemon/bind.h"
 
 static char *parent_of(const char *path) {
@@ -126,4 +127,41 @@ int control_socket_refresh(const ControlSocket *s, mode_t mode, gid_t gid) {
     if (gid != (gid_t)-1 && st.st_gid != gid && lchown(s->path, (uid_t)-1, gid) < 0)
         return -errno;
     return (st.st_mode & 07777) != mode && chmod(s->path, mode) < 0 ? -errno : 0;
+}
+
+/* Never used again for something else. */
+enum {
+    SOCKET_PATH = 1,
+    SOCKET_FD,
+    SOCKET_LOCK,
+    SOCKET_NODE, /* device, inode */
+};
+
+void control_socket_save(BlobWriter *w, const ControlSocket *s) {
+    const uint64_t node[] = {s->dev, s->ino};
+    blob_put_str(w, SOCKET_PATH, s->path);
+    blob_put_fd(w, SOCKET_FD, s->fd);
+    blob_put_fd(w, SOCKET_LOCK, s->lock_fd);
+    blob_put_u64s(w, SOCKET_NODE, node, ELEMENTS(node));
+}
+
+int control_socket_restore(BlobReader r, ControlSocket *s) {
+    uint64_t node[2] = {0};
+    BlobField f;
+    *s = (ControlSocket){.lock_fd = -EBADF, .fd = -EBADF};
+    while (blob_next(&r, &f)) {
+        if (f.tag == SOCKET_PATH)
+            blob_take_str(&f, &s->path);
+        else if (f.tag == SOCKET_FD && s->fd < 0)
+            s->fd = blob_fd_of(&f, FD_UNIX_STREAM);
+        else if (f.tag == SOCKET_LOCK && s->lock_fd < 0)
+            s->lock_fd = blob_fd(&f);
+        else if (f.tag == SOCKET_NODE)
+            blob_u64s(&f, node, ELEMENTS(node));
+    }
+    s->dev = (dev_t)node[0];
+    s->ino = (ino_t)node[1];
+    if (!s->path || s->fd < 0 || s->lock_fd < 0 || s->ino == 0)
+        blob_spoil(r.source, "the control socket is not complete");
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
 }

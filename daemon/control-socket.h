@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "conf/config.h"
+#include "daemon/base/blob.h"
 
 typedef struct ControlSocket {
     char *path;
@@ -24,3 +25,7 @@ int control_socket_listen(ControlSocket *s, mode_t mode, gid_t gid, const char *
 void control_socket_done(ControlSocket *s);
 /* Gives the node this mode and group. */
 int control_socket_refresh(const ControlSocket *s, mode_t mode, gid_t gid);
+
+/* See handover.h. 0, -EBADMSG, -ENOMEM. */
+void control_socket_save(BlobWriter *w, const ControlSocket *s);
+int control_socket_restore(BlobReader r, ControlSocket *s);

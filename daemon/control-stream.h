@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/base/text.h"
 #include "daemon/control-select.h"
 
@@ -53,3 +54,9 @@ void stream_rewind(Stream *s);
 /* The first of @items, which are in the order of their names, behind `service`; @n when there is none. */
 size_t stream_position(const Stream *s, const void *items, size_t n,
                        const char *(*name)(const void *items, size_t i));
+
+/* See handover.h. Which part is made next goes by a word, so that a client whose reply this version does not
+ * make is the only one who loses anything: NULL, its connection is to be closed. */
+bool stream_can_be_saved(const Stream *s);
+void stream_save(BlobWriter *w, const Stream *s);
+Stream *stream_restore(BlobReader r);

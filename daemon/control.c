@@ -34,23 +34,8 @@ struct Control {
     sd_event_source *parts;
     List clients;
     ClientHandler handler;
+    bool asleep; /* restored, and not ours yet: the node stays when it is freed */
 };
-
-int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Control **ret,
-                const char **ret_step) {
-    Control *c = calloc(1, sizeof(*c));
-    if (!c)
-        return -ENOMEM;
-    *c = (Control){.calls = {.manager = m, .log = log}, .loop = loop, .log = log};
-    list_init(&c->clients);
-    int r = control_socket_take(&c->socket, path, ret_step);
-    if (r < 0) {
-        control_free(c);
-        return r;
-    }
-    *ret = c;
-    return 0;
-}
 
 Control *control_free(Control *c) {
     if (!c)
@@ -61,6 +46,8 @@ Control *control_free(Control *c) {
     sd_event_source_disable_unref(c->state_changed);
     sd_event_source_disable_unref(c->progress);
     sd_event_source_disable_unref(c->parts);
+    if (c->asleep)
+        c->socket.ino = 0;
     control_socket_done(&c->socket);
     free(c);
     return NULL;
@@ -185,25 +172,47 @@ static int on_state_changed(sd_event_source *s, void *userdata) {
     return 0;
 }
 
-int control_open(Control *c, const Config *config, const char **ret_step) {
+static Control *alloc(Manager *m, sd_event *loop, EventLog *log) {
+    Control *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    *c = (Control){.calls = {.manager = m, .log = log}, .loop = loop, .log = log};
+    c->socket = (ControlSocket){.fd = -EBADF, .lock_fd = -EBADF};
     c->handler = (ClientHandler){
         .message = on_message, .turn = on_turn, .room = on_room, .gone = on_gone, .userdata = c};
-    int r = control_socket_listen(&c->socket, config->control_mode, config->control_gid, ret_step);
-    if (r < 0)
+    list_init(&c->clients);
+    return c;
+}
+
+int control_new(Manager *m, sd_event *loop, EventLog *log, const char *path, Control **ret,
+                const char **ret_step) {
+    Control *c = alloc(m, loop, log);
+    if (!c)
+        return -ENOMEM;
+    int r = control_socket_take(&c->socket, path, ret_step);
+    if (r < 0) {
+        control_free(c);
         return r;
-    r = sd_event_add_defer(c->loop, &c->state_changed, on_state_changed, c);
+    }
+    *ret = c;
+    return 0;
+}
+
+/* What it looks at, once there is a socket. */
+static int add_sources(Control *c) {
+    int r = sd_event_add_defer(c->loop, &c->state_changed, on_state_changed, c);
     if (r >= 0)
         r = sd_event_source_set_enabled(c->state_changed, SD_EVENT_OFF);
-    if (r < 0)
-        return r;
-    r = sd_event_add_time(c->loop, &c->parts, CLOCK_MONOTONIC, 0, 1, on_parts, c);
+    if (r >= 0)
+        r = sd_event_add_time(c->loop, &c->parts, CLOCK_MONOTONIC, 0, 1, on_parts, c);
     if (r >= 0)
         r = sd_event_source_set_enabled(c->parts, SD_EVENT_OFF);
-    if (r < 0)
-        return r;
-    r = sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
+    return r < 0 ? r : sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
+}
 
-    return r;
+int control_open(Control *c, const Config *config, const char **ret_step) {
+    int r = control_socket_listen(&c->socket, config->control_mode, config->control_gid, ret_step);
+    return r < 0 ? r : add_sources(c);
 }
 
 void control_refresh(Control *c, const Config *config) {
@@ -239,4 +248,82 @@ void control_say_goodbye(Control *c) {
             api_encode_empty(client_out(client), false);
         client_flush(client);
     }
+}
+
+/* Never used again for something else. */
+enum {
+    CONTROL_SOCKET = 1,
+    CONTROL_CLIENT,
+    CONTROL_MISSED, /* events, by followers */
+    CONTROL_DENIED,
+};
+
+void control_save(BlobWriter *w, const Control *c) {
+    size_t at = blob_open(w, CONTROL_SOCKET);
+    control_socket_save(w, &c->socket);
+    blob_close(w, at);
+    blob_put_u64(w, CONTROL_MISSED, c->calls.events_missed);
+    at = blob_open(w, CONTROL_DENIED);
+    ratelimit_save(w, &c->calls.denied);
+    blob_close(w, at);
+    LIST_FOREACH (client, &c->clients, const Client, link) {
+        if (!client_can_be_saved(client))
+            continue;
+        at = blob_open(w, CONTROL_CLIENT);
+        client_save(w, client);
+        blob_close(w, at);
+    }
+}
+
+static int restore_client(BlobReader r, Control *c) {
+    Client *client = NULL;
+    int e = client_restore(r, c->loop, &c->handler, &client);
+    if (client) {
+        list_append(&c->clients, &client->link);
+        c->calls.n_clients++;
+    }
+    return e;
+}
+
+static int restore_fields(BlobReader r, Control *c) {
+    BlobField f;
+    int e = 0;
+    while (e >= 0 && blob_next(&r, &f)) {
+        if (f.tag == CONTROL_SOCKET && !c->socket.path)
+            e = control_socket_restore(blob_enter(&f), &c->socket);
+        else if (f.tag == CONTROL_MISSED)
+            c->calls.events_missed = blob_u64(&f);
+        else if (f.tag == CONTROL_DENIED)
+            e = ratelimit_restore(blob_enter(&f), &c->calls.denied);
+        else if (f.tag == CONTROL_CLIENT)
+            e = restore_client(blob_enter(&f), c);
+    }
+    if (e >= 0 && !c->socket.path)
+        blob_spoil(r.source, "the control socket is not in it");
+    return blob_is_spoilt(r.source) ? -EBADMSG : e;
+}
+
+int control_restore(BlobReader r, Manager *m, sd_event *loop, EventLog *log, Control **ret) {
+    Control *c = alloc(m, loop, log);
+    if (!c)
+        return -ENOMEM;
+    c->asleep = true;
+    int e = restore_fields(r, c);
+    if (e >= 0)
+        e = add_sources(c);
+    if (e < 0) {
+        control_free(c);
+        return e;
+    }
+    *ret = c;
+    return 0;
+}
+
+void control_resume(Control *c) {
+    c->asleep = false;
+    LIST_FOREACH_SAFE (client, &c->clients, Client, link)
+        client_resume(client);
+    /* Whatever is due: a part of a reply, an order that was done meanwhile. */
+    wake_parts(c);
+    control_on_state(c);
 }

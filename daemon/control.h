@@ -4,6 +4,7 @@
  * decoded and encoded by ctl/proto; what is done is done by the manager. */
 #include <systemd/sd-event.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/manager.h"
 
 typedef struct Control Control;
@@ -29,3 +30,9 @@ void control_on_event(Control *c, const ApiEvent *e);
 bool control_tell_suppressed(Control *c, uint64_t now_usec);
 /* The daemon is about to end: those who asked for that are told. */
 void control_say_goodbye(Control *c);
+
+/* See handover.h. Its clients go on where they are; only who waits for what another version does not know of
+ * loses his connection. 0, -EBADMSG, or another negative errno. */
+void control_save(BlobWriter *w, const Control *c);
+int control_restore(BlobReader r, Manager *m, sd_event *loop, EventLog *log, Control **ret);
+void control_resume(Control *c);

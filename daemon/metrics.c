@@ -351,6 +351,10 @@ size_t metrics_families(void) {
     return ELEMENTS(families);
 }
 
+const char *metrics_family_name(size_t family) {
+    return families[family].name;
+}
+
 bool metrics_family_needs_queue(size_t family) {
     return families[family].needs_queue;
 }

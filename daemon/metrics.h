@@ -38,6 +38,7 @@ typedef struct MetricsService {
 } MetricsService;
 
 size_t metrics_families(void);
+const char *metrics_family_name(size_t family);
 /* What is costly to know. */
 bool metrics_family_needs_queue(size_t family);
 bool metrics_family_needs_reported(size_t family);
