@@ -31,23 +31,29 @@ typedef struct HelperPlan {
 } HelperPlan;
 
 typedef struct HelperEnd {
-    int error;  /* negative errno: it could not be started; else 0 */
+    int error;  /* negative errno: it could not be started, or its result not be read; else 0 */
     int status; /* wait(2)'s */
     bool too_late;
+    uint64_t time_usec;    /* that it had */
     const uint8_t *result; /* mapped for the time of the call; NULL: none */
     size_t n;
+    bool *kept; /* set to true: the mapping is the callee's from now on, who unmaps it: munmap(2) */
 } HelperEnd;
 
 typedef struct Helper Helper;
 typedef struct Helpers {
     List list;
+    int exe_fd;       /* this program */
+    const char *path; /* by which it was started */
 } Helpers;
 
-/* Called once, from the loop; the helper is gone when it returns. */
+/* Called once, from the loop; the helper is gone when it returns, and not to be freed. */
 typedef void (*HelperDone)(const HelperEnd *end, void *userdata);
 
 /* Once, at the daemon's start: finds this program, whatever becomes of its file. 0 or a negative errno. */
 int helper_init(Helpers *h);
+/* Kills those that are left; nobody is told. */
+void helpers_done(Helpers *h);
 /* Starts one. 0 with @ret, good until @done is called, or a negative errno. */
 int helper_start(Helpers *h, sd_event *loop, const HelperPlan *plan, HelperDone done, void *userdata,
                  Helper **ret);
@@ -55,5 +61,14 @@ int helper_start(Helpers *h, sd_event *loop, const HelperPlan *plan, HelperDone 
 Helper *helper_free(Helper *helper);
 /* A child has been reaped: whether it was one of these. */
 bool helpers_on_end(Helpers *h, pid_t pid, int status);
-/* "was killed by SIGKILL", "ended with exit status 1", "took longer than 30 s". Returns @buf. */
+/* "was killed by SIGKILL", "ended with exit status 1", "took longer than 30 s", "cannot be run: …".
+ * Returns @buf. */
 const char *helper_end_text(const HelperEnd *end, char *buf, size_t size);
+
+/* In the helper, first of all: what it was given to come through execve(2) with is given up, and it ends when
+ * the daemon does. */
+void helper_settle(void);
+/* In the helper: the descriptor for its result, by the last of @argv; -EBADF when there is none. */
+int helper_result_fd(int argc, char *const *argv);
+/* Writes all of it. 0 or a negative errno. */
+int helper_write_result(int fd, const void *data, size_t n);

@@ -2,6 +2,7 @@
 #pragma once
 /* What manager.c, manager-reload.c and manager-stop.c share: one noun in three files. */
 #include "daemon/control.h"
+#include "daemon/helper.h"
 #include "daemon/manager.h"
 
 typedef enum ManagerState {
@@ -14,6 +15,7 @@ struct Manager {
     Runtime rt;
     const Options *options;
     LoadContext load;
+    Helpers helpers;
     Config *config;
     uint64_t generation;
     ServiceSet services;

@@ -74,6 +74,8 @@ static void reap(Manager *m) {
             i->before_exec = !spawn_came_to_exec(ended.si_pid);
         if (wait4(ended.si_pid, &status, WNOHANG, &usage) <= 0)
             return;
+        if (!i && helpers_on_end(&m->helpers, ended.si_pid, status))
+            continue;
         if (!i) {
             m->strangers++; /* as PID 1: somebody's orphan */
             continue;
@@ -366,6 +368,8 @@ int manager_new(const Options *options, Config *config, const LoadContext *load,
     m->last_reload.time_usec = m->last_reload.success_usec = clock_realtime_usec();
     m->rt.null_fd = -EBADF;
     int r = init_runtime(m, logger);
+    if (r >= 0)
+        r = helper_init(&m->helpers);
     if (r < 0) {
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "cannot start: %s", strerror(-r));
         return r;
@@ -387,6 +391,7 @@ Manager *manager_free(Manager *m) {
     /* However it ends, what is kept is for the next one. */
     fd_store_leave(m->rt.store);
     m->rt.on_state = NULL;
+    helpers_done(&m->helpers);
     for (size_t i = 0; i < m->services.n; i++)
         service_free(m->services.items[i]);
     free((void *)m->services.items);
