@@ -42,13 +42,13 @@ static uint64_t permitted_capabilities(void) {
     return (uint64_t)data[1].permitted << 32 | data[0].permitted;
 }
 
-/* Those of @set, to have and to hand on by execve(2); of nothing else anything is left. */
-static void keep_capabilities(uint64_t set, bool inheritable) {
+/* Those to have, and those that may come through execve(2). */
+static void set_capabilities(uint64_t set, uint64_t inheritable) {
     CapHeader header = cap_header();
     CapData data = {{0}};
     for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
         data[i].permitted = data[i].effective = (uint32_t)(set >> (32 * i));
-        data[i].inheritable = inheritable ? data[i].permitted : 0;
+        data[i].inheritable = (uint32_t)(inheritable >> (32 * i));
     }
     (void)syscall(SYS_capset, &header, data);
 }
@@ -67,7 +67,9 @@ static uint64_t reading_capability(uint64_t permitted) {
 static void drop_root(void) {
     if (geteuid() != 0)
         return;
-    uint64_t kept = reading_capability(permitted_capabilities());
+    uint64_t all = permitted_capabilities(), kept = reading_capability(all);
+    /* Only what is in the bounding set can become inheritable, so that one goes afterwards. */
+    set_capabilities(all, kept);
     for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
         (void)prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
     if (kept) {
@@ -80,7 +82,7 @@ static void drop_root(void) {
         r = setresuid(NOBODY, NOBODY, NOBODY);
         (void)r;
     }
-    keep_capabilities(kept, true);
+    set_capabilities(kept, kept);
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
         if (kept & (uint64_t)1 << i)
@@ -170,6 +172,6 @@ _Noreturn void helper_child_main(const HelperChild *c) {
 
 void helper_settle(void) {
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    keep_capabilities(permitted_capabilities(), false);
+    set_capabilities(permitted_capabilities(), 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
