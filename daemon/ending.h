@@ -47,3 +47,6 @@ void ending_format(const Ending *e, const Bytes *bytes, Text *out);
 /* The event, which refers to @e, and to what else is passed in. */
 ApiEvent ending_event(const Ending *e, const Bytes *bytes, const char *service, const char *peer,
                       const char *message, ApiFacts *facts);
+/* The upgrade in place. Which facts are wanted is looked up anew, in @log. 0 or -EBADMSG. */
+void ending_save(BlobWriter *w, const Ending *e);
+int ending_restore(BlobReader in, const LogFacts *log, Ending *ret);

@@ -9,6 +9,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/errors.h"
+#include "daemon/base/fd-kind.h"
 
 /* The variables of a connection: the longest path of a UNIX socket twice, and some. */
 #define MESSAGE_BYTES 1024
@@ -330,4 +331,48 @@ void handoff_drop_held(Pool *p) {
 
 void handoff_close(Worker *w) {
     (void)shutdown(w->fd, SHUT_WR);
+}
+
+/* The upgrade in place */
+
+enum {
+    HELD_ONE = 1, /* once for each */
+};
+enum {
+    HELD_FD = 1,
+    HELD_TEXT,
+};
+
+void handoff_save_held(BlobWriter *w, const Pool *p) {
+    LIST_FOREACH (h, &p->held, Held, link) {
+        size_t at = blob_open(w, HELD_ONE);
+        blob_put_fd(w, HELD_FD, h->fd);
+        blob_put_bytes(w, HELD_TEXT, h->text, h->n);
+        blob_close(w, at);
+    }
+}
+
+static void restore_one(BlobReader in, Pool *p) {
+    CLEANUP_CLOSE int fd = -EBADF;
+    const void *text = "";
+    size_t n = 0;
+    BlobField f;
+    while (blob_next(&in, &f)) {
+        if (f.tag == HELD_FD && fd < 0)
+            fd = blob_fd_of(&f, FD_SOCKET);
+        else if (f.tag == HELD_TEXT)
+            text = blob_bytes(&f, &n);
+    }
+    if (fd < 0)
+        blob_spoil(in.source, "a connection is missing");
+    if (!blob_is_spoilt(in.source))
+        hold(p, TAKE_FD(fd), text, n);
+}
+
+int handoff_restore_held(BlobReader in, Pool *p) {
+    BlobField f;
+    while (blob_next(&in, &f))
+        if (f.tag == HELD_ONE)
+            restore_one(blob_enter(&f), p);
+    return blob_is_spoilt(in.source) ? -EBADMSG : 0;
 }

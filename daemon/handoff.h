@@ -49,3 +49,6 @@ void handoff_drop_held(Pool *p);
 void handoff_close(Worker *w);
 /* Whether @w has received all that it was passed. */
 bool handoff_is_received(const Worker *w);
+/* The upgrade in place: those that were taken back and that nobody has. 0, -EBADMSG or -ENOMEM. */
+void handoff_save_held(BlobWriter *w, const Pool *p);
+int handoff_restore_held(BlobReader in, Pool *p);

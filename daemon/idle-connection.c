@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 
+#include "daemon/base/blob-rows.h"
 #include "daemon/base/clock.h"
 #include "daemon/instance.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
+#include "daemon/timer-save.h"
 
 /* Of many connections those are looked at together that are due within a hundredth of the time. */
 #define ACCURACY_MIN_USEC (10 * USEC_PER_MSEC)
@@ -86,6 +88,12 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
+static int look_at(IdleConnection *c, uint64_t usec) {
+    uint64_t idle = c->instance->service->config->timeout_idle_usec;
+    return sd_event_add_time(c->instance->rt->loop, &c->timer, CLOCK_MONOTONIC, usec, accuracy(idle), on_look,
+                             c);
+}
+
 int idle_connection_new(Instance *i, const SockName *name, IdleConnection **ret) {
     uint64_t idle = i->service->config->timeout_idle_usec, now = clock_monotonic_usec();
     IdleConnection *c = calloc(1, sizeof(*c));
@@ -95,8 +103,58 @@ int idle_connection_new(Instance *i, const SockName *name, IdleConnection **ret)
         .instance = i, .has_name = name != NULL, .movement = {.moved_usec = now, .gone = !name}};
     if (name)
         c->name = *name;
-    int r =
-        sd_event_add_time(i->rt->loop, &c->timer, CLOCK_MONOTONIC, now + idle, accuracy(idle), on_look, c);
+    int r = look_at(c, now + idle);
+    if (r < 0) {
+        idle_connection_free(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+/* The upgrade in place */
+
+enum {
+    IDLE_NAME = 1,
+    IDLE_RECEIVED,
+    IDLE_ACKED,
+    IDLE_MOVED_USEC,
+    IDLE_GONE,
+    IDLE_LOOK_USEC, /* when it is looked at again; missing: no more */
+};
+
+static const BlobRow rows[] = {
+    BLOB_ROW(IDLE_RECEIVED, IdleConnection, movement.received),
+    BLOB_ROW(IDLE_ACKED, IdleConnection, movement.acked),
+    BLOB_ROW(IDLE_MOVED_USEC, IdleConnection, movement.moved_usec),
+    BLOB_ROW(IDLE_GONE, IdleConnection, movement.gone),
+};
+
+void idle_connection_save(BlobWriter *w, const IdleConnection *c) {
+    if (c->has_name)
+        sock_name_put(w, IDLE_NAME, &c->name);
+    blob_put_rows(w, rows, ELEMENTS(rows), c);
+    timer_put(w, IDLE_LOOK_USEC, c->timer);
+}
+
+int idle_connection_restore(BlobReader in, Instance *i, IdleConnection **ret) {
+    uint64_t look_usec = 0;
+    BlobField f;
+    IdleConnection *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    c->instance = i;
+    while (blob_next(&in, &f)) {
+        if (f.tag == IDLE_NAME) {
+            c->name = sock_name_take(&f);
+            c->has_name = true;
+        } else if (f.tag == IDLE_LOOK_USEC) {
+            look_usec = blob_u64(&f);
+        } else {
+            (void)blob_get_row(&f, rows, ELEMENTS(rows), c);
+        }
+    }
+    int r = blob_is_spoilt(in.source) ? -EBADMSG : look_usec > 0 ? look_at(c, look_usec) : 0;
     if (r < 0) {
         idle_connection_free(c);
         return r;

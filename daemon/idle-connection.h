@@ -13,6 +13,10 @@ typedef struct IdleConnection IdleConnection;
 int idle_connection_new(struct Instance *i, const SockName *name, IdleConnection **ret);
 IdleConnection *idle_connection_free(IdleConnection *c); /* returns NULL; NULL is fine */
 
+/* The upgrade in place. 0, -EBADMSG or another negative errno. */
+void idle_connection_save(BlobWriter *w, const IdleConnection *c);
+int idle_connection_restore(BlobReader in, struct Instance *i, IdleConnection **ret);
+
 /* The part that does no I/O: what has been seen of it. */
 typedef struct Movement {
     uint64_t received, acked;

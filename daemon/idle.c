@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 
+#include "daemon/base/blob-rows.h"
 #include "daemon/base/clock.h"
 #include "daemon/service.h"
 #include "daemon/sock-diag.h"
+#include "daemon/timer-save.h"
 
 /* Looks are no closer than this, unless the limit itself is. */
 #define STEP_MIN_USEC USEC_PER_SEC
@@ -203,4 +205,46 @@ void idle_update(Slot *slot) {
         slot->idle = idle_free(slot->idle);
     if (wanted && !slot->idle)
         slot->idle = idle_new(slot);
+}
+
+/* The upgrade in place */
+
+enum {
+    IDLE_ARRIVED = 1,
+    IDLE_QUIET_USEC,
+    IDLE_BUSY_USEC,
+    IDLE_LOOK_USEC, /* missing: the kernel is just being asked */
+};
+
+static const BlobRow rows[] = {
+    BLOB_ROW(IDLE_ARRIVED, Idle, arrived),
+    BLOB_ROW(IDLE_QUIET_USEC, Idle, quiet_usec),
+    BLOB_ROW(IDLE_BUSY_USEC, Idle, busy_usec),
+};
+
+void idle_save(BlobWriter *w, const Idle *i) {
+    blob_put_rows(w, rows, ELEMENTS(rows), i);
+    if (!i->question)
+        timer_put(w, IDLE_LOOK_USEC, i->timer);
+}
+
+int idle_restore(BlobReader in, Slot *slot) {
+    uint64_t look_usec = 0;
+    BlobField f;
+    Idle *i = idle_new(slot);
+    if (!i)
+        return -ENOMEM;
+    while (blob_next(&in, &f)) {
+        if (f.tag == IDLE_LOOK_USEC)
+            look_usec = blob_u64(&f);
+        else
+            (void)blob_get_row(&f, rows, ELEMENTS(rows), i);
+    }
+    if (blob_is_spoilt(in.source)) {
+        idle_free(i);
+        return -EBADMSG;
+    }
+    look_at(i, look_usec);
+    slot->idle = i;
+    return 0;
 }

@@ -8,12 +8,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/base/blob.h"
+
 struct Slot;
 typedef struct Idle Idle;
 
 /* Begins, goes on or ends with it, as the slot's process, orders and config are. Cheap. */
 void idle_update(struct Slot *slot);
 Idle *idle_free(Idle *i); /* returns NULL; NULL is fine */
+
+/* The upgrade in place: of @slot, whose process is there again, and whose listeners are. Without it the time
+ * would begin anew. 0, -EBADMSG or -ENOMEM. */
+void idle_save(BlobWriter *w, const Idle *i);
+int idle_restore(BlobReader in, struct Slot *slot);
 
 /* How long from one look to the next. Pure. */
 uint64_t idle_step(uint64_t limit_usec);

@@ -18,12 +18,6 @@ static const char *const timeouts[_INSTANCE_TIMEOUT_MAX] = {
 };
 DEFINE_STRTAB(instance_timeout, InstanceTimeout, timeouts);
 
-static int set_watch(Instance *i, uint64_t at_usec, sd_event_time_handler_t handler) {
-    i->watch = sd_event_source_disable_unref(i->watch);
-    return sd_event_add_time(i->rt->loop, &i->watch, CLOCK_MONOTONIC, at_usec, 10 * USEC_PER_MSEC, handler,
-                             i);
-}
-
 void instance_unwatch(Instance *i) {
     i->watch = sd_event_source_disable_unref(i->watch);
 }
@@ -61,7 +55,7 @@ static int on_start_over(sd_event_source *source, uint64_t usec, void *userdata)
     (void)source;
     bool away = was_away(i, usec, &now);
     if (i->state != INSTANCE_STARTING ||
-        (away && set_watch(i, now + (now - usec < limit ? now - usec : limit), on_start_over) >= 0))
+        (away && instance_set_watch(i, WATCH_START, now + (now - usec < limit ? now - usec : limit)) >= 0))
         return 0;
     tell_timeout(i, "start", "not ready", i->service->config->timeout_start_usec, TIMEOUT_START);
     instance_time_out(i, TIMEOUT_START);
@@ -96,7 +90,7 @@ static int begin_watchdog(Instance *i) {
     if (limit == USEC_INFINITY)
         return 0;
     i->alive_usec = clock_monotonic_usec();
-    return set_watch(i, i->alive_usec + limit, on_watchdog);
+    return instance_set_watch(i, WATCH_ALIVE, i->alive_usec + limit);
 }
 
 int instance_watch(Instance *i) {
@@ -108,7 +102,7 @@ int instance_await(Instance *i) {
     i->state = INSTANCE_STARTING;
     i->unready = true;
     i->service->n_starting++;
-    return set_watch(i, i->started_usec + c->timeout_start_usec, on_start_over);
+    return instance_set_watch(i, WATCH_START, i->started_usec + c->timeout_start_usec);
 }
 
 void instance_set_ready(Instance *i) {
@@ -143,10 +137,19 @@ static int on_closed(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
+int instance_set_watch(Instance *i, InstanceWatch what, uint64_t at_usec) {
+    static const sd_event_time_handler_t handlers[] = {
+        [WATCH_START] = on_start_over, [WATCH_CLOSED] = on_closed, [WATCH_ALIVE] = on_watchdog};
+    i->watch = sd_event_source_disable_unref(i->watch);
+    i->watch_is = what;
+    return sd_event_add_time(i->rt->loop, &i->watch, CLOCK_MONOTONIC, at_usec, 10 * USEC_PER_MSEC,
+                             handlers[what], i);
+}
+
 void instance_cannot_be_ready(Instance *i) {
     if (i->state != INSTANCE_STARTING || i->service->config->notify != NOTIFY_STATUS)
         return;
-    if (set_watch(i, clock_monotonic_usec() + CLOSED_GRACE_USEC, on_closed) < 0)
+    if (instance_set_watch(i, WATCH_CLOSED, clock_monotonic_usec() + CLOSED_GRACE_USEC) < 0)
         instance_stop(i, i->service->config->timeout_stop_usec);
 }
 

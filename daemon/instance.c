@@ -2,7 +2,6 @@
 #include "daemon/instance.h"
 
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "daemon/base/clock.h"
@@ -14,11 +13,6 @@
 #include "daemon/spare.h"
 #include "daemon/traffic.h"
 #include "daemon/worker.h"
-
-static const PipeLimit report_limit = {.bytes = 512 << 10, .interval_usec = 100 * USEC_PER_MSEC};
-/* Each line becomes one of the log, with all that goes along: some thousand a second. */
-static const PipeLimit stderr_limit = {
-    .bytes = 256 << 10, .interval_usec = 100 * USEC_PER_MSEC, .line_bytes = 512};
 
 static size_t bucket_of(const InstanceTable *t, pid_t pid) {
     return (size_t)pid & (t->n_buckets - 1);
@@ -170,89 +164,6 @@ ApiEvent instance_event(const Instance *i, LogLevel level, const char *event,
     return e;
 }
 
-static void on_stderr_line(const char *line, size_t n, bool truncated, void *userdata) {
-    Instance *i = userdata;
-    char peer[PEER_TEXT_MAX];
-    Text text CLEANUP_TEXT = {0};
-    text_add_escaped(&text, line, n);
-    if (truncated)
-        text_add(&text, "…");
-    ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "stderr", peer);
-    e.message = text.s ? text.s : "";
-    eventlog_emit(&i->rt->events, &e, &i->service->lines);
-}
-
-static void on_stderr_end(PipeReader *r, void *userdata) {
-    Instance *i = userdata;
-    i->stderr_pipe = pipe_reader_free(r);
-    if (i->state == INSTANCE_GHOST)
-        instance_free(i);
-}
-
-static void on_status_line(const char *line, size_t n, bool truncated, void *userdata) {
-    Instance *i = userdata;
-    if (truncated)
-        n = 0; /* too long is malformed, whatever it began with */
-    service_on_report(i->service, i, line, n);
-}
-
-static void on_status_end(PipeReader *r, void *userdata) {
-    Instance *i = userdata;
-    i->status_pipe = pipe_reader_free(r);
-    instance_cannot_be_ready(i);
-}
-
-static void on_notify_line(const char *line, size_t n, void *userdata) {
-    Instance *i = userdata;
-    service_on_report(i->service, i, line, n);
-}
-
-static bool may_notify(const struct ucred *sender, void *userdata) {
-    const Instance *i = userdata;
-    const Resolved *id = &i->service->config->resolved;
-    /* It leads a session: what it has forked is in there, unless it went on purpose. */
-    pid_t session = sender->pid == i->pid ? i->pid : getsid(sender->pid);
-    /* One that has sent it and is gone leaves its user alone to judge by. */
-    if (session < 0)
-        return sender->uid == (id->change_ids ? id->uid : geteuid());
-    return session == i->pid;
-}
-
-int instance_open_notify(Instance *i) {
-    return notify_socket_new(i->rt->loop, may_notify, on_notify_line, i, &i->notify);
-}
-
-int instance_read_pipes(Instance *i, int stderr_fd, int status_fd) {
-    CLEANUP_CLOSE int status = status_fd;
-    int r = 0;
-    if (stderr_fd >= 0)
-        r = pipe_reader_new(i->rt->loop, stderr_fd, on_stderr_line, on_stderr_end, i, &i->stderr_pipe);
-    if (r >= 0 && stderr_fd >= 0)
-        pipe_reader_set_limit(i->stderr_pipe, stderr_limit);
-    if (r < 0 || (status_fd < 0 && !i->notify))
-        return r;
-    i->report = malloc(sizeof(*i->report));
-    if (!i->report)
-        return -ENOMEM;
-    report_init(i->report);
-    if (status_fd < 0)
-        return 0;
-    r = pipe_reader_new(i->rt->loop, TAKE_FD(status), on_status_line, on_status_end, i, &i->status_pipe);
-    if (r >= 0)
-        pipe_reader_set_limit(i->status_pipe, report_limit);
-    return r;
-}
-
-void instance_drain_reports(Instance *i) {
-    pipe_reader_drain(i->status_pipe);
-    notify_socket_drain(i->notify);
-}
-
-void instance_drain_pipes(Instance *i) {
-    instance_drain_reports(i);
-    pipe_reader_drain(i->stderr_pipe);
-}
-
 /* A signal to a process that is not reaped yet can hit nobody else: its pid is not given to another. */
 static void send_signal(const Instance *i, pid_t target, int signal) {
     if (i->pid > 1 && i->state != INSTANCE_GHOST)
@@ -275,12 +186,6 @@ static int on_kill_time(sd_event_source *s, uint64_t usec, void *userdata) {
     i->timer = sd_event_source_disable_unref(i->timer);
     instance_kill(i);
     return 0;
-}
-
-static int set_timer(Instance *i, uint64_t at_usec, sd_event_time_handler_t handler) {
-    i->timer = sd_event_source_disable_unref(i->timer);
-    return sd_event_add_time(i->rt->loop, &i->timer, CLOCK_MONOTONIC, at_usec, 10 * USEC_PER_MSEC, handler,
-                             i);
 }
 
 static void send_end(Instance *i) {
@@ -313,15 +218,6 @@ int instance_signal(Instance *i, int signal) {
     return 0;
 }
 
-void instance_stop(Instance *i, uint64_t stop_usec) {
-    if (!is_live(i) && !i->only_told)
-        return;
-    i->only_told = false;
-    send_end(i);
-    if (stop_usec != USEC_INFINITY && set_timer(i, clock_monotonic_usec() + stop_usec, on_kill_time) < 0)
-        instance_kill(i);
-}
-
 static int on_lifetime_over(sd_event_source *s, uint64_t usec, void *userdata) {
     (void)s;
     (void)usec;
@@ -329,8 +225,27 @@ static int on_lifetime_over(sd_event_source *s, uint64_t usec, void *userdata) {
     return 0;
 }
 
+int instance_set_timer(Instance *i, InstanceTimer what, uint64_t at_usec) {
+    static const sd_event_time_handler_t handlers[] = {
+        [TIMER_LIFETIME] = on_lifetime_over, [TIMER_KILL] = on_kill_time};
+    i->timer = sd_event_source_disable_unref(i->timer);
+    i->timer_is = what;
+    return sd_event_add_time(i->rt->loop, &i->timer, CLOCK_MONOTONIC, at_usec, 10 * USEC_PER_MSEC,
+                             handlers[what], i);
+}
+
+void instance_stop(Instance *i, uint64_t stop_usec) {
+    if (!is_live(i) && !i->only_told)
+        return;
+    i->only_told = false;
+    send_end(i);
+    if (stop_usec != USEC_INFINITY &&
+        instance_set_timer(i, TIMER_KILL, clock_monotonic_usec() + stop_usec) < 0)
+        instance_kill(i);
+}
+
 int instance_limit_lifetime(Instance *i, uint64_t lifetime_usec) {
     if (lifetime_usec == USEC_INFINITY)
         return 0;
-    return set_timer(i, i->started_usec + lifetime_usec, on_lifetime_over);
+    return instance_set_timer(i, TIMER_LIFETIME, i->started_usec + lifetime_usec);
 }

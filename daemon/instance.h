@@ -53,6 +53,19 @@ typedef enum InstanceTimeout {
 } InstanceTimeout;
 DECLARE_STRTAB(instance_timeout, InstanceTimeout); /* "timeouts.start"; NULL of none */
 
+/* What its timers are for. */
+typedef enum InstanceTimer {
+    TIMER_NONE,
+    TIMER_LIFETIME,
+    TIMER_KILL, /* the time from TERM to KILL is over */
+} InstanceTimer;
+typedef enum InstanceWatch {
+    WATCH_NONE,
+    WATCH_START,  /* it is not ready in time */
+    WATCH_CLOSED, /* it has closed its status pipe, and cannot say any more that it is */
+    WATCH_ALIVE,  /* the watchdog */
+} InstanceWatch;
+
 typedef struct Instance {
     struct Runtime *rt;
     List link; /* in its service, among the instances or the ghosts */
@@ -79,10 +92,11 @@ typedef struct Instance {
     size_t n_groups;
     struct Source *source;                        /* held for its peer until it is reaped; NULL: none */
     uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */
-    sd_event_source *timer;                       /* lifetime, then the time until KILL */
-    sd_event_source *watch;                       /* until it is ready, then the watchdog */
-    uint64_t alive_usec;                          /* when it last said WATCHDOG=1, or was ready */
-    uint64_t quiet_usec;                          /* since when it has had ACTIVE=0; 0: it has not */
+    sd_event_source *timer, *watch;
+    InstanceTimer timer_is;
+    InstanceWatch watch_is;
+    uint64_t alive_usec; /* when it last said WATCHDOG=1, or was ready */
+    uint64_t quiet_usec; /* since when it has had ACTIVE=0; 0: it has not */
     PipeReader *stderr_pipe, *status_pipe;
     NotifySocket *notify;          /* with notify: sd_notify */
     Report *report;                /* with a status pipe or a notify socket only */
@@ -93,6 +107,7 @@ typedef struct Instance {
     bool counts_traffic;         /* the same, where its traffic is wanted */
     struct Flow *flow;           /* then, unless the kernel does not tell */
     int status_number;           /* then: which descriptor its status pipe is; negative: none */
+    bool untold;                 /* restored: that it has been started is still to be told */
 } Instance;
 
 /* All instances by pid. Starts as {0}. */
@@ -123,10 +138,12 @@ int instance_open_notify(Instance *i);
 /* Begins to read @stderr_fd and @status_fd (negative: there is none), both taken over. 0 or a negative errno.
  */
 int instance_read_pipes(Instance *i, int stderr_fd, int status_fd);
-/* Reads what its pipes hold now. */
+/* Reads what its pipes hold now; what it says of itself alone. */
 void instance_drain_pipes(Instance *i);
-/* Reads what it has said of itself, and that alone. */
 void instance_drain_reports(Instance *i);
+/* The upgrade in place: of its pipes, its notify socket and its report. */
+void instance_save_pipes(BlobWriter *w, const Instance *i);
+int instance_restore_pipes(BlobReader in, Instance *i);
 
 /* Ends it: TERM to the process, KILL to its process group @stop_usec later. Again: nothing. */
 void instance_stop(Instance *i, uint64_t stop_usec);
@@ -152,6 +169,9 @@ void instance_set_alive(Instance *i);
 void instance_trigger_watchdog(Instance *i);
 /* It has closed its status pipe. Where that is how it would say that it is ready, it has failed. */
 void instance_cannot_be_ready(Instance *i);
+/* Sets a timer, instead of what it was for before. @at_usec is CLOCK_MONOTONIC. 0 or a negative errno. */
+int instance_set_timer(Instance *i, InstanceTimer what, uint64_t at_usec);
+int instance_set_watch(Instance *i, InstanceWatch what, uint64_t at_usec);
 /* It has no part in watching any more: it ends, or says that it does. */
 void instance_unwatch(Instance *i);
 /* Whether it came to nothing, in the sense of restart and back-off: @result is how it ended. Pure. */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "daemon/base/fd-kind.h"
 #include "daemon/base/passed.h"
 #include "daemon/report.h"
 
@@ -23,6 +24,7 @@ struct NotifySocket {
     NotifyMay may;
     NotifyLine line;
     void *userdata;
+    bool shared; /* restored, and perhaps only to see whether that can be done */
     char name[NOTIFY_NAME_MAX];
 };
 
@@ -30,7 +32,7 @@ NotifySocket *notify_socket_free(NotifySocket *n) {
     if (!n)
         return NULL;
     n->source = sd_event_source_disable_unref(n->source);
-    n->fd = passed_close_socket(n->fd);
+    n->fd = n->shared ? fd_close(n->fd) : passed_close_socket(n->fd);
     free(n);
     return NULL;
 }
@@ -82,6 +84,10 @@ void notify_socket_drain(NotifySocket *n) {
         continue;
 }
 
+static int watch(NotifySocket *n, sd_event *loop) {
+    return sd_event_add_io(loop, &n->source, n->fd, EPOLLIN, on_readable, n);
+}
+
 /* A name that cannot be guessed before it is there: so nobody can take it first. */
 static int name_it(NotifySocket *n, struct sockaddr_un *sun, socklen_t *ret) {
     uint64_t random[2];
@@ -108,7 +114,53 @@ int notify_socket_new(sd_event *loop, NotifyMay may, NotifyLine line, void *user
                    bind(n->fd, (struct sockaddr *)&sun, length) < 0))
         r = -errno;
     if (r >= 0)
-        r = sd_event_add_io(loop, &n->source, n->fd, EPOLLIN, on_readable, n);
+        r = watch(n, loop);
+    if (r < 0) {
+        notify_socket_free(n);
+        return r;
+    }
+    *ret = n;
+    return 0;
+}
+
+/* The upgrade in place */
+
+enum {
+    NOTIFY_FD = 1,
+    NOTIFY_NAME,
+};
+
+void notify_socket_save(BlobWriter *w, const NotifySocket *n) {
+    blob_put_fd(w, NOTIFY_FD, n->fd);
+    blob_put_str(w, NOTIFY_NAME, n->name);
+}
+
+void notify_socket_own(NotifySocket *n) {
+    if (n)
+        n->shared = false;
+}
+
+int notify_socket_restore(BlobReader in, sd_event *loop, NotifyMay may, NotifyLine line, void *userdata,
+                          NotifySocket **ret) {
+    CLEANUP_CLOSE int fd = -EBADF;
+    char *name CLEANUP_FREE = NULL;
+    BlobField f;
+    while (blob_next(&in, &f)) {
+        if (f.tag == NOTIFY_FD && fd < 0)
+            fd = blob_fd_of(&f, FD_UNIX_DATAGRAM);
+        else if (f.tag == NOTIFY_NAME)
+            blob_take_str(&f, &name);
+    }
+    if (fd < 0 || !name || strlen(name) >= NOTIFY_NAME_MAX)
+        blob_spoil(in.source, "a notify socket is missing");
+    if (blob_is_spoilt(in.source))
+        return -EBADMSG;
+    NotifySocket *n = calloc(1, sizeof(*n));
+    if (!n)
+        return -ENOMEM;
+    *n = (NotifySocket){.fd = TAKE_FD(fd), .may = may, .line = line, .userdata = userdata, .shared = true};
+    memcpy(n->name, name, strlen(name) + 1);
+    int r = watch(n, loop);
     if (r < 0) {
         notify_socket_free(n);
         return r;

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/base/blob.h"
+
 /* Its name as NOTIFY_SOCKET has it: "@mpinetd/notify/" and 32 digits. */
 #define NOTIFY_NAME_MAX 64
 
@@ -29,3 +31,11 @@ void notify_socket_drain(NotifySocket *n);
 /* Calls @emit for each line of a datagram of @n bytes. Words of sd_notify(3) that are none of ours (MAINPID,
  * FDSTORE, …) and empty lines are left out; a datagram without a line is one empty line. Pure. */
 void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *userdata);
+
+/* The upgrade in place. 0, -EBADMSG or another negative errno. */
+void notify_socket_save(BlobWriter *w, const NotifySocket *n);
+int notify_socket_restore(BlobReader in, sd_event *loop, NotifyMay may, NotifyLine line, void *userdata,
+                          NotifySocket **ret);
+/* It is ours: until this is called, it may be that another process still reads it, and to free it leaves what
+ * is in it there. NULL is fine. */
+void notify_socket_own(NotifySocket *n);

@@ -2,9 +2,11 @@
 #include "daemon/pipe-reader.h"
 
 #include <fcntl.h>
+#include <string.h>
 
-#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/fd-kind.h"
+#include "daemon/timer-save.h"
 
 /* A turn of the loop takes at most this much from one pipe. */
 #define READ_BYTES 8192
@@ -91,11 +93,19 @@ static int on_pause_over(sd_event_source *s, uint64_t usec, void *userdata) {
     return 0;
 }
 
+/* Whether it pauses; else it goes on. */
+static bool pause_until(PipeReader *r, uint64_t usec) {
+    sd_event *loop = sd_event_source_get_event(r->source);
+    if (sd_event_add_time(loop, &r->pause, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, on_pause_over, r) < 0)
+        return false;
+    (void)sd_event_source_set_enabled(r->source, SD_EVENT_OFF);
+    return true;
+}
+
 /* Whether more may be read now; else it pauses. */
 static bool within_limit(PipeReader *r) {
-    sd_event *loop = sd_event_source_get_event(r->source);
     uint64_t now = 0, forgiven;
-    (void)sd_event_now(loop, CLOCK_MONOTONIC, &now);
+    (void)sd_event_now(sd_event_source_get_event(r->source), CLOCK_MONOTONIC, &now);
     uint64_t intervals = (now - r->spent_usec) / r->limit.interval_usec;
     if (intervals > 0) {
         if (__builtin_mul_overflow(intervals, r->limit.bytes, &forgiven) || forgiven > r->spent)
@@ -106,11 +116,7 @@ static bool within_limit(PipeReader *r) {
     if (r->spent < r->limit.bytes)
         return true;
     /* What one read took beyond it is waited for as well. */
-    uint64_t until = r->spent_usec + r->spent / r->limit.bytes * r->limit.interval_usec;
-    if (sd_event_add_time(loop, &r->pause, CLOCK_MONOTONIC, until, USEC_PER_MSEC, on_pause_over, r) < 0)
-        return true;
-    (void)sd_event_source_set_enabled(r->source, SD_EVENT_OFF);
-    return false;
+    return !pause_until(r, r->spent_usec + r->spent / r->limit.bytes * r->limit.interval_usec);
 }
 
 static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -147,6 +153,91 @@ int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, v
         return e;
     }
     (void)TAKE_FD(owned);
+    *ret = r;
+    return 0;
+}
+
+/* The upgrade in place */
+
+enum {
+    READER_FD = 1,
+    READER_PARTIAL,  /* what has been read of a line */
+    READER_SKIPPING, /* in a line that was too long */
+    READER_SPENT,
+    READER_SPENT_USEC,
+    READER_PAUSE_USEC, /* until when it is not read; only while that is so */
+};
+
+void pipe_reader_save(BlobWriter *w, const PipeReader *r) {
+    blob_put_fd(w, READER_FD, r->fd);
+    if (r->lines.partial)
+        blob_put_bytes(w, READER_PARTIAL, r->lines.partial, r->lines.len);
+    blob_put_bool(w, READER_SKIPPING, r->lines.skipping);
+    blob_put_u64(w, READER_SPENT, r->spent);
+    blob_put_u64(w, READER_SPENT_USEC, r->spent_usec);
+    timer_put(w, READER_PAUSE_USEC, r->pause);
+}
+
+/* More than a line of this version may have is cut. */
+static void take_partial(Lines *l, const BlobField *f) {
+    size_t n;
+    const void *data = blob_bytes(f, &n);
+    free(l->partial);
+    l->partial = data ? malloc(LINE_MAX_BYTES + 1) : NULL;
+    l->len = n < LINE_MAX_BYTES ? n : LINE_MAX_BYTES;
+    if (l->partial)
+        memcpy(l->partial, data, l->len);
+    else
+        l->len = 0;
+}
+
+static void take_field(const BlobField *f, int *fd, PipeReader *r, uint64_t *pause_usec) {
+    switch (f->tag) {
+    case READER_FD:
+        *fd = fd_close(*fd);
+        *fd = blob_fd_of(f, FD_PIPE);
+        break;
+    case READER_PARTIAL:
+        take_partial(&r->lines, f);
+        break;
+    case READER_SKIPPING:
+        r->lines.skipping = blob_bool(f);
+        break;
+    case READER_SPENT:
+        r->spent = blob_u64(f);
+        break;
+    case READER_SPENT_USEC:
+        r->spent_usec = blob_u64(f);
+        break;
+    case READER_PAUSE_USEC:
+        *pause_usec = blob_u64(f);
+        break;
+    default:
+        break;
+    }
+}
+
+int pipe_reader_restore(BlobReader in, sd_event *loop, LinesEmit emit, PipeReaderEnd end, void *userdata,
+                        PipeReader **ret) {
+    CLEANUP_CLOSE int fd = -EBADF;
+    PipeReader was = {0}, *r = NULL;
+    uint64_t pause_usec = 0;
+    BlobField f;
+    while (blob_next(&in, &f))
+        take_field(&f, &fd, &was, &pause_usec);
+    if (fd < 0)
+        blob_spoil(in.source, "a pipe is missing");
+    int e =
+        blob_is_spoilt(in.source) ? -EBADMSG : pipe_reader_new(loop, TAKE_FD(fd), emit, end, userdata, &r);
+    if (e < 0) {
+        lines_done(&was.lines);
+        return e;
+    }
+    r->lines = was.lines;
+    r->spent = was.spent;
+    r->spent_usec = was.spent_usec;
+    if (pause_usec > 0)
+        (void)pause_until(r, pause_usec);
     *ret = r;
     return 0;
 }

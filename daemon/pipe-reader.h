@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/base/lines.h"
 
 typedef struct PipeReader PipeReader;
@@ -27,3 +28,8 @@ void pipe_reader_set_limit(PipeReader *r, PipeLimit limit);
 PipeReader *pipe_reader_free(PipeReader *r); /* returns NULL; NULL is fine */
 /* Reads what is there now, up to a bound, without waiting: so that last words come before the end. */
 void pipe_reader_drain(PipeReader *r);
+
+/* The upgrade in place. Without its limit, which is set again. 0, -EBADMSG or another negative errno. */
+void pipe_reader_save(BlobWriter *w, const PipeReader *r);
+int pipe_reader_restore(BlobReader in, sd_event *loop, LinesEmit emit, PipeReaderEnd end, void *userdata,
+                        PipeReader **ret);

@@ -138,12 +138,16 @@ static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
+void pool_delay_until(Pool *p, uint64_t usec) {
+    p->delayed = sd_event_add_time(p->service->rt->loop, &p->delay_timer, CLOCK_MONOTONIC, usec,
+                                   USEC_PER_MSEC, on_delay_over, p) >= 0;
+}
+
 static void hold_back(Pool *p, uint64_t delay_usec) {
     if (p->delayed || delay_usec == 0)
         return;
     p->start_failed = true;
-    p->delayed = sd_event_add_time_relative(p->service->rt->loop, &p->delay_timer, CLOCK_MONOTONIC,
-                                            delay_usec, USEC_PER_MSEC, on_delay_over, p) >= 0;
+    pool_delay_until(p, clock_monotonic_usec() + delay_usec);
 }
 
 /* A worker has ended without having been told to, or could not be started at all. */
@@ -272,7 +276,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-static void look_at(Pool *p, uint64_t usec) {
+void pool_look_at(Pool *p, uint64_t usec) {
     if (usec == USEC_INFINITY || (p->look_timer && p->look_usec <= usec))
         return;
     p->look_timer = sd_event_source_disable_unref(p->look_timer);
@@ -282,7 +286,7 @@ static void look_at(Pool *p, uint64_t usec) {
 }
 
 void pool_look_soon(Pool *p) {
-    look_at(p, clock_monotonic_usec() + LOOK_USEC);
+    pool_look_at(p, clock_monotonic_usec() + LOOK_USEC);
 }
 
 static void tell_number(Pool *p, Instance *i, const char *word, uint64_t value, int64_t known) {
@@ -354,14 +358,14 @@ void pool_look(Pool *p) {
     p->look_timer = sd_event_source_disable_unref(p->look_timer);
     p->blocked = p->blocked && passes_connections(p);
     board = read_board(p, now);
-    look_at(p, board);
+    pool_look_at(p, board);
     if (p->roll) {
         p->roll = false;
         pool_renew(p);
     }
     if (may_start(p)) {
         again = size(p, pool_renew_some(p), now);
-        look_at(p, again);
+        pool_look_at(p, again);
     } else if (s->order == ORDER_PAUSE && !passes_connections(p)) {
         /* Who accepts by himself can only be kept from it by ending. */
         LIST_FOREACH (i, &s->instances, Instance, link)
@@ -370,7 +374,7 @@ void pool_look(Pool *p) {
     }
     pool_tell_retired(p, now);
     if (passes_connections(p))
-        look_at(p, handoff_look_for_stuck(p, now));
+        pool_look_at(p, handoff_look_for_stuck(p, now));
     if (nobody_comes(p))
         handoff_drop_held(p);
     if (handoff_pass_held(p) && p->blocked && handoff_pick(p))
@@ -379,7 +383,7 @@ void pool_look(Pool *p) {
     /* The listeners are polled again as soon as one says that it has room. */
     if (passes_connections(p) && !handoff_pick(p))
         want_scores(p);
-    look_at(p, next_change(p, now));
+    pool_look_at(p, next_change(p, now));
     service_update(s, NULL);
 }
 

@@ -132,7 +132,7 @@ static const struct {
     {"CAPACITY", REPORT_CAPACITY, take_capacity},
 };
 
-static bool metric_name_valid(const char *name, size_t n) {
+bool report_metric_name_valid(const char *name, size_t n) {
     if (n == 0 || n >= REPORT_METRIC_NAME_MAX)
         return false;
     for (size_t i = 0; i < n; i++) {
@@ -159,7 +159,7 @@ static bool parse_number(const char *s, size_t n, double *ret) {
 
 static bool take_metric(Report *r, const char *name, size_t name_n, const char *value, size_t n) {
     double number;
-    if (!metric_name_valid(name, name_n) || !parse_number(value, n, &number))
+    if (!report_metric_name_valid(name, name_n) || !parse_number(value, n, &number))
         return false;
     for (size_t i = 0; i < r->n_metrics; i++) {
         if (strlen(r->metrics[i].name) == name_n && memcmp(r->metrics[i].name, name, name_n) == 0) {

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/blob.h"
+
 #define REPORT_METRICS_MAX 16
 #define REPORT_METRIC_NAME_MAX 32
 #define REPORT_STATUS_MAX 256
@@ -52,3 +54,10 @@ bool report_is_foreign(const char *line, size_t n);
 /* Takes one line of @n bytes (no newline; not NUL-terminated). What is malformed is counted and changes
  * nothing else. */
 ReportKind report_line(Report *r, const char *line, size_t n);
+/* Whether @n bytes at @name could be the name of a metric, without X_. */
+bool report_metric_name_valid(const char *name, size_t n);
+
+/* The upgrade in place. Into one that is new; what is not as a process could have said it is left out. 0,
+ * -EBADMSG or -ENOMEM. */
+void report_save(BlobWriter *w, const Report *r);
+int report_restore(BlobReader in, Report *r);

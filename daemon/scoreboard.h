@@ -4,6 +4,7 @@
  * writes is a report like those of its status pipe: data, no authority. */
 #include <stddef.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/base/score.h"
 
 typedef struct Scoreboard Scoreboard;
@@ -23,3 +24,10 @@ int64_t scoreboard_take(Scoreboard *b);
 /* Gives it back, when its worker is no more. A negative one: nothing. */
 void scoreboard_give(Scoreboard *b, int64_t slot);
 ScoreSlot *scoreboard_slot(Scoreboard *b, int64_t slot);
+
+/* The upgrade in place. No slot is taken at first. 0 with @ret, which is NULL when the board is of another
+ * layout; -EBADMSG or another negative errno. */
+void scoreboard_save(BlobWriter *w, const Scoreboard *b);
+int scoreboard_restore(BlobReader in, Scoreboard **ret);
+/* Takes @slot as it is. False when there is no such one, or it is taken. */
+bool scoreboard_claim(Scoreboard *b, int64_t slot);

@@ -157,3 +157,59 @@ bool service_tell_suppressed(Service *s, uint64_t now_usec) {
     }
     return more;
 }
+
+/* The upgrade in place */
+
+enum {
+    ENDINGS_ONE = 1, /* once for each */
+};
+enum {
+    TELLING_ENDING = 1,
+    TELLING_FLOW,
+};
+
+void service_save_endings(BlobWriter *w, const Service *s) {
+    LIST_FOREACH (t, &s->endings, Telling, link) {
+        size_t one = blob_open(w, ENDINGS_ONE);
+        size_t at = blob_open(w, TELLING_ENDING);
+        ending_save(w, &t->ending);
+        blob_close(w, at);
+        at = blob_open(w, TELLING_FLOW);
+        flow_save(w, t->flow);
+        blob_close(w, at);
+        blob_close(w, one);
+    }
+}
+
+static int restore_ending(BlobReader in, Service *s) {
+    BlobField f;
+    Telling *t = calloc(1, sizeof(*t));
+    int r = t ? 0 : -ENOMEM;
+    if (t)
+        t->service = s;
+    while (r >= 0 && blob_next(&in, &f)) {
+        if (f.tag == TELLING_ENDING)
+            r = ending_restore(blob_enter(&f), &s->config->log, &t->ending);
+        else if (f.tag == TELLING_FLOW && !t->flow)
+            r = flow_restore(blob_enter(&f), s->rt->traffic, on_traffic, t, &t->flow);
+    }
+    if (r >= 0 && !t->flow)
+        blob_spoil(in.source, "an ending waits for nothing");
+    if (r >= 0 && !blob_is_spoilt(in.source)) {
+        list_append(&s->endings, &t->link);
+        return 0;
+    }
+    if (t)
+        flow_free(t->flow);
+    free(t);
+    return r < 0 ? r : -EBADMSG;
+}
+
+int service_restore_endings(BlobReader in, Service *s) {
+    BlobField f;
+    int r = 0;
+    while (r >= 0 && blob_next(&in, &f))
+        if (f.tag == ENDINGS_ONE)
+            r = restore_ending(blob_enter(&f), s);
+    return blob_is_spoilt(in.source) ? -EBADMSG : r;
+}

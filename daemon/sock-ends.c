@@ -10,6 +10,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "daemon/base/fd-kind.h"
+
 /* What is told of one connection is some 400 bytes. */
 #define MESSAGE_BYTES 4096
 /* So many a turn of the loop. */
@@ -144,6 +146,13 @@ static int subscribe(SockEnds *e) {
     return 0;
 }
 
+static int watch(SockEnds *e, sd_event *loop) {
+    int r = sd_event_add_io(loop, &e->source, e->fd, EPOLLIN, on_readable, e);
+    if (r >= 0)
+        (void)sd_event_source_set_description(e->source, "sock-ends");
+    return r < 0 ? r : 0;
+}
+
 int sock_ends_new(sd_event *loop, SockEndsTold told, SockEndsLost lost, void *userdata, SockEnds **ret) {
     SockEnds *e = calloc(1, sizeof(*e));
     if (!e)
@@ -152,12 +161,69 @@ int sock_ends_new(sd_event *loop, SockEndsTold told, SockEndsLost lost, void *us
     e->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
     int r = e->fd < 0 ? -errno : subscribe(e);
     if (r >= 0)
-        r = sd_event_add_io(loop, &e->source, e->fd, EPOLLIN, on_readable, e);
+        r = watch(e, loop);
     if (r < 0) {
         sock_ends_free(e);
         return r;
     }
-    (void)sd_event_source_set_description(e->source, "sock-ends");
+    *ret = e;
+    return 0;
+}
+
+/* The upgrade in place. The socket keeps its groups and its filter. */
+
+enum {
+    ENDS_FD = 1,
+    ENDS_PORTS,
+    ENDS_ALL,
+    ENDS_TIMES_LOST,
+};
+
+void sock_ends_save(BlobWriter *w, const SockEnds *e) {
+    uint64_t ports[SOCK_ENDS_PORTS_MAX];
+    for (size_t i = 0; i < e->n_ports; i++)
+        ports[i] = e->ports[i];
+    blob_put_fd(w, ENDS_FD, e->fd);
+    blob_put_u64s(w, ENDS_PORTS, ports, e->n_ports);
+    blob_put_bool(w, ENDS_ALL, e->all);
+    blob_put_u64(w, ENDS_TIMES_LOST, e->times_lost);
+}
+
+/* Of more than this version tells apart it is told of all. */
+static void take_ports(const BlobField *f, SockEnds *e) {
+    uint64_t ports[SOCK_ENDS_PORTS_MAX];
+    blob_u64s(f, ports, SOCK_ENDS_PORTS_MAX);
+    size_t n = f->n / sizeof(uint64_t);
+    e->all = e->all || n > SOCK_ENDS_PORTS_MAX;
+    e->n_ports = n < SOCK_ENDS_PORTS_MAX ? n : SOCK_ENDS_PORTS_MAX;
+    for (size_t i = 0; i < e->n_ports; i++)
+        e->ports[i] = (uint16_t)ports[i];
+}
+
+int sock_ends_restore(BlobReader in, sd_event *loop, SockEndsTold told, SockEndsLost lost, void *userdata,
+                      SockEnds **ret) {
+    BlobField f;
+    SockEnds *e = calloc(1, sizeof(*e));
+    if (!e)
+        return -ENOMEM;
+    *e = (SockEnds){.fd = -EBADF, .told = told, .lost = lost, .userdata = userdata};
+    while (blob_next(&in, &f)) {
+        if (f.tag == ENDS_FD && e->fd < 0)
+            e->fd = blob_fd_of(&f, FD_NETLINK);
+        else if (f.tag == ENDS_PORTS)
+            take_ports(&f, e);
+        else if (f.tag == ENDS_ALL)
+            e->all = blob_bool(&f);
+        else if (f.tag == ENDS_TIMES_LOST)
+            e->times_lost = blob_u64(&f);
+    }
+    if (e->fd < 0)
+        blob_spoil(in.source, "the socket that tells of ends is missing");
+    int r = blob_is_spoilt(in.source) ? -EBADMSG : watch(e, loop);
+    if (r < 0) {
+        sock_ends_free(e);
+        return r;
+    }
     *ret = e;
     return 0;
 }

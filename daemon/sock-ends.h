@@ -24,6 +24,11 @@ int sock_ends_add_port(SockEnds *e, uint16_t port);
 /* Takes in what is there now, within reason. */
 void sock_ends_read(SockEnds *e);
 
+/* The upgrade in place: what nobody has read yet stays to be read. 0, -EBADMSG or another negative errno. */
+void sock_ends_save(BlobWriter *w, const SockEnds *e);
+int sock_ends_restore(BlobReader in, sd_event *loop, SockEndsTold told, SockEndsLost lost, void *userdata,
+                      SockEnds **ret);
+
 /* The parts that do no I/O. */
 /* So many ports are told apart; beyond, all connections are told of. */
 #define SOCK_ENDS_PORTS_MAX 64

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/base/blob-rows.h"
 #include "daemon/base/clock.h"
 
 /* States in which the end of the peer's stream has come, and in which the end of ours is still on its way: as
@@ -211,17 +212,21 @@ static bool set_timer(Traffic *t, uint64_t at_usec) {
 
 /* One of them */
 
-Flow *flow_new(Traffic *t, const SockName *name) {
-    Flow *f = t->wanted && name->family != AF_UNIX ? calloc(1, sizeof(*f)) : NULL;
+static Flow *add(Traffic *t, const SockName *name) {
+    Flow *f = calloc(1, sizeof(*f));
     if (!f)
         return NULL;
     *f = (Flow){.traffic = t, .name = *name, .node.hash = hash_of(name->cookie)};
     list_init(&f->waiting);
-    if (hash_table_add(&t->flows, &f->node) < 0) {
-        free(f);
-        return NULL;
-    }
-    if (t->ends)
+    if (hash_table_add(&t->flows, &f->node) == 0)
+        return f;
+    free(f);
+    return NULL;
+}
+
+Flow *flow_new(Traffic *t, const SockName *name) {
+    Flow *f = t->wanted && name->family != AF_UNIX ? add(t, name) : NULL;
+    if (f && t->ends)
         (void)sock_ends_add_port(t->ends, ntohs(name->inet.idiag_sport));
     return f;
 }
@@ -265,4 +270,98 @@ void flow_finish(Flow *f, FlowDone done, void *userdata) {
     }
     list_append(&t->waiting, &f->waiting);
     t->n_waiting++;
+}
+
+/* The upgrade in place */
+
+enum {
+    TRAFFIC_WANTED = 1,
+    TRAFFIC_TOLD_BLIND,
+    TRAFFIC_ENDS,
+};
+
+void traffic_save(BlobWriter *w, const Traffic *t) {
+    blob_put_bool(w, TRAFFIC_WANTED, t->wanted);
+    blob_put_bool(w, TRAFFIC_TOLD_BLIND, t->told_blind);
+    if (!t->ends)
+        return;
+    size_t at = blob_open(w, TRAFFIC_ENDS);
+    sock_ends_save(w, t->ends);
+    blob_close(w, at);
+}
+
+int traffic_restore(BlobReader r, Traffic *t) {
+    BlobField f;
+    int e = 0;
+    while (e >= 0 && blob_next(&r, &f)) {
+        if (f.tag == TRAFFIC_WANTED)
+            t->wanted = blob_bool(&f);
+        else if (f.tag == TRAFFIC_TOLD_BLIND)
+            t->told_blind = blob_bool(&f);
+        else if (f.tag == TRAFFIC_ENDS && !t->ends)
+            e = sock_ends_restore(blob_enter(&f), t->loop, on_told, on_lost, t, &t->ends);
+    }
+    return blob_is_spoilt(r.source) ? -EBADMSG : e;
+}
+
+enum {
+    FLOW_NAME = 1,
+    FLOW_OVER,
+    FLOW_KNOWN,
+    FLOW_IN,
+    FLOW_OUT,
+    FLOW_DUE_USEC, /* of one that waits */
+};
+
+static const BlobRow flow_rows[] = {
+    BLOB_ROW(FLOW_OVER, Flow, over),         BLOB_ROW(FLOW_KNOWN, Flow, known),
+    BLOB_ROW(FLOW_IN, Flow, bytes.in),       BLOB_ROW(FLOW_OUT, Flow, bytes.out),
+    BLOB_ROW(FLOW_DUE_USEC, Flow, due_usec),
+};
+
+void flow_save(BlobWriter *w, const Flow *f) {
+    sock_name_put(w, FLOW_NAME, &f->name);
+    blob_put_rows(w, flow_rows, ELEMENTS(flow_rows), f);
+}
+
+/* Those of one service come in the order of their times; of several they are mixed. */
+static int wait_again(Flow *f) {
+    Traffic *t = f->traffic;
+    List *after = t->waiting.prev;
+    while (after != &t->waiting && LIST_ENTRY(after, Flow, waiting)->due_usec > f->due_usec)
+        after = after->prev;
+    list_append(after->next, &f->waiting);
+    t->n_waiting++;
+    return set_timer(t, LIST_ENTRY(t->waiting.next, Flow, waiting)->due_usec) ? 0 : -ENOMEM;
+}
+
+int flow_restore(BlobReader in, Traffic *t, FlowDone done, void *userdata, Flow **ret) {
+    BlobField field;
+    Flow was = {0};
+    while (blob_next(&in, &field)) {
+        if (field.tag == FLOW_NAME)
+            was.name = sock_name_take(&field);
+        else
+            (void)blob_get_row(&field, flow_rows, ELEMENTS(flow_rows), &was);
+    }
+    if (blob_is_spoilt(in.source))
+        return -EBADMSG;
+    Flow *f = add(t, &was.name);
+    if (!f)
+        return -ENOMEM;
+    f->over = was.over;
+    f->known = was.known;
+    f->bytes = was.bytes;
+    f->due_usec = was.due_usec;
+    f->done = done;
+    f->userdata = userdata;
+    *ret = f;
+    if (!done)
+        return 0;
+    int r = wait_again(f);
+    if (r < 0) {
+        f->done = NULL;
+        *ret = flow_free(f);
+    }
+    return r;
 }

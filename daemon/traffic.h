@@ -44,6 +44,11 @@ void flow_finish(Flow *f, FlowDone done, void *userdata);
 /* Stops waiting: calls @done with what is known now. */
 void flow_give_up(Flow *f);
 
+/* The upgrade in place: one of them. One that waited is restored with @done and @userdata, and waits on; for
+ * one that did not, both are NULL. 0, -EBADMSG or -ENOMEM. */
+void flow_save(BlobWriter *w, const Flow *f);
+int flow_restore(BlobReader in, Traffic *t, FlowDone done, void *userdata, Flow **ret);
+
 /* So long it waits for the kernel to tell, and with so many others. */
 #define TRAFFIC_WAIT_USEC 500000ULL
 #define TRAFFIC_WAITING_MAX 4096

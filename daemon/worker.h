@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/report.h"
 #include "daemon/scoreboard.h"
 
@@ -59,3 +60,7 @@ WorkerDoing worker_doing(const WorkerFacts *f);
 Worker *worker_new(struct Pool *pool);
 /* Closes what it has, and gives its slot back. Returns NULL. */
 Worker *worker_free(Worker *w);
+
+/* The upgrade in place: one of @pool, whose board is there already. 0, -EBADMSG or -ENOMEM. */
+void worker_save(BlobWriter *w, const Worker *worker);
+int worker_restore(BlobReader in, struct Pool *pool, Worker **ret);

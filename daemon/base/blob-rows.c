@@ -10,6 +10,7 @@ static void put(BlobWriter *w, const BlobRow *row, const uint8_t *from) {
     uint64_t number = 0;
     unsigned small = 0;
     int is_signed = 0;
+    int64_t wide = 0;
     char *text = NULL;
     switch (row->type) {
     case BLOB_ROW_U64:
@@ -23,6 +24,10 @@ static void put(BlobWriter *w, const BlobRow *row, const uint8_t *from) {
         memcpy(&is_signed, from, sizeof(is_signed));
         if (is_signed != 0)
             blob_put_i64(w, row->tag, is_signed);
+        break;
+    case BLOB_ROW_I64:
+        memcpy(&wide, from, sizeof(wide));
+        blob_put_i64(w, row->tag, wide);
         break;
     case BLOB_ROW_BOOL:
         blob_put_bool(w, row->tag, *(const bool *)from);
@@ -45,6 +50,7 @@ static void get(const BlobField *f, const BlobRow *row, uint8_t *to) {
     uint64_t number;
     unsigned small;
     int is_signed;
+    int64_t wide;
     char *text;
     switch (row->type) {
     case BLOB_ROW_U64:
@@ -58,6 +64,10 @@ static void get(const BlobField *f, const BlobRow *row, uint8_t *to) {
     case BLOB_ROW_INT:
         is_signed = (int)blob_i64_range(f, INT_MIN, INT_MAX);
         memcpy(to, &is_signed, sizeof(is_signed));
+        break;
+    case BLOB_ROW_I64:
+        wide = blob_i64(f);
+        memcpy(to, &wide, sizeof(wide));
         break;
     case BLOB_ROW_BOOL:
         *(bool *)to = blob_bool(f);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* The plain members of a struct as fields of a blob, by a table of them: what is 0, false or NULL is left
- * out, and what is not there stays as it is. */
+ * out, unless it is an int64_t, whose 0 may not be what it begins as; what is not there stays as it is. */
 #include "daemon/base/blob.h"
 
 typedef enum BlobRowType {
     BLOB_ROW_U64,
     BLOB_ROW_UNSIGNED,
     BLOB_ROW_INT,
+    BLOB_ROW_I64,
     BLOB_ROW_BOOL,
     BLOB_ROW_STRING, /* owned by the struct */
 } BlobRowType;
@@ -27,6 +28,8 @@ typedef struct BlobRow {
                          unsigned long long: BLOB_ROW_U64,                                                   \
                          unsigned: BLOB_ROW_UNSIGNED,                                                        \
                          int: BLOB_ROW_INT,                                                                  \
+                         long: BLOB_ROW_I64,                                                                 \
+                         long long: BLOB_ROW_I64,                                                            \
                          _Bool: BLOB_ROW_BOOL,                                                               \
                          char *: BLOB_ROW_STRING) \
     }
