@@ -8,6 +8,7 @@
 #include "daemon/serve.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
+#include "daemon/timer-save.h"
 
 bool slot_is_backend(const Slot *slot) {
     return slot == slot->service->backend.slot;
@@ -178,6 +179,11 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
+static void look_at(Service *s, uint64_t at_usec) {
+    (void)sd_event_add_time(s->rt->loop, &s->backend.idle, CLOCK_MONOTONIC, at_usec, USEC_PER_MSEC, on_idle,
+                            s);
+}
+
 static void watch_idle(Service *s, bool closed) {
     BackendState *b = &s->backend;
     const Instance *i = process_of(s);
@@ -186,8 +192,7 @@ static void watch_idle(Service *s, bool closed) {
     if (!idle || limit == USEC_INFINITY)
         b->idle = sd_event_source_disable_unref(b->idle);
     else if (!b->idle)
-        (void)sd_event_add_time_relative(s->rt->loop, &b->idle, CLOCK_MONOTONIC, limit, USEC_PER_MSEC,
-                                         on_idle, s);
+        look_at(s, clock_monotonic_usec() + limit);
 }
 
 void backend_settle(Service *s) {
@@ -255,4 +260,28 @@ void backend_leave_slot(Slot *slot) {
     s->backend.idle = sd_event_source_disable_unref(s->backend.idle);
     s->backend.slot = NULL;
     s->backend.stale = s->backend.replaced = false;
+}
+
+/* ---------------------------------------------------------------------------------------------- upgrade */
+
+/* Never used again for something else. */
+enum {
+    BACKEND_STALE = 1,
+    BACKEND_IDLE, /* when it is looked whether it is idle */
+};
+
+void backend_save(BlobWriter *w, const Service *s) {
+    blob_put_bool(w, BACKEND_STALE, s->backend.stale);
+    timer_put(w, BACKEND_IDLE, s->backend.idle);
+}
+
+int backend_restore(BlobReader r, Service *s) {
+    BlobField f;
+    while (blob_next(&r, &f)) {
+        if (f.tag == BACKEND_STALE)
+            s->backend.stale = blob_bool(&f);
+        else if (f.tag == BACKEND_IDLE && !s->backend.idle)
+            look_at(s, blob_u64(&f));
+    }
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
 }

@@ -40,5 +40,9 @@ void backend_settle(Service *s);
 
 /* A reload brings @config (NULL: none). To be called before anything of @s is changed. */
 void backend_begin_change(Service *s, const ServiceConfig *config);
+/* The upgrade in place, once slots and instances are there; how many there are follows from them. */
+void backend_save(BlobWriter *w, const Service *s);
+int backend_restore(BlobReader r, Service *s); /* 0 or -EBADMSG */
+
 /* Its slot is going to be freed. */
 void backend_leave_slot(Slot *slot);

@@ -149,6 +149,10 @@ const char *stored_fd_name(const StoredFd *e) {
     return e->name;
 }
 
+bool stored_fd_is_sent(const StoredFd *e) {
+    return e && e->state == STORED_KEPT;
+}
+
 StoredFd *stored_fd_release(StoredFd *e) {
     if (!e)
         return NULL;

@@ -29,6 +29,8 @@ StoredFd *fd_store_keep(FdStore *s, const char *name, int fd);
 /* The same of one that has come from there, under that name. */
 StoredFd *fd_store_known(FdStore *s, const char *name, int fd);
 const char *stored_fd_name(const StoredFd *e);
+/* Whether the manager has been given it. False of NULL. */
+bool stored_fd_is_sent(const StoredFd *e);
 /* Nobody wants it any more: removes it from the store. NULL is fine; returns NULL. */
 StoredFd *stored_fd_release(StoredFd *e);
 /* Whether the manager keeps it when we are gone: it has been sent, and the store is left as it is. */

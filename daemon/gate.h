@@ -72,7 +72,4 @@ void gate_explain(const struct Service *s, const AccessRule *rule, Text *out);
 
 /* The upgrade in place. */
 void gate_save(BlobWriter *w, const Gate *g);
-void gate_restore(BlobReader r, Gate *g);
-/* Holds the source of @peer for somebody who held it before, without his being one more who came: to be let
- * go by gate_release(). The limits of @s are those that were in force. NULL: nobody's, or no memory. */
-Source *gate_hold_again(struct Service *s, const Peer *peer);
+int gate_restore(BlobReader r, Gate *g); /* 0 or -EBADMSG */

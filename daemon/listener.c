@@ -116,7 +116,7 @@ int listener_open(Listener *l, uint16_t port) {
     }
     int r = l->unsuitable ? -EPROTOTYPE : bind_open(l->config, l->index, port, &bound, &step);
     l->error = r < 0 ? -r : 0;
-    l->error_step = step;
+    (void)snprintf(l->error_step, sizeof(l->error_step), "%s", step);
     if (r < 0)
         return r;
     l->fd = bound.fd;
@@ -266,14 +266,18 @@ static int on_pause_over(sd_event_source *s, uint64_t usec, void *userdata) {
     return 0;
 }
 
-void listener_pause(Listener *l) {
-    uint64_t delay = backoff_retry_delay(&l->pause_level, PAUSE_MIN_USEC, PAUSE_MAX_USEC);
+void listener_pause_until(Listener *l, uint64_t at_usec) {
     if (l->pause_timer)
         return;
-    if (sd_event_add_time_relative(l->loop, &l->pause_timer, CLOCK_MONOTONIC, delay, USEC_PER_MSEC,
-                                   on_pause_over, l) < 0)
+    if (sd_event_add_time(l->loop, &l->pause_timer, CLOCK_MONOTONIC, at_usec, USEC_PER_MSEC, on_pause_over,
+                          l) < 0)
         return;
     l->source = sd_event_source_disable_unref(l->source);
+}
+
+void listener_pause(Listener *l) {
+    uint64_t delay = backoff_retry_delay(&l->pause_level, PAUSE_MIN_USEC, PAUSE_MAX_USEC);
+    listener_pause_until(l, clock_monotonic_usec() + delay);
 }
 
 void listener_relax(Listener *l) {
@@ -330,6 +334,6 @@ const char *listener_error_text(const Listener *l, char *buf, size_t size) {
     else if (l->error && l->kind == ENDPOINT_SYSTEMD)
         (void)snprintf(buf, size, "no socket of that name was passed in");
     else if (l->error)
-        (void)snprintf(buf, size, "%s: %s", l->error_step ? l->error_step : "open", strerror(l->error));
+        (void)snprintf(buf, size, "%s: %s", l->error_step[0] ? l->error_step : "open", strerror(l->error));
     return buf;
 }

@@ -7,6 +7,7 @@
 
 #include "conf/config.h"
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 
 struct Service;
 
@@ -44,7 +45,7 @@ struct Listener {
     unsigned budget;     /* how many connections the next wake-up may take */
     unsigned n_full;     /* so many have taken as many as they might, one after the other */
     int error;           /* errno of the last try to open it, or 0 */
-    const char *error_step;
+    char error_step[24]; /* what failed then */
     ListenerWake wake;
 };
 
@@ -77,6 +78,8 @@ void listener_disarm(Listener *l);
 /* Does not poll for a while that doubles from 10 ms to half a second: descriptors, processes or memory ran
  * out. */
 void listener_pause(Listener *l);
+/* The same until @at_usec, CLOCK_MONOTONIC. */
+void listener_pause_until(Listener *l, uint64_t at_usec);
 /* Somebody was served: the next pause is short again. */
 void listener_relax(Listener *l);
 
@@ -99,3 +102,11 @@ int listener_set_blocking(Listener *l, bool blocking);
 void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog);
 /* "bind: Address already in use", for people; "" when it is open. Returns @buf. */
 const char *listener_error_text(const Listener *l, char *buf, size_t size);
+
+/* The upgrade in place. It is told apart by its place in the config of its service, which listener_place()
+ * reads back: which of the endpoints, and which of its addresses. */
+void listener_save(BlobWriter *w, const Listener *l, size_t endpoint);
+void listener_place(BlobReader r, size_t *ret_endpoint, size_t *ret_index);
+/* Into one that is closed. What is no socket of its kind and address spoils the blob. Nothing is opened, and
+ * it is not polled yet. */
+void listener_load(BlobReader r, Listener *l);

@@ -168,6 +168,21 @@ void passed_rehome(Passed *p, PassedFind find, void *userdata) {
     }
 }
 
+/* A copy of @like, which takes the hold on @source over. 0 or -ENOMEM. */
+static int add(Passed *p, const Item *like, Source *source) {
+    Item *i = calloc(1, sizeof(*i));
+    Group *g = i ? make_group(p, source) : NULL;
+    if (!g) {
+        free(i);
+        return -ENOMEM;
+    }
+    *i = (Item){.group = g, .name = like->name, .peer = like->peer};
+    list_append(&p->items, &i->link);
+    list_append(&g->items, &i->in_group);
+    p->n++;
+    return 0;
+}
+
 int passed_add(Passed *p, int fd, const Peer *peer, Source *source) {
     SockName name;
     for (unsigned i = 0; i < LOOKS_A_NEW_ONE && p->n > FEW; i++)
@@ -181,16 +196,61 @@ int passed_add(Passed *p, int fd, const Peer *peer, Source *source) {
     }
     if (r < 0)
         return r;
-    Item *i = calloc(1, sizeof(*i));
-    Group *g = i ? make_group(p, source) : NULL;
-    if (!g) {
-        free(i);
-        return -ENOMEM;
+    r = add(p, &(Item){.name = name, .peer = *peer}, source);
+    if (r >= 0)
+        sweep_later(p);
+    return r;
+}
+
+/* The upgrade in place */
+
+/* Never used again for something else. */
+enum {
+    PASSED_ITEM = 1, /* who was asked about longest ago first */
+};
+
+enum {
+    ITEM_SOURCE = 1,
+    ITEM_NAME,
+    ITEM_PEER,
+};
+
+void passed_save(BlobWriter *w, const Passed *p) {
+    LIST_FOREACH (i, &p->items, Item, link) {
+        size_t at = blob_open(w, PASSED_ITEM);
+        source_put(w, ITEM_SOURCE, i->group->source);
+        sock_name_put(w, ITEM_NAME, &i->name);
+        peer_put(w, ITEM_PEER, &i->peer);
+        blob_close(w, at);
     }
-    *i = (Item){.group = g, .name = name, .peer = *peer};
-    list_append(&p->items, &i->link);
-    list_append(&g->items, &i->in_group);
-    p->n++;
+}
+
+static int restore_item(BlobReader r, Passed *p) {
+    Item item = {0};
+    Source *source = NULL;
+    BlobField f;
+    while (blob_next(&r, &f)) {
+        if (f.tag == ITEM_SOURCE && !source)
+            source = source_take(&f, p->rt->sources);
+        else if (f.tag == ITEM_NAME)
+            item.name = sock_name_take(&f);
+        else if (f.tag == ITEM_PEER)
+            item.peer = peer_take(&f);
+    }
+    if (!source)
+        return blob_is_spoilt(r.source) ? -EBADMSG : -ENOMEM;
+    int e = blob_is_spoilt(r.source) ? -EBADMSG : p->n < PASSED_MAX ? add(p, &item, source) : -ENOSPC;
+    if (e < 0)
+        sources_release(p->rt->sources, source);
+    return e;
+}
+
+/* What cannot be kept is a limit that does not hold for a while, and no reason to give up. */
+int passed_restore(BlobReader r, Passed *p) {
+    BlobField f;
+    while (blob_next(&r, &f))
+        if (f.tag == PASSED_ITEM)
+            (void)restore_item(blob_enter(&f), p);
     sweep_later(p);
-    return 0;
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
 }

@@ -5,6 +5,7 @@
  * a source that is at its limit, and now and then about all. Bounded in memory and in time. */
 #include <systemd/sd-event.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/sock-query.h"
 #include "daemon/sources.h"
 
@@ -27,3 +28,8 @@ typedef Source *(*PassedFind)(const Peer *peer, void *userdata);
 void passed_rehome(Passed *p, PassedFind find, void *userdata);
 /* Looks which of @source's are over, as far as it can be done at once, and lets go of it for each. */
 void passed_look(Passed *p, const Source *source);
+
+/* The upgrade in place. Into one that is new; the sources are there by then, and are held again. 0, -EBADMSG
+ * or -ENOMEM. */
+void passed_save(BlobWriter *w, const Passed *p);
+int passed_restore(BlobReader r, Passed *p);

@@ -83,6 +83,19 @@ PreludeResult prelude_data_add(PreludeData *d, const unsigned char *bytes, size_
     return r;
 }
 
+int prelude_data_set(PreludeData *d, const void *bytes, size_t n) {
+    if (n >= longest(d))
+        return -EBADMSG;
+    if (n == 0)
+        return 0;
+    d->bytes = malloc(n);
+    if (!d->bytes)
+        return -ENOMEM;
+    memcpy(d->bytes, bytes, n);
+    d->n = n;
+    return 0;
+}
+
 void prelude_data_done(PreludeData *d) {
     free(d->bytes);
     d->bytes = NULL;

@@ -37,5 +37,8 @@ size_t prelude_data_room(const PreludeData *d);
  * wrong, and takes nothing. */
 PreludeResult prelude_data_add(PreludeData *d, const unsigned char *bytes, size_t n, size_t *ret_take,
                                const char **ret_why);
+/* One that is new has got the @n @bytes already, which were not enough. 0, -EBADMSG when they would have been
+ * too many, or -ENOMEM. */
+int prelude_data_set(PreludeData *d, const void *bytes, size_t n);
 /* Frees what it keeps. */
 void prelude_data_done(PreludeData *d);

@@ -9,10 +9,9 @@
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/gate.h"
-#include "daemon/launch.h"
 #include "daemon/linger.h"
 #include "daemon/pool.h"
-#include "daemon/prelude-data.h"
+#include "daemon/prelude-private.h"
 #include "daemon/refusal.h"
 #include "daemon/serve.h"
 #include "daemon/tcpmux.h"
@@ -34,15 +33,6 @@
 /* After one for whom there were no processes, descriptors or memory, the others wait for so long: they are
  * not to be taken and closed one after the other. */
 #define REST_USEC (250 * USEC_PER_MSEC)
-
-typedef struct Prelude {
-    List link;
-    Service *service;
-    Connection connection;
-    PreludeData data;
-    uint64_t until_usec;
-    sd_event_source *source; /* while more is to come */
-} Prelude;
 
 void preludes_init(Preludes *p) {
     list_init(&p->reading);
@@ -92,7 +82,7 @@ static void on_less(Service *s) {
         pass_later(s, 0);
 }
 
-static Prelude *prelude_new(Service *s, Connection *c, PreludeKind kind) {
+Prelude *prelude_new(Service *s, Connection *c, PreludeKind kind) {
     Prelude *p = calloc(1, sizeof(*p));
     if (!p)
         return NULL;
@@ -104,7 +94,7 @@ static Prelude *prelude_new(Service *s, Connection *c, PreludeKind kind) {
     return p;
 }
 
-static void prelude_free(Prelude *p) {
+void prelude_free(Prelude *p) {
     Service *s = p->service;
     list_remove(&p->link);
     p->source = sd_event_source_disable_unref(p->source);
@@ -243,6 +233,11 @@ void preludes_settle(Service *s) {
 void preludes_open(Service *s, bool open) {
     s->preludes.open = open;
     if (!list_is_empty(&s->preludes.held) && serves(s))
+        pass_later(s, 0);
+}
+
+void preludes_resume(Service *s) {
+    if (s->preludes.blocked || s->preludes.n > 0)
         pass_later(s, 0);
 }
 
@@ -406,9 +401,8 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 /* All of them have as long: the timer is that of the oldest, or of one that was older. */
-static int await_more(Prelude *p) {
+int prelude_await(Prelude *p) {
     Service *s = p->service;
-    p->until_usec = clock_monotonic_usec() + PRELUDE_USEC;
     int r = sd_event_add_io(s->rt->loop, &p->source, p->connection.fd, EPOLLIN, on_readable, p);
     if (r >= 0 && !s->preludes.overdue)
         r = sd_event_add_time(s->rt->loop, &s->preludes.overdue, CLOCK_MONOTONIC, p->until_usec,
@@ -429,8 +423,10 @@ static void begin(Service *s, Connection *c, PreludeKind kind, size_t more) {
         connection_done(c);
     } else if (!room) {
         refuse(p, REFUSE_INSTANCES, "too many are still to say who they are, or what they want");
-    } else if (read_on(p) && await_more(p) < 0) {
-        leave(p, "it could not be waited for: descriptors or memory ran out");
+    } else if (read_on(p)) {
+        p->until_usec = clock_monotonic_usec() + PRELUDE_USEC;
+        if (prelude_await(p) < 0)
+            leave(p, "it could not be waited for: descriptors or memory ran out");
     }
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/base/blob.h"
 #include "daemon/base/list.h"
 
 struct Service;
@@ -55,3 +56,12 @@ void prelude_read_header(struct Service *s, struct Connection *c);
 /* The same with the name, once @s, of model tcpmux, has admitted it: it goes to serve_connection() of the
  * service that it names. */
 void prelude_read_name(struct Service *s, struct Connection *c);
+
+/* The upgrade in place: those of a service, whose sources are there by then. 0, -EBADMSG (the blob is spoilt)
+ * or -ENOMEM, as it is when there are no descriptors to poll them. */
+void preludes_save(BlobWriter *w, const Preludes *p);
+int preludes_restore(BlobReader r, struct Service *s);
+/* For good: looks who can be passed on, or taken. */
+void preludes_resume(struct Service *s);
+/* Closes them all, without a word. */
+void preludes_abandon(struct Service *s);

@@ -24,10 +24,14 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-static void look_later(Service *s) {
+void service_look_at(Service *s, uint64_t at_usec) {
     if (!s->drain_timer)
-        (void)sd_event_add_time_relative(s->rt->loop, &s->drain_timer, CLOCK_MONOTONIC, LOOK_USEC,
-                                         USEC_PER_MSEC, on_look, s);
+        (void)sd_event_add_time(s->rt->loop, &s->drain_timer, CLOCK_MONOTONIC, at_usec, USEC_PER_MSEC,
+                                on_look, s);
+}
+
+static void look_later(Service *s) {
+    service_look_at(s, clock_monotonic_usec() + LOOK_USEC);
 }
 
 static void tell(Instance *i) {

@@ -15,6 +15,9 @@ int service_make_listeners(Service *s, ListenerSet *pool);
 /* Opens listener @i; whether it is open now. A failure is told once, not at each retry. */
 bool service_open_listener(Service *s, size_t i);
 
+/* At @at_usec, CLOCK_MONOTONIC, what is closed or missing is tried again. */
+void service_retry_at(Service *s, uint64_t at_usec);
+
 /* What the facts are now. */
 ServiceFacts service_facts(const Service *s);
 /* Cuts its queues, and asks for the end of what may end now. */
@@ -24,6 +27,8 @@ void service_begin_drain(Service *s);
 void service_go_on_draining(Service *s);
 /* It runs again: its queues are as long as before. */
 void service_end_drain(Service *s);
+/* It is looked at anew at @at_usec, CLOCK_MONOTONIC. */
+void service_look_at(Service *s, uint64_t at_usec);
 /* Listeners that a drain has used up and that are wanted again are opened anew. */
 void service_renew_listeners(Service *s);
 

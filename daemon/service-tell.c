@@ -107,12 +107,12 @@ void service_set_error(Service *s, const char *step, int error, const char *mess
     free(last->file);
     *last = (LastError){
         .time_usec = clock_realtime_usec(),
-        .step = step,
         .error = error,
         .message = copy,
         .file = file,
         .line = pos ? pos->line : 0,
     };
+    (void)snprintf(last->step, sizeof(last->step), "%s", step);
 }
 
 void service_emit(Service *s, const ApiEvent *e) {

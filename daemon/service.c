@@ -125,6 +125,12 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
+void service_retry_at(Service *s, uint64_t at_usec) {
+    if (!s->retry)
+        (void)sd_event_add_time(s->rt->loop, &s->retry, CLOCK_MONOTONIC, at_usec, USEC_PER_SEC / 10, on_retry,
+                                s);
+}
+
 static bool any_listener_held(const Service *s) {
     for (size_t i = 0; i < s->n_listeners; i++)
         if (!listener_is_open(s->listeners[i]) && s->listeners[i]->error == EADDRINUSE)
@@ -136,9 +142,7 @@ static void retry_later(Service *s) {
     bool held = any_listener_held(s);
     uint64_t delay = backoff_retry_delay(&s->retry_level, held ? RETRY_HELD_MIN_USEC : RETRY_MIN_USEC,
                                          held ? RETRY_HELD_MAX_USEC : RETRY_MAX_USEC);
-    if (!s->retry)
-        (void)sd_event_add_time_relative(s->rt->loop, &s->retry, CLOCK_MONOTONIC, delay, USEC_PER_SEC / 10,
-                                         on_retry, s);
+    service_retry_at(s, clock_monotonic_usec() + delay);
 }
 
 /* What could not be found at load is looked for again. */

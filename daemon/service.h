@@ -27,7 +27,7 @@ typedef struct Counters {
 
 typedef struct LastError {
     uint64_t time_usec; /* 0: none */
-    const char *step;   /* a word of the program */
+    char step[32];      /* a word of the program; "" of none */
     int error;
     char *message;
     char *file;

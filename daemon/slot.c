@@ -38,6 +38,12 @@ static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
+void slot_delay_until(Slot *slot, uint64_t at_usec) {
+    slot->timer = sd_event_source_disable_unref(slot->timer);
+    slot->delayed = sd_event_add_time(slot->service->rt->loop, &slot->timer, CLOCK_MONOTONIC, at_usec,
+                                      USEC_PER_MSEC, on_delay_over, slot) >= 0;
+}
+
 /* Whether the service could run, whatever was ordered, and nobody else still has its listeners. */
 static bool could_start(const Service *s) {
     return s->config->enabled && !s->config->problem && !s->removed && !s->rt->stopping && s->n_strays == 0;
@@ -112,6 +118,5 @@ void slot_on_end(Slot *slot, const SlotEnd *end) {
         delay = c->restart_delay_usec;
     if (delay == 0)
         return;
-    slot->delayed = sd_event_add_time_relative(s->rt->loop, &slot->timer, CLOCK_MONOTONIC, delay,
-                                               USEC_PER_MSEC, on_delay_over, slot) >= 0;
+    slot_delay_until(slot, clock_monotonic_usec() + delay);
 }

@@ -23,3 +23,9 @@ typedef struct SlotEnd {
 void slot_on_end(Slot *slot, const SlotEnd *end);
 /* Forgets a delay. */
 void slot_reset(Slot *slot);
+/* Nothing is started until @at_usec, CLOCK_MONOTONIC. */
+void slot_delay_until(Slot *slot, uint64_t at_usec);
+
+/* The upgrade in place. Into one that is new; 0 or -EBADMSG. */
+void slot_save(BlobWriter *w, const Slot *slot);
+int slot_restore(BlobReader r, Slot *slot);

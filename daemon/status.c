@@ -80,7 +80,7 @@ static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
         .last_error =
             {
                 .time_usec = s->last_error.time_usec,
-                .step = s->last_error.step,
+                .step = s->last_error.step[0] ? s->last_error.step : NULL,
                 .error = s->last_error.error,
                 .message = s->last_error.message,
                 .file = s->last_error.file,
