@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/service-state.h"
 
+static const char *const order_table[_SERVICE_ORDER_MAX] = {
+    [ORDER_RUN] = "run",
+    [ORDER_PAUSE] = "pause",
+    [ORDER_DRAIN] = "drain",
+    [ORDER_STOP] = "stop",
+};
+DEFINE_STRTAB(service_order, ServiceOrder, order_table);
+
 static const char *const verb_table[_SERVICE_VERB_MAX] = {
     [VERB_START] = "start", [VERB_STOP] = "stop",     [VERB_RESTART] = "restart",
     [VERB_PAUSE] = "pause", [VERB_RESUME] = "resume", [VERB_DRAIN] = "drain",

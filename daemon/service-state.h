@@ -22,7 +22,9 @@ typedef enum ServiceOrder {
     ORDER_PAUSE, /* listeners stay open, nothing new is served */
     ORDER_DRAIN, /* what is queued is served, then the listeners are closed */
     ORDER_STOP,
+    _SERVICE_ORDER_MAX,
 } ServiceOrder;
+DECLARE_STRTAB(service_order, ServiceOrder); /* "run", "pause", "drain", "stop" */
 
 /* Whether listeners are to be opened, and kept, under @order. */
 bool service_order_listens(ServiceOrder order);

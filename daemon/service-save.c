@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/service-save.h"
+
+#include "conf/config-blob.h"
+#include "daemon/backend.h"
+#include "daemon/idle.h"
+#include "daemon/limits-save.h"
+#include "daemon/pool.h"
+#include "daemon/slot.h"
+#include "daemon/timer-save.h"
+
+/* Which of the endpoints of its service it stands for. */
+static size_t place_of(const Service *s, const Listener *l) {
+    size_t i = 0;
+    while (i < s->config->n_listen && &s->config->listen[i] != l->config)
+        i++;
+    return i;
+}
+
+static void save_listeners(BlobWriter *w, const Service *s) {
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        size_t at = blob_open(w, SERVICE_LISTENER);
+        listener_save(w, s->listeners[i], place_of(s, s->listeners[i]));
+        blob_close(w, at);
+    }
+}
+
+static void save_slots(BlobWriter *w, const Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++) {
+        size_t at = blob_open(w, SERVICE_SLOT);
+        slot_save(w, &s->slots[i]);
+        blob_close(w, at);
+    }
+}
+
+static void save_instances(BlobWriter *w, const Service *s) {
+    const List *lists[] = {&s->instances, &s->ghosts};
+    for (size_t k = 0; k < ELEMENTS(lists); k++)
+        LIST_FOREACH (i, lists[k], Instance, link) {
+            size_t at = blob_open(w, SERVICE_INSTANCE);
+            instance_save(w, i);
+            blob_close(w, at);
+        }
+}
+
+static void save_idle(BlobWriter *w, const Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++) {
+        if (!s->slots[i].idle)
+            continue;
+        size_t at = blob_open(w, SERVICE_IDLE);
+        blob_put_u64(w, IDLE_SLOT, i);
+        size_t times = blob_open(w, IDLE_TIMES);
+        idle_save(w, s->slots[i].idle);
+        blob_close(w, times);
+        blob_close(w, at);
+    }
+}
+
+/* The parts that a service always has; each is a field of fields. */
+
+static void save_limits(BlobWriter *w, const Service *s) {
+    limits_save(w, &s->limits);
+}
+
+static void save_gate(BlobWriter *w, const Service *s) {
+    gate_save(w, &s->gate);
+}
+
+static void save_preludes(BlobWriter *w, const Service *s) {
+    preludes_save(w, &s->preludes);
+}
+
+static void save_counters(BlobWriter *w, const Service *s) {
+    counters_save(w, &s->counters);
+}
+
+static void save_accept_rate(BlobWriter *w, const Service *s) {
+    rate_window_save(w, &s->accept_rate);
+}
+
+static void save_latency(BlobWriter *w, const Service *s) {
+    histogram_save(w, s->latency);
+}
+
+static void save_duration(BlobWriter *w, const Service *s) {
+    histogram_save(w, s->duration);
+}
+
+static void save_refused_sources(BlobWriter *w, const Service *s) {
+    top_sources_save(w, s->refused_sources);
+}
+
+static void save_last_error(BlobWriter *w, const Service *s) {
+    last_error_save(w, &s->last_error);
+}
+
+static void save_ring(BlobWriter *w, const Service *s) {
+    event_ring_save(w, &s->ring);
+}
+
+static void save_lines(BlobWriter *w, const Service *s) {
+    event_ring_save(w, &s->lines);
+}
+
+static const struct {
+    ServiceTag tag;
+    void (*save)(BlobWriter *w, const Service *s);
+} parts[] = {
+    {SERVICE_LIMITS, save_limits},
+    {SERVICE_BACKEND, backend_save},
+    {SERVICE_GATE, save_gate},
+    {SERVICE_PRELUDES, save_preludes},
+    {SERVICE_ENDINGS, service_save_endings},
+    {SERVICE_COUNTERS, save_counters},
+    {SERVICE_ACCEPT_RATE, save_accept_rate},
+    {SERVICE_LATENCY, save_latency},
+    {SERVICE_DURATION, save_duration},
+    {SERVICE_REFUSED_SOURCES, save_refused_sources},
+    {SERVICE_LAST_ERROR, save_last_error},
+    {SERVICE_RING, save_ring},
+    {SERVICE_LINES, save_lines},
+};
+
+static void save_parts(BlobWriter *w, const Service *s) {
+    for (size_t i = 0; i < ELEMENTS(parts); i++) {
+        size_t at = blob_open(w, (uint16_t)parts[i].tag);
+        parts[i].save(w, s);
+        blob_close(w, at);
+    }
+    for (size_t i = 0; i < ELEMENTS(s->limited); i++) {
+        size_t at = blob_open(w, SERVICE_LIMITED);
+        ratelimit_save(w, &s->limited[i]);
+        blob_close(w, at);
+    }
+    if (s->passed) {
+        size_t at = blob_open(w, SERVICE_PASSED);
+        passed_save(w, s->passed);
+        blob_close(w, at);
+    }
+}
+
+void service_save(BlobWriter *w, const Service *s, const Config *current) {
+    blob_put_str(w, SERVICE_NAME, s->name);
+    if (config_find(current, s->name) != s->config) {
+        size_t at = blob_open(w, SERVICE_CONFIG);
+        config_put_one(w, s->generation_config, s->config);
+        blob_close(w, at);
+    }
+    blob_put_rows(w, service_rows, service_n_rows, s);
+    blob_put_str(w, SERVICE_STATE, service_state_to_string(s->state));
+    blob_put_str(w, SERVICE_ORDER, service_order_to_string(s->order));
+    blob_put_str(w, SERVICE_VERB, service_verb_to_string(s->verb));
+    save_listeners(w, s);
+    save_slots(w, s);
+    if (s->pool) {
+        size_t at = blob_open(w, SERVICE_POOL);
+        pool_save(w, s->pool);
+        blob_close(w, at);
+    }
+    save_instances(w, s);
+    save_idle(w, s);
+    save_parts(w, s);
+    timer_put(w, SERVICE_DRAIN_TIME, s->drain_timer);
+    timer_put(w, SERVICE_RETRY_TIME, s->retry);
+}
