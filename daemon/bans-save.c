@@ -76,7 +76,7 @@ int bans_restore_of(BlobReader r, Bans *b, BanOwner owner, void *userdata) {
             restore_one(blob_enter(&f), b, owner, userdata);
     }
     /* With those that did not fit. */
-    b->newest = counts[0] > b->newest ? counts[0] : b->newest;
+    b->newest = counts[0] > b->newest && counts[0] <= UINT64_MAX / 2 ? counts[0] : b->newest;
     b->dropped += counts[1];
     return blob_is_spoilt(r.source) ? -EBADMSG : 0;
 }

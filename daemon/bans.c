@@ -41,13 +41,14 @@ static void place(Bans *b, size_t at, BanEntry *e) {
     e->place = at;
 }
 
-static bool ends_before(const BanEntry *a, const BanEntry *b) {
-    return a->ban.until_usec < b->ban.until_usec;
+/* Of two that end at once the older one, so that a table that was restored goes on as it would have. */
+static bool ends_before(const Ban *a, const Ban *b) {
+    return a->until_usec != b->until_usec ? a->until_usec < b->until_usec : a->number < b->number;
 }
 
 static void move_up(Bans *b, BanEntry *e) {
     size_t at = e->place;
-    for (; at > 0 && ends_before(e, b->heap[(at - 1) / 2]); at = (at - 1) / 2)
+    for (; at > 0 && ends_before(&e->ban, &b->heap[(at - 1) / 2]->ban); at = (at - 1) / 2)
         place(b, at, b->heap[(at - 1) / 2]);
     place(b, at, e);
 }
@@ -55,9 +56,9 @@ static void move_up(Bans *b, BanEntry *e) {
 static void move_down(Bans *b, BanEntry *e) {
     size_t at = e->place;
     for (size_t child = 2 * at + 1; child < b->n; child = 2 * at + 1) {
-        if (child + 1 < b->n && ends_before(b->heap[child + 1], b->heap[child]))
+        if (child + 1 < b->n && ends_before(&b->heap[child + 1]->ban, &b->heap[child]->ban))
             child++;
-        if (!ends_before(b->heap[child], e))
+        if (!ends_before(&b->heap[child]->ban, &e->ban))
             break;
         place(b, at, b->heap[child]);
         at = child;
@@ -199,8 +200,15 @@ int bans_add(Bans *b, const Peer *peer, unsigned ipv4_bits, unsigned ipv6_bits, 
 
 int bans_put_back(Bans *b, const Ban *ban) {
     Peer source = prefix_first(&ban->prefix);
-    if (ban->number <= b->newest || find(b, &source, ban->service, ban->prefix.bits))
+    /* As many as that there never are: the next ones have numbers as well. */
+    if (ban->number <= b->newest || ban->number > UINT64_MAX / 2 ||
+        find(b, &source, ban->service, ban->prefix.bits))
         return 0;
+    if (b->n == b->max && ends_before(ban, &b->heap[0]->ban)) {
+        b->newest = ban->number;
+        b->dropped++;
+        return 0;
+    }
     return add(b, &source, ban);
 }
 
