@@ -101,6 +101,10 @@ static void add_size(Text *out, uint64_t bytes) {
 }
 
 static void add_exit(const Ending *e, Text *out) {
+    if (e->result == EXIT_UNKNOWN) {
+        text_add(out, ": how is not known");
+        return;
+    }
     if (!WIFSIGNALED(e->status)) {
         text_addf(out, ": exit %d", WEXITSTATUS(e->status));
         return;
@@ -174,7 +178,7 @@ ApiEvent ending_event(const Ending *e, const Bytes *bytes, const char *service, 
         .pid = e->pid,
         .peer = peer,
         .reason = exit_result_to_string(e->result),
-        .exit_code = WIFSIGNALED(e->status) ? -1 : WEXITSTATUS(e->status),
+        .exit_code = e->result == EXIT_UNKNOWN || WIFSIGNALED(e->status) ? -1 : WEXITSTATUS(e->status),
         .signal = WIFSIGNALED(e->status) ? WTERMSIG(e->status) : 0,
         .duration_usec = e->lived_usec,
         .message = message,

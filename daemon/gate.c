@@ -240,6 +240,15 @@ static void book(Service *s, Connection *c, Source *source, uint64_t now_nsec) {
     c->source = source;
 }
 
+void gate_take_back(Instance *i) {
+    Source *source = visit(i->service, &i->peer);
+    if (!source)
+        return;
+    source->accepted++;
+    sources_hold(i->rt->sources, source);
+    i->source = source;
+}
+
 /* The workers of a pool are not one for each who is served: that none has room is said from outside. */
 static Admission ask(Service *s, ServiceUsage *usage, const SourceUsage *source, const Admission *before) {
     bool no_room = s->pool && before->verdict == VERDICT_REFUSE && before->reason == REFUSE_INSTANCES;

@@ -41,6 +41,8 @@ Admission gate_judge(struct Service *s, struct Connection *c);
 /* What somebody of the source @prefix would be told now, but for the rules of access, which need not be the
  * same for all of it. Books nothing. */
 Admission gate_foresee(struct Service *s, const Peer *prefix);
+/* Holds the source of @i, which an earlier daemon has let in. */
+void gate_take_back(struct Instance *i);
 /* It is over: *source is let go, and NULL. NULL is fine. */
 void gate_release(struct Runtime *rt, Source **source);
 

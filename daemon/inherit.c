@@ -84,12 +84,23 @@ static void refuse(Inherited *in, PassedSocket *p, const char *name, EventLog *l
     eventlog_say(log, ours ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "inherit",
                  "descriptor %d ('%s') was passed in, but is nothing to listen on: closed", p->fd, name);
     p->fd = fd_close(p->fd);
-    fd_store_forget(in->store, name);
+    /* Of these there is one, however often it has come. */
+    if (!streq(name, LEDGER_FD_NAME) && !streq(name, STATE_FD_NAME))
+        fd_store_forget(in->store, name);
+}
+
+/* What is nothing to listen on, and yet wanted. */
+static bool take_apart(Inherited *in, int fd, const char *name) {
+    int *to = streq(name, LEDGER_FD_NAME) ? &in->ledger : streq(name, STATE_FD_NAME) ? &in->state : NULL;
+    if (!to || *to >= 0 || fcntl(fd, F_GETFD) < 0)
+        return false;
+    *to = fd;
+    return true;
 }
 
 int inherited_init(Inherited *in, FdStore *store, EventLog *log) {
     CLEANUP_STRV char **names = NULL;
-    *in = (Inherited){.store = store};
+    *in = (Inherited){.store = store, .ledger = -EBADF, .state = -EBADF};
     int n = take_announcement(&names, log);
     if (n <= 0)
         return n;
@@ -99,6 +110,8 @@ int inherited_init(Inherited *in, FdStore *store, EventLog *log) {
     for (int i = 0; i < n; i++) {
         const char *name = names ? names[i] : "unknown";
         PassedSocket p = {.fd = SD_LISTEN_FDS_START + i};
+        if (take_apart(in, p.fd, name))
+            continue;
         int r = examine(&p);
         if (r < 0) {
             refuse(in, &p, name, log);
@@ -224,6 +237,8 @@ void inherited_done(Inherited *in, EventLog *log) {
         }
         free(p->name);
     }
+    in->ledger = fd_close(in->ledger);
+    in->state = fd_close(in->state);
     free(in->sockets);
     *in = (Inherited){0};
 }

@@ -9,6 +9,9 @@
 #include "daemon/keep.h"
 #include "daemon/listener.h"
 
+#define LEDGER_FD_NAME FD_STORE_PREFIX "ledger"
+#define STATE_FD_NAME FD_STORE_PREFIX "state"
+
 typedef struct PassedSocket {
     int fd; /* -EBADF once it is adopted */
     char *name;
@@ -24,6 +27,8 @@ struct Inherited {
     PassedSocket *sockets;
     size_t n;
     FdStore *store; /* from where those came that are ours */
+    int ledger;     /* what an earlier daemon has written of its processes, and of its state; -EBADF: none */
+    int state;
 };
 
 /* Takes over what LISTEN_FDS announces, and removes the variables. What could not be listened on is closed

@@ -2,6 +2,7 @@
 #include "daemon/instance.h"
 
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include "daemon/base/clock.h"
@@ -81,6 +82,7 @@ Instance *instance_new_spare(Runtime *rt, Service *service) {
     i->rt = rt;
     i->service = service;
     i->state = INSTANCE_SPARE;
+    i->born_usec = clock_usec(CLOCK_BOOTTIME);
     list_init(&i->link);
     return i;
 }
@@ -107,6 +109,7 @@ Instance *instance_free(Instance *i) {
     list_remove(&i->link);
     i->timer = sd_event_source_disable_unref(i->timer);
     i->watch = sd_event_source_disable_unref(i->watch);
+    i->adopted = sd_event_source_disable_unref(i->adopted);
     i->stderr_pipe = pipe_reader_free(i->stderr_pipe);
     i->status_pipe = pipe_reader_free(i->status_pipe);
     i->notify = notify_socket_free(i->notify);
@@ -130,6 +133,7 @@ void instance_bury(Instance *i, List *ghosts) {
     list_remove(&i->link);
     i->timer = sd_event_source_disable_unref(i->timer);
     i->watch = sd_event_source_disable_unref(i->watch);
+    i->adopted = sd_event_source_disable_unref(i->adopted);
     i->status_pipe = pipe_reader_free(i->status_pipe);
     i->notify = notify_socket_free(i->notify);
     i->worker = worker_free(i->worker);
@@ -164,16 +168,25 @@ ApiEvent instance_event(const Instance *i, LogLevel level, const char *event,
     return e;
 }
 
-/* A signal to a process that is not reaped yet can hit nobody else: its pid is not given to another. */
-static void send_signal(const Instance *i, pid_t target, int signal) {
-    if (i->pid > 1 && i->state != INSTANCE_GHOST)
-        (void)kill(target, signal);
+/* A signal to a process that is not reaped yet can hit nobody else: its pid is not given to another. One that
+ * others reap is held by its descriptor, and its group is its own as long as it is there. */
+static int send_signal(const Instance *i, pid_t target, int signal) {
+    if (i->pid <= 1 || i->state == INSTANCE_GHOST)
+        return -ESRCH;
+    if (i->adopted) {
+        int pidfd = sd_event_source_get_io_fd(i->adopted);
+        if (pidfd_send_signal(pidfd, target > 0 ? signal : 0, NULL, 0) < 0)
+            return -errno;
+        if (target > 0)
+            return 0;
+    }
+    return kill(target, signal) < 0 ? -errno : 0;
 }
 
 void instance_kill(Instance *i) {
     /* It leads its own session, and so its own process group, unless it died before setsid(2). */
-    send_signal(i, -i->pid, SIGKILL);
-    send_signal(i, i->pid, SIGKILL);
+    (void)send_signal(i, -i->pid, SIGKILL);
+    (void)send_signal(i, i->pid, SIGKILL);
 }
 
 static int on_kill_time(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -192,9 +205,9 @@ static void send_end(Instance *i) {
     instance_unwatch(i);
     i->state = INSTANCE_STOPPING;
     /* One that is silent leaves a core file, where that is wanted, to see what it was at. */
-    send_signal(i, i->pid, i->timed_out == TIMEOUT_WATCHDOG ? SIGABRT : SIGTERM);
+    (void)send_signal(i, i->pid, i->timed_out == TIMEOUT_WATCHDOG ? SIGABRT : SIGTERM);
     /* A stopped process would take no TERM before it is continued. */
-    send_signal(i, i->pid, SIGCONT);
+    (void)send_signal(i, i->pid, SIGCONT);
 }
 
 static bool is_live(const Instance *i) {
@@ -211,11 +224,10 @@ void instance_tell(Instance *i) {
 int instance_signal(Instance *i, int signal) {
     if (i->pid <= 1 || (!is_live(i) && i->state != INSTANCE_STOPPING))
         return -ESRCH;
-    if (kill(i->pid, signal) < 0)
-        return -errno;
-    if (signal == SIGKILL)
+    int r = send_signal(i, i->pid, signal);
+    if (r >= 0 && signal == SIGKILL)
         instance_kill(i);
-    return 0;
+    return r;
 }
 
 static int on_lifetime_over(sd_event_source *s, uint64_t usec, void *userdata) {

@@ -108,6 +108,9 @@ typedef struct Instance {
     struct Flow *flow;           /* then, unless the kernel does not tell */
     int status_number;           /* then: which descriptor its status pipe is; negative: none */
     bool untold;                 /* restored: that it has been started is still to be told */
+    uint64_t born_usec;          /* CLOCK_BOOTTIME, just before it was made */
+    uint32_t ledger_place;       /* 0: none */
+    sd_event_source *adopted; /* of an earlier daemon: on its pidfd, which it owns; NULL: a child of ours */
 } Instance;
 
 /* All instances by pid. Starts as {0}. */

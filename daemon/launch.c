@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "daemon/account.h"
+#include "daemon/adopt.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
@@ -420,6 +421,7 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     if (!i)
         return NULL;
     i->slot = slot;
+    adopt_note(i);
     launch_watch(i);
     return i;
 }

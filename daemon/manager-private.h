@@ -36,12 +36,14 @@ struct Manager {
 
 /* Level, format and addresses as the config has them, unless the command line says otherwise. */
 void manager_apply_log_config(Manager *m);
-/* The service manager: looks whether there is one (0 or -ENOMEM); gives the listeners what it has passed in or
- * kept; has it keep those that have been opened since; tells that we are ready, and from then on that the loop
- * turns; that a reload begins, and has ended (however); the status line. */
+/* The service manager: looks whether there is one (0 or -ENOMEM); gives the services what it has passed in or
+ * kept, sockets and processes; has it keep the listeners that have been opened since, and at the end what the
+ * next daemon is to know; tells that we are ready, and from then on that the loop turns; that a reload
+ * begins, and has ended (however); the status line. */
 int manager_meet_supervisor(Manager *m);
 void manager_adopt_sockets(Manager *m);
 void manager_keep_listeners(Manager *m);
+void manager_leave_state(Manager *m);
 void manager_tell_ready(Manager *m);
 void manager_tell_reloading(Manager *m);
 void manager_tell_reloaded(Manager *m);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "daemon/base/clock.h"
-#include "daemon/fd-store.h"
 #include "daemon/manager-private.h"
 #include "daemon/notifier.h"
 
@@ -38,8 +37,7 @@ void manager_stop(Manager *m, ShutdownChildren children) {
     m->rt.stopping = true;
     size_t connections = count_connections(m);
     notifier_say(m->rt.notifier, "STOPPING=1\nSTATUS=stopping");
-    /* What it keeps is there for the next daemon, with those who wait in its queue. */
-    fd_store_leave(m->rt.store);
+    manager_leave_state(m);
     if (children == SHUTDOWN_LEAVE)
         eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; %zu processes are left running",
                      m->rt.instances.n);

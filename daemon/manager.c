@@ -12,6 +12,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
+#include "daemon/ledger.h"
 #include "daemon/manager-private.h"
 #include "daemon/notifier.h"
 #include "daemon/status.h"
@@ -218,7 +219,7 @@ static void on_event(const ApiEvent *e, void *userdata) {
         control_on_event(m->control, e);
 }
 
-static void on_traffic_settled(void *userdata) {
+static void on_settled(void *userdata) {
     Manager *m = userdata;
     (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
     manager_finish_if_empty(m);
@@ -276,6 +277,8 @@ static int init_runtime(Manager *m, Logger *logger) {
     rt->on_state_userdata = m;
     rt->on_suppressed = on_suppressed;
     rt->on_suppressed_userdata = m;
+    rt->on_settled = on_settled;
+    rt->on_settled_userdata = m;
     rt->umask = 022;
     (void)umask(rt->umask);
     descriptors_init(rt);
@@ -295,7 +298,7 @@ static int init_runtime(Manager *m, Logger *logger) {
     if (r >= 0)
         r = open_timer_descriptor(rt->loop);
     if (r >= 0) {
-        rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, on_traffic_settled, m);
+        rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, on_settled, m);
         r = rt->traffic ? 0 : -ENOMEM;
     }
     if (r >= 0)
@@ -398,6 +401,7 @@ Manager *manager_free(Manager *m) {
     tcpmux_done(&m->rt.tcpmux);
     m->control = control_free(m->control);
     m->rt.store = fd_store_free(m->rt.store);
+    m->rt.ledger = ledger_free(m->rt.ledger);
     m->rt.notifier = notifier_free(m->rt.notifier);
     m->rt.linger = linger_free(m->rt.linger);
     m->rt.sources = sources_free(m->rt.sources);

@@ -57,6 +57,9 @@ typedef struct Runtime {
     bool stopping;
     struct Notifier *notifier; /* of the service manager; NULL: there is none, as with the store */
     struct FdStore *store;
+    struct Ledger *ledger;              /* NULL: nobody would keep it */
+    void (*on_settled)(void *userdata); /* something that was waited for has ended */
+    void *on_settled_userdata;
     bool listeners_changed; /* since the store was last told */
 } Runtime;
 

@@ -11,6 +11,7 @@
 #include "daemon/forward.h"
 #include "daemon/idle.h"
 #include "daemon/knock.h"
+#include "daemon/ledger.h"
 #include "daemon/offence.h"
 #include "daemon/pool.h"
 #include "daemon/serve.h"
@@ -364,6 +365,7 @@ static void count_end(Service *s, Instance *i, ExitResult result, uint64_t lived
 
 void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage) {
     instance_table_remove(&s->rt->instances, i);
+    ledger_remove(s->rt->ledger, &i->ledger_place);
     if (i->spare && i->state != INSTANCE_SPAWN_FAILED)
         spares_settle(i);
     if (i->state == INSTANCE_SPAWN_FAILED) {
@@ -372,9 +374,12 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     }
     uint64_t lived = clock_monotonic_usec() - i->started_usec;
     instance_drain_pipes(i);
-    offence_on_end(i, status);
-    ExitResult result = exit_classify(status, i->asked, i->timed_out != TIMEOUT_NONE);
-    bool failed = instance_has_failed(i, result), unready = i->unready && !i->asked;
+    /* Of one that we have adopted nobody tells us how. */
+    if (!i->adopted)
+        offence_on_end(i, status);
+    ExitResult result =
+        i->adopted ? EXIT_UNKNOWN : exit_classify(status, i->asked, i->timed_out != TIMEOUT_NONE);
+    bool failed = !i->adopted && instance_has_failed(i, result), unready = i->unready && !i->asked;
     /* To end well without having been ready is not what was asked for. */
     if (failed && result == EXIT_OK)
         result = EXIT_FAILED;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "daemon/adopt.h"
 #include "daemon/base/clock.h"
 #include "daemon/gate.h"
 #include "daemon/launch-private.h"
@@ -272,6 +273,7 @@ Instance *spares_give(Service *s, Connection *connection) {
         s->spares.n_given++;
         list_append(&s->instances, &i->link);
         s->n_instances++;
+        adopt_note(i);
         look_after_given(s);
         refill_later(s);
         return i;

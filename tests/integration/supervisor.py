@@ -51,11 +51,11 @@ class Supervisor:
             for level, kind, content in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     fds.frombytes(content[:len(content) - len(content) % size])
+            if data == b"end":
+                return
             self._take(data.decode(), list(fds))
 
     def _take(self, text, fds):
-        if text == "end":
-            raise OSError
         words = dict(line.split("=", 1) for line in text.splitlines())
         with self.lock:
             self.messages.append(text)
