@@ -179,3 +179,16 @@ size_t adopt_processes(Runtime *rt, Ledger *l, Service *const *services, size_t 
     }
     return adopted;
 }
+
+void adopt_find_places(Runtime *rt) {
+    uint32_t place = 0;
+    LedgerRecord r;
+    while (ledger_next(rt->ledger, &place, &r)) {
+        Instance *i = instance_table_find(&rt->instances, r.pid);
+        uint32_t gone = place;
+        if (i && i->number == r.number)
+            i->ledger_place = place;
+        else
+            ledger_remove(rt->ledger, &gone);
+    }
+}

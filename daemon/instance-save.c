@@ -5,6 +5,7 @@
  *
  * Of one that was reaped (a ghost) there is its name and its stderr; of one that never had work and waits to
  * be reaped, its pid. */
+#include "daemon/adopt.h"
 #include "daemon/backend.h"
 #include "daemon/base/blob-rows.h"
 #include "daemon/base/clock.h"
@@ -52,6 +53,8 @@ enum {
     INSTANCE_TAG_COUNTS_TRAFFIC,
     INSTANCE_TAG_FLOW,
     INSTANCE_TAG_UNTOLD,
+    INSTANCE_TAG_BORN_USEC,
+    INSTANCE_TAG_ADOPTED, /* its pidfd: it is no child of ours */
     _INSTANCE_TAG_MAX,
 };
 
@@ -73,6 +76,7 @@ static const BlobRow rows[] = {
     BLOB_ROW(INSTANCE_TAG_QUIET_USEC, Instance, quiet_usec),
     BLOB_ROW(INSTANCE_TAG_COUNTS_TRAFFIC, Instance, counts_traffic),
     BLOB_ROW(INSTANCE_TAG_UNTOLD, Instance, untold),
+    BLOB_ROW(INSTANCE_TAG_BORN_USEC, Instance, born_usec),
 };
 
 static const char *const states[] = {
@@ -149,6 +153,8 @@ void instance_save(BlobWriter *w, const Instance *i) {
     }
     timer_put(w, timer_tags[i->timer_is], i->timer);
     timer_put(w, watch_tags[i->watch_is], i->watch);
+    if (i->adopted)
+        blob_put_fd(w, INSTANCE_TAG_ADOPTED, sd_event_source_get_io_fd(i->adopted));
     save_slot(w, i);
     save_parts(w, i);
 }
@@ -229,6 +235,8 @@ static int take_parts(const Fields *fields, Instance *i) {
     const BlobField *pipes = get(fields, INSTANCE_TAG_PIPES), *worker = get(fields, INSTANCE_TAG_WORKER),
                     *idle = get(fields, INSTANCE_TAG_IDLE_CONNECTION), *flow = get(fields, INSTANCE_TAG_FLOW);
     int r = pipes ? instance_restore_pipes(blob_enter(pipes), i) : 0;
+    if (r >= 0 && get(fields, INSTANCE_TAG_ADOPTED))
+        r = adopt_watch(i, blob_fd(get(fields, INSTANCE_TAG_ADOPTED)));
     if (worker && !i->service->pool)
         blob_spoil(worker->source, "a worker has no pool");
     else if (r >= 0 && worker)
