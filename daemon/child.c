@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/prctl.h>
 #include <signal.h>
@@ -123,6 +124,12 @@ static long set_rlimit(int resource, rlim_t soft, rlim_t hard) {
 
 static long step_rlimits(ChildPlan *p) {
     const ResourceConfig *res = p->resources;
+    struct rlimit processes = {0};
+    if (p->processes > 0 && rawcall(SYS_prlimit64, 0, RLIMIT_NPROC, 0, (long)&processes, 0) >= 0) {
+        long r = set_rlimit(RLIMIT_NPROC, p->processes, processes.rlim_max);
+        if (r < 0)
+            return r;
+    }
     if (p->restore_nofile) {
         long r = set_rlimit(RLIMIT_NOFILE, p->restore_nofile->value, p->restore_nofile_hard);
         if (r < 0)
@@ -188,8 +195,18 @@ static long step_groups(ChildPlan *p) {
     return r < 0 ? r : call3(SYS_setresgid, p->gid, p->gid, p->gid);
 }
 
+/* capabilities(7): a change from root to another user leaves the inheritable ones, and who has been somebody
+ * else from the start hands the ambient ones on to each program. */
+static long drop_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    (void)rawcall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    return call2(SYS_capset, (long)&header, (long)none);
+}
+
 static long step_user(ChildPlan *p) {
-    return p->change_ids ? call3(SYS_setresuid, p->uid, p->uid, p->uid) : 0;
+    long r = p->change_ids ? call3(SYS_setresuid, p->uid, p->uid, p->uid) : 0;
+    return r >= 0 && p->drop_capabilities ? drop_capabilities() : r;
 }
 
 /* prctl(2): a change of ids forgets it, so it comes behind them. */

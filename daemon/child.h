@@ -77,7 +77,9 @@ typedef struct ChildPlan {
         *restore_nofile; /* the daemon's own original limit, or NULL when it never changed it */
     rlim_t restore_nofile_hard;
     bool no_new_privileges;
-    pid_t parent; /* the daemon: the child is to end, by TERM, when that does; 0: it lives on */
+    bool drop_capabilities; /* the daemon has ambient or inheritable ones, and the process is not root's */
+    rlim_t processes;       /* the soft limit that it is to have, lowered while it is made; 0: as it is */
+    pid_t parent;           /* the daemon: the child is to end, by TERM, when that does; 0: it lives on */
     /* What is of this process. Moves are done in order; `saved` says which sources were first to be brought
      * above all targets because a target would overwrite them. */
     FdMove moves[CHILD_FDS_MAX];

@@ -124,6 +124,8 @@ int launch_begin_plan(Service *s, ChildPlan *plan) {
     plan->restore_nofile = rt->nofile_raised ? &rt->nofile : NULL;
     plan->restore_nofile_hard = rt->nofile_hard;
     plan->no_new_privileges = c->no_new_privileges;
+    plan->drop_capabilities =
+        rt->has_capabilities && (c->resolved.change_ids ? c->resolved.uid : geteuid()) != 0;
     plan->parent = 0;
     plan->n_moves = 0;
     plan->first_closed = 0;

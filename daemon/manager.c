@@ -10,6 +10,7 @@
 #include "build-config.h"
 #include "daemon/attempt.h"
 #include "daemon/base/clock.h"
+#include "daemon/capabilities.h"
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
 #include "daemon/ledger.h"
@@ -282,6 +283,7 @@ static int init_runtime(Manager *m, Logger *logger) {
     rt->umask = 022;
     (void)umask(rt->umask);
     descriptors_init(rt);
+    rt->has_capabilities = capabilities_are_inherited();
     if (check_descriptors(m) < 0)
         return -EMFILE;
     rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

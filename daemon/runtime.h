@@ -48,7 +48,8 @@ typedef struct Runtime {
     int fd_ceiling_few; /* the same for a service that hardly runs anything: one that fills the rest does not
                            shut out all others */
     bool crowded;       /* one of that number has been seen */
-    mode_t umask;       /* the daemon's */
+    bool has_capabilities;    /* that a program would get from it, as it is: ambient or inheritable ones */
+    mode_t umask;             /* the daemon's */
     struct LoadContext *load; /* for looking a service's program and user up again */
     StateFollower on_state;
     void *on_state_userdata;

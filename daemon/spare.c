@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "daemon/base/text.h"
+#include "daemon/process-reserve.h"
 #include "daemon/rawcall.h"
 
 #define STACK_SIZE ((size_t)16384)
@@ -172,9 +173,12 @@ static int start(Spare *s, int child_socket, SpawnStep *ret_step) {
     if (r < 0)
         return r;
     int sharing = needs_own_memory(p) ? 0 : CLONE_VM;
+    ProcessReserve reserve = process_reserve_hold();
+    p->processes = reserve.held ? reserve.before.rlim_cur : 0;
     pid_t pid = clone(child_main, s->memory + GUARD_SIZE + STACK_SIZE, sharing | SIGCHLD, p);
+    r = pid < 0 ? -errno : 0;
+    process_reserve_let_go(&reserve);
     if (pid < 0) {
-        r = -errno;
         *ret_step = spawn_clone_step(-r);
         return r;
     }

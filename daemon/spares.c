@@ -177,10 +177,6 @@ static int on_refill(sd_event_source *source, void *userdata) {
     return 0;
 }
 
-bool spares_are_settled(const Service *s) {
-    return s->spares.n_given == 0;
-}
-
 void spares_update(Service *s) {
     size_t n = wanted(s);
     while (s->spares.n > n)
@@ -344,4 +340,11 @@ void spares_settle(Instance *i) {
     i->connection = connection_free(i->connection);
     gate_release(s->rt, &i->source);
     service_update(s, NULL);
+}
+
+bool spares_are_settled(Service *s) {
+    LIST_FOREACH_SAFE (i, &s->instances, Instance, link)
+        if (i->spare)
+            spares_settle(i);
+    return s->spares.n_given == 0;
 }

@@ -48,5 +48,6 @@ struct Instance *spares_give(struct Service *s, struct Connection *connection);
  * when its socket says so. @i may be gone after it, unless it is reaped: then it is in the table no more and
  * stays. */
 void spares_settle(struct Instance *i);
-/* Whether all that were given a connection have come to exec, or failed: those that wait do not count. */
-bool spares_are_settled(const struct Service *s);
+/* Looks at those that were given a connection. Whether all of them have come to exec by now, or failed: those
+ * that wait do not count. */
+bool spares_are_settled(struct Service *s);

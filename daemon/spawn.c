@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "daemon/base/errors.h"
+#include "daemon/process-reserve.h"
 
 /* The deepest chain of child_main() takes a few hundred bytes; the kernel's frame of a signal never lies
  * here. */
@@ -84,9 +85,12 @@ int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid) {
     plan->step = STEP_FORK;
     plan->error = 0;
     *ret_pid = 0;
+    ProcessReserve reserve = process_reserve_hold();
+    plan->processes = reserve.held ? reserve.before.rlim_cur : 0;
     pid_t pid = clone(child_main, s->stack + GUARD_SIZE + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
+    int e = errno;
+    process_reserve_let_go(&reserve);
     if (pid < 0) {
-        int e = errno;
         plan->step = spawn_clone_step(e);
         plan->error = e;
         return -e;

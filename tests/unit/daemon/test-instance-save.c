@@ -118,6 +118,16 @@ static Instance *add_instance(Side *side, InstanceState state) {
     return i;
 }
 
+/* What is saved of a second time is what was saved of the first. */
+static void compare(Handover *before, const Instance *i) {
+    Handover again;
+    handover_begin(&again);
+    instance_save(&again.w, i);
+    if (!handover_is_same(before, &again))
+        fail_msg("process %d has changed on its way", (int)i->pid);
+    handover_end(&again);
+}
+
 /* Saves @i, and restores it in @to. NULL when the blob is spoilt. */
 static Instance *move(const Instance *i, Side *to) {
     Handover h;
@@ -130,6 +140,8 @@ static Instance *move(const Instance *i, Side *to) {
     if (e < 0)
         assert_int_equal(e, -EBADMSG);
     assert_int_equal(e < 0, blob_is_spoilt(&h.source));
+    if (e >= 0)
+        compare(&h, got);
     handover_end(&h);
     return e < 0 ? NULL : got;
 }
