@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "daemon/backoff.h"
+#include "tests/unit/blob.h"
 
 #define SEC 1000000ULL
 #define MSEC 1000ULL
@@ -92,6 +93,18 @@ static void test_retries(void **state) {
         assert_int_equal(backoff_retry_delay(&level, 1, 10), expected[i]);
 }
 
+static void test_save(void **state) {
+    (void)state;
+    Backoff b = {0}, twin = {.level = 3};
+    for (uint64_t i = 0; i < 60; i++) {
+        bool failed = i % 11 != 10;
+        (void)end(&b, failed, MSEC, i * SEC);
+        TEST_BLOB(blob, backoff_save(&blob.w, &b), backoff_restore(blob.r, &twin));
+        assert_int_equal(end(&b, failed, MSEC, i * SEC + MSEC), end(&twin, failed, MSEC, i * SEC + MSEC));
+        assert_int_equal(b.until_usec, twin.until_usec);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clean_long_end_is_free),
@@ -102,6 +115,7 @@ int main(void) {
         cmocka_unit_test(test_a_window_that_is_over_starts_anew),
         cmocka_unit_test(test_no_overflow),
         cmocka_unit_test(test_retries),
+        cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "conf/value.h"
 #include "daemon/base/clock.h"
 #include "daemon/bucket.h"
+#include "tests/unit/blob.h"
 #include "tests/unit/random.h"
 
 #define SEC NSEC_PER_SEC
@@ -289,6 +290,23 @@ static void test_give_back(void **state) {
     assert_false(bucket_take(&b, &r, SEC));
 }
 
+/* Over an upgrade in place, at any time: the next token comes when it would have come. */
+static void test_save(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        uint64_t random = seed, now = random_size(&random, YEAR);
+        Rate r = random_rate(&random);
+        Bucket b = {0}, twin = {.missing = 9};
+        for (size_t i = 0; i < 50; i++) {
+            now += random_pause(&random, &r);
+            (void)bucket_take(&b, &r, now);
+            TEST_BLOB(blob, bucket_save(&blob.w, &b), bucket_restore(blob.r, &twin));
+            assert_true(bucket_ready_at(&b, &r, now) == bucket_ready_at(&twin, &r, now));
+            assert_true(bucket_ready_at(&b, &r, now + SEC) == bucket_ready_at(&twin, &r, now + SEC));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_burst_then_rate),
@@ -300,6 +318,7 @@ int main(void) {
         cmocka_unit_test(test_rate_that_changes),
         cmocka_unit_test(test_bigger_burst_helps_at_once),
         cmocka_unit_test(test_give_back),
+        cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

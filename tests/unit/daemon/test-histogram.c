@@ -3,11 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "daemon/histogram.h"
+#include "tests/unit/blob.h"
 
 static uint64_t next_random(uint64_t *seed) {
     *seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
@@ -190,6 +192,22 @@ static void test_buckets_hold_all_samples(void **state) {
     assert_int_equal(so_far, SAMPLES);
 }
 
+static void test_save(void **state) {
+    (void)state;
+    Histogram *h = NULL, *twin = NULL;
+    TEST_BLOB(b, histogram_save(&b.w, h), histogram_restore(b.r, &twin));
+    assert_null(twin);
+    for (uint64_t usec = 1; usec < UINT64_MAX / 8; usec *= 3)
+        histogram_add(&h, usec);
+    histogram_add(&twin, 5);
+    TEST_BLOB(b, histogram_save(&b.w, h), histogram_restore(b.r, &twin));
+    assert_memory_equal(h, twin, sizeof(*h));
+    free(h);
+    h = NULL;
+    TEST_BLOB(b, histogram_save(&b.w, h), histogram_restore(b.r, &twin));
+    assert_null(twin);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_measured),
@@ -199,6 +217,7 @@ int main(void) {
         cmocka_unit_test(test_rank),
         cmocka_unit_test(test_against_exact_quantiles),
         cmocka_unit_test(test_buckets_hold_all_samples),
+        cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

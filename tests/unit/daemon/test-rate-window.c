@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "daemon/rate-window.h"
+#include "tests/unit/blob.h"
 
 #define SEC 1000000ULL
 
@@ -108,6 +109,18 @@ static void test_clock_that_jumps_far(void **state) {
     assert_int_equal(rate_window_milli(&v, 21 * SEC), 100);
 }
 
+static void test_save(void **state) {
+    (void)state;
+    RateWindow w = {0}, twin = {.counts = {1, 2, 3}};
+    for (uint64_t now = 0; now < 90 * SEC; now += SEC / 3 + now % 7 * SEC / 5) {
+        rate_window_add(&w, now);
+        TEST_BLOB(b, rate_window_save(&b.w, &w), rate_window_restore(b.r, &twin));
+        for (uint64_t later = now; later < now + 12 * SEC; later += SEC / 4)
+            assert_int_equal(rate_window_milli(&w, later), rate_window_milli(&twin, later));
+        rate_window_add(&twin, now + 3 * SEC);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing),
@@ -116,6 +129,7 @@ int main(void) {
         cmocka_unit_test(test_random_against_exact),
         cmocka_unit_test(test_clock_that_goes_back),
         cmocka_unit_test(test_clock_that_jumps_far),
+        cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

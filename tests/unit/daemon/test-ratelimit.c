@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "daemon/ratelimit.h"
+#include "tests/unit/blob.h"
 
 #define SEC 1000000ULL
 
@@ -59,12 +60,25 @@ static void test_clock_that_stands_or_goes_back(void **state) {
     assert_int_equal(pass_many(&r, 100, 6 * SEC), 20);
 }
 
+static void test_save(void **state) {
+    (void)state;
+    Ratelimit r = {0}, twin = {.suppressed = 7};
+    for (uint64_t now = SEC; now < 60 * SEC; now += SEC / 7 * (now % 3) + 1) {
+        (void)pass_many(&r, 20, now);
+        TEST_BLOB(b, ratelimit_save(&b.w, &r), ratelimit_restore(b.r, &twin));
+        now += SEC / 3;
+        assert_int_equal(pass_many(&r, 30, now), pass_many(&twin, 30, now));
+        assert_int_equal(ratelimit_take_suppressed(&r, now), ratelimit_take_suppressed(&twin, now));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_burst_then_rate),
         cmocka_unit_test(test_never_more_than_rate_times_time_plus_burst),
         cmocka_unit_test(test_suppressed_told_once_a_second),
         cmocka_unit_test(test_clock_that_stands_or_goes_back),
+        cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
