@@ -114,7 +114,7 @@ static int keep_descriptors(const HelperChild *c) {
 }
 
 /* At most what it has. Of time the hard limit comes a second later: the soft one says what it was about. */
-static void set_limit(int resource, rlim_t value) {
+static void set_limit(__rlimit_resource_t resource, rlim_t value) {
     struct rlimit limit;
     if (value == 0 || getrlimit(resource, &limit) < 0)
         return;
