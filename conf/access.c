@@ -6,72 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/access-private.h"
 #include "daemon/base/siphash.h"
 
-#define NO_RULE UINT32_MAX
+static_assert(sizeof(AccessEntry) == 24, "without holes");
 
-/* An address of any kind as a number of 128 bits; shorter ones stand at its upper end. */
-typedef struct Bits128 {
-    uint64_t hi, lo;
-} Bits128;
-
-/* Spaces of numbers that know nothing of each other. */
-typedef enum Space {
-    SPACE_INET,
-    SPACE_INET6,
-    SPACE_USER,
-    SPACE_GROUP,
-    SPACE_CID,
-} Space;
-
-/* A rule in its space. */
-typedef struct Entry {
-    Bits128 first; /* the lowest number that it has */
-    uint32_t scope;
-    uint8_t space, bits;
-    bool deny;
-    uint8_t zero; /* no byte of it is left undefined: it is hashed as it is */
-} Entry;
-
-static_assert(sizeof(Entry) == 24, "without holes");
-
-/* What stands for many rules when they are compared. */
-typedef struct Digest {
-    uint64_t a, b;
-} Digest;
-
-/* A space, and of IPv6 the scope: a run of the segments. */
-typedef struct Table {
-    uint32_t scope;
-    Space space;
-    size_t first, n;
-} Table;
-
-/* Prefixes lie within each other or apart, so that all of them together cut a space into segments, in each
- * of which one rule decides: the one with the longest prefix. To decide is to find the segment. */
-struct AccessRules {
-    unsigned refs;
-    bool has_allow;
-    bool any_allow, any_deny;
-    Entry *entries; /* sorted, each there once */
-    size_t n_entries;
-    Digest allowed, denied;
-    Table *tables; /* sorted */
-    size_t n_tables;
-    Bits128 *starts;    /* of the segments; each goes up to the next one */
-    uint32_t *deciders; /* which of the entries decides there, or NO_RULE */
-    size_t n_segments;
-};
-
-static int compare_bits(const Bits128 *a, const Bits128 *b) {
+static int compare_bits(const AccessBits *a, const AccessBits *b) {
     if (a->hi != b->hi)
         return a->hi < b->hi ? -1 : 1;
     return a->lo == b->lo ? 0 : a->lo < b->lo ? -1 : 1;
 }
 
 /* Ones behind the first @bits bits. */
-static Bits128 rest_of(unsigned bits) {
-    return (Bits128){
+AccessBits access_rest_of(unsigned bits) {
+    return (AccessBits){
         .hi = bits < 64 ? UINT64_MAX >> bits : 0,
         .lo = bits <= 64   ? UINT64_MAX
               : bits < 128 ? UINT64_MAX >> (bits - 64)
@@ -79,12 +27,12 @@ static Bits128 rest_of(unsigned bits) {
     };
 }
 
-static Bits128 from_u32(uint32_t n) {
-    return (Bits128){.hi = (uint64_t)n << 32};
+static AccessBits from_u32(uint32_t n) {
+    return (AccessBits){.hi = (uint64_t)n << 32};
 }
 
-static Bits128 from_bytes(const uint8_t bytes[static 16]) {
-    Bits128 n = {0};
+static AccessBits from_bytes(const uint8_t bytes[static 16]) {
+    AccessBits n = {0};
     for (unsigned i = 0; i < 8; i++) {
         n.hi = n.hi << 8 | bytes[i];
         n.lo = n.lo << 8 | bytes[i + 8];
@@ -92,32 +40,32 @@ static Bits128 from_bytes(const uint8_t bytes[static 16]) {
     return n;
 }
 
-static Entry entry_of(const AccessRule *rule) {
+static AccessEntry entry_of(const AccessRule *rule) {
     const Prefix *p = &rule->prefix;
-    Entry e = {.bits = 32, .deny = rule->deny};
+    AccessEntry e = {.bits = 32, .deny = rule->deny};
     if (rule->kind == ACCESS_RULE_GROUP) {
-        e.space = SPACE_GROUP;
+        e.space = ACCESS_SPACE_GROUP;
         e.first = from_u32(rule->gid);
         return e;
     }
     if (p->kind == PEER_UNIX || p->kind == PEER_VSOCK) {
-        e.space = p->kind == PEER_UNIX ? SPACE_USER : SPACE_CID;
+        e.space = p->kind == PEER_UNIX ? ACCESS_SPACE_USER : ACCESS_SPACE_CID;
         e.first = from_u32(p->kind == PEER_UNIX ? (uint32_t)p->uid : p->cid);
         return e;
     }
-    e.space = p->kind == PEER_INET6 ? SPACE_INET6 : SPACE_INET;
+    e.space = p->kind == PEER_INET6 ? ACCESS_SPACE_INET6 : ACCESS_SPACE_INET;
     e.scope = p->scope;
     e.bits = (uint8_t)p->bits;
     e.first = from_bytes(p->bytes);
-    Bits128 rest = rest_of(p->bits);
+    AccessBits rest = access_rest_of(p->bits);
     e.first.hi &= ~rest.hi;
     e.first.lo &= ~rest.lo;
     return e;
 }
 
 /* Shorter prefixes stand before those within them, deny before allow. */
-static int compare_entries(const void *a, const void *b) {
-    const Entry *x = a, *y = b;
+int access_compare_entries(const void *a, const void *b) {
+    const AccessEntry *x = a, *y = b;
     if (x->space != y->space)
         return x->space < y->space ? -1 : 1;
     if (x->scope != y->scope)
@@ -130,13 +78,13 @@ static int compare_entries(const void *a, const void *b) {
     return (int)y->deny - (int)x->deny;
 }
 
-static bool same_place(const Entry *a, const Entry *b) {
+bool access_same_place(const AccessEntry *a, const AccessEntry *b) {
     return a->space == b->space && a->scope == b->scope && a->bits == b->bits &&
            compare_bits(&a->first, &b->first) == 0;
 }
 
 static int sort_entries(AccessRules *r, const AccessRule *rules, size_t n) {
-    r->entries = calloc(n + 1, sizeof(Entry));
+    r->entries = calloc(n + 1, sizeof(AccessEntry));
     if (!r->entries)
         return -ENOMEM;
     size_t m = 0;
@@ -148,42 +96,35 @@ static int sort_entries(AccessRules *r, const AccessRule *rules, size_t n) {
         else
             r->any_allow = true;
     }
-    qsort(r->entries, m, sizeof(Entry), compare_entries);
+    qsort(r->entries, m, sizeof(AccessEntry), access_compare_entries);
     for (size_t i = 0; i < m; i++)
-        if (r->n_entries == 0 || !same_place(&r->entries[r->n_entries - 1], &r->entries[i]))
+        if (r->n_entries == 0 || !access_same_place(&r->entries[r->n_entries - 1], &r->entries[i]))
             r->entries[r->n_entries++] = r->entries[i];
     return 0;
 }
 
 /* Of those that deny, or of the others. */
-static int digest(const AccessRules *r, bool deny, Digest *ret) {
+static int digest(const AccessRules *r, bool deny, AccessDigest *ret) {
     static const uint8_t keys[2][SIPHASH_KEY_BYTES] = {"access rules: a", "access rules: b"};
-    CLEANUP_FREE Entry *part = malloc((r->n_entries + 1) * sizeof(Entry));
+    CLEANUP_FREE AccessEntry *part = malloc((r->n_entries + 1) * sizeof(AccessEntry));
     size_t n = 0;
     if (!part)
         return -ENOMEM;
     for (size_t i = 0; i < r->n_entries; i++)
         if (r->entries[i].deny == deny)
             part[n++] = r->entries[i];
-    *ret = (Digest){
-        .a = siphash24(keys[0], part, n * sizeof(Entry)),
-        .b = siphash24(keys[1], part, n * sizeof(Entry)),
+    *ret = (AccessDigest){
+        .a = siphash24(keys[0], part, n * sizeof(AccessEntry)),
+        .b = siphash24(keys[1], part, n * sizeof(AccessEntry)),
     };
     return 0;
 }
 
-/* The prefixes around the place that a compiler has come to, from the widest to the narrowest. */
-typedef struct Compiler {
-    AccessRules *rules;
-    uint32_t around[129];
-    size_t n_around;
-} Compiler;
-
 /* From @start on the innermost one decides. */
-static void cut(Compiler *c, Bits128 start) {
+static void cut(AccessCompiler *c, AccessBits start) {
     AccessRules *r = c->rules;
-    Table *table = &r->tables[r->n_tables - 1];
-    uint32_t decider = c->n_around > 0 ? c->around[c->n_around - 1] : NO_RULE;
+    AccessTable *table = &r->tables[r->n_tables - 1];
+    uint32_t decider = c->n_around > 0 ? c->around[c->n_around - 1] : ACCESS_NO_RULE;
     if (table->n == 0 || compare_bits(&r->starts[r->n_segments - 1], &start) != 0) {
         table->n++;
         r->n_segments++;
@@ -193,11 +134,11 @@ static void cut(Compiler *c, Bits128 start) {
 }
 
 /* Leaves the prefixes that end before @next (NULL: all). */
-static void leave(Compiler *c, const Bits128 *next) {
+static void leave(AccessCompiler *c, const AccessBits *next) {
     while (c->n_around > 0) {
-        const Entry *e = &c->rules->entries[c->around[c->n_around - 1]];
-        Bits128 rest = rest_of(e->bits);
-        Bits128 last = {.hi = e->first.hi | rest.hi, .lo = e->first.lo | rest.lo};
+        const AccessEntry *e = &c->rules->entries[c->around[c->n_around - 1]];
+        AccessBits rest = access_rest_of(e->bits);
+        AccessBits last = {.hi = e->first.hi | rest.hi, .lo = e->first.lo | rest.lo};
         if (next && compare_bits(&last, next) >= 0)
             return;
         c->n_around--;
@@ -208,25 +149,39 @@ static void leave(Compiler *c, const Bits128 *next) {
     }
 }
 
-static int compile(AccessRules *r) {
-    Compiler c = {.rules = r};
-    r->tables = calloc(r->n_entries + 1, sizeof(Table));
-    r->starts = calloc(2 * r->n_entries + 1, sizeof(Bits128));
+int access_compile_begin(AccessCompiler *c, AccessRules *r) {
+    *c = (AccessCompiler){.rules = r};
+    r->tables = calloc(r->n_entries + 1, sizeof(AccessTable));
+    r->starts = calloc(2 * r->n_entries + 1, sizeof(AccessBits));
     r->deciders = calloc(2 * r->n_entries + 1, sizeof(uint32_t));
-    if (!r->tables || !r->starts || !r->deciders)
-        return -ENOMEM;
-    for (size_t i = 0; i < r->n_entries; i++) {
-        const Entry *e = &r->entries[i];
-        const Table *table = r->n_tables > 0 ? &r->tables[r->n_tables - 1] : NULL;
-        if (!table || table->space != e->space || table->scope != e->scope) {
-            leave(&c, NULL);
-            r->tables[r->n_tables++] = (Table){.scope = e->scope, .space = e->space, .first = r->n_segments};
-        }
-        leave(&c, &e->first);
-        c.around[c.n_around++] = (uint32_t)i;
-        cut(&c, e->first);
+    return r->tables && r->starts && r->deciders ? 0 : -ENOMEM;
+}
+
+void access_compile_add(AccessCompiler *c, size_t i) {
+    AccessRules *r = c->rules;
+    const AccessEntry *e = &r->entries[i];
+    const AccessTable *table = r->n_tables > 0 ? &r->tables[r->n_tables - 1] : NULL;
+    if (!table || table->space != e->space || table->scope != e->scope) {
+        leave(c, NULL);
+        r->tables[r->n_tables++] =
+            (AccessTable){.scope = e->scope, .space = e->space, .first = r->n_segments};
     }
-    leave(&c, NULL);
+    leave(c, &e->first);
+    c->around[c->n_around++] = (uint32_t)i;
+    cut(c, e->first);
+}
+
+void access_compile_end(AccessCompiler *c) {
+    leave(c, NULL);
+}
+
+static int compile(AccessRules *r) {
+    AccessCompiler c;
+    if (access_compile_begin(&c, r) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < r->n_entries; i++)
+        access_compile_add(&c, i);
+    access_compile_end(&c);
     return 0;
 }
 
@@ -283,7 +238,7 @@ bool access_rules_admit_all(const AccessRules *r) {
     return r->n_entries == 0 && !r->any_deny && (!r->has_allow || r->any_allow);
 }
 
-static bool same_digest(const Digest *a, const Digest *b) {
+static bool same_digest(const AccessDigest *a, const AccessDigest *b) {
     return a->a == b->a && a->b == b->b;
 }
 
@@ -298,10 +253,10 @@ bool access_rules_equal(const AccessRules *a, const AccessRules *b, AccessSide s
     return (allow || side == ACCESS_DENY) && (deny || side == ACCESS_ALLOW);
 }
 
-static const Table *find_table(const AccessRules *r, Space space, uint32_t scope) {
+static const AccessTable *find_table(const AccessRules *r, AccessSpace space, uint32_t scope) {
     for (size_t low = 0, high = r->n_tables; low < high;) {
         size_t middle = low + (high - low) / 2;
-        const Table *t = &r->tables[middle];
+        const AccessTable *t = &r->tables[middle];
         if (t->space == space && t->scope == scope)
             return t;
         if (t->space < space || (t->space == space && t->scope < scope))
@@ -313,80 +268,82 @@ static const Table *find_table(const AccessRules *r, Space space, uint32_t scope
 }
 
 bool access_rules_want_groups(const AccessRules *r) {
-    return r && find_table(r, SPACE_GROUP, 0);
+    return r && find_table(r, ACCESS_SPACE_GROUP, 0);
 }
 
 /* The rule with the longest prefix that has @n, or NULL. */
-static const Entry *find(const AccessRules *r, Space space, uint32_t scope, Bits128 n) {
-    const Table *t = find_table(r, space, scope);
+static const AccessEntry *find(const AccessRules *r, AccessSpace space, uint32_t scope, AccessBits n) {
+    const AccessTable *t = find_table(r, space, scope);
     if (!t)
         return NULL;
-    const Bits128 *at = &r->starts[t->first];
+    const AccessBits *at = &r->starts[t->first];
     for (size_t left = t->n; left > 1;) {
         size_t half = left / 2;
         at = compare_bits(&at[half], &n) <= 0 ? at + half : at;
         left -= half;
     }
     uint32_t decider = r->deciders[at - r->starts];
-    return compare_bits(at, &n) <= 0 && decider != NO_RULE ? &r->entries[decider] : NULL;
+    return compare_bits(at, &n) <= 0 && decider != ACCESS_NO_RULE ? &r->entries[decider] : NULL;
 }
 
 /* The longer prefix, and of two as long the one that denies. */
-static const Entry *closer(const Entry *a, const Entry *b) {
+static const AccessEntry *closer(const AccessEntry *a, const AccessEntry *b) {
     if (!a || !b)
         return a ? a : b;
     return a->bits > b->bits || (a->bits == b->bits && a->deny) ? a : b;
 }
 
-static const Entry *decide(const AccessRules *r, const Peer *peer, const gid_t *groups, size_t n_groups) {
-    const Entry *found = NULL;
+static const AccessEntry *decide(const AccessRules *r, const Peer *peer, const gid_t *groups,
+                                 size_t n_groups) {
+    const AccessEntry *found = NULL;
     switch (peer->kind) {
     case PEER_INET:
-        return find(r, SPACE_INET, 0, from_u32(ntohl(peer->in.s_addr)));
+        return find(r, ACCESS_SPACE_INET, 0, from_u32(ntohl(peer->in.s_addr)));
     case PEER_INET6:
-        found = find(r, SPACE_INET6, 0, from_bytes(peer->in6.s6_addr));
+        found = find(r, ACCESS_SPACE_INET6, 0, from_bytes(peer->in6.s6_addr));
         if (peer->scope == 0)
             return found;
-        return closer(found, find(r, SPACE_INET6, peer->scope, from_bytes(peer->in6.s6_addr)));
+        return closer(found, find(r, ACCESS_SPACE_INET6, peer->scope, from_bytes(peer->in6.s6_addr)));
     case PEER_UNIX:
-        found = find(r, SPACE_USER, 0, from_u32(peer->uid));
+        found = find(r, ACCESS_SPACE_USER, 0, from_u32(peer->uid));
         if (found)
             return found;
         for (size_t i = 0; i < n_groups; i++)
-            found = closer(found, find(r, SPACE_GROUP, 0, from_u32(groups[i])));
+            found = closer(found, find(r, ACCESS_SPACE_GROUP, 0, from_u32(groups[i])));
         return found;
     case PEER_VSOCK:
-        return find(r, SPACE_CID, 0, from_u32(peer->cid));
+        return find(r, ACCESS_SPACE_CID, 0, from_u32(peer->cid));
     case PEER_NONE:
         break;
     }
     return NULL;
 }
 
-static void to_bytes(Bits128 n, uint8_t bytes[static 16]) {
+static void to_bytes(AccessBits n, uint8_t bytes[static 16]) {
     for (unsigned i = 0; i < 8; i++) {
         bytes[i] = (uint8_t)(n.hi >> (56 - 8 * i));
         bytes[i + 8] = (uint8_t)(n.lo >> (56 - 8 * i));
     }
 }
 
-static AccessRule rule_of(const Entry *e) {
+static AccessRule rule_of(const AccessEntry *e) {
     AccessRule rule = {.kind = ACCESS_RULE_PREFIX, .deny = e->deny};
     uint32_t number = (uint32_t)(e->first.hi >> 32);
-    switch ((Space)e->space) {
-    case SPACE_INET:
-    case SPACE_INET6:
-        rule.prefix = (Prefix){
-            .kind = e->space == SPACE_INET ? PEER_INET : PEER_INET6, .bits = e->bits, .scope = e->scope};
+    switch ((AccessSpace)e->space) {
+    case ACCESS_SPACE_INET:
+    case ACCESS_SPACE_INET6:
+        rule.prefix = (Prefix){.kind = e->space == ACCESS_SPACE_INET ? PEER_INET : PEER_INET6,
+                               .bits = e->bits,
+                               .scope = e->scope};
         to_bytes(e->first, rule.prefix.bytes);
         break;
-    case SPACE_USER:
+    case ACCESS_SPACE_USER:
         rule.prefix = (Prefix){.kind = PEER_UNIX, .uid = number};
         break;
-    case SPACE_CID:
+    case ACCESS_SPACE_CID:
         rule.prefix = (Prefix){.kind = PEER_VSOCK, .cid = number};
         break;
-    case SPACE_GROUP:
+    case ACCESS_SPACE_GROUP:
         rule.kind = ACCESS_RULE_GROUP;
         rule.gid = number;
         break;
@@ -396,7 +353,7 @@ static AccessRule rule_of(const Entry *e) {
 
 bool access_allows(const AccessRules *r, const Peer *peer, const gid_t *groups, size_t n_groups,
                    AccessRule *ret_rule) {
-    const Entry *e = r ? decide(r, peer, groups, n_groups) : NULL;
+    const AccessEntry *e = r ? decide(r, peer, groups, n_groups) : NULL;
     bool denied = e ? e->deny : r && (r->any_deny || (r->has_allow && !r->any_allow));
     if (ret_rule)
         *ret_rule = e ? rule_of(e) : (AccessRule){.kind = ACCESS_RULE_ANY, .deny = denied};

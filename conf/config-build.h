@@ -4,10 +4,9 @@
 #include "conf/config.h"
 
 Config *config_new(void); /* with the built-in values of what stands outside of services; NULL: no memory */
-ServiceConfig *service_config_new(void);              /* all zero */
-ServiceConfig *service_config_free(ServiceConfig *s); /* returns NULL */
-DEFINE_CLEANUP(ServiceConfig *, service_config_free);
-#define CLEANUP_SERVICE CLEANUP(service_config_freep)
+ServiceConfig *service_config_new(void); /* one reference, else all zero */
+/* Makes the names of files in its places its own, so that it can outlive the Config. 0 or -ENOMEM. */
+int service_config_own_files(ServiceConfig *s);
 
 void listen_config_init(ListenConfig *l); /* "as the kernel has it" everywhere */
 void listen_config_done(ListenConfig *l);

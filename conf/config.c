@@ -148,12 +148,48 @@ Diag *diag_free(Diag *d) {
 }
 
 ServiceConfig *service_config_new(void) {
-    return calloc(1, sizeof(ServiceConfig));
+    ServiceConfig *s = calloc(1, sizeof(ServiceConfig));
+    if (s)
+        s->refs = 1;
+    return s;
 }
 
-ServiceConfig *service_config_free(ServiceConfig *s) {
-    if (!s)
+ServiceConfig *service_config_ref(ServiceConfig *s) {
+    s->refs++;
+    return s;
+}
+
+static int own_file(ServiceConfig *s, ConfigPos *pos) {
+    for (char **file = s->files; pos->file && file && *file; file++) {
+        if (!streq(*file, pos->file))
+            continue;
+        pos->file = *file;
+        return 0;
+    }
+    if (!pos->file)
+        return 0;
+    if (strv_push(&s->files, strdup(pos->file)) < 0)
+        return -ENOMEM;
+    pos->file = s->files[strv_length(s->files) - 1];
+    return 0;
+}
+
+int service_config_own_files(ServiceConfig *s) {
+    ConfigPos *const places[] = {&s->pos, &s->exec_pos, &s->user_pos};
+    int r = 0;
+    for (size_t i = 0; i < ELEMENTS(places) && r == 0; i++)
+        r = own_file(s, places[i]);
+    for (size_t i = 0; i < s->n_listen && r == 0; i++)
+        r = own_file(s, &s->listen[i].pos);
+    for (size_t i = 0; i < s->n_origins && r == 0; i++)
+        r = own_file(s, &s->origins[i].pos);
+    return r;
+}
+
+ServiceConfig *service_config_unref(ServiceConfig *s) {
+    if (!s || --s->refs > 0)
         return NULL;
+    strv_free(s->files);
     for (size_t i = 0; i < s->n_listen; i++)
         listen_config_done(&s->listen[i]);
     free(s->listen);
@@ -226,7 +262,7 @@ Config *config_unref(Config *c) {
     if (!c || --c->refs > 0)
         return NULL;
     for (size_t i = 0; i < c->n_services; i++)
-        service_config_free(c->services[i]);
+        service_config_unref(c->services[i]);
     free((void *)c->services);
     free(c->path);
     strv_free(c->files);

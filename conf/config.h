@@ -127,7 +127,8 @@ typedef struct Rate {
     uint64_t burst;
 } Rate;
 
-/* Where a thing of the config stands; `file` belongs to the Config. line 0: nowhere (built in, --try). */
+/* Where a thing of the config stands; `file` belongs to the service, or to the Config. line 0: nowhere (built
+ * in, --try). */
 typedef struct ConfigPos {
     const char *file;
     unsigned line;
@@ -266,7 +267,11 @@ typedef struct Resolved {
     char *user_name, *home, *shell; /* for USER, LOGNAME, HOME, SHELL */
 } Resolved;
 
+/* Generations of the config share those that are the same. */
 typedef struct ServiceConfig {
+    unsigned refs;
+    uint64_t digest[2]; /* of its bytes in a blob; 0, 0: not known */
+    char **files;       /* those that its places name */
     char *name;
     ConfigPos pos;      /* of its name */
     ConfigPos exec_pos; /* of its exec */
@@ -345,6 +350,10 @@ typedef struct Config {
     size_t n_origins;
 } Config;
 
+ServiceConfig *service_config_ref(ServiceConfig *s);
+ServiceConfig *service_config_unref(ServiceConfig *s); /* returns NULL; NULL is fine */
+DEFINE_CLEANUP(ServiceConfig *, service_config_unref);
+#define CLEANUP_SERVICE CLEANUP(service_config_unrefp)
 Config *config_ref(Config *c);
 Config *config_unref(Config *c); /* returns NULL */
 DEFINE_CLEANUP(Config *, config_unref);

@@ -52,7 +52,7 @@ static int note(ServiceDecoder *d, int k) {
     return k == -ENOMEM ? k : 0;
 }
 
-static bool is_service_name(const char *s) {
+bool service_name_is_valid(const char *s) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     if (!*s || !strchr(letters, *s))
         return false;
@@ -69,7 +69,7 @@ static int decode_name(ServiceDecoder *d) {
     d->s->pos = reader_pos(d->r, name);
     if (!d->s->name)
         return -ENOMEM;
-    if (!is_service_name(name->text)) {
+    if (!service_name_is_valid(name->text)) {
         CLEANUP_TEXT Text shown = {0};
         text_add_escaped(&shown, name->text, strnlen(name->text, 100));
         reader_error(d->r, name, DIAG_BAD_VALUE,

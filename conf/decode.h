@@ -12,3 +12,5 @@ int decode_config(Reader *r, const Tree *t, Config *c);
 int decode_standards(KeyScope scope, void *base);
 /* The origin of @path among @s's, or NULL when the key was not given. */
 const ConfigOrigin *service_origin(const ServiceConfig *s, const char *path);
+/* Whether a service may be called that. */
+bool service_name_is_valid(const char *s);

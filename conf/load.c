@@ -44,8 +44,20 @@ static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, cons
     size_t n = f->r->diags->n;
     text_addf(&text, "service '%s': %s", f->s->name, message);
     reader_diag_at(f->r, pos, severity, code, hint, text.s ? text.s : message);
-    if (severity == DIAG_WARNING && !f->s->problem && f->r->diags->n > n)
-        keep_problem(f->s, &f->r->diags->items[n]);
+    if (severity != DIAG_WARNING || f->s->problem)
+        return;
+    /* What `defaults` has wrong is warned of once, and yet is every service's problem. */
+    const Diag same = {
+        .severity = severity,
+        .code = code,
+        .file = (char *)(uintptr_t)pos->file,
+        .line = pos->line,
+        .column = pos->column,
+        .end_column = pos->end_column,
+        .message = text.s,
+        .hint = (char *)(uintptr_t)hint,
+    };
+    keep_problem(f->s, f->r->diags->n > n ? &f->r->diags->items[n] : &same);
 }
 
 static int resolve_services(Reader *r, Config *c, Lookups *lookups) {
@@ -142,6 +154,13 @@ static int check_version(Reader *r, Config *c) {
     return 0;
 }
 
+static int own_files(Config *c) {
+    int k = 0;
+    for (size_t i = 0; i < c->n_services && k == 0; i++)
+        k = service_config_own_files(c->services[i]);
+    return k;
+}
+
 static int read_config(Reader *r, Tree *t, Config *c) {
     for (size_t i = 0; i < r->n_files; i++)
         tree_add(t, r, yaml_file_root(r->files[i]));
@@ -149,7 +168,8 @@ static int read_config(Reader *r, Tree *t, Config *c) {
     if (check_version(r, c) < 0 || decode_config(r, t, c) < 0)
         return -ENOMEM;
     validate_config(r, c);
-    return resolve_config(r, t, c);
+    int k = resolve_config(r, t, c);
+    return k < 0 ? k : own_files(c);
 }
 
 /* A diagnostic with its place in the order of the files. */

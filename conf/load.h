@@ -10,6 +10,8 @@
 /* With whose eyes a config is judged. */
 typedef struct LoadContext {
     uid_t euid;             /* who would run it */
+    gid_t egid;             /* his group */
+    bool has_egid;          /* else it is this process's, if it is his, or the user's own */
     const char *libexecdir; /* where the mp-* programs are */
     char *const *environ;   /* for ${VAR} */
     bool absolute_names;    /* diagnostics name files by absolute path (the daemon's replies) */

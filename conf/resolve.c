@@ -96,6 +96,8 @@ static int keep_own_groups(Resolver *v, const UserEntry *entry) {
 
 static gid_t own_gid(const Resolver *v, const UserEntry *entry) {
     uid_t euid = v->context->euid;
+    if (v->context->has_egid)
+        return v->context->egid;
     return euid == geteuid() ? getegid() : entry ? entry->gid : (gid_t)euid;
 }
 
@@ -322,6 +324,7 @@ static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, cons
 int service_config_resolve(ServiceConfig *s, const LoadContext *context) {
     CLEANUP_DIAGS DiagList diags = {0};
     CLEANUP_READER Reader r;
+    s->digest[0] = s->digest[1] = 0;
     /* Without memory it stays as it was: with its problem, so that it does not run. */
     if (reader_init(&r, context, &diags) < 0 || (s->incomplete && derive_again(&r, s) == -ENOMEM) ||
         resolve_service(s, context, r.lookups, on_found, &diags) < 0)

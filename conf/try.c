@@ -96,7 +96,7 @@ int config_new_try(char *const *endpoints, char *const *command, const struct Lo
     if (c)
         c->services = (ServiceConfig **)calloc(1, sizeof(ServiceConfig *));
     if (!c || !s || !c->services) {
-        service_config_free(s);
+        service_config_unref(s);
         return -ENOMEM;
     }
     c->services[c->n_services++] = s;
