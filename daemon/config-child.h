@@ -16,9 +16,10 @@ typedef struct LoadResult {
     DiagList *diags; /* to be looked at, or taken (diag_list_move()) by the only one who asked */
 } LoadResult;
 
+/* From the loop; it may ask again, but not free the loads. */
 typedef void (*LoadDone)(const LoadResult *result, void *userdata);
 
-/* What to load: as the command line said. Strings are borrowed for good. */
+/* What to load: as the command line said. Strings are borrowed for good. NULL when memory runs out. */
 ConfigLoads *config_loads_new(sd_event *loop, Helpers *helpers, const LoadContext *context);
 ConfigLoads *config_loads_free(ConfigLoads *l); /* nobody is told; returns NULL */
 /* Loads @path strictly (nothing may be missing). @old as in config_decoder_new(); it is asked for when the
@@ -26,7 +27,10 @@ ConfigLoads *config_loads_free(ConfigLoads *l); /* nobody is told; returns NULL 
 int config_loads_ask(ConfigLoads *l, const char *path, LoadDone done, void *userdata);
 /* Whoever asked with @userdata is not to be told any more. */
 void config_loads_forget(ConfigLoads *l, const void *userdata);
+/* The config in force, which the next one shares with what is the same; NULL: none. */
 void config_loads_set_old(ConfigLoads *l, Config *old);
 
-/* In the helper: loads argv's file and writes the blob. Returns the exit status. */
-int config_child_main(const char *path, const LoadContext *context);
+/* In the helper: whether that is what this process is for, and then its whole work. Returns the exit status.
+ */
+bool config_child_is_asked(int argc, char *const *argv);
+int config_child_main(int argc, char *const *argv);

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "daemon/attempt.h"
+#include "daemon/config-child.h"
 #include "daemon/manager.h"
 
 /* Of descriptors that were left open for us, without close_range(2): more is not looked for. */
@@ -127,6 +128,8 @@ int main(int argc, char **argv) {
     keep_descriptors_in();
     /* From here on whoever ends us is obeyed in order, however early. */
     set_up_signals();
+    if (config_child_is_asked(argc, argv))
+        return config_child_main(argc, argv);
     int status = options_parse(&options, argc, argv);
     if (status != OPTIONS_GO_ON)
         return status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* What manager.c, manager-reload.c and manager-stop.c share: one noun in three files. */
+#include "daemon/config-child.h"
 #include "daemon/control.h"
 #include "daemon/helper.h"
 #include "daemon/manager.h"
@@ -16,6 +17,7 @@ struct Manager {
     const Options *options;
     LoadContext load;
     Helpers helpers;
+    ConfigLoads *loads;
     Config *config;
     uint64_t generation;
     ServiceSet services;

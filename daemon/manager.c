@@ -375,10 +375,15 @@ int manager_new(const Options *options, Config *config, const LoadContext *load,
     int r = init_runtime(m, logger);
     if (r >= 0)
         r = helper_init(&m->helpers);
+    if (r >= 0) {
+        m->loads = config_loads_new(m->rt.loop, &m->helpers, &m->load);
+        r = m->loads ? 0 : -ENOMEM;
+    }
     if (r < 0) {
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "cannot start: %s", strerror(-r));
         return r;
     }
+    config_loads_set_old(m->loads, m->config);
     manager_apply_log_config(m);
     r = take_control(m);
     if (r >= 0)
@@ -396,6 +401,7 @@ Manager *manager_free(Manager *m) {
     /* However it ends, what is kept is for the next one. */
     fd_store_leave(m->rt.store);
     m->rt.on_state = NULL;
+    m->loads = config_loads_free(m->loads);
     helpers_done(&m->helpers);
     for (size_t i = 0; i < m->services.n; i++)
         service_free(m->services.items[i]);

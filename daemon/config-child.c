@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/config-child.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "conf/config-blob.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/text.h"
+
+#define LOAD_WORD "--load-config"
+#define EUID_WORD "--euid="
+#define EGID_WORD "--egid="
+
+/* A turn of the loop takes so long a part of the result. */
+#define SLICE_USEC USEC_PER_MSEC
+#define SERVICES_AT_ONCE 4
+
+static const HelperLimits limits = {
+    .time_usec = 30 * USEC_PER_SEC,
+    .cpu_seconds = 20,
+    .memory = (rlim_t)1 << 30,
+    .file_size = (rlim_t)256 << 20,
+    .descriptors = 256,
+};
+
+/* The fields of what the helper writes. */
+typedef enum LoadTag {
+    LOAD_ERROR = 1, /* as config_load() gave it */
+    LOAD_DIAGS,
+    LOAD_CONFIG,
+} LoadTag;
+
+/* Somebody who wants to have a file loaded. */
+typedef struct Asker {
+    List link;
+    char *path;
+    LoadDone done;
+    void *userdata;
+} Asker;
+
+struct ConfigLoads {
+    sd_event *loop;
+    Helpers *helpers;
+    LoadContext context;
+    Config *old;
+    List waiting, served;  /* of the next load, and of the one under way */
+    sd_event_source *turn; /* off, unless there is something to begin or to take */
+    bool running;
+    Helper *helper;
+    const uint8_t *data; /* mapped: what it has written */
+    size_t n;
+    BlobSource source;
+    ConfigDecoder *decoder;
+    DiagList diags;
+};
+
+static Asker *asker_free(Asker *a) {
+    list_remove(&a->link);
+    free(a->path);
+    free(a);
+    return NULL;
+}
+
+static void wake(ConfigLoads *l) {
+    (void)sd_event_source_set_enabled(l->turn, SD_EVENT_ONESHOT);
+}
+
+/* What a load has left, so that there is room for the next one. */
+static void clear(ConfigLoads *l) {
+    l->decoder = config_decoder_free(l->decoder);
+    blob_source_done(&l->source);
+    diag_list_done(&l->diags);
+    if (l->data)
+        (void)munmap((void *)(uintptr_t)l->data, l->n);
+    l->data = NULL;
+    l->running = false;
+}
+
+static void conclude(ConfigLoads *l, int error, const char *why, Config *config) {
+    const LoadResult result = {
+        .error = error, .why = error < 0 ? why : NULL, .config = config, .diags = &l->diags};
+    while (!list_is_empty(&l->served)) {
+        Asker *a = LIST_ENTRY(l->served.next, Asker, link);
+        LoadDone done = a->done;
+        void *userdata = a->userdata;
+        asker_free(a);
+        done(&result, userdata);
+    }
+    clear(l);
+    if (!list_is_empty(&l->waiting))
+        wake(l);
+}
+
+static void fail(ConfigLoads *l, int error, const char *what) {
+    char why[256];
+    (void)snprintf(why, sizeof(why), "the helper that reads the config %s", what);
+    conclude(l, error, why, NULL);
+}
+
+static void fail_by_blob(ConfigLoads *l) {
+    char what[200];
+    (void)snprintf(what, sizeof(what), "has written what cannot be used: %s", l->source.why);
+    fail(l, -EBADMSG, what);
+}
+
+/* Reads the result but for the config, which is taken in steps. */
+static void take_result(ConfigLoads *l) {
+    int64_t error = -EBADMSG;
+    BlobReader r;
+    BlobField f;
+    if (blob_source_init(&l->source, l->data, l->n, BLOB_CONFIG, &r) < 0) {
+        fail_by_blob(l);
+        return;
+    }
+    while (blob_next(&r, &f)) {
+        if (f.tag == LOAD_ERROR) {
+            error = blob_i64_range(&f, -4095, 0);
+        } else if (f.tag == LOAD_DIAGS) {
+            diags_get(&f, &l->diags);
+        } else if (f.tag == LOAD_CONFIG && !l->decoder) {
+            BlobReader fields = blob_enter(&f);
+            l->decoder = config_decoder_new(&fields, l->old);
+            if (!l->decoder)
+                blob_spoil(&l->source, "out of memory");
+        }
+    }
+    if ((error == 0) != (l->decoder != NULL) || (error == -EINVAL) != (l->diags.n_errors > 0))
+        blob_spoil(&l->source, "it is incomplete");
+    if (blob_is_spoilt(&l->source))
+        fail_by_blob(l);
+    else if (error == 0)
+        wake(l);
+    else if (error == -EINVAL)
+        conclude(l, -EINVAL, NULL, NULL);
+    else
+        fail(l, (int)error, error == -ENOMEM ? "ran out of memory" : strerror((int)-error));
+}
+
+static void take_slice(ConfigLoads *l) {
+    uint64_t end = clock_monotonic_usec() + SLICE_USEC;
+    int r = 1;
+    while (r == 1 && clock_monotonic_usec() < end)
+        r = config_decoder_step(l->decoder, SERVICES_AT_ONCE);
+    if (r == 1) {
+        wake(l);
+    } else if (r == -EBADMSG) {
+        fail_by_blob(l);
+    } else if (r < 0) {
+        conclude(l, r, strerror(-r), NULL);
+    } else {
+        CLEANUP_CONFIG Config *config = config_decoder_take(l->decoder);
+        conclude(l, 0, NULL, config);
+    }
+}
+
+static void on_end(const HelperEnd *end, void *userdata) {
+    ConfigLoads *l = userdata;
+    char what[128];
+    l->helper = NULL;
+    if (end->result) {
+        *end->kept = true;
+        l->data = end->result;
+        l->n = end->n;
+        take_result(l);
+        return;
+    }
+    bool well = end->error == 0 && !end->too_late && WIFEXITED(end->status) && WEXITSTATUS(end->status) == 0;
+    fail(l,
+         end->error < 0  ? end->error
+         : end->too_late ? -ETIMEDOUT
+                         : -EIO,
+         well ? "has written nothing" : helper_end_text(end, what, sizeof(what)));
+}
+
+static int start(ConfigLoads *l, const char *path) {
+    char euid[32], egid[32];
+    (void)snprintf(euid, sizeof(euid), EUID_WORD "%u", (unsigned)l->context.euid);
+    (void)snprintf(egid, sizeof(egid), EGID_WORD "%u", (unsigned)getegid());
+    char *const argv[] = {
+        (char[]){"mpinetd"}, (char[]){LOAD_WORD}, (char *)(uintptr_t)path, euid, egid, NULL};
+    const HelperPlan plan = {
+        .argv = argv, .environ = l->context.environ, .drop_root = true, .limits = limits};
+    return helper_start(l->helpers, l->loop, &plan, on_end, l, &l->helper);
+}
+
+/* One load for all who want the same file as the first. */
+static void begin(ConfigLoads *l) {
+    const Asker *first = LIST_ENTRY(l->waiting.next, Asker, link);
+    LIST_FOREACH_SAFE (a, &l->waiting, Asker, link) {
+        if (!streq(a->path, first->path))
+            continue;
+        list_remove(&a->link);
+        list_append(&l->served, &a->link);
+    }
+    l->running = true;
+    int r = start(l, first->path);
+    if (r >= 0)
+        return;
+    const HelperEnd end = {.error = r};
+    char what[128];
+    fail(l, r, helper_end_text(&end, what, sizeof(what)));
+}
+
+static int on_turn(sd_event_source *s, void *userdata) {
+    ConfigLoads *l = userdata;
+    (void)s;
+    if (l->decoder)
+        take_slice(l);
+    else if (!l->running && !list_is_empty(&l->waiting))
+        begin(l);
+    return 0;
+}
+
+ConfigLoads *config_loads_new(sd_event *loop, Helpers *helpers, const LoadContext *context) {
+    ConfigLoads *l = calloc(1, sizeof(*l));
+    if (!l)
+        return NULL;
+    list_init(&l->waiting);
+    list_init(&l->served);
+    l->loop = loop;
+    l->helpers = helpers;
+    l->context = *context;
+    if (sd_event_add_defer(loop, &l->turn, on_turn, l) < 0 ||
+        sd_event_source_set_enabled(l->turn, SD_EVENT_OFF) < 0)
+        return config_loads_free(l);
+    (void)sd_event_source_set_description(l->turn, "config");
+    return l;
+}
+
+ConfigLoads *config_loads_free(ConfigLoads *l) {
+    if (!l)
+        return NULL;
+    List *const lists[] = {&l->waiting, &l->served};
+    for (size_t i = 0; i < ELEMENTS(lists); i++)
+        LIST_FOREACH_SAFE (a, lists[i], Asker, link)
+            asker_free(a);
+    helper_free(l->helper);
+    sd_event_source_disable_unref(l->turn);
+    clear(l);
+    config_unref(l->old);
+    free(l);
+    return NULL;
+}
+
+int config_loads_ask(ConfigLoads *l, const char *path, LoadDone done, void *userdata) {
+    Asker *a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    list_init(&a->link);
+    a->path = strdup(path);
+    a->done = done;
+    a->userdata = userdata;
+    if (!a->path) {
+        asker_free(a);
+        return -ENOMEM;
+    }
+    list_append(&l->waiting, &a->link);
+    if (!l->running)
+        wake(l);
+    return 0;
+}
+
+void config_loads_forget(ConfigLoads *l, const void *userdata) {
+    List *const lists[] = {&l->waiting, &l->served};
+    for (size_t i = 0; i < ELEMENTS(lists); i++)
+        LIST_FOREACH_SAFE (a, lists[i], Asker, link)
+            if (a->userdata == userdata)
+                asker_free(a);
+}
+
+void config_loads_set_old(ConfigLoads *l, Config *old) {
+    if (old)
+        config_ref(old);
+    config_unref(l->old);
+    l->old = old;
+}
+
+/* In the helper */
+
+bool config_child_is_asked(int argc, char *const *argv) {
+    return argc > 1 && streq(argv[1], LOAD_WORD);
+}
+
+static int parse_id(const char *word, const char *head, uint32_t *ret) {
+    char *end = NULL;
+    if (!starts_with(word, head))
+        return -EINVAL;
+    const char *number = word + strlen(head);
+    unsigned long long v = strtoull(number, &end, 10);
+    if (*number < '0' || *number > '9' || *end || v > UINT32_MAX)
+        return -EINVAL;
+    *ret = (uint32_t)v;
+    return 0;
+}
+
+static int write_result(int fd, int error, const DiagList *diags, const Config *config) {
+    CLEANUP_BLOB BlobWriter w = {0};
+    blob_begin(&w, BLOB_CONFIG);
+    blob_put_i64(&w, LOAD_ERROR, error);
+    diags_put(&w, LOAD_DIAGS, diags);
+    if (config) {
+        size_t at = blob_open(&w, LOAD_CONFIG);
+        config_put(&w, config);
+        blob_close(&w, at);
+    }
+    int r = blob_end(&w);
+    return r < 0 ? r : helper_write_result(fd, w.data, w.n);
+}
+
+int config_child_main(int argc, char *const *argv) {
+    LoadContext context = {
+        .libexecdir = config_libexecdir(environ),
+        .environ = environ,
+        .absolute_names = true,
+        .has_egid = true,
+    };
+    CLEANUP_DIAGS DiagList diags = {0};
+    CLEANUP_CONFIG Config *config = NULL;
+    int fd = helper_result_fd(argc, argv);
+    if (argc != 6 || fd < 0 || parse_id(argv[3], EUID_WORD, &context.euid) < 0 ||
+        parse_id(argv[4], EGID_WORD, &context.egid) < 0)
+        return 2;
+    helper_settle();
+    int r = config_load(argv[2], &context, &diags, &config);
+    r = write_result(fd, r, &diags, config);
+    /* Without memory for the whole of it there is still room to say so. */
+    const DiagList none = {0};
+    if (r == -ENOMEM)
+        r = write_result(fd, -ENOMEM, &none, NULL);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
