@@ -148,6 +148,7 @@ int idle_connection_restore(BlobReader in, Instance *i, IdleConnection **ret) {
         if (f.tag == IDLE_NAME) {
             c->name = sock_name_take(&f);
             c->has_name = true;
+            sock_query_know(i->rt->sockets, &c->name);
         } else if (f.tag == IDLE_LOOK_USEC) {
             look_usec = blob_u64(&f);
         } else {

@@ -8,10 +8,8 @@
 #include "daemon/adopt.h"
 #include "daemon/backend.h"
 #include "daemon/base/blob-rows.h"
-#include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/idle-connection.h"
-#include "daemon/idle.h"
 #include "daemon/launch-private.h"
 #include "daemon/pool.h"
 #include "daemon/timer-save.h"
@@ -34,8 +32,7 @@ enum {
     INSTANCE_TAG_RETIRED_AT,
     INSTANCE_TAG_PEER,
     INSTANCE_TAG_GROUPS,
-    INSTANCE_TAG_SOURCE_SERVICE,
-    INSTANCE_TAG_SOURCE_PREFIX,
+    INSTANCE_TAG_SOURCE,
     INSTANCE_TAG_STARTED_USEC,
     INSTANCE_TAG_STARTED_REALTIME_USEC,
     INSTANCE_TAG_LIFETIME_TIMER, /* when it goes off: one of them is there at most; the same below */
@@ -47,7 +44,6 @@ enum {
     INSTANCE_TAG_QUIET_USEC,
     INSTANCE_TAG_PIPES,
     INSTANCE_TAG_SLOT, /* its index, from 1 */
-    INSTANCE_TAG_IDLE,
     INSTANCE_TAG_WORKER,
     INSTANCE_TAG_IDLE_CONNECTION,
     INSTANCE_TAG_COUNTS_TRAFFIC,
@@ -104,17 +100,6 @@ static void save_groups(BlobWriter *w, const Instance *i) {
         blob_put_u64s(w, INSTANCE_TAG_GROUPS, groups, i->n_groups);
 }
 
-static void save_slot(BlobWriter *w, const Instance *i) {
-    if (!i->slot)
-        return;
-    blob_put_u64(w, INSTANCE_TAG_SLOT, i->slot->index + 1);
-    if (!i->slot->idle)
-        return;
-    size_t at = blob_open(w, INSTANCE_TAG_IDLE);
-    idle_save(w, i->slot->idle);
-    blob_close(w, at);
-}
-
 static void save_parts(BlobWriter *w, const Instance *i) {
     size_t at = blob_open(w, INSTANCE_TAG_PIPES);
     instance_save_pipes(w, i);
@@ -147,15 +132,13 @@ void instance_save(BlobWriter *w, const Instance *i) {
     blob_put_bool(w, INSTANCE_TAG_UNTOLD, i->spare);
     peer_put(w, INSTANCE_TAG_PEER, &i->peer);
     save_groups(w, i);
-    if (i->source) {
-        blob_put_u64(w, INSTANCE_TAG_SOURCE_SERVICE, i->source->service);
-        peer_put(w, INSTANCE_TAG_SOURCE_PREFIX, &i->source->prefix);
-    }
+    source_put(w, INSTANCE_TAG_SOURCE, i->source);
     timer_put(w, timer_tags[i->timer_is], i->timer);
     timer_put(w, watch_tags[i->watch_is], i->watch);
     if (i->adopted)
         blob_put_fd(w, INSTANCE_TAG_ADOPTED, sd_event_source_get_io_fd(i->adopted));
-    save_slot(w, i);
+    if (i->slot)
+        blob_put_u64(w, INSTANCE_TAG_SLOT, i->slot->index + 1);
     save_parts(w, i);
 }
 
@@ -216,21 +199,6 @@ static int take_timers(const Fields *fields, Instance *i) {
     return r;
 }
 
-/* What is remembered of it may have been forgotten on the way, where there is less room now. */
-static void hold_source(const Fields *fields, Instance *i) {
-    const BlobField *service = get(fields, INSTANCE_TAG_SOURCE_SERVICE);
-    const BlobField *prefix = get(fields, INSTANCE_TAG_SOURCE_PREFIX);
-    if (!service || !prefix)
-        return;
-    uint32_t id = (uint32_t)blob_u64_max(service, UINT32_MAX);
-    Peer peer = peer_take(prefix);
-    i->source = sources_find(i->rt->sources, id, &peer);
-    if (!i->source)
-        i->source = sources_visit(i->rt->sources, id, &peer, clock_monotonic_usec());
-    if (i->source)
-        sources_hold(i->rt->sources, i->source);
-}
-
 static int take_parts(const Fields *fields, Instance *i) {
     const BlobField *pipes = get(fields, INSTANCE_TAG_PIPES), *worker = get(fields, INSTANCE_TAG_WORKER),
                     *idle = get(fields, INSTANCE_TAG_IDLE_CONNECTION), *flow = get(fields, INSTANCE_TAG_FLOW);
@@ -260,16 +228,6 @@ static void check(const Instance *i, const Fields *fields, BlobSource *source) {
         blob_spoil(source, "process %d of '%.64s' has no slot", (int)i->pid, s->name);
 }
 
-/* It is the process of its slot from now on. */
-static int enter_slot(const Fields *fields, Instance *i) {
-    const BlobField *slot = get(fields, INSTANCE_TAG_SLOT), *idle = get(fields, INSTANCE_TAG_IDLE);
-    if (!slot)
-        return 0;
-    i->slot = &i->service->slots[blob_u64(slot) - 1];
-    i->slot->instance = i;
-    return idle ? idle_restore(blob_enter(idle), i->slot) : 0;
-}
-
 static void count(Instance *i) {
     Service *s = i->service;
     if (i->role == ROLE_BACKEND)
@@ -283,17 +241,16 @@ static void count(Instance *i) {
         i->rt->next_instance = i->number;
 }
 
-/* Puts it where it belongs; nothing can fail from here on but for want of memory. */
+/* Puts it where it belongs. */
 static int enter(const Fields *fields, Instance *i) {
     bool works = i->state != INSTANCE_GHOST && i->state != INSTANCE_SPAWN_FAILED;
+    const BlobField *slot = get(fields, INSTANCE_TAG_SLOT);
     int r = i->state == INSTANCE_GHOST ? 0 : instance_table_add(&i->rt->instances, i);
     if (r < 0)
         return r;
-    r = enter_slot(fields, i);
-    if (r < 0) {
-        i->slot->instance = NULL;
-        instance_table_remove(&i->rt->instances, i);
-        return r;
+    if (slot) {
+        i->slot = &i->service->slots[blob_u64(slot) - 1];
+        i->slot->instance = i;
     }
     list_append(works ? &i->service->instances : &i->service->ghosts, &i->link);
     if (works)
@@ -321,7 +278,9 @@ int instance_restore(BlobReader in, Runtime *rt, Service *s, Instance **ret) {
     if (r >= 0)
         r = take_parts(&fields, i);
     if (r >= 0 && !blob_is_spoilt(in.source)) {
-        hold_source(&fields, i);
+        /* Without memory its source has one less than it should. */
+        if (get(&fields, INSTANCE_TAG_SOURCE))
+            i->source = source_take(get(&fields, INSTANCE_TAG_SOURCE), rt->sources);
         r = enter(&fields, i);
     }
     if (r < 0 || blob_is_spoilt(in.source)) {

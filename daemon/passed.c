@@ -242,6 +242,8 @@ static int restore_item(BlobReader r, Passed *p) {
     int e = blob_is_spoilt(r.source) ? -EBADMSG : p->n < PASSED_MAX ? add(p, &item, source) : -ENOSPC;
     if (e < 0)
         sources_release(p->rt->sources, source);
+    else
+        sock_query_know(p->rt->sockets, &item.name);
     return e;
 }
 

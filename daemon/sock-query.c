@@ -309,3 +309,8 @@ int sock_query_name(SockQuery *q, int fd, SockName *ret) {
     *ret = n;
     return 0;
 }
+
+void sock_query_know(SockQuery *q, const SockName *name) {
+    if (open_socket(q) >= 0)
+        q->works[table_of(name)] = true;
+}

@@ -59,6 +59,9 @@ DEFINE_CLEANUP(SockQuery *, sock_query_free);
  * -EAFNOSUPPORT for a family that there is no such table of; -EXDEV for another network's; or why else the
  * kernel does not tell of it: then it is not to be asked later, either. */
 int sock_query_name(SockQuery *q, int fd, SockName *ret);
+/* @name was taken by the program that ran in this process before (sock_name_take()): what could be asked then
+ * can be asked now. */
+void sock_query_know(SockQuery *q, const SockName *name);
 /* Asks about it. @ret may be NULL; it is filled in of what is not unknown. A connection over TCP costs a few
  * microseconds; a UNIX one is looked for among all of the machine's. */
 SockFate sock_query_ask(SockQuery *q, const SockName *name, SockInfo *ret);

@@ -349,6 +349,7 @@ int flow_restore(BlobReader in, Traffic *t, FlowDone done, void *userdata, Flow 
     Flow *f = add(t, &was.name);
     if (!f)
         return -ENOMEM;
+    sock_query_know(t->query, &was.name);
     f->over = was.over;
     f->known = was.known;
     f->bytes = was.bytes;
