@@ -137,6 +137,7 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *userda
     }
     (void)sd_event_source_set_ratelimit(s, 0, 0);
     Client *client = NULL;
+    memory_reserve_look(&manager_runtime(c->calls.manager)->memory);
     if (client_new(c->loop, client_fd, &c->handler, &client) < 0)
         return 0;
     if (!has_place(c, client)) {

@@ -389,10 +389,12 @@ static InstanceRole role_in(const Service *s, const Slot *slot) {
 
 /* One of @connection, @slot and @w, which it takes over, is given. */
 static Instance *launch(Service *s, const Peer *peer, const Connection *connection, Slot *slot, Worker *w) {
-    Instance *i = instance_new(s->rt, s, peer);
+    /* What there is now is for others. */
+    Instance *i = s->rt->memory.low ? NULL : instance_new(s->rt, s, peer);
     Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
     ChildPlan plan = {0};
     if (!i) {
+        memory_reserve_use(&s->rt->memory);
         s->counters.spawn_failed++;
         s->counters.failed_steps[STEP_LIMIT]++;
         s->starved = true;
@@ -416,6 +418,8 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     if (r >= 0)
         r = launch_set_environment(i, connection, status);
     if (r < 0) {
+        if (r == -ENOMEM)
+            memory_reserve_use(&s->rt->memory);
         launch_tell_failure(i, STEP_FDS, -r);
         return instance_free(i);
     }

@@ -306,6 +306,8 @@ static int init_runtime(Manager *m, Logger *logger) {
     if (r >= 0)
         r = make_tables(rt);
     if (r >= 0)
+        r = memory_reserve_init(&rt->memory, rt->loop, &rt->events);
+    if (r >= 0)
         r = sd_event_add_defer(rt->loop, &m->sweep, on_sweep, m);
     if (r >= 0)
         r = sd_event_source_set_enabled(m->sweep, SD_EVENT_OFF);
@@ -418,6 +420,7 @@ Manager *manager_free(Manager *m) {
     sd_event_source_disable_unref(m->drain_timer);
     sd_event_source_disable_unref(m->suppressed_timer);
     sd_event_source_disable_unref(m->sweep);
+    memory_reserve_done(&m->rt.memory);
     sd_event_unref(m->rt.loop);
     spawner_free(m->rt.spawner);
     sock_query_free(m->rt.sockets);

@@ -11,6 +11,7 @@
 #include "daemon/instance.h"
 #include "daemon/linger.h"
 #include "daemon/machine-load.h"
+#include "daemon/memory-reserve.h"
 #include "daemon/sock-query.h"
 #include "daemon/sources.h"
 #include "daemon/spawn.h"
@@ -48,6 +49,7 @@ typedef struct Runtime {
     int fd_ceiling_few; /* the same for a service that hardly runs anything: one that fills the rest does not
                            shut out all others */
     bool crowded;       /* one of that number has been seen */
+    MemoryReserve memory;
     bool has_capabilities;    /* that a program would get from it, as it is: ambient or inheritable ones */
     mode_t umask;             /* the daemon's */
     struct LoadContext *load; /* for looking a service's program and user up again */

@@ -242,8 +242,8 @@ static bool serve_one(Listener *l) {
     if (door.admission.verdict == VERDICT_WAIT || !prelude_has_room(s))
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
-    if (descriptors_are_scarce(s)) {
-        wait_for_better(l, EMFILE);
+    if (s->rt->memory.low || descriptors_are_scarce(s)) {
+        wait_for_better(l, s->rt->memory.low ? ENOMEM : EMFILE);
         return false;
     }
     c.fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);

@@ -137,7 +137,7 @@ static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
 
 static int set_up(Service *s, SpawnStep *ret_step) {
     Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
-    Instance *i = instance_new_spare(s->rt, s);
+    Instance *i = s->rt->memory.low ? NULL : instance_new_spare(s->rt, s);
     *ret_step = STEP_LIMIT;
     if (!i)
         return -ENOMEM;

@@ -4,13 +4,14 @@ import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
 
-from harness import PATIENCE, SANITIZED, DaemonTest, children_of, program, wait_until
+from harness import MPINETD, PATIENCE, SANITIZED, SERVICES, DaemonTest, children_of, program, wait_until
 from strain import Strain
 
 # The canary's 99th percentile is some milliseconds where there is nothing else to do, and a tenth of a second at most. What
@@ -156,3 +157,16 @@ def set_limit(pid, which, soft, hard=None):
 
 def running_as_root():
     return os.geteuid() == 0
+
+
+def ordinary_user(test, uid, *words, before=()):
+    """How to start a daemon as somebody who is nobody else on this machine: options for Daemon. The program is taken to where
+    he may find it; `words` are options of setpriv, `before` is what stands before the program."""
+    folder = test.temporary_folder()
+    for source, name in ((MPINETD, "mpinetd"), (os.path.join(SERVICES, "mp-echo"), "mp-echo")):
+        shutil.copy(source, os.path.join(folder, name))
+    place = test.temporary_folder()
+    os.chown(place, uid, uid)
+    return {"folder": place, "environment": {"MPINETD_LIBEXECDIR": folder},
+            "wrap": ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *words, "--", *before, "sh", "-c",
+                     f'shift; exec {folder}/mpinetd "$@"', "sh"]}

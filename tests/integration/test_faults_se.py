@@ -11,12 +11,13 @@ import subprocess
 import sys
 import unittest
 
+from faults import ordinary_user
 from harness import (BUILD, SANITIZED, DaemonTest, children_of, listening_sockets, need_program,
                      need_root, parse_probe, process_state, read_all, wait_until)
 
 CAPABILITIES = ("CapEff", "CapPrm", "CapInh", "CapAmb")
 # Of a daemon that is somebody else from the start, and may bind low ports all the same: as by AmbientCapabilities=.
-AMBIENT = ["setpriv", "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]
+AMBIENT = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]
 
 
 def kinds(probe, out):
@@ -97,19 +98,20 @@ class Identity(SeTest):
     @need_program("setpriv")
     def test_se_1_what_the_daemon_may_is_its_own(self):
         """Ambient and inheritable capabilities would go on to every program."""
-        folder = self.temporary_folder()
-        os.chown(folder, 4711, 4711)
         # Its parent may give what it has itself.
-        user = ["--reuid=4711", "--regid=4711", "--clear-groups"]
-        for wrap, uid in (([*AMBIENT, *user, "--"], 4711), ([*AMBIENT[:2], "--"], 0)):
-            with self.subTest(wrap):
+        for options, user in ((ordinary_user(self, 4711, *AMBIENT), "self"),
+                              ({"wrap": ["setpriv", AMBIENT[0], "--"]}, "games")):
+            with self.subTest(user):
                 port = 1023
                 while port > 600:
                     with contextlib.suppress(OSError), socket.socket() as s:
                         s.bind(("127.0.0.1", port))
                         break
                     port -= 1
-                d = self.start_below(wrap, folder if uid else None, port, "self" if uid else "games")
+                d = self.daemon({"services": {
+                    "s": {"listen": "tcp:127.0.0.1:0", "exec": ["{probe}"], "user": user},
+                    "ahead": {"listen": "tcp:127.0.0.1:0", "exec": ["{probe}"], "user": user, "prespawn": 1},
+                    "low": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["cat"], "user": user}}}, **options)
                 with open(f"/proc/{d.pid}/status", encoding="ascii") as f:
                     own = dict(line.rstrip("\n").split(":\t") for line in f if line.startswith("Cap"))
                 self.assertNotEqual(int(own["CapInh"], 16), 0, "the daemon has some")
@@ -120,12 +122,6 @@ class Identity(SeTest):
                 # Its own use of them goes on.
                 self.assertEqual(d.service("low")["state"], "listening")
                 d.stop()
-
-    def start_below(self, wrap, folder, port, user):
-        return self.daemon({"services": {
-            "s": {"listen": "tcp:127.0.0.1:0", "exec": ["{probe}"], "user": user},
-            "ahead": {"listen": "tcp:127.0.0.1:0", "exec": ["{probe}"], "user": user, "prespawn": 1},
-            "low": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["cat"], "user": user}}}, wrap=wrap, folder=folder)
 
 
 class Inherited(SeTest):
