@@ -233,6 +233,13 @@ bool service_config_accepts(const ServiceConfig *s) {
            (forward && endpoint_kind_is_stream(s->listen[0].endpoint.kind));
 }
 
+size_t service_config_count_sockets(const ServiceConfig *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_listen; i++)
+        n += s->listen[i].endpoint.n_addrs;
+    return n;
+}
+
 bool service_config_has_processes(const ServiceConfig *s) {
     return s->model != MODEL_TCPMUX && !s->ban.sensor;
 }

@@ -371,6 +371,8 @@ bool resolved_is_same(const Resolved *a, const Resolved *b);
 /* Whether the daemon accepts the service's connections itself, so that it can admit, count and limit them.
  * Pure. */
 bool service_config_accepts(const ServiceConfig *s);
+/* How many sockets it listens on: an endpoint may have two. Pure. */
+size_t service_config_count_sockets(const ServiceConfig *s);
 /* Whether it ever has a process: a service of model tcpmux has none, nor has a sensor. Pure. */
 bool service_config_has_processes(const ServiceConfig *s);
 /* Whether it is a forward with a backend of its own, a process of the service. Pure. */

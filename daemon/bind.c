@@ -48,6 +48,86 @@ int bind_set_options(int fd, const ListenConfig *c, const char **ret_step) {
 }
 
 /* What has to stand before bind(2). */
+/* An option that is a number to the kernel. */
+typedef struct IntOption {
+    const char *step;
+    int level, name;
+    int value; /* -1: not given */
+} IntOption;
+
+#define INT_OPTIONS 10
+
+static void list_options(const ListenConfig *c, IntOption ret[static INT_OPTIONS]) {
+    const IntOption all[INT_OPTIONS] = {
+        {"reuse_port", SOL_SOCKET, SO_REUSEPORT,
+         endpoint_kind_is_inet(c->endpoint.kind) ? c->reuse_port : -1},
+        {"nodelay", IPPROTO_TCP, TCP_NODELAY, c->nodelay},
+        {"keepalive", SOL_SOCKET, SO_KEEPALIVE, c->keepalive ? 1 : -1},
+        {"keepalive", IPPROTO_TCP, TCP_KEEPIDLE, c->keepalive_idle_sec > 0 ? c->keepalive_idle_sec : -1},
+        {"keepalive", IPPROTO_TCP, TCP_KEEPINTVL,
+         c->keepalive_interval_sec > 0 ? c->keepalive_interval_sec : -1},
+        {"keepalive", IPPROTO_TCP, TCP_KEEPCNT, c->keepalive_count > 0 ? c->keepalive_count : -1},
+        {"defer_accept", IPPROTO_TCP, TCP_DEFER_ACCEPT, c->defer_accept_sec > 0 ? c->defer_accept_sec : -1},
+        {"fast_open", IPPROTO_TCP, TCP_FASTOPEN, c->fast_open > 0 ? c->fast_open : -1},
+        {"receive_buffer", SOL_SOCKET, SO_RCVBUF, c->receive_buffer > 0 ? c->receive_buffer : -1},
+        {"send_buffer", SOL_SOCKET, SO_SNDBUF, c->send_buffer > 0 ? c->send_buffer : -1},
+    };
+    memcpy(ret, all, sizeof(all));
+}
+
+/* What a new socket of this kind has. */
+static int standard_option(const ListenConfig *c, const IntOption *o, int *ret) {
+    socklen_t n = sizeof(*ret);
+    int family = c->endpoint.addrs[0].sa.sa_family;
+    CLEANUP_CLOSE int fd = socket(family, endpoint_socket_type(c->endpoint.kind) | SOCK_CLOEXEC, 0);
+    if (fd < 0 || getsockopt(fd, o->level, o->name, ret, &n) < 0)
+        return -errno;
+    /* socket(7): the kernel doubles what it is given for a buffer. */
+    if (o->level == SOL_SOCKET && (o->name == SO_RCVBUF || o->name == SO_SNDBUF))
+        *ret /= 2;
+    return 0;
+}
+
+int bind_change_options(int fd, const ListenConfig *from, const ListenConfig *to, const char **ret_step) {
+    IntOption old[INT_OPTIONS], new[INT_OPTIONS];
+    list_options(from, old);
+    list_options(to, new);
+    for (size_t i = 0; i < INT_OPTIONS; i++) {
+        int value = new[i].value, r = 0;
+        if (value == old[i].value)
+            continue;
+        if (value < 0)
+            r = standard_option(to, &new[i], &value);
+        if (r >= 0)
+            r = set_int(fd, new[i].level, new[i].name, value, new[i].step, ret_step);
+        if (r < 0) {
+            *ret_step = new[i].step;
+            return r;
+        }
+    }
+    /* Not among them: it may be any number of 32 bits. 0 is what a new socket has. */
+    if (from->mark != to->mark)
+        return set_int(fd, SOL_SOCKET, SO_MARK, to->mark >= 0 ? (int)to->mark : 0, "mark", ret_step);
+    return 0;
+}
+
+void bind_share(int fd, bool shared) {
+    int value = shared;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof(value));
+}
+
+int bind_unhook(int fd) {
+    /* The kernel looks for a listener among those that are bound to the interface by which something came, or
+     * to none; this one does not exist. */
+    int none = INT_MAX;
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &none, sizeof(none)) < 0 ? -errno : 0;
+}
+
+int bind_hook(int fd, const char *device) {
+    const char *name = device ? device : "";
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name) + 1) < 0 ? -errno : 0;
+}
+
 static int set_bind_options(int fd, const ListenConfig *c, int family, int type, const char **ret_step) {
     int r = 0;
     /* Without it a restart would wait for old connections to time out. Never for UDP, where it would let

@@ -45,3 +45,16 @@ int bind_probe_node(const Addr *addr);
 
 /* Sets the options that an open listener takes as well as a new one. */
 int bind_set_options(int fd, const ListenConfig *config, const char **ret_step);
+/* Sets those in which @to differs from @from on a socket that is open; what @to does not give gets the
+ * kernel's default again. 0, or a negative errno with what failed in *@ret_step: those before it are set. */
+int bind_change_options(int fd, const ListenConfig *from, const ListenConfig *to, const char **ret_step);
+
+/* So that a socket can be bound beside another of ours whose address is, in part, the same: both let that
+ * happen for a moment. */
+void bind_share(int fd, bool shared);
+/* Nothing that is sent to its address reaches it from now on: it goes where it would go if this one was
+ * closed. Who has begun to connect, or waits in its queue, can still be accepted. Of the internet kinds. 0 or
+ * a negative errno. */
+int bind_unhook(int fd);
+/* Undoes that; @device as it was before, or NULL. Takes CAP_NET_RAW. 0 or a negative errno. */
+int bind_hook(int fd, const char *device);

@@ -74,13 +74,25 @@ static void collect_whole(Collector *c, const ServiceConfig *s, bool added) {
         collect("listen", added ? NULL : endpoints, added ? endpoints : NULL, c);
 }
 
+/* The service that runs as @config; both are in the order of their names, so that one look for all is enough.
+ */
+static const Service *find_next(const ServiceSet *set, const ServiceConfig *config, size_t *at) {
+    while (set && *at < set->n && strcmp(set->items[*at]->name, config->name) < 0)
+        (*at)++;
+    return set && *at < set->n && set->items[*at]->config == config ? set->items[*at] : NULL;
+}
+
 /* As it is now, with the limits that Set has changed. */
-static ServiceConfig as_it_runs(const ServiceConfig *config, const ServiceSet *set) {
-    const Service *s = set ? service_set_find(set, config->name) : NULL;
-    ServiceConfig c = *config;
-    if (s && s->config == config)
-        c.limits = s->limits;
-    return c;
+static void collect_changed(Collector *c, const ServiceConfig *from, const ServiceConfig *to,
+                            const Service *s) {
+    ServiceConfig old = *from;
+    if (from == to && (!s || memcmp(&s->limits, &from->limits, sizeof(s->limits)) == 0))
+        return;
+    if (s)
+        old.limits = s->limits;
+    c->service = to->name;
+    c->action = "change";
+    (void)service_config_diff(&old, to, collect, c);
 }
 
 int changes_of_limits(const char *service, const LimitsConfig *from, const LimitsConfig *to, Changes *ret) {
@@ -92,7 +104,7 @@ int changes_of_limits(const char *service, const LimitsConfig *from, const Limit
 int changes_between(const Config *from, const Config *to, const ServiceSet *set, Changes *ret) {
     Collector c = {.to = ret, .action = "change"};
     (void)config_diff_globals(from, to, collect, &c);
-    size_t a = 0, b = 0;
+    size_t a = 0, b = 0, at = 0;
     while (a < from->n_services || b < to->n_services) {
         int order = a == from->n_services ? 1
                     : b == to->n_services ? -1
@@ -102,10 +114,8 @@ int changes_between(const Config *from, const Config *to, const ServiceSet *set,
         } else if (order > 0) {
             collect_whole(&c, to->services[b++], true);
         } else {
-            c.service = to->services[b]->name;
-            c.action = "change";
-            ServiceConfig old = as_it_runs(from->services[a++], set);
-            (void)service_config_diff(&old, to->services[b++], collect, &c);
+            const Service *s = find_next(set, from->services[a], &at);
+            collect_changed(&c, from->services[a++], to->services[b++], s);
         }
     }
     return c.failed ? -ENOMEM : 0;

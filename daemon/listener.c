@@ -33,6 +33,7 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
                     .fd = -EBADF,
                     .parked = -EBADF,
                     .budget = 1};
+    list_init(&l->link);
     if (index < config->endpoint.n_addrs)
         l->addr = config->endpoint.addrs[index];
     return l;
@@ -77,8 +78,36 @@ Listener *listener_free(Listener *l, bool remove_node) {
         return NULL;
     listener_close(l, remove_node);
     l->parked = fd_close(l->parked);
+    list_remove(&l->link);
+    if (l->own_config) {
+        free(l->own_config->name);
+        free(l->own_config->device);
+        free(l->own_config);
+    }
     free(l);
     return NULL;
+}
+
+int listener_keep_config(Listener *l) {
+    ListenConfig *own = malloc(sizeof(*own));
+    if (!own)
+        return -ENOMEM;
+    *own = *l->config;
+    if (own->endpoint.path)
+        own->endpoint.path = own->endpoint.text + (l->config->endpoint.path - l->config->endpoint.text);
+    own->user_name = own->group_name = NULL;
+    own->pos = (ConfigPos){0};
+    own->name = strdup(l->config->name ? l->config->name : "");
+    own->device = l->config->device ? strdup(l->config->device) : NULL;
+    if (!own->name || (l->config->device && !own->device)) {
+        free(own->name);
+        free(own->device);
+        free(own);
+        return -ENOMEM;
+    }
+    l->own_config = own;
+    l->config = own;
+    return 0;
 }
 
 bool listener_is_open(const Listener *l) {
@@ -87,17 +116,6 @@ bool listener_is_open(const Listener *l) {
 
 bool listener_has_socket(const Listener *l) {
     return l->fd >= 0 || l->parked >= 0;
-}
-
-bool listener_serves(const Listener *l, const ListenConfig *config, size_t index) {
-    const ListenConfig *own = l->config;
-    if (l->index == index && listen_config_same_socket(own, config))
-        return true;
-    /* Written differently, and yet the same address: a port that the kernel had chosen is now named. */
-    return listener_has_socket(l) && l->addr.len > 0 && own->endpoint.kind == config->endpoint.kind &&
-           own->endpoint.both_families == config->endpoint.both_families && own->only_v6 == config->only_v6 &&
-           own->reuse_port == config->reuse_port && streq_null(own->device, config->device) &&
-           index < config->endpoint.n_addrs && addr_equal(&l->addr, &config->endpoint.addrs[index]);
 }
 
 bool listener_family_is_missing(const Listener *l, int error) {
@@ -127,6 +145,37 @@ int listener_open(Listener *l, uint16_t port) {
         l->ino = bound.ino;
     }
     l->adopted = l->restored = false;
+    mark_change(l);
+    return 0;
+}
+
+int listener_open_beside(Listener *l, uint16_t port) {
+    ListenConfig shared = *l->config;
+    const ListenConfig *config = l->config;
+    if (shared.endpoint.path)
+        shared.endpoint.path = shared.endpoint.text + (config->endpoint.path - config->endpoint.text);
+    shared.reuse_port = true;
+    l->config = &shared;
+    int r = listener_open(l, port);
+    l->config = config;
+    if (r >= 0 && !config->reuse_port)
+        bind_share(l->fd, false);
+    return r;
+}
+
+int listener_come_back(Listener *l, Listener *leaving) {
+    const char *step = NULL;
+    int r = bind_hook(leaving->fd, l->config->device);
+    if (r >= 0)
+        r = bind_change_options(leaving->fd, leaving->config, l->config, &step);
+    if (r < 0)
+        return r;
+    l->fd = TAKE_FD(leaving->fd);
+    l->addr = leaving->addr;
+    l->error = 0;
+    l->sealed = leaving->sealed;
+    l->cut = leaving->cut;
+    listener_refresh(l);
     mark_change(l);
     return 0;
 }
@@ -194,6 +243,15 @@ void listener_seal(Listener *l, bool shared) {
     else if (l->addr.sa.sa_family == AF_UNIX && is_stream(l) && !l->adopted && !shared)
         /* unix(7) sockets refuse from then on, and what is queued can be accepted. */
         l->sealed = shutdown(l->fd, SHUT_RD) == 0;
+}
+
+void listener_unhook(Listener *l, bool shared) {
+    if (l->adopted || l->fd < 0)
+        return;
+    if (endpoint_kind_is_inet(l->kind) && (is_stream(l) || !shared) && bind_unhook(l->fd) >= 0)
+        return;
+    if (is_stream(l) || !shared)
+        listener_seal(l, shared);
 }
 
 void listener_refresh(Listener *l) {

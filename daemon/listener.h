@@ -8,6 +8,7 @@
 #include "conf/config.h"
 #include "ctl/proto/api.h"
 #include "daemon/base/blob.h"
+#include "daemon/base/list.h"
 
 struct Service;
 
@@ -15,9 +16,13 @@ typedef struct Listener Listener;
 typedef void (*ListenerWake)(Listener *l);
 
 struct Listener {
+    List link; /* on its service's `leaving`, once it is there */
     struct Service *service;
     sd_event *loop;
     const ListenConfig *config; /* of the service's config */
+    ListenConfig *own_config;   /* or its own, once it is leaving: then `config` is this one; owned */
+    uint64_t left_usec;         /* since when it is; monotonic */
+    uint64_t left_instance;     /* processes up to this number may have a copy of it */
     size_t index;               /* which of the endpoint's addresses */
     EndpointKind kind;          /* the endpoint's; of systemd:NAME what was passed in, once it is */
     size_t slot;                /* on-demand: which slot it wakes */
@@ -58,6 +63,11 @@ Listener *listener_free(Listener *l, bool remove_node);
 bool listener_family_is_missing(const Listener *l, int error);
 /* Opens it, on @port if not 0. 0 or a negative errno, which it also remembers. */
 int listener_open(Listener *l, uint16_t port);
+/* The same beside others of ours that bind_share() lets it. */
+int listener_open_beside(Listener *l, uint16_t port);
+/* Takes over the socket of @leaving, which was unhooked and is wanted again after all: with who waits there.
+ * 0 or a negative errno. */
+int listener_come_back(Listener *l, Listener *leaving);
 /* Takes over @fd, which was passed in and is of @kind; @l is then adopted. */
 void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr);
 /* Takes over @fd, which an earlier daemon has opened for it, as its own; @dev and @ino (0: none) tell of the
@@ -69,8 +79,8 @@ void listener_close(Listener *l, bool remove_node);
 bool listener_is_open(const Listener *l);
 /* Open, or closed but with a socket that was passed in. */
 bool listener_has_socket(const Listener *l);
-/* Whether its socket is the one that address @index of @config asks for. Pure. */
-bool listener_serves(const Listener *l, const ListenConfig *config, size_t index);
+/* Before its config goes: it keeps what it needs of it. 0 or -ENOMEM. */
+int listener_keep_config(Listener *l);
 
 /* Starts or stops polling; @wake is called when something waits. 0 or a negative errno. */
 int listener_arm(Listener *l, ListenerWake wake);
@@ -88,6 +98,10 @@ void listener_relax(Listener *l);
  * others listen on a UNIX one). Both are of streams; datagrams of the network are stopped by either. */
 void listener_cut(Listener *l);
 void listener_seal(Listener *l, bool shared);
+/* The same at once, for others as well: whoever comes now is refused, or gets to another socket that is bound
+ * to his address. Those who wait, or were about to, can be accepted. Not of an adopted one, and not of
+ * datagrams while others have it (@shared), who answer by it. */
+void listener_unhook(Listener *l, bool shared);
 /* Makes its queue as long as configured. */
 void listener_refresh(Listener *l);
 /* Lets in again as before. A sealed UNIX one cannot: it is exhausted in the end, and then to be opened anew.

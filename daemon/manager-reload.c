@@ -65,8 +65,9 @@ static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
     int r = config_load(m->config->path, &strict, diags, &next);
     if (r >= 0)
         r = changes_between(m->config, next, &m->services, changes);
+    PlanItems items CLEANUP(plan_items_done) = {0};
     if (r >= 0)
-        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags);
+        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags, &items);
     if (r < 0)
         return r;
     m->generation++;

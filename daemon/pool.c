@@ -436,20 +436,32 @@ void pool_reset(Pool *p) {
     p->backoff = (Backoff){0};
 }
 
-Pool *pool_free(Pool *p) {
+/* Whether it will end by itself: what it has been passed comes first, and then the end of its socket. */
+static bool ends_by_itself(const Pool *p, Instance *i) {
+    uint64_t stop = p->service->config->timeout_stop_usec;
+    if (i->worker->fd < 0 || handoff_is_received(i->worker) || stop == USEC_INFINITY)
+        return false;
+    handoff_close(i->worker);
+    return instance_limit_lifetime(i, clock_monotonic_usec() - i->started_usec + stop) >= 0;
+}
+
+Pool *pool_free(Pool *p, bool at_once) {
     if (!p)
         return NULL;
     Service *s = p->service;
     LIST_FOREACH (i, &s->instances, Instance, link) {
         if (!i->worker)
             continue;
-        pool_take_leave(p, i);
+        bool by_itself = !at_once && ends_by_itself(p, i);
+        if (!by_itself)
+            pool_take_leave(p, i);
         i->stray = i->worker->fd < 0;
         s->n_strays += i->stray;
         i->worker->pool = NULL;
         i->worker = worker_free(i->worker);
         i->asked = !i->timed_out;
-        instance_stop(i, s->config->timeout_stop_usec);
+        if (at_once || (!by_itself && !i->stray))
+            instance_stop(i, s->config->timeout_stop_usec);
     }
     handoff_drop_held(p);
     p->delay_timer = sd_event_source_disable_unref(p->delay_timer);

@@ -33,8 +33,9 @@ typedef struct Pool {
 /* 0 or -ENOMEM. */
 int pool_new(Service *s, Pool **ret);
 /* Its workers are told to end; those that accept by themselves become strays, for they still have the
- * listeners. Returns NULL. */
-Pool *pool_free(Pool *p);
+ * listeners, and are told @at_once or not here. Nor are those who have not received yet what they were
+ * passed. Returns NULL. */
+Pool *pool_free(Pool *p, bool at_once);
 
 PoolLimits pool_limits(const Pool *p);
 PoolCounts pool_count(const Pool *p);

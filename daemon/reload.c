@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT */
+/* A reload carried out: prepared as far as that can fail and be undone, then changed over in one go. */
 #include "daemon/reload.h"
 
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "daemon/bind.h"
-#include "daemon/serve.h"
+#include "daemon/open-beside.h"
+#include "daemon/service-leave.h"
 
 /* All that is prepared before anything changes. */
 typedef struct Prepared {
-    Service *
-        *services; /* what the set will be: kept ones and new ones, then the removed that have instances */
-    size_t n;
-    Listener **listeners; /* opened for it, to be handed out by endpoint */
-    size_t n_listeners;
+    Runtime *rt;
+    const ServiceSet *set;
+    Config *to;
+    Running running;
+    Plan plan;
+    size_t n_options;   /* the sockets before this one have their new options */
+    Listener **opened;  /* of each socket of the plan: what was opened for it, or is closed */
+    Listener ***lists;  /* of each entry that changes: its listeners to be */
+    Service **services; /* what the set will be: of each entry its service */
+    OpenBeside beside;
 } Prepared;
 
 size_t service_set_index(const ServiceSet *set, const char *name) {
@@ -37,200 +42,326 @@ Service *service_set_find(const ServiceSet *set, const char *name) {
     return i < set->n ? set->items[i] : NULL;
 }
 
-/* The listener that @s has for this socket now, open or being tried. */
-static Listener *find_own(const Service *s, const ListenConfig *config, size_t index) {
-    for (size_t i = 0; s && i < s->n_listeners; i++)
-        if (listener_serves(s->listeners[i], config, index))
-            return s->listeners[i];
-    return NULL;
-}
-
-static bool config_has(const ServiceConfig *c, const Listener *l) {
-    for (size_t i = 0; c && c->enabled && i < c->n_listen; i++)
-        for (size_t a = 0; a < c->listen[i].endpoint.n_addrs; a++)
-            if (listener_serves(l, &c->listen[i], a))
-                return true;
-    return false;
-}
-
-/* An open listener that its own service gives up, and that serves for @config: the endpoint has moved to
- * another service. */
-static bool is_given_up(const ServiceSet *set, const Config *to, const ListenConfig *config, size_t index) {
-    for (size_t i = 0; i < set->n; i++) {
-        Listener *l = find_own(set->items[i], config, index);
-        if (l && listener_is_open(l) && !config_has(config_find(to, set->items[i]->name), l))
-            return true;
-    }
-    return false;
-}
-
-static DiagCode bind_code(int error) {
-    if (error == EACCES || error == EPERM)
-        return DIAG_NOT_ALLOWED;
-    if (error == EADDRINUSE || error == EEXIST)
-        return DIAG_CONFLICT;
-    return DIAG_NOT_FOUND;
-}
-
-static void tell_bind_error(const Listener *l, DiagList *diags) {
-    const ConfigPos *at = &l->config->pos;
-    DiagPos pos = {.file = at->file, .line = at->line, .column = at->column, .end_column = at->column + 1};
-    char why[128];
-    diag_add(diags, DIAG_ERROR, bind_code(l->error), &pos, NULL, NULL, "cannot listen on %s: %s",
-             l->config->endpoint.text, listener_error_text(l, why, sizeof(why)));
-}
-
-static void prepared_done(Prepared *p) {
-    for (size_t i = 0; i < p->n_listeners; i++)
-        listener_free(p->listeners[i], true);
-    free((void *)p->listeners);
-    free((void *)p->services);
-    *p = (Prepared){0};
-}
-
-static int prepare_listener(Runtime *rt, const ListenConfig *config, size_t index, Prepared *p,
-                            DiagList *diags) {
-    Listener *l = listener_new(NULL, rt->loop, config, index);
-    if (!l)
+int running_of(const ServiceSet *set, Running *ret) {
+    size_t n = 0;
+    for (size_t i = 0; i < set->n; i++)
+        n += set->items[i]->n_listeners;
+    Running r = {.services = calloc(set->n + 1, sizeof(PlanService)),
+                 .listeners = calloc(n + 1, sizeof(PlanListener)),
+                 .n = set->n};
+    if (!r.services || !r.listeners) {
+        running_done(&r);
         return -ENOMEM;
-    uint16_t port = 0;
-    if (index > 0 && p->n_listeners > 0 && p->listeners[p->n_listeners - 1]->config == config)
-        port = addr_port(&p->listeners[p->n_listeners - 1]->addr);
-    int r = listener_open(l, port);
-    if (r < 0 && listener_family_is_missing(l, -r)) {
-        listener_free(l, false);
-        return 0;
     }
-    if (r < 0)
-        tell_bind_error(l, diags);
-    p->listeners[p->n_listeners++] = l;
+    PlanListener *at = r.listeners;
+    for (size_t i = 0; i < set->n; i++) {
+        const Service *s = set->items[i];
+        bool holds = s->config->model == MODEL_ON_DEMAND || s->config->model == MODEL_POOL;
+        r.services[i] = (PlanService){
+            .name = s->name,
+            .config = s->config,
+            .listeners = at,
+            .n_listeners = s->n_listeners,
+            .removed = s->removed,
+            .quiet = !service_order_listens(s->order),
+            .limits_set = memcmp(&s->limits, &s->config->limits, sizeof(s->limits)) != 0,
+            .connections = holds ? 0 : s->n_instances,
+            .holders = holds ? s->n_instances : 0,
+        };
+        for (size_t k = 0; k < s->n_listeners; k++) {
+            const Listener *l = s->listeners[k];
+            *at++ = (PlanListener){.config = l->config,
+                                   .index = l->index,
+                                   .addr = listener_has_socket(l) ? &l->addr : NULL,
+                                   .has_socket = listener_has_socket(l)};
+        }
+    }
+    *ret = r;
     return 0;
 }
 
-/* Opens what @to has and nobody listens on yet. All failures are told. */
-static int prepare_listeners(Runtime *rt, const ServiceSet *set, const Config *to, Prepared *p,
-                             DiagList *diags) {
-    size_t n = 0;
-    for (size_t i = 0; i < to->n_services; i++)
-        for (size_t k = 0; k < to->services[i]->n_listen; k++)
-            n += to->services[i]->listen[k].endpoint.n_addrs;
-    p->listeners = (Listener **)calloc(n + 1, sizeof(Listener *));
-    if (!p->listeners)
-        return -ENOMEM;
-    for (size_t i = 0; i < to->n_services; i++) {
-        const ServiceConfig *c = to->services[i];
-        const Service *s = service_set_find(set, c->name);
-        if (!c->enabled || (s && !service_order_listens(s->order)))
+void running_done(Running *r) {
+    free(r->services);
+    free(r->listeners);
+    *r = (Running){0};
+}
+
+int reload_plan(const ServiceSet *set, const Config *to, PlanItems *ret) {
+    Running running CLEANUP(running_done) = {0};
+    Plan plan CLEANUP_PLAN = {0};
+    int r = running_of(set, &running);
+    if (r >= 0)
+        r = plan_make(running.services, running.n, to, &plan);
+    return r < 0 ? r : plan_items_make(&plan, running.services, to, ret);
+}
+
+/* Whether @e is changed over; a service that has gone before, or stays as it is, is not. */
+static bool changes(const PlanEntry *e) {
+    return e->fate == FATE_CHANGED || e->fate == FATE_ADDED || e->fate == FATE_REMOVED;
+}
+
+static Listener *listener_of(const Prepared *p, const PlanSocket *socket) {
+    return socket->service == PLAN_NONE ? NULL : p->set->items[socket->service]->listeners[socket->listener];
+}
+
+/* Options of open sockets */
+
+static int set_options(const Listener *l, const ListenConfig *from, const ListenConfig *to,
+                       const char **ret_step) {
+    int r = bind_change_options(l->fd, from, to, ret_step);
+    if (r < 0 || l->ino == 0)
+        return r;
+    *ret_step = "mode";
+    return bind_adjust(to, l->fd, l->dev, l->ino);
+}
+
+static bool takes_options(const PlanSocket *socket, const Listener *l) {
+    return l && listener_is_open(l) && socket->options != 0;
+}
+
+static void undo_options(Prepared *p) {
+    const char *step = NULL;
+    while (p->n_options > 0) {
+        const PlanSocket *socket = &p->plan.sockets[--p->n_options];
+        const Listener *l = listener_of(p, socket);
+        if (takes_options(socket, l))
+            (void)set_options(l, socket->config, l->config, &step);
+    }
+}
+
+static void tell(const ListenConfig *c, int error, const char *what, const char *why, DiagList *diags) {
+    DiagPos pos = {
+        .file = c->pos.file, .line = c->pos.line, .column = c->pos.column, .end_column = c->pos.column + 1};
+    DiagCode code = error == EACCES || error == EPERM        ? DIAG_NOT_ALLOWED
+                    : error == EADDRINUSE || error == EEXIST ? DIAG_CONFLICT
+                                                             : DIAG_NOT_FOUND;
+    diag_add(diags, DIAG_ERROR, code, &pos, NULL, NULL, "%s %s: %s", what, c->endpoint.text, why);
+}
+
+/* All that fails is told. */
+static int prepare_options(Prepared *p, DiagList *diags) {
+    for (; p->n_options < p->plan.n_sockets; p->n_options++) {
+        const PlanSocket *socket = &p->plan.sockets[p->n_options];
+        const Listener *l = listener_of(p, socket);
+        const char *step = "options";
+        char why[160];
+        if (!takes_options(socket, l))
             continue;
-        for (size_t k = 0; k < c->n_listen; k++) {
-            for (size_t a = 0; a < c->listen[k].endpoint.n_addrs; a++) {
-                const Listener *own = find_own(s, &c->listen[k], a);
-                bool waits = s && own && !listener_is_open(own) && !s->removed && s->config->enabled;
-                if ((own && listener_is_open(own)) || waits || is_given_up(set, to, &c->listen[k], a))
-                    continue;
-                int r = prepare_listener(rt, &c->listen[k], a, p, diags);
-                if (r < 0)
-                    return r;
-            }
-        }
+        int r = set_options(l, l->config, socket->config, &step);
+        /* Somebody has put another one in its place: that is not ours to change. */
+        if (r >= 0 || r == -ESTALE || r == -ENOENT)
+            continue;
+        (void)snprintf(why, sizeof(why), "%s: %s", step, strerror(-r));
+        tell(socket->config, -r, "cannot change", why, diags);
+        (void)set_options(l, socket->config, l->config, &step);
     }
     return diags->n_errors > 0 ? -EINVAL : 0;
 }
 
-static int compare_services(const void *a, const void *b) {
-    return strcmp((*(Service *const *)a)->name, (*(Service *const *)b)->name);
+/* New listeners */
+
+/* The port that the kernel chose for the other family of the same endpoint. */
+static uint16_t port_of_pair(const Prepared *p, size_t i) {
+    const PlanSocket *socket = &p->plan.sockets[i];
+    if (socket->index == 0 || i == 0 || p->plan.sockets[i - 1].config != socket->config)
+        return 0;
+    const Listener *other = p->opened[i - 1] ? p->opened[i - 1] : listener_of(p, socket - 1);
+    return other && listener_is_open(other) ? addr_port(&other->addr) : 0;
+}
+
+static int open_new(Prepared *p, size_t i, DiagList *diags) {
+    const PlanSocket *socket = &p->plan.sockets[i];
+    Listener *l = listener_new(NULL, p->rt->loop, socket->config, socket->index);
+    char why[128];
+    if (!l)
+        return -ENOMEM;
+    p->opened[i] = l;
+    if (socket->fate != SOCKET_OPENED)
+        return 0;
+    int r = open_beside(&p->beside, p->set, l, port_of_pair(p, i));
+    if (r >= 0)
+        return 0;
+    if (listener_family_is_missing(l, -r)) {
+        l->error = 0;
+        l->dispensable = true;
+        return 0;
+    }
+    tell(socket->config, -r, "cannot listen on", listener_error_text(l, why, sizeof(why)), diags);
+    return 0;
+}
+
+static int prepare_listeners(Prepared *p, DiagList *diags) {
+    p->opened = (Listener **)calloc(p->plan.n_sockets + 1, sizeof(Listener *));
+    if (!p->opened)
+        return -ENOMEM;
+    for (size_t i = 0; i < p->plan.n_sockets; i++) {
+        if (p->plan.sockets[i].service != PLAN_NONE)
+            continue;
+        int r = open_new(p, i, diags);
+        if (r < 0)
+            return r;
+    }
+    return diags->n_errors > 0 ? -EINVAL : 0;
+}
+
+/* Room for the listeners of each service that changes. One that is disabled has closed ones. */
+static int prepare_lists(Prepared *p) {
+    p->lists = (Listener ***)calloc(p->plan.n_entries + 1, sizeof(Listener **));
+    for (size_t i = 0; p->lists && i < p->plan.n_entries; i++) {
+        const PlanEntry *e = &p->plan.entries[i];
+        if (!changes(e))
+            continue;
+        size_t n = e->to == PLAN_NONE ? 0 : service_config_count_sockets(p->to->services[e->to]);
+        p->lists[i] = (Listener **)calloc(n + 1, sizeof(Listener *));
+        if (!p->lists[i])
+            return -ENOMEM;
+        const ServiceConfig *c = n > 0 && e->n_sockets == 0 ? p->to->services[e->to] : NULL;
+        for (size_t k = 0, at = 0; c && k < c->n_listen; k++)
+            for (size_t a = 0; a < c->listen[k].endpoint.n_addrs; a++)
+                if (!(p->lists[i][at++] = listener_new(NULL, p->rt->loop, &c->listen[k], a)))
+                    return -ENOMEM;
+    }
+    return p->lists ? 0 : -ENOMEM;
 }
 
 /* Services that are new, as empty shells: their listeners are attached at the change-over. */
-static int prepare_services(Runtime *rt, const ServiceSet *set, Config *to, uint64_t generation,
-                            Prepared *p) {
-    p->services = (Service **)calloc(set->n + to->n_services + 1, sizeof(Service *));
+static int prepare_services(Prepared *p, uint64_t generation) {
+    p->services = (Service **)calloc(p->plan.n_entries + 1, sizeof(Service *));
     if (!p->services)
         return -ENOMEM;
-    for (size_t i = 0; i < set->n; i++)
-        p->services[p->n++] = set->items[i];
-    for (size_t i = 0; i < to->n_services; i++) {
-        if (service_set_find(set, to->services[i]->name))
-            continue;
-        Service *s = service_new(rt, to, to->services[i], generation);
-        if (!s) {
-            while (p->n > set->n)
-                service_free(p->services[--p->n]);
+    for (size_t i = 0; i < p->plan.n_entries; i++) {
+        const PlanEntry *e = &p->plan.entries[i];
+        p->services[i] = e->from != PLAN_NONE ? p->set->items[e->from]
+                                              : service_new(p->rt, p->to, p->to->services[e->to], generation);
+        if (!p->services[i])
             return -ENOMEM;
-        }
-        p->services[p->n++] = s;
     }
-    qsort((void *)p->services, p->n, sizeof(Service *), compare_services);
     return 0;
 }
 
-/* What is left over is closed last, and not before those in its queue have been served. */
-static void close_spare(ListenerSet *spare) {
-    for (size_t i = 0; i < spare->n; i++) {
-        Listener *l = spare->items[i];
-        if (!l)
+/* Undoes all that has not been carried out. */
+static void prepared_done(Prepared *p) {
+    undo_options(p);
+    for (size_t i = 0; p->opened && i < p->plan.n_sockets; i++)
+        listener_free(p->opened[i], true);
+    for (size_t i = 0; p->lists && i < p->plan.n_entries; i++) {
+        for (size_t k = 0; p->lists[i] && p->lists[i][k]; k++)
+            listener_free(p->lists[i][k], true);
+        free((void *)p->lists[i]);
+    }
+    for (size_t i = 0; p->services && i < p->plan.n_entries; i++)
+        if (p->services[i] && p->plan.entries[i].from == PLAN_NONE)
+            service_free(p->services[i]);
+    open_beside_done(&p->beside);
+    free((void *)p->opened);
+    free((void *)p->lists);
+    free((void *)p->services);
+    plan_done(&p->plan);
+    running_done(&p->running);
+    *p = (Prepared){0};
+}
+
+/* The change-over: nothing of it fails */
+
+/* First all give up what changes, so that what moves from one service to another is there to be taken. */
+static void give_up(Prepared *p) {
+    for (size_t i = 0; i < p->plan.n_entries; i++) {
+        const PlanEntry *e = &p->plan.entries[i];
+        if (!changes(e) || e->from == PLAN_NONE)
             continue;
-        if (l->service && service_config_accepts(l->service->config) && listener_is_open(l))
-            serve_queue(l);
-        /* A process that still listens there goes on being reached by its path. */
-        listener_free(l, !service_processes_listen(l->service));
+        Service *s = p->services[i];
+        for (size_t k = 0; k < e->n_listeners; k++)
+            if (p->plan.left[e->first_listener + k])
+                service_serve_before_leaving(s, s->listeners[k]);
+        service_begin_change(s, e->to == PLAN_NONE ? NULL : p->to->services[e->to]);
     }
-    free((void *)spare->items);
-    *spare = (ListenerSet){0};
+    for (size_t i = 0; i < p->plan.n_entries; i++) {
+        const PlanEntry *e = &p->plan.entries[i];
+        for (size_t k = 0; k < e->n_sockets; k++) {
+            const PlanSocket *socket = &p->plan.sockets[e->first_socket + k];
+            Listener *opened = TAKE_PTR(p->opened[e->first_socket + k]);
+            p->lists[i][k] = opened ? opened : listener_of(p, socket);
+        }
+    }
 }
 
-/* Every listener that @set gives up, and all new ones: from here each service takes its own. */
-static int make_pool(const ServiceSet *set, Prepared *p, ListenerSet *pool) {
-    size_t n = p->n_listeners;
-    for (size_t i = 0; i < set->n; i++)
-        n += set->items[i]->n_listeners;
-    pool->items = (Listener **)calloc(n + 1, sizeof(Listener *));
-    if (!pool->items)
-        return -ENOMEM;
-    for (size_t i = 0; i < p->n_listeners; i++)
-        pool->items[pool->n++] = p->listeners[i];
-    p->n_listeners = 0;
-    return 0;
+/* What was opened anew for the reload, or has come from another service, is told by @s. */
+static void change_service(Prepared *p, size_t i, uint64_t generation) {
+    const PlanEntry *e = &p->plan.entries[i];
+    ServiceConfig *c = e->to == PLAN_NONE ? NULL : p->to->services[e->to];
+    Service *s = p->services[i];
+    if (!changes(e)) {
+        if (c)
+            service_renew_config(s, p->to, c, generation);
+        return;
+    }
+    for (size_t k = 0; k < e->n_listeners; k++)
+        if (p->plan.left[e->first_listener + k])
+            service_leave(s, s->listeners[k]);
+    for (size_t k = 0; e->from == PLAN_NONE && k < s->n_listeners; k++)
+        listener_free(s->listeners[k], false);
+    size_t n = c ? service_config_count_sockets(c) : 0;
+    /* Without memory for its slots a service is failed; there is no way back from here. */
+    (void)service_change(s, p->to, c, generation, TAKE_PTR(p->lists[i]), n, e->holders);
 }
 
-int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags) {
-    Prepared p CLEANUP(prepared_done) = {0};
-    ListenerSet pool = {0};
-    int r = prepare_listeners(rt, set, to, &p, diags);
-    if (r >= 0)
-        r = prepare_services(rt, set, to, generation, &p);
-    if (r >= 0)
-        r = make_pool(set, &p, &pool);
-    if (r < 0)
-        return r;
-    /* First they all give up what changes, so that what moves from one service to another is there to be
-     * taken. */
-    for (size_t i = 0; i < p.n; i++)
-        service_begin_change(p.services[i], config_find(to, p.services[i]->name), &pool);
-    for (size_t i = 0; i < p.n; i++)
-        /* Without memory for its listeners a service is failed; there is no way back from here. */
-        (void)service_end_change(p.services[i], to, config_find(to, p.services[i]->name), generation, &pool);
-    free((void *)set->items);
-    *set = (ServiceSet){.items = TAKE_PTR(p.services), .n = p.n};
-    tcpmux_collect(rt, set->items, set->n);
+/* What is the same may still have been waiting for a reload: what it could not open is tried again. */
+static bool wants_look(const PlanEntry *e, const Service *s) {
+    return changes(e) || s->retry || s->state == SERVICE_FAILED || s->config->start_now;
+}
+
+static void settle(const Prepared *p, ServiceSet *set) {
     for (size_t i = 0; i < set->n; i++) {
+        const PlanEntry *e = &p->plan.entries[i];
         Service *s = set->items[i];
+        if (!wants_look(e, s))
+            continue;
         /* Connections of a service that is gone go on; a process that would accept new ones is told to end.
          */
-        if (s->removed || !s->config->enabled)
+        if (changes(e) && (s->removed || !s->config->enabled))
             service_stop_instances(s, true);
-        else
+        else if (changes(e))
             gate_apply_to_existing(s);
-        /* What another service had open, a stopped one does not keep. */
-        if (s->order == ORDER_STOP)
-            service_close_listeners(s, service_processes_listen(s));
         (void)service_open(s);
     }
     for (size_t i = 0; i < set->n; i++) {
-        service_update(set->items[i], "reload");
-        service_start_now(set->items[i]);
+        const PlanEntry *e = &p->plan.entries[i];
+        Service *s = set->items[i];
+        if (!wants_look(e, s))
+            continue;
+        if (changes(e))
+            service_go_on_leaving(s);
+        service_update(s, "reload");
+        service_start_now(s);
     }
-    close_spare(&pool);
+}
+
+int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags,
+                 PlanItems *items) {
+    Prepared p CLEANUP(prepared_done) = {.rt = rt, .set = set, .to = to};
+    int r = running_of(set, &p.running);
+    if (r >= 0)
+        r = plan_make(p.running.services, p.running.n, to, &p.plan);
+    if (r >= 0)
+        r = plan_items_make(&p.plan, p.running.services, to, items);
+    if (r >= 0)
+        r = prepare_services(&p, generation);
+    if (r >= 0)
+        r = prepare_lists(&p);
+    if (r >= 0)
+        r = prepare_options(&p, diags);
+    if (r >= 0)
+        r = prepare_listeners(&p, diags);
+    if (r < 0)
+        return r;
+    p.n_options = 0; /* they stay */
+    give_up(&p);
+    for (size_t i = 0; i < p.plan.n_entries; i++)
+        change_service(&p, i, generation);
+    free((void *)set->items);
+    *set = (ServiceSet){.items = TAKE_PTR(p.services), .n = p.plan.n_entries};
+    tcpmux_collect(rt, set->items, set->n);
+    settle(&p, set);
     reload_sweep(rt, set);
     return 0;
 }

@@ -25,10 +25,24 @@ int changes_between(const Config *from, const Config *to, const ServiceSet *set,
 int changes_of_limits(const char *service, const LimitsConfig *from, const LimitsConfig *to, Changes *ret);
 void changes_done(Changes *c);
 
-/* Makes @set what @to says, as generation @generation: first opens every new listener; if one cannot be
- * opened, closes the new ones again, says so in @diags and returns -EINVAL with nothing changed. Then changes
- * over. -ENOMEM also leaves all as it was. Services that are gone stay in the set, marked removed, as long as
- * they have instances, or connections that are still to be served. */
-int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags);
+/* What runs, as a plan looks at it: borrowed from @set, to be freed as the plan's. NULL when memory runs out.
+ */
+typedef struct Running {
+    PlanService *services;
+    PlanListener *listeners;
+    size_t n;
+} Running;
+int running_of(const ServiceSet *set, Running *ret);
+void running_done(Running *r);
+
+/* What a reload of @set with @to would do: 0 or -ENOMEM. Reads only. */
+int reload_plan(const ServiceSet *set, const Config *to, PlanItems *ret);
+/* Makes @set what @to says, as generation @generation, and tells in @items what that was. First sets options
+ * of what is open, and opens every new listener; if one of these fails, undoes the others, says so in @diags
+ * and returns -EINVAL with nothing changed. Then changes over. -ENOMEM also leaves all as it was. Services
+ * that are gone stay in the set, marked removed, as long as they have instances, or connections that are
+ * still to be served. */
+int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags,
+                 PlanItems *items);
 /* Takes services out of the set that are removed and have nothing left to do. */
 void reload_sweep(Runtime *rt, ServiceSet *set);

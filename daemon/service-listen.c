@@ -9,6 +9,7 @@
 #include "daemon/idle.h"
 #include "daemon/inherit.h"
 #include "daemon/pool.h"
+#include "daemon/service-leave.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 
@@ -29,10 +30,10 @@ void service_free_slots(Service *s) {
     s->n_slots = 0;
 }
 
-/* @same: every listener is the one that was in its place before. */
-static int make_slots(Service *s, bool same) {
+/* @anew: their processes have other listeners. */
+static int make_slots(Service *s, bool anew) {
     if (s->config->model != MODEL_POOL)
-        s->pool = pool_free(s->pool);
+        s->pool = pool_free(s->pool, false);
     else if (!s->pool && pool_new(s, &s->pool) < 0)
         return -ENOMEM;
     size_t n = slot_count(s->config, s->n_listeners);
@@ -40,9 +41,8 @@ static int make_slots(Service *s, bool same) {
     size_t n_listen = n - backend;
     for (size_t i = 0; i < s->n_listeners; i++)
         s->listeners[i]->slot = n_listen == 1 ? 0 : i;
-    /* One slot is all the listeners there are, whichever; more are one each. Their processes stay where they
-     * are. */
-    if (n > 0 && n == s->n_slots && backend == had && !s->backend.replaced && (n_listen <= 1 || same))
+    /* Their processes stay where they are. */
+    if (n > 0 && n == s->n_slots && backend == had && !s->backend.replaced && !anew)
         return 0;
     service_free_slots(s);
     if (n == 0)
@@ -55,23 +55,6 @@ static int make_slots(Service *s, bool same) {
         s->slots[i] = (Slot){.service = s, .index = i};
     s->backend.slot = backend ? &s->slots[n - 1] : NULL;
     return 0;
-}
-
-/* From the @pool what serves for address @index of @config: its own first, then what was opened for this
- * reload, then what another service has given up. (Port 0 is one address of many services.) */
-static Listener *take_listener(const Service *s, ListenerSet *pool, const ListenConfig *config,
-                               size_t index) {
-    Listener **best = NULL;
-    for (size_t i = 0; pool && i < pool->n; i++) {
-        Listener **at = &pool->items[(s->first_in_pool + i) % pool->n];
-        if (!*at || !listener_serves(*at, config, index))
-            continue;
-        if ((*at)->service == s)
-            return TAKE_PTR(*at);
-        if (!best || ((*best)->service && !(*at)->service))
-            best = at;
-    }
-    return best ? TAKE_PTR(*best) : NULL;
 }
 
 /* What was there already, and is used as it is. */
@@ -87,114 +70,134 @@ static void tell_existing(Service *s, const Listener *l) {
     service_emit(s, &e);
 }
 
-/* Options that an open socket takes; what a UNIX node has is changed at its path. */
+/* Its options have been set; the length of its queue has not. */
 static void refresh_listener(Service *s, Listener *l) {
-    const char *step = NULL;
-    const ListenConfig *c = l->config;
-    int r = bind_set_options(l->fd, c, &step);
-    if (r < 0)
-        service_set_error(s, step, -r, NULL, &c->pos);
     if (s->order == ORDER_DRAIN)
         listener_cut(l);
     else
         listener_refresh(l);
     tell_existing(s, l);
-    if (l->ino == 0)
-        return;
-    r = bind_adjust(c, l->fd, l->dev, l->ino);
-    if (r < 0)
-        service_set_error(s, "mode", -r, NULL, &c->pos);
 }
 
-int service_make_listeners(Service *s, ListenerSet *pool) {
+/* Options that an open socket takes, of one that was passed in. */
+static void set_options(Service *s, Listener *l) {
+    const char *step = NULL;
+    int r = bind_set_options(l->fd, l->config, &step);
+    if (r < 0)
+        service_set_error(s, step, -r, NULL, &l->config->pos);
+    refresh_listener(s, l);
+}
+
+int service_make_listeners(Service *s) {
     const ServiceConfig *c = s->config;
     size_t n = 0;
     for (size_t i = 0; i < c->n_listen; i++)
         n += c->listen[i].endpoint.n_addrs;
-    Listener **listeners = (Listener **)calloc(n + 1, sizeof(Listener *));
-    if (!listeners)
-        return -ENOMEM;
-    s->listeners = listeners;
+    s->listeners = (Listener **)calloc(n + 1, sizeof(Listener *));
     s->n_listeners = 0;
     s->rt->listeners_changed = true;
-    bool same = true;
-    /* What is disabled listens nowhere. */
-    if (!c->enabled)
-        pool = NULL;
+    if (!s->listeners)
+        return -ENOMEM;
     for (size_t i = 0; i < c->n_listen; i++) {
         for (size_t a = 0; a < c->listen[i].endpoint.n_addrs; a++) {
-            Listener *l = take_listener(s, pool, &c->listen[i], a);
-            same = same && l && l->service == s && l->slot == s->n_listeners;
-            if (!l)
-                l = listener_new(s, s->rt->loop, &c->listen[i], a);
+            Listener *l = listener_new(s, s->rt->loop, &c->listen[i], a);
             if (!l)
                 return -ENOMEM;
-            l->config = &c->listen[i];
-            l->index = a;
-            l->service = s;
-            listeners[s->n_listeners++] = l;
-            if (pool && listener_is_open(l))
-                refresh_listener(s, l);
+            s->listeners[s->n_listeners++] = l;
         }
     }
-    return make_slots(s, same);
+    return make_slots(s, true);
 }
 
-void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *pool) {
-    /* A service that is new has been made with this very config, its listeners still closed. */
-    s->changing = !config || s->config == config || s->removed || s->config->enabled != config->enabled ||
-                  service_config_diff(s->config, config, NULL, NULL) > 0;
-    if (!s->changing)
-        return;
+void service_begin_change(Service *s, const ServiceConfig *config) {
     backend_begin_change(s, config);
-    s->first_in_pool = pool->n;
-    for (size_t i = 0; i < s->n_listeners; i++) {
-        Listener *l = s->listeners[i];
-        /* Armed anew later: another model is woken in another way. */
-        listener_disarm(l);
-        if (listener_has_socket(l))
-            pool->items[pool->n++] = l;
-        else
-            listener_free(l, false);
-    }
+    /* Armed anew later: another model is woken in another way. */
+    for (size_t i = 0; i < s->n_listeners; i++)
+        listener_disarm(s->listeners[i]);
     /* It watches the listeners that were. */
     for (size_t i = 0; i < s->n_slots; i++)
         s->slots[i].idle = idle_free(s->slots[i].idle);
-    s->n_listeners = 0;
-    free((void *)s->listeners);
-    s->listeners = NULL;
     s->retry = sd_event_source_disable_unref(s->retry);
     s->retry_level = 0;
 }
 
-int service_end_change(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation,
-                       ListenerSet *pool) {
-    bool changing = s->changing;
-    s->changing = false;
+static void remove_service(Service *s) {
+    s->removed = true;
+    bans_forget(s->rt->bans, s->id);
+    spares_drop(s);
+    service_free_slots(s);
+    s->pool = pool_free(s->pool, false);
+}
+
+static void tell_open(Service *s, const Listener *l) {
+    char text[ADDR_TEXT_MAX], message[ENDPOINT_TEXT_MAX + 64];
+    const char *end = l->adopted ? " (passed in)" : l->restored ? " (kept by the service manager)" : "";
+    if (l->addr.len > 0)
+        (void)snprintf(message, sizeof(message), "listening on %s:%s%s", endpoint_kind_to_string(l->kind),
+                       addr_format(&l->addr, text), end);
+    else
+        (void)snprintf(message, sizeof(message), "listening on %s%s", l->config->endpoint.text, end);
+    ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "listening");
+    e.service = s->name;
+    e.message = message;
+    service_emit(s, &e);
+}
+
+/* The listeners in the places that the config has for them. */
+static void place_listeners(Service *s) {
+    size_t at = 0;
+    for (size_t i = 0; i < s->config->n_listen; i++) {
+        for (size_t a = 0; a < s->config->listen[i].endpoint.n_addrs; a++) {
+            Listener *l = s->listeners[at++];
+            bool is_new = !l->service;
+            l->config = &s->config->listen[i];
+            l->index = a;
+            l->service = s;
+            if (is_new && listener_is_open(l))
+                tell_open(s, l);
+        }
+    }
+}
+
+int service_change(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation,
+                   Listener **listeners, size_t n, HolderFate holders) {
+    free((void *)s->listeners);
+    s->listeners = listeners;
+    s->n_listeners = n;
+    s->rt->listeners_changed = true;
     if (!config) {
-        s->removed = true;
-        bans_forget(s->rt->bans, s->id);
-        spares_drop(s);
-        service_free_slots(s);
-        s->pool = pool_free(s->pool);
+        remove_service(s);
         return 0;
     }
-    if (s->pool && changing && !pool_config_keeps_workers(s->config, config))
+    if (s->pool && holders == HOLDERS_ROLL)
         s->pool->roll = true;
     /* What has changed in the data bases of users and groups is found now, too. */
-    bool same = !changing && resolved_is_same(&s->config->resolved, &config->resolved);
+    spares_drop(s);
+    /* Its workers are of another kind: those that come are a pool of their own. */
+    if (s->pool && holders == HOLDERS_END)
+        s->pool = pool_free(s->pool, false);
     service_set_config(s, generation_config, config, generation);
     service_forget_process_data(s);
-    if (!same)
-        spares_drop(s);
     s->removed = false;
-    if (changing)
-        return service_make_listeners(s, pool);
-    size_t at = 0;
-    for (size_t i = 0; i < config->n_listen; i++)
-        for (size_t a = 0; a < config->listen[i].endpoint.n_addrs; a++)
-            s->listeners[at++]->config = &config->listen[i];
-    return 0;
+    place_listeners(s);
+    for (size_t i = 0; i < n; i++)
+        if (config->enabled && listener_is_open(s->listeners[i]))
+            refresh_listener(s, s->listeners[i]);
+    return make_slots(s, holders == HOLDERS_END);
+}
+
+void service_renew_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation) {
+    bool shared = s->config == config;
+    if (shared) {
+        config_ref(generation_config);
+        config_unref(s->generation_config);
+        s->generation_config = generation_config;
+        s->generation = generation;
+        return;
+    }
+    service_set_config(s, generation_config, config, generation);
+    service_forget_process_data(s);
+    place_listeners(s);
 }
 
 /* The port that the other family of the same endpoint got from the kernel. */
@@ -211,20 +214,6 @@ static bool is_served_by_pair(const Service *s, size_t i) {
     socklen_t n = sizeof(only);
     return l->config->endpoint.both_families && l->index == 0 && v6 && v6->config == l->config &&
            v6->adopted && getsockopt(v6->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &n) == 0 && !only;
-}
-
-static void tell_open(Service *s, const Listener *l) {
-    char text[ADDR_TEXT_MAX], message[ENDPOINT_TEXT_MAX + 64];
-    const char *end = l->adopted ? " (passed in)" : l->restored ? " (kept by the service manager)" : "";
-    if (l->addr.len > 0)
-        (void)snprintf(message, sizeof(message), "listening on %s:%s%s", endpoint_kind_to_string(l->kind),
-                       addr_format(&l->addr, text), end);
-    else
-        (void)snprintf(message, sizeof(message), "listening on %s%s", l->config->endpoint.text, end);
-    ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "listening");
-    e.service = s->name;
-    e.message = message;
-    service_emit(s, &e);
 }
 
 /* Whether it is open now; a failure is told once, not at each retry. */
@@ -267,7 +256,7 @@ void service_adopt(Service *s, Inherited *in) {
         return;
     for (size_t i = 0; i < s->n_listeners; i++)
         if (inherited_adopt(in, s->listeners[i])) {
-            refresh_listener(s, s->listeners[i]);
+            set_options(s, s->listeners[i]);
             tell_open(s, s->listeners[i]);
         }
 }
@@ -289,6 +278,7 @@ static void tell_kept(Service *s, const Listener *l) {
 
 void service_close_listeners(Service *s, bool keep_nodes) {
     s->retry = sd_event_source_disable_unref(s->retry);
+    service_drop_leaving(s);
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (!keep_nodes)
             tell_kept(s, s->listeners[i]);

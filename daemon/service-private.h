@@ -9,9 +9,8 @@ void service_forget_process_data(Service *s);
 /* Their processes become strays: they still have the listeners. */
 void service_free_slots(Service *s);
 
-/* Makes its listeners and slots for its config, closed, taking from @pool (may be NULL) those that serve for
- * the same socket. 0 or -ENOMEM. */
-int service_make_listeners(Service *s, ListenerSet *pool);
+/* Makes its listeners and slots for its config, closed. 0 or -ENOMEM. */
+int service_make_listeners(Service *s);
 /* Opens listener @i; whether it is open now. A failure is told once, not at each retry. */
 bool service_open_listener(Service *s, size_t i);
 

@@ -82,7 +82,7 @@ static void strip(Service *s) {
     s->listeners = NULL;
     s->n_listeners = 0;
     service_free_slots(s);
-    s->pool = pool_free(s->pool);
+    s->pool = pool_free(s->pool, true);
 }
 
 static int make(Runtime *rt, Config *current, const Making *m, BlobSource *source, Service **ret) {

@@ -15,6 +15,7 @@
 #include "daemon/offence.h"
 #include "daemon/pool.h"
 #include "daemon/serve.h"
+#include "daemon/service-leave.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 
@@ -57,13 +58,14 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     list_init(&s->instances);
     list_init(&s->ghosts);
     list_init(&s->endings);
+    list_init(&s->leaving);
     spares_init(&s->spares);
     preludes_init(&s->preludes);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
     event_ring_init(&s->lines, LINES_KEPT_SERVICE, LINES_KEPT_SERVICE_BYTES);
     s->name = strdup(config->name);
     service_set_config(s, generation_config, config, generation);
-    if (!s->name || service_make_listeners(s, NULL) < 0)
+    if (!s->name || service_make_listeners(s) < 0)
         return service_free(s);
     return s;
 }
@@ -74,8 +76,9 @@ Service *service_free(Service *s) {
     for (size_t i = 0; i < s->n_listeners; i++)
         listener_free(s->listeners[i], false);
     free((void *)s->listeners);
+    service_drop_leaving(s);
     preludes_drop(s);
-    s->pool = pool_free(s->pool);
+    s->pool = pool_free(s->pool, true);
     service_free_slots(s);
     s->retry = sd_event_source_disable_unref(s->retry);
     s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
@@ -410,8 +413,10 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
         s->rt->on_state(s, s->rt->on_state_userdata);
     if (old)
         s->n_old--;
-    if (s->n_instances == 0 && (s->order == ORDER_STOP || s->removed || s->rt->stopping))
+    if (s->n_instances == 0 && (s->order == ORDER_STOP || s->rt->stopping))
         service_close_listeners(s, false);
+    if (!list_is_empty(&s->leaving))
+        service_go_on_leaving(s);
     service_update(s, NULL);
     if (last_stray)
         service_start_now(s);

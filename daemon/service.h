@@ -10,6 +10,7 @@
 #include "daemon/instance.h"
 #include "daemon/listener.h"
 #include "daemon/passed.h"
+#include "daemon/plan.h"
 #include "daemon/prelude.h"
 #include "daemon/rate-window.h"
 #include "daemon/ratelimit.h"
@@ -96,11 +97,13 @@ typedef struct Service {
     sd_event_source *drain_timer;
     unsigned drain_looks;
     bool removed;
-    bool changing;        /* between the two passes of a reload */
-    size_t first_in_pool; /* then: where its listeners are */
     Listener **listeners;
     size_t n_listeners;
-    Slot *slots; /* on-demand only */
+    List leaving; /* listeners that reloads have taken from it, until what waits there has been served */
+    sd_event_source *leave_timer;
+    unsigned leave_looks; /* at what strays still have to serve, of which so many in a row */
+    unsigned leave_empty; /* have found nothing */
+    Slot *slots;          /* on-demand only */
     size_t n_slots;
     struct Pool *pool; /* pool only */
     Passed *passed; /* what its workers have been passed, where limits.per_source wants to know; NULL: none */
@@ -139,19 +142,16 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
 /* Ends listening and forgets its instances, which go on without us. Returns NULL. */
 Service *service_free(Service *s);
 
-/* Listeners, some of them taken over. */
-typedef struct ListenerSet {
-    Listener **items;
-    size_t n;
-} ListenerSet;
-
-/* A reload, in two passes over all services. First each hands its listeners to @pool (which has room) if its
- * config changes to
- * @config, NULL when it is removed; then each takes from there what serves for its new config, and makes what
- * is missing, closed. The second returns 0 or -ENOMEM. */
-void service_begin_change(Service *s, const ServiceConfig *config, ListenerSet *pool);
-int service_end_change(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation,
-                       ListenerSet *pool);
+/* A reload of @s, whose listeners have been given out: those that it has no more are in `leaving`, and it
+ * gets @listeners (@n of them, of its new config and in its order; the array and what is in it are taken
+ * over). With @config NULL it is removed. @holders: what becomes of processes that have the listeners. 0 or
+ * -ENOMEM: it then has no process until the next reload. */
+int service_change(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation,
+                   Listener **listeners, size_t n, HolderFate holders);
+/* The same for one for which nothing has changed: @config is the same, or says the same. */
+void service_renew_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation);
+/* What is changed is not looked at any more: nothing of it is polled, or tried again. */
+void service_begin_change(Service *s, const ServiceConfig *config);
 /* Gives its listeners what was passed in for them. */
 struct Inherited;
 void service_adopt(Service *s, struct Inherited *in);
@@ -185,7 +185,8 @@ static inline uint64_t service_n_processes(const Service *s) {
 }
 /* Whether a reload has removed it, and nothing is left of it, nor to be told. */
 static inline bool service_is_over(const Service *s) {
-    return s->removed && service_n_processes(s) == 0 && s->preludes.n == 0 && list_is_empty(&s->endings);
+    return s->removed && service_n_processes(s) == 0 && s->preludes.n == 0 && list_is_empty(&s->endings) &&
+           list_is_empty(&s->leaving);
 }
 /* Whether processes of its own listen on its sockets; NULL: none. */
 bool service_processes_listen(const Service *s);

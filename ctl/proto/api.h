@@ -191,6 +191,15 @@ typedef struct ApiChange {
     const char *key, *from, *to;
 } ApiChange;
 
+/* What a reload does, one thing each. */
+typedef struct ApiPlanItem {
+    const char *service;
+    const char *object;   /* "service", "listener", "processes", "workers" */
+    const char *endpoint; /* of a listener, as written; NULL */
+    const char *action;   /* "add", "change", "remove", "open", "close", "move", "keep", "end", "roll" */
+    const char *detail;   /* for people; NULL */
+} ApiPlanItem;
+
 /* What Reload and CheckConfig answer. */
 typedef struct ApiReload {
     bool ok;
@@ -199,6 +208,8 @@ typedef struct ApiReload {
     bool hide_excerpts; /* for who may only look */
     const ApiChange *changes;
     size_t n_changes;
+    const ApiPlanItem *plan;
+    size_t n_plan;
 } ApiReload;
 
 /* Of a histogram: so many took at most that long, and longer than the bucket before. */

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/service-leave.h"
+
+#include "daemon/backend.h"
+#include "daemon/base/clock.h"
+#include "daemon/fd-store.h"
+#include "daemon/knock.h"
+#include "daemon/serve.h"
+#include "daemon/service-private.h"
+#include "daemon/slot.h"
+
+#define LOOK_USEC (50 * USEC_PER_MSEC)
+
+/* Who had begun to connect has so long to come to the end of it. */
+#define HANDSHAKE_USEC USEC_PER_SEC
+
+/* Strays are told to end when that many looks in a row have found nothing, or after so many in all: some
+ * never take what waits. */
+#define LOOKS_EMPTY 2
+#define LOOKS_MAX 100
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
+    Service *s = userdata;
+    (void)source;
+    (void)usec;
+    s->leave_timer = sd_event_source_disable_unref(s->leave_timer);
+    service_go_on_leaving(s);
+    service_update(s, NULL);
+    return 0;
+}
+
+static bool has_untold(const Service *s) {
+    if (s->n_strays == 0)
+        return false;
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        if (i->stray && i->state != INSTANCE_STOPPING)
+            return true;
+    return false;
+}
+
+static Listener *end(Listener *l) {
+    return listener_free(l, true);
+}
+
+/* Whether the daemon accepts, be it to pass what it gets to a worker. */
+static bool takes_connections(const Service *s) {
+    return service_config_accepts(s->config) ||
+           (s->pool && s->config->pool.handoff == POOL_HANDOFF_CONNECTION);
+}
+
+/* Whether it serves who waits there. An administrator may have said that nobody is served now. */
+static bool accepts(const Service *s) {
+    return takes_connections(s) && s->order != ORDER_PAUSE && s->order != ORDER_STOP && !s->rt->stopping;
+}
+
+/* Whether nothing is left to be served there. */
+static bool is_served(Service *s, Listener *l, uint64_t now_usec) {
+    serve_queue(l);
+    if (l->exhausted)
+        return true;
+    bool may_come = l->kind == ENDPOINT_TCP && !l->adopted && now_usec - l->left_usec < HANDSHAKE_USEC;
+    return !may_come && (!listener_has_queued(l) || !accepts(s));
+}
+
+/* Whether a process is still there that listens on it: as long as that is so it is not taken from it, nor the
+ * node by which it is reached; and when it is wanted again it is there. */
+static bool is_shared(const Service *s, const Listener *l) {
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        if (i->number <= l->left_instance)
+            return true;
+    return false;
+}
+
+/* Whether a look at them without being told of anything may find something new. */
+static bool serve_leaving(Service *s) {
+    uint64_t now = clock_monotonic_usec();
+    LIST_FOREACH_SAFE (l, &s->leaving, Listener, link)
+        if (accepts(s) ? is_served(s, l, now) : !is_shared(s, l))
+            end(l);
+    return accepts(s) && !list_is_empty(&s->leaving);
+}
+
+static bool any_queued(const Service *s) {
+    LIST_FOREACH (l, &s->leaving, Listener, link)
+        if (listener_has_queued(l))
+            return true;
+    return false;
+}
+
+static void tell_strays(Service *s) {
+    LIST_FOREACH (i, &s->instances, Instance, link) {
+        if (!i->stray || i->state == INSTANCE_STOPPING)
+            continue;
+        i->asked = !i->timed_out;
+        instance_stop(i, s->config->timeout_stop_usec);
+    }
+}
+
+/* What strays are to serve: as long as there is some they go on. */
+static void look_at_strays(Service *s) {
+    s->leave_looks++;
+    s->leave_empty = any_queued(s) ? 0 : s->leave_empty + 1;
+    if (s->leave_empty < LOOKS_EMPTY && s->leave_looks < LOOKS_MAX)
+        return;
+    tell_strays(s);
+}
+
+void service_go_on_leaving(Service *s) {
+    if (has_untold(s))
+        look_at_strays(s);
+    bool more = serve_leaving(s);
+    if (!has_untold(s) && !more) {
+        s->leave_timer = sd_event_source_disable_unref(s->leave_timer);
+        if (s->rt->on_state && s->removed)
+            s->rt->on_state(s, s->rt->on_state_userdata);
+        return;
+    }
+    if (!s->leave_timer && sd_event_add_time_relative(s->rt->loop, &s->leave_timer, CLOCK_MONOTONIC,
+                                                      LOOK_USEC, USEC_PER_MSEC, on_look, s) < 0) {
+        tell_strays(s);
+        service_drop_leaving(s);
+    }
+}
+
+void service_leave(Service *s, Listener *l) {
+    listener_disarm(l);
+    /* Datagrams wait for processes alone. */
+    bool served = endpoint_kind_is_stream(l->kind) || service_processes_listen(s);
+    if (!listener_is_open(l) || !served || listener_keep_config(l) < 0) {
+        end(l);
+        return;
+    }
+    l->kept = stored_fd_release(l->kept);
+    l->left_usec = clock_monotonic_usec();
+    l->left_instance = s->rt->next_instance;
+    s->leave_looks = s->leave_empty = 0;
+    list_append(&s->leaving, &l->link);
+}
+
+void service_serve_before_leaving(Service *s, Listener *l) {
+    bool stops = s->order == ORDER_PAUSE || s->order == ORDER_STOP;
+    if (!listener_is_open(l))
+        return;
+    listener_unhook(l, !takes_connections(s));
+    if (stops || s->removed)
+        return;
+    if (takes_connections(s))
+        serve_queue(l);
+    else if (service_n_listen_slots(s) > 0 && slot_is_idle(&s->slots[l->slot]) && listener_has_queued(l) &&
+             (l->admitted || !knock_is_asked(l) || knock_may_start(l)))
+        slot_activate(&s->slots[l->slot]);
+}
+
+void service_end_leaving(Listener *l) {
+    Service *s = l->service;
+    if (listener_is_open(l) && accepts(s))
+        serve_queue(l);
+    end(l);
+}
+
+void service_drop_leaving(Service *s) {
+    LIST_FOREACH_SAFE (l, &s->leaving, Listener, link)
+        end(l);
+    s->leave_timer = sd_event_source_disable_unref(s->leave_timer);
+}

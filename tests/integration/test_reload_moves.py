@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Reloads that move what listens: between `*` and one address, between families, services and models, while clients come."""
+import itertools
+import time
+import unittest
+
+from harness import DaemonTest, free_port
+from steady import Held, Load
+
+
+class Moves(DaemonTest):
+    """One port, written in different ways by turns, whose clients notice nothing."""
+    def move(self, ways, host="127.0.0.1", rounds=6, **service):
+        port = free_port()
+        def config(way):
+            names = way if isinstance(way, dict) else {"s": way}
+            return {"services": {name: {"listen": [e.format(port=port) if isinstance(e, str) else
+                                                   {**e, "endpoint": e["endpoint"].format(port=port)} for e in listen],
+                                        "exec": ["mp-echo"], **service} for name, listen in names.items()}}
+        d = self.daemon(config(ways[0]))
+        address = f"[{host}]" if ":" in host else host
+        with Load(self, {"s": f"tcp:{address}:{port}"}) as load, Held(self, port, 3, host=host):
+            for i, way in enumerate(itertools.islice(itertools.cycle(ways), 1, rounds + 1)):
+                time.sleep(0.2)
+                d.write_config(config(way))
+                self.assertEqual(d.call("Reload")["generation"], i + 2)
+        self.assertGreater(load.answered, 20)
+        for s in d.status()["services"]:
+            if s["model"] == "per-connection":
+                d.wait_idle(s["name"])
+
+    def test_any_and_one_address(self):
+        self.move([["tcp:0.0.0.0:{port}"], ["tcp:127.0.0.1:{port}"]])
+
+    def test_both_families_and_one_address(self):
+        self.move([["tcp:{port}"], ["tcp:127.0.0.1:{port}"]])
+
+    def test_both_families_and_one_of_them(self):
+        self.move([["tcp:{port}"], ["tcp:0.0.0.0:{port}"]])
+
+    def test_one_socket_and_two(self):
+        self.move([["tcp:[::]:{port}"], ["tcp:{port}"]])
+
+    def test_one_address_of_two(self):
+        self.move([["tcp:{port}"], ["tcp:[::1]:{port}"]], host="::1")
+
+    def test_only_v6(self):
+        self.move([["tcp:[::]:{port}"], [{"endpoint": "tcp:[::]:{port}", "only_v6": True}]], host="::1")
+
+    def test_to_another_service(self):
+        self.move([{"a": ["tcp:{port}"]}, {"b": ["tcp:127.0.0.1:{port}"]}])
+
+    def test_same_address_to_another_service(self):
+        self.move([{"a": ["tcp:127.0.0.1:{port}"]}, {"b": ["tcp:127.0.0.1:{port}"]}])
+
+    def test_reuse_port(self):
+        self.move([["tcp:127.0.0.1:{port}"], [{"endpoint": "tcp:127.0.0.1:{port}", "reuse_port": True}]])
+
+    def test_device(self):
+        self.move([["tcp:127.0.0.1:{port}"], [{"endpoint": "tcp:127.0.0.1:{port}", "device": "lo"}]])
+
+    def test_pool_that_passes_connections(self):
+        self.move([["tcp:{port}"], ["tcp:127.0.0.1:{port}"]], model="pool",
+                  pool={"min": 2, "max": 4, "handoff": "connection"})
+
+    def test_pool_that_accepts(self):
+        self.move([["tcp:{port}"], ["tcp:127.0.0.1:{port}"]], model="pool", pool={"min": 2, "max": 4})
+
+    def test_on_demand(self):
+        """Each has what waits where it listens until it has served that, and is told to end only then."""
+        self.move([["tcp:{port}"], ["tcp:127.0.0.1:{port}"]], model="on-demand", rounds=4)
+
+
+if __name__ == "__main__":
+    unittest.main()
