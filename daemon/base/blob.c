@@ -139,8 +139,9 @@ void blob_put_bytes(BlobWriter *w, uint16_t tag, const void *data, size_t n) {
 void blob_put_str(BlobWriter *w, uint16_t tag, const char *s) {
     size_t n = s ? strlen(s) : 0;
     uint8_t *at = s ? put(w, tag, KIND_STR, n) : NULL;
-    if (at)
-        memcpy(at, s, n);
+    /* The length stands before it: no NUL goes with it. */
+    if (at && n > 0)
+        (void)mempcpy(at, s, n);
 }
 
 void blob_put_strv(BlobWriter *w, uint16_t tag, char *const *v) {

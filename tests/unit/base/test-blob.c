@@ -305,7 +305,8 @@ static void test_other_kinds(void **state) {
 static size_t wrap(uint8_t *to, const uint8_t *fields, size_t n) {
     static const uint8_t key[SIPHASH_KEY_BYTES] = "mpinetd's blob.";
     const uint64_t length = n, sum = siphash24(key, fields, n);
-    memcpy(to, "MPINETD\n\1\0\0\0\2\0\0\0", 16);
+    static const uint8_t head[16] = {'M', 'P', 'I', 'N', 'E', 'T', 'D', '\n', 1, 0, 0, 0, 2, 0, 0, 0};
+    memcpy(to, head, sizeof(head));
     memcpy(to + 16, &length, 8);
     memcpy(to + 24, &sum, 8);
     memmove(to + HEADER_BYTES, fields, n);

@@ -45,7 +45,7 @@ static void assert_same_list(Bans *a, Bans *b, uint64_t now) {
     for (;;) {
         const Ban *x = bans_next(a, number, now), *y = bans_next(b, number, now);
         assert_int_equal(!x, !y);
-        if (!x)
+        if (!x || !y)
             break;
         assert_same(x, y);
         number = x->number;

@@ -77,14 +77,14 @@ static void test_one(void **state) {
 static void test_goes_on_alike(void **state) {
     (void)state;
     enum {
-        MAX = 64,
-        PEERS = 300
+        MAX = 64
     };
+    const uint64_t peers = 300;
     for (uint64_t seed = 1; seed <= 60; seed++) {
         uint64_t random = seed, now = SEC;
         Sources *t = sources_new(MAX, key);
         for (size_t i = 0; i < 400; i++) {
-            uint32_t n = (uint32_t)random_size(&random, PEERS);
+            uint32_t n = (uint32_t)random_size(&random, peers);
             Source *s = visit(t, n % 2 ? v4(n) : v6(n), now += random_below(&random, SEC));
             s->accepted += random_below(&random, 2);
         }
@@ -92,12 +92,12 @@ static void test_goes_on_alike(void **state) {
         assert_memory_equal(&(SourcesStats[]){sources_stats(t)}, &(SourcesStats[]){sources_stats(u)},
                             sizeof(SourcesStats));
         for (size_t i = 0; i < 400; i++) {
-            uint32_t n = (uint32_t)random_size(&random, 2 * PEERS);
+            uint32_t n = (uint32_t)random_size(&random, 2 * peers);
             now += random_below(&random, SEC);
             bool accepted = random_below(&random, 2);
             visit(t, n % 2 ? v4(n) : v6(n), now)->accepted += accepted;
             visit(u, n % 2 ? v4(n) : v6(n), now)->accepted += accepted;
-            for (uint32_t k = 0; k < 2 * PEERS; k++) {
+            for (uint32_t k = 0; k < 2 * peers; k++) {
                 const Source *a = find(t, k % 2 ? v4(k) : v6(k)), *b = find(u, k % 2 ? v4(k) : v6(k));
                 if (!a != !b || (a && (a->known != b->known || a->accepted != b->accepted)))
                     fail_msg("seed %llu, step %zu, source %u", (unsigned long long)seed, i, k);
@@ -133,7 +133,7 @@ static void test_held(void **state) {
         again = source_take(&f, u);
         assert_ptr_equal(again, find(u, v4(1)));
     }
-    assert_true(again->active == 2 && again->accepted == 7);
+    assert_true(again && again->active == 2 && again->accepted == 7);
     assert_int_equal(sources_stats(u).pinned, 1);
     for (uint32_t i = 2; i < 100; i++)
         visit(u, v4(i), 2 * SEC);
