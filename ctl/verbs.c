@@ -397,10 +397,23 @@ static const Verb verbs[] = {
         .max_args = 0,
         .prints_fields = version_document,
     },
-    {.name = "upgrade",
-     .summary = "run the new binary in place, losing no connection",
-     .group = GROUP_DAEMON,
-     .max_args = VERB_ANY_ARGS},
+    {
+        .name = "upgrade",
+        .summary = "run the new binary in place, losing no connection",
+        .details =
+            "Runs the program at the path by which the daemon was started in its place, with the same pid, "
+            "listeners, processes, counters, bans and control connections. The new program first proves "
+            "itself beside the old one: it reads the config as 'mpinetd -t' does, and all of the state. If "
+            "it cannot, or there are errors in the config, the old one goes on and says why. What has "
+            "changed in the config is not applied: 'mpctl reload' does that. Waits until the new program "
+            "answers.",
+        .group = GROUP_DAEMON,
+        .run = verb_upgrade,
+        .max_args = 0,
+        .options = OPTION(NO_WAIT) | OPTION(TIMEOUT),
+        .prints = "Upgrade",
+        .examples = {{"upgrade", "after the package was updated"}},
+    },
     {
         .name = "shutdown",
         .summary = "end the daemon as SIGTERM does",

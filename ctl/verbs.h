@@ -70,6 +70,7 @@ int verb_explain(Ctl *c, char *const *args);
 int verb_schema(Ctl *c, char *const *args);
 int verb_ping(Ctl *c, char *const *args);
 int verb_version(Ctl *c, char *const *args);
+int verb_upgrade(Ctl *c, char *const *args);
 int verb_shutdown(Ctl *c, char *const *args);
 int verb_help(Ctl *c, char *const *args);
 int verb_complete(Ctl *c, char *const *args);

@@ -17,6 +17,12 @@ int attempt_init(Attempt *a, char **ret_socket) {
     return asprintf(ret_socket, "%s/control.sock", a->folder) < 0 ? -ENOMEM : 0;
 }
 
+int attempt_resume(Attempt *a, const char *socket) {
+    const char *slash = strrchr(socket, '/');
+    a->folder = strndup(socket, slash ? (size_t)(slash - socket) : 0);
+    return a->folder ? 0 : -ENOMEM;
+}
+
 void attempt_done(Attempt *a) {
     char *lock CLEANUP_FREE = NULL;
     if (a->folder && asprintf(&lock, "%s/control.sock.lock", a->folder) >= 0) {

@@ -28,6 +28,17 @@ void call_reload(Calls *calls, Client *client, ApiRequest *r) {
         api_encode_reload(client_out(client), &reply);
 }
 
+void call_upgrade(Calls *calls, Client *client, ApiRequest *r) {
+    (void)r;
+    int e = manager_upgrade(calls->manager);
+    if (e == -EALREADY)
+        api_encode_error(client_out(client), API_INVALID_STATE, NULL, "an upgrade is under way", 0);
+    else if (e < 0)
+        api_encode_error(client_out(client), API_INVALID_STATE, NULL, "the daemon is stopping", 0);
+    else
+        client->wait = WAIT_UPGRADE;
+}
+
 void call_shutdown(Calls *calls, Client *client, ApiRequest *r) {
     (void)r;
     client->wait = WAIT_SHUTDOWN;

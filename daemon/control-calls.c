@@ -125,6 +125,7 @@ static const Call table[_METHOD_MAX] = {
     [METHOD_SET] = call_set,
     [METHOD_UNBAN] = call_unban,
     [METHOD_RELOAD] = call_reload,
+    [METHOD_UPGRADE] = call_upgrade,
     [METHOD_SHUTDOWN] = call_shutdown,
 };
 

@@ -68,4 +68,5 @@ void call_drain(Calls *calls, Client *client, ApiRequest *r);
 void call_signal(Calls *calls, Client *client, ApiRequest *r);
 void call_set(Calls *calls, Client *client, ApiRequest *r);
 void call_reload(Calls *calls, Client *client, ApiRequest *r);
+void call_upgrade(Calls *calls, Client *client, ApiRequest *r);
 void call_shutdown(Calls *calls, Client *client, ApiRequest *r);

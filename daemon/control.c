@@ -223,6 +223,16 @@ void control_refresh(Control *c, const Config *config) {
                      "the control socket's mode and group could not be changed: %s", strerror(-r));
 }
 
+void control_answer(Control *c, ClientWait what, const Text *message) {
+    LIST_FOREACH_SAFE (client, &c->clients, Client, link) {
+        if (client->wait != what)
+            continue;
+        text_add_n(client_out(client), message->s ? message->s : "", message->len);
+        client_forget_call(client);
+        client_go_on(client);
+    }
+}
+
 void control_on_state(Control *c) {
     if (c->state_changed)
         (void)sd_event_source_set_enabled(c->state_changed, SD_EVENT_ONESHOT);

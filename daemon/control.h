@@ -5,7 +5,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/base/blob.h"
-#include "daemon/manager.h"
+#include "daemon/client.h"
 
 typedef struct Control Control;
 
@@ -21,6 +21,9 @@ int control_open(Control *c, const Config *config, const char **ret_step);
 /* After a reload: mode and group as configured now. */
 void control_refresh(Control *c, const Config *config);
 const char *control_path(const Control *c);
+
+/* All who wait for @what get @message, an encoded reply, and go on. */
+void control_answer(Control *c, ClientWait what, const Text *message);
 
 /* A service has changed its state: those who wait for it get their answer. */
 void control_on_state(Control *c);

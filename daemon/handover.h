@@ -12,6 +12,8 @@
  * listens, writes and accepts nothing. The new program does it twice: once in a helper with copies of all
  * descriptors, to prove that it can (`mpinetd --accept-handover`), and once for good, when it then goes on
  * with manager_resume(). */
+#include <sys/types.h>
+
 #include "daemon/base/blob.h"
 
 /* The fields of the state, in the order in which they stand in it. */
@@ -32,3 +34,29 @@ typedef enum StateTag {
 /* In the environment of the program that takes over: "PID:FD", the process that it is meant for and the blob.
  */
 #define HANDOVER_VARIABLE "MPINETD_HANDOVER"
+
+/* Puts @w into a file of its own in memory that nobody can change any more. Its descriptor, close-on-exec,
+ * above 2, or a negative errno. */
+int handover_write(const BlobWriter *w);
+/* The descriptor in @value, if that is "PID:FD" with this @pid; else -EINVAL. Pure. */
+int handover_parse(const char *value, pid_t pid);
+/* Takes the variable out of the environment. The descriptor, close-on-exec, when it is there and meant for
+ * this process; else -ENOENT. */
+int handover_from_environment(void);
+
+/* A blob that was read. */
+typedef struct Handover {
+    void *data; /* mapped */
+    size_t n;
+    BlobSource source;
+    BlobReader reader;
+} Handover;
+
+/* Reads the state behind @fd, which stays the caller's. 0, or -EBADMSG with a reason in h->source.why. */
+int handover_read(Handover *h, int fd);
+/* Closes the descriptors that were not taken. */
+void handover_done(Handover *h);
+#define CLEANUP_HANDOVER CLEANUP(handover_done)
+
+/* Whether the @n descriptors stay open over execve(2). */
+void handover_keep(const int *fds, size_t n, bool keep);

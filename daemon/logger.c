@@ -8,7 +8,6 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/event.h"
-#include "daemon/message-id.h"
 #include "daemon/sink.h"
 
 static const char *const log_target_table[_LOG_TARGET_MAX] = {
@@ -142,7 +141,6 @@ static void format_journal(LogLevel level, const ApiEvent *e, Text *out) {
     text_addf(out, "PRIORITY=%d\nSYSLOG_IDENTIFIER=mpinetd\nMESSAGE=", level_priority(level));
     event_format(e, out);
     text_addc(out, '\n');
-    add_field(out, "MESSAGE_ID", message_id(e));
     add_field(out, "MP_EVENT", e->event);
     add_field(out, "MP_SERVICE", e->service);
     add_field(out, "MP_PEER", e->peer);
@@ -229,4 +227,33 @@ void logger_event(Logger *l, LogLevel level, const ApiEvent *e) {
 
 void logger_flush(Logger *l) {
     sink_flush(&l->sink);
+}
+
+enum {
+    LOG_REST = 1,
+    LOG_TORN,
+    LOG_LOST,
+};
+
+void logger_save(BlobWriter *w, const Logger *l) {
+    blob_put_bytes(w, LOG_REST, l->sink.buffer.s, l->sink.buffer.len);
+    blob_put_bool(w, LOG_TORN, l->sink.torn);
+    blob_put_u64(w, LOG_LOST, l->sink.lost);
+}
+
+/* Nothing is written before the next flush. */
+void logger_restore(BlobReader r, Logger *l) {
+    BlobField f;
+    while (blob_next(&r, &f)) {
+        size_t n = 0;
+        if (f.tag == LOG_REST) {
+            const char *rest = blob_bytes(&f, &n);
+            if (!l->sink.is_datagram)
+                text_add_n(&l->sink.buffer, rest ? rest : "", n);
+        } else if (f.tag == LOG_TORN) {
+            l->sink.torn = blob_bool(&f) && l->sink.buffer.len > 0;
+        } else if (f.tag == LOG_LOST) {
+            l->sink.lost += blob_u64(&f);
+        }
+    }
 }

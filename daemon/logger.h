@@ -5,6 +5,7 @@
  * pipe or disk does not take is counted, and told once there is room again. */
 #include "conf/config.h"
 #include "ctl/proto/api.h"
+#include "daemon/base/blob.h"
 
 typedef enum LogTarget {
     LOG_TARGET_AUTO, /* the journal when stderr leads there (JOURNAL_STREAM), else stderr */
@@ -26,3 +27,6 @@ void logger_set_format(Logger *l, LogFormat format);
 bool logger_wants(const Logger *l, LogLevel level);
 void logger_event(Logger *l, LogLevel level, const ApiEvent *e);
 void logger_flush(Logger *l);
+/* The upgrade in place: what could not be written yet. */
+void logger_save(BlobWriter *w, const Logger *l);
+void logger_restore(BlobReader r, Logger *l);

@@ -10,7 +10,14 @@
 
 #include "daemon/attempt.h"
 #include "daemon/config-child.h"
+#include "daemon/control.h"
+#include "daemon/handover.h"
+#include "daemon/helper.h"
 #include "daemon/manager.h"
+#include "daemon/program-path.h"
+#include "daemon/rescue.h"
+#include "daemon/takeover.h"
+#include "daemon/upgrade.h"
 
 /* Of descriptors that were left open for us, without close_range(2): more is not looked for. */
 #define INHERITED_MAX 65536
@@ -108,6 +115,29 @@ static int run(Options *o, LoadContext *context) {
     return r < 0 ? EXIT_FAILURE : manager_run(manager);
 }
 
+/* Goes on where the program before has left off in this process; or, when that cannot be, starts anew with
+ * its listeners. */
+static int take_over(Options *o, LoadContext *context, int state_fd) {
+    Attempt attempt CLEANUP(attempt_done) = {0};
+    Logger *logger CLEANUP(logger_freep) = NULL;
+    Rescue rescue CLEANUP_RESCUE = {0};
+    Manager *manager = NULL;
+    int r = logger_new(o->target, &logger);
+    if (r >= 0)
+        r = takeover_restore(o, context, logger, state_fd, &rescue, &manager);
+    if (r < 0) {
+        r = rescue_execute(&rescue, o->program ? o->program : "/proc/self/exe", o->argv);
+        (void)fprintf(stderr, "mpinetd: cannot start anew: %s\n", strerror(-r));
+        return EXIT_FAILURE;
+    }
+    rescue_done(&rescue);
+    if (o->attempt && !o->socket && attempt_resume(&attempt, manager_control_path(manager)) < 0)
+        (void)fputs("mpinetd: the folder of the control socket will be left behind\n", stderr);
+    int status = manager_run(manager);
+    manager_free(manager);
+    return status;
+}
+
 /* What a long reply or a flood took is given back when it is over, for we may run for months: without this
  * the allocator raises its threshold for memory of its own with each big block that is freed, mallopt(3). */
 static void give_memory_back(void) {
@@ -115,8 +145,25 @@ static void give_memory_back(void) {
     (void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
 }
 
+/* As the helper of an upgrade: takes the words that it got for it out of @argv, which are the first behind
+ * its name and the last. Returns the descriptor of the state, -EBADF when it is none. */
+static int take_accept_words(int *argc, char ***argv, int *ret_result_fd) {
+    char *end = NULL;
+    if (*argc < 3 || !starts_with((*argv)[1], UPGRADE_ACCEPT_WORD))
+        return -EBADF;
+    long fd = strtol((*argv)[1] + strlen(UPGRADE_ACCEPT_WORD), &end, 10);
+    *ret_result_fd = helper_result_fd(*argc, *argv);
+    (*argv)[1] = (*argv)[0];
+    (*argv)[*argc - 1] = NULL;
+    (*argv)++;
+    *argc -= 2;
+    return *end == '\0' && fd > STDERR_FILENO && fd <= INT32_MAX ? (int)fd : -EBADF;
+}
+
 int main(int argc, char **argv) {
     Options options CLEANUP(options_done) = {0};
+    int result_fd = -EBADF, state_fd = handover_from_environment();
+    int proven_fd = take_accept_words(&argc, &argv, &result_fd);
     give_memory_back();
     /* Only so that carets stand below wide characters; numbers and messages stay as they are. */
     (void)setlocale(LC_CTYPE, "C.UTF-8");
@@ -143,5 +190,8 @@ int main(int argc, char **argv) {
         unblock_signals();
         return check(&options, &context);
     }
-    return run(&options, &context);
+    if (proven_fd >= 0)
+        takeover_prove(&options, &context, proven_fd, result_fd);
+    options.program = program_path();
+    return state_fd >= 0 ? take_over(&options, &context, state_fd) : run(&options, &context);
 }

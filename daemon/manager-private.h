@@ -12,6 +12,17 @@ typedef enum ManagerState {
     MANAGER_STOPPING,
 } ManagerState;
 
+/* An upgrade in place, from when it was asked for. */
+typedef struct ManagerUpgrade {
+    bool running, proven;
+    uint64_t generation; /* that was proven */
+    unsigned n_proofs;
+    char *version; /* the new program's */
+    Helper *helper;
+    sd_event_source *look; /* goes on with it, in a turn of its own or a little later */
+    uint64_t began_usec, settle_usec, paused_usec; /* monotonic; settle_usec 0: not begun */
+} ManagerUpgrade;
+
 struct Manager {
     Runtime rt;
     const Options *options;
@@ -34,7 +45,28 @@ struct Manager {
     sd_event_source *drain_timer, *suppressed_timer;
     sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
     int exit_status;
+    ManagerUpgrade upgrade;
+    /* Of the program before, when this one has taken over from it. */
+    struct {
+        char *version; /* NULL: it was started as usual */
+        char *program; /* the path at which the next one is looked for */
+    } restored;
 };
+
+/* One with nothing in it but what the command line says. NULL when memory runs out. */
+Manager *manager_alloc(const Options *options, const LoadContext *load);
+/* The loop, the tables, the log, for the config that it has. 0 or a negative errno. */
+int manager_init_runtime(Manager *m, Logger *logger);
+/* Takes the ends of all children that have ended. */
+void manager_reap(Manager *m);
+/* The whole blob. 0, or a negative errno of blob_end(). */
+int manager_save(BlobWriter *w, const Manager *m);
+/* What is under way comes to nothing, since the daemon ends. */
+void manager_cancel_upgrade(Manager *m);
+/* A reload is over, or something else for which an upgrade may have waited. */
+void manager_go_on_upgrading(Manager *m);
+/* The program before has been replaced by this one: tells, and answers who has asked for it. */
+void manager_tell_upgraded(Manager *m);
 
 /* Level, format and addresses as the config has them, unless the command line says otherwise. */
 void manager_apply_log_config(Manager *m);

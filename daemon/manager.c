@@ -28,6 +28,10 @@ const Config *manager_config(const Manager *m) {
     return m->config;
 }
 
+const char *manager_control_path(const Manager *m) {
+    return control_path(m->control);
+}
+
 Runtime *manager_runtime(Manager *m) {
     return &m->rt;
 }
@@ -64,7 +68,7 @@ void manager_describe(const Manager *m, ApiDaemon *ret) {
 
 /* Signals */
 
-static void reap(Manager *m) {
+void manager_reap(Manager *m) {
     for (;;) {
         int status = 0;
         struct rusage usage;
@@ -133,7 +137,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
     Changes changes CLEANUP(changes_done) = {0};
     switch (si->ssi_signo) {
     case SIGCHLD:
-        reap(m);
+        manager_reap(m);
         manager_finish_if_empty(m);
         break;
     case SIGTERM:
@@ -153,8 +157,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
         tell_summary(m);
         break;
     case SIGUSR2:
-        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "upgrade",
-                     "upgrading in place is not in this version");
+        (void)manager_upgrade(m);
         break;
     case SIGXCPU:
         tell_cpu_limit(m);
@@ -267,7 +270,7 @@ static int make_tables(Runtime *rt) {
     return rt->sources && rt->bans ? linger_new(rt->loop, &rt->linger) : -ENOMEM;
 }
 
-static int init_runtime(Manager *m, Logger *logger) {
+int manager_init_runtime(Manager *m, Logger *logger) {
     Runtime *rt = &m->rt;
     eventlog_init(&rt->events, logger);
     rt->events.follower = on_event;
@@ -313,6 +316,12 @@ static int init_runtime(Manager *m, Logger *logger) {
         r = sd_event_source_set_enabled(m->sweep, SD_EVENT_OFF);
     if (r >= 0)
         r = add_signals(m);
+    if (r >= 0)
+        r = helper_init(&m->helpers);
+    if (r >= 0) {
+        m->loads = config_loads_new(rt->loop, &m->helpers, &m->load);
+        r = m->loads ? 0 : -ENOMEM;
+    }
     return r < 0 ? r : manager_meet_supervisor(m);
 }
 
@@ -359,28 +368,29 @@ static int make_services(Manager *m) {
     return 0;
 }
 
+Manager *manager_alloc(const Options *options, const LoadContext *load) {
+    Manager *m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->options = options;
+    m->load = *load;
+    m->started_usec = clock_monotonic_usec();
+    m->rt.null_fd = -EBADF;
+    return m;
+}
+
 int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger,
                 Manager **ret) {
-    CLEANUP(manager_freep) Manager *m = calloc(1, sizeof(*m));
+    CLEANUP(manager_freep) Manager *m = manager_alloc(options, load);
     if (!m) {
         config_unref(config);
         return -ENOMEM;
     }
-    m->options = options;
     m->config = config;
-    m->load = *load;
     m->generation = 1;
-    m->started_usec = clock_monotonic_usec();
     m->last_reload.ok = true;
     m->last_reload.time_usec = m->last_reload.success_usec = clock_realtime_usec();
-    m->rt.null_fd = -EBADF;
-    int r = init_runtime(m, logger);
-    if (r >= 0)
-        r = helper_init(&m->helpers);
-    if (r >= 0) {
-        m->loads = config_loads_new(m->rt.loop, &m->helpers, &m->load);
-        r = m->loads ? 0 : -ENOMEM;
-    }
+    int r = manager_init_runtime(m, logger);
     if (r < 0) {
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "cannot start: %s", strerror(-r));
         return r;
@@ -429,6 +439,9 @@ Manager *manager_free(Manager *m) {
     eventlog_done(&m->rt.events);
     (void)fd_close(m->rt.null_fd);
     free(m->last_reload.error);
+    free(m->upgrade.version);
+    free(m->restored.version);
+    free(m->restored.program);
     config_unref(m->config);
     free(m);
     return NULL;
@@ -462,26 +475,55 @@ static int serve(Manager *m) {
     return m->exit_status;
 }
 
-int manager_run(Manager *m) {
+static int open_all(Manager *m) {
     const char *step = NULL;
     size_t not_open = open_services(m);
     /* Whoever tries something out wants to know now. */
     if (m->options->attempt && not_open > 0)
-        return EXIT_FAILURE;
+        return -ENOTCONN;
     int r = control_open(m->control, m->config, &step);
     if (r < 0) {
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "%s %s: %s", step, control_path(m->control),
                      strerror(-r));
-        return EXIT_FAILURE;
+        return r;
     }
-    m->state = MANAGER_RUNNING;
-    manager_tell_ready(m);
+    return 0;
+}
+
+/* Goes on after an upgrade. Who has ended in between is reaped last, when all that he may wake is there; the
+ * kernel does not tell of him again. */
+static void resume_all(Manager *m) {
+    control_resume(m->control);
+    for (size_t i = 0; i < m->services.n; i++)
+        service_resume(m->services.items[i]);
+    manager_reap(m);
+    (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
+    manager_tell_suppressed_later(m);
+    /* What it has already the service manager does not take twice. */
+    m->rt.listeners_changed = true;
+}
+
+static void tell_running(Manager *m) {
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "running",
                  "version %s is running, services: %zu; control socket: %s", MP_VERSION, m->services.n,
                  control_path(m->control));
     logger_flush(m->rt.events.logger);
     if (m->options->attempt)
         attempt_say(m->services.items[0], control_path(m->control));
+}
+
+int manager_run(Manager *m) {
+    bool goes_on = m->restored.version != NULL;
+    if (goes_on)
+        resume_all(m);
+    else if (open_all(m) < 0)
+        return EXIT_FAILURE;
+    m->state = MANAGER_RUNNING;
+    manager_tell_ready(m);
+    if (goes_on)
+        manager_tell_upgraded(m);
+    else
+        tell_running(m);
     int status = serve(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopped", "stopped");
     return status;

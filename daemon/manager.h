@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "conf/load.h"
+#include "daemon/base/blob.h"
 #include "daemon/options.h"
 #include "daemon/reload.h"
 
@@ -14,12 +15,20 @@ typedef struct Manager Manager;
  * the manager. 0 or a negative errno, told to the log. */
 int manager_new(const Options *options, Config *config, const LoadContext *load, Logger *logger,
                 Manager **ret);
+/* One that goes on where the state in @r was saved, by this version or a neighbouring one: nothing outside
+ * has changed until manager_run(). 0; or -EBADMSG (r.source->why tells) or -ENOMEM: then what was restored so
+ * far is not given back, since that would end what it stands for; the process is to run another program, or
+ * to end by _exit(2). */
+int manager_restore(const Options *options, const LoadContext *load, Logger *logger, BlobReader r,
+                    Manager **ret);
 Manager *manager_free(Manager *m); /* returns NULL */
 DEFINE_CLEANUP(Manager *, manager_free);
 
 /* Opens the listeners, then the control socket, tells the service manager, and serves until told to end.
  * Returns the exit status of the daemon. */
 int manager_run(Manager *m);
+
+const char *manager_control_path(const Manager *m);
 
 /* For the control plane. */
 const ServiceSet *manager_services(const Manager *m);
@@ -33,6 +42,10 @@ int manager_reload(Manager *m, DiagList *diags, Changes *changes);
 /* What a reload would do; nothing changes. */
 int manager_check(Manager *m, DiagList *diags, Changes *changes);
 uint64_t manager_generation(const Manager *m);
+/* Begins to put the program at the path by which the daemon was started in its place; who waits for it on the
+ * control socket is answered when that is done, or cannot be. 0; -ESHUTDOWN: the daemon ends; -EALREADY: that
+ * is under way. */
+int manager_upgrade(Manager *m);
 /* A line was left out of the log: how many is told in a second. */
 void manager_tell_suppressed_later(Manager *m);
 /* Begins to stop: see shutdown in mpinetd.yaml(5). */

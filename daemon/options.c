@@ -26,8 +26,9 @@ static const char help_text[] =
     "  -h, --help             this help\n"
     "      --version          the version\n"
     "\n"
-    "Signals: TERM and INT stop, HUP loads the config again, USR1 logs a summary, QUIT stops and leaves\n"
-    "the processes running.\n";
+    "Signals: TERM and INT stop, HUP loads the config again, USR1 logs a summary, USR2 runs a new program "
+    "in\n"
+    "place (mpctl upgrade), QUIT stops and leaves the processes running.\n";
 
 enum {
     OPTION_LEVEL = 256,
@@ -138,7 +139,7 @@ static int take_try(Options *o, int argc, char **argv) {
 }
 
 int options_parse(Options *o, int argc, char **argv) {
-    *o = (Options){.level = LOG_LEVEL_INFO};
+    *o = (Options){.level = LOG_LEVEL_INFO, .argv = argv};
     opterr = 0;
     for (;;) {
         /* "+": what stands behind the first word that is no option belongs to --try. */
@@ -159,6 +160,7 @@ int options_parse(Options *o, int argc, char **argv) {
 void options_done(Options *o) {
     free(o->config);
     free(o->socket);
+    free(o->program);
     strv_free(o->endpoints);
     *o = (Options){0};
 }

@@ -16,6 +16,8 @@ typedef struct Options {
     bool attempt;     /* --try */
     char **endpoints; /* of --try, owned */
     char **command;   /* of --try: points into argv */
+    char **argv;      /* the whole, for an upgrade in place; borrowed */
+    char *program;    /* where this program was found, absolute; owned; NULL: not known */
 } Options;
 
 /* What to do after parsing: go on, or end with this exit status. */

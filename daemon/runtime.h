@@ -58,6 +58,7 @@ typedef struct Runtime {
     void (*on_suppressed)(void *userdata); /* a log line was left out */
     void *on_suppressed_userdata;
     bool stopping;
+    bool handing_over; /* another program is about to go on in this process: nothing is set up ahead */
     struct Notifier *notifier; /* of the service manager; NULL: there is none, as with the store */
     struct FdStore *store;
     struct Ledger *ledger;              /* NULL: nobody would keep it */

@@ -30,7 +30,7 @@ size_t spares_wanted(bool serves, size_t prespawn, uint64_t instances_limit) {
 
 static size_t wanted(const Service *s) {
     bool serves =
-        !s->rt->stopping && s->config->model == MODEL_PER_CONNECTION &&
+        !s->rt->stopping && !s->rt->handing_over && s->config->model == MODEL_PER_CONNECTION &&
         (s->state == SERVICE_LISTENING || s->state == SERVICE_FULL || s->state == SERVICE_THROTTLED);
     return spares_wanted(serves, s->config->prespawn, s->limits.instances);
 }

@@ -457,6 +457,15 @@ void api_encode_invalid_config(Text *out, const ApiReload *r) {
     reply_end(&w, false);
 }
 
+void api_encode_upgrade(Text *out, const ApiUpgrade *u) {
+    JsonWriter w = reply_begin(out);
+    json_add_string(&w, "version", u->version);
+    json_add_string(&w, "previous", u->previous);
+    json_add_uint(&w, "pause_usec", u->pause_usec);
+    json_add_uint(&w, "duration_usec", u->duration_usec);
+    reply_end(&w, false);
+}
+
 void api_encode_done(Text *out, const char *const *services, const char *progress, bool continues) {
     JsonWriter w = reply_begin(out);
     add_strings(&w, "services", services);

@@ -212,6 +212,13 @@ typedef struct ApiReload {
     size_t n_plan;
 } ApiReload;
 
+/* What Upgrade answers. */
+typedef struct ApiUpgrade {
+    const char *version, *previous;
+    uint64_t pause_usec;    /* so long nothing was accepted, and nobody answered */
+    uint64_t duration_usec; /* since it was asked for */
+} ApiUpgrade;
+
 /* Of a histogram: so many took at most that long, and longer than the bucket before. */
 typedef struct ApiBucket {
     uint64_t le_usec; /* UINT64_MAX: null, the last one has no bound */
@@ -297,6 +304,7 @@ typedef enum Method {
     METHOD_SET,
     METHOD_UNBAN,
     METHOD_RELOAD,
+    METHOD_UPGRADE,
     METHOD_SHUTDOWN,
     _METHOD_MAX,
 } Method;
@@ -375,6 +383,7 @@ void api_encode_metrics_begin(Text *out);
 void api_encode_metrics_part(Text *out, const char *text, size_t n);
 void api_encode_metrics_end(Text *out, bool continues);
 void api_encode_reload(Text *out, const ApiReload *r);
+void api_encode_upgrade(Text *out, const ApiUpgrade *u);
 /* Some services of the config in force, or of a loaded one, and what stands outside of services. */
 typedef struct ApiConfig {
     uint64_t generation;

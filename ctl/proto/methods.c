@@ -170,6 +170,14 @@ static const ApiField reload_out[] = {
     END,
 };
 
+static const ApiField upgrade_out[] = {
+    FIELD("version", "string", "of the program that runs now"),
+    FIELD("previous", "string", "of the one that ran before"),
+    FIELD("pause_usec", "int", "for so long nothing was accepted and nobody answered; what came waited"),
+    FIELD("duration_usec", "int", "since it was asked for"),
+    END,
+};
+
 static const ApiField names_in[] = {
     PARAMETER("services", "[]string", services, "names, or shell globs"),
     END,
@@ -228,6 +236,10 @@ static const ApiMethod methods[_METHOD_MAX] = {
                       "Lifts all bans within a prefix, and those that it is a part of."},
     [METHOD_RELOAD] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Reload", METHOD_CHANGES, no_fields, reload_out,
                        "Loads the config again, all or nothing."},
+    [METHOD_UPGRADE] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Upgrade", METHOD_CHANGES, no_fields,
+                        upgrade_out,
+                        "Runs the program that the daemon was started from anew in its place, if it proves "
+                        "itself; the answer comes from that."},
     [METHOD_SHUTDOWN] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Shutdown", METHOD_CHANGES, no_fields,
                          no_fields, "Ends the daemon as SIGTERM does."},
 };

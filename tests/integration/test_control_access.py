@@ -26,7 +26,8 @@ READING = {"Ping": {}, "Status": {}, "Describe": {"service": "echo"}, "Instances
 CHANGING = {"Start": {"services": ["spare"]}, "Stop": {"services": ["spare"]}, "Restart": {"services": ["spare"]},
             "Pause": {"services": ["spare"]}, "Resume": {"services": ["spare"]}, "Drain": {"services": ["spare"]},
             "Signal": {"service": "spare", "signal": "SIGCONT"}, "Set": {"service": "spare", "limits": {"instances": 5}},
-            "Unban": {"prefix": "203.0.113.7"}, "Reload": {}, "Shutdown": {}}
+            "Unban": {"prefix": "203.0.113.7"}, "Reload": {}, "Upgrade": {},
+            "Shutdown": {}}
 FOR_MANAGERS = "For root, the daemon's own user, and control.manage."
 ADM = grp.getgrnam("adm").gr_gid
 LOOKER = User(54321)

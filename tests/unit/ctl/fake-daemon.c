@@ -98,6 +98,14 @@ static void answer_reload(const Fake *f, Method m, Text *out) {
     diag_list_done(&diags);
 }
 
+static void answer_upgrade(const Fake *f, Text *out) {
+    ApiUpgrade u = {.version = "0.2.0", .previous = "0.1.0", .pause_usec = 12345, .duration_usec = 98765};
+    if (f->mode == FAKE_INVALID)
+        answer_reload(f, METHOD_RELOAD, out);
+    else
+        api_encode_upgrade(out, &u);
+}
+
 static void answer_act(const Fake *f, const ApiRequest *r, Text *out) {
     const char *const *services = (const char *const *)r->services;
     if (r->more)
@@ -222,6 +230,9 @@ static void answer(Fake *f, const ApiRequest *r, Text *out) {
         break;
     case METHOD_UNBAN:
         answer_unban(r, out);
+        break;
+    case METHOD_UPGRADE:
+        answer_upgrade(f, out);
         break;
     case METHOD_SHUTDOWN:
         api_encode_empty(out, false);

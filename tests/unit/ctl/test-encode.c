@@ -259,6 +259,17 @@ static void test_reload(void **state) {
     text_done(&out);
 }
 
+static void test_upgrade(void **state) {
+    Text out = {0};
+    (void)state;
+    ApiUpgrade u = {.version = "0.2.0", .previous = "0.1.\"0", .pause_usec = 7};
+    api_encode_upgrade(&out, &u);
+    json_t *root = take_reply(&out, METHOD_UPGRADE, false);
+    assert_string_equal(text_of(parameters(root), "previous"), "0.1.\"0");
+    json_decref(root);
+    text_done(&out);
+}
+
 static void test_errors(void **state) {
     (void)state;
     for (ApiError e = 0; e < _API_ERROR_MAX; e++) {
@@ -437,21 +448,14 @@ static void test_many(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),
-        cmocka_unit_test(test_status_order),
-        cmocka_unit_test(test_describe),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_small),
-        cmocka_unit_test(test_hostile_values),
-        cmocka_unit_test(test_log_line),
-        cmocka_unit_test(test_facts_in_log_line),
-        cmocka_unit_test(test_what),
-        cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_bans),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_status),   cmocka_unit_test(test_status_order),
+        cmocka_unit_test(test_describe), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_events),   cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_upgrade),  cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_small),    cmocka_unit_test(test_hostile_values),
+        cmocka_unit_test(test_log_line), cmocka_unit_test(test_facts_in_log_line),
+        cmocka_unit_test(test_what),     cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_bans),     cmocka_unit_test(test_limits),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/proof.h"
+
+#include "conf/config-blob.h"
+
+enum {
+    PROOF_OK = 1,
+    PROOF_VERSION,
+    PROOF_STEP,
+    PROOF_WHY,
+    PROOF_DIAGS,
+};
+
+void proof_done(Proof *v) {
+    free(v->version);
+    free(v->step);
+    free(v->why);
+    diag_list_done(&v->diags);
+    *v = (Proof){0};
+}
+
+int proof_write(BlobWriter *w, const Proof *v) {
+    blob_begin(w, BLOB_VERDICT);
+    blob_put_bool(w, PROOF_OK, v->ok);
+    blob_put_str(w, PROOF_VERSION, v->version);
+    blob_put_str(w, PROOF_STEP, v->step);
+    blob_put_str(w, PROOF_WHY, v->why);
+    diags_put(w, PROOF_DIAGS, &v->diags);
+    return blob_end(w);
+}
+
+int proof_read(const void *data, size_t n, Proof *ret) {
+    BlobSource source = {0};
+    BlobReader r;
+    BlobField f;
+    Proof v CLEANUP_PROOF = {0};
+    if (blob_source_init(&source, data, n, BLOB_VERDICT, &r) < 0)
+        return -EBADMSG;
+    while (blob_next(&r, &f)) {
+        if (f.tag == PROOF_OK)
+            v.ok = blob_bool(&f);
+        else if (f.tag == PROOF_VERSION)
+            blob_take_str(&f, &v.version);
+        else if (f.tag == PROOF_STEP)
+            blob_take_str(&f, &v.step);
+        else if (f.tag == PROOF_WHY)
+            blob_take_str(&f, &v.why);
+        else if (f.tag == PROOF_DIAGS)
+            diags_get(&f, &v.diags);
+    }
+    bool good = !blob_is_spoilt(&source);
+    blob_source_done(&source);
+    if (!good)
+        return -EBADMSG;
+    *ret = v;
+    v = (Proof){0};
+    return 0;
+}

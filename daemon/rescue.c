@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/rescue.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "conf/endpoint.h"
+#include "daemon/base/cleanup.h"
+
+/* So far descriptors are looked for when nobody knows which there are. */
+#define SCANNED 65536
+
+/* The control socket is the one with a lock beside it (control-socket.c): it is made anew, under that lock.
+ */
+static bool is_control(const Addr *addr) {
+    char lock[sizeof(addr->un.sun_path) + 8];
+    struct stat st;
+    if (addr->sa.sa_family != AF_UNIX || addr->un.sun_path[0] == '\0')
+        return false;
+    (void)snprintf(lock, sizeof(lock), "%.*s.lock", (int)sizeof(addr->un.sun_path), addr->un.sun_path);
+    return lstat(lock, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Whether somebody connects there, or sends datagrams there. */
+static bool is_listener(int fd) {
+    Addr addr = {.len = sizeof(addr.storage)};
+    struct sockaddr_storage peer;
+    int type = 0, listening = 0;
+    socklen_t n = sizeof(type), n_peer = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0)
+        return false;
+    n = sizeof(listening);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 ||
+        getsockname(fd, &addr.sa, &addr.len) < 0)
+        return false;
+    if (listening)
+        return !is_control(&addr);
+    return type == SOCK_DGRAM && endpoint_kind_of_socket(addr.sa.sa_family, type) != _ENDPOINT_KIND_MAX &&
+           addr.len > sizeof(sa_family_t) && getpeername(fd, (struct sockaddr *)&peer, &n_peer) < 0;
+}
+
+static void keep(Rescue *r, int fd, int from) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, from);
+    if (copy < 0)
+        return;
+    int *fds = reallocarray(r->fds, r->n + 1, sizeof(int));
+    if (!fds) {
+        (void)fd_close(copy);
+        return;
+    }
+    r->fds = fds;
+    r->fds[r->n++] = copy;
+}
+
+void rescue_collect(Rescue *r, const int *fds, size_t n) {
+    size_t looked_at = fds ? n : SCANNED, found = 0;
+    int *listeners CLEANUP_FREE = calloc(looked_at + 1, sizeof(int));
+    for (size_t i = 0; listeners && i < looked_at; i++) {
+        int fd = fds ? fds[i] : SD_LISTEN_FDS_START + (int)i;
+        if (is_listener(fd))
+            listeners[found++] = fd;
+    }
+    /* Above where they will be put. */
+    for (size_t i = 0; i < found; i++)
+        keep(r, listeners[i], SD_LISTEN_FDS_START + (int)found);
+}
+
+void rescue_done(Rescue *r) {
+    for (size_t i = 0; i < r->n; i++)
+        (void)fd_close(r->fds[i]);
+    free(r->fds);
+    *r = (Rescue){0};
+}
+
+int rescue_execute(Rescue *r, const char *program, char *const *argv) {
+    char n[16], pid[16];
+    for (size_t i = 0; i < r->n; i++)
+        if (dup2(r->fds[i], SD_LISTEN_FDS_START + (int)i) < 0)
+            return -errno;
+    (void)snprintf(n, sizeof(n), "%zu", r->n);
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    if (r->n > 0 && (setenv("LISTEN_FDS", n, 1) < 0 || setenv("LISTEN_PID", pid, 1) < 0))
+        return -errno;
+    (void)unsetenv("LISTEN_FDNAMES");
+    (void)execv(program, argv);
+    return -errno;
+}

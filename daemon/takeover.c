@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/takeover.h"
+
+#include <string.h>
+
+#include "build-config.h"
+#include "daemon/handover.h"
+#include "daemon/helper.h"
+#include "daemon/proof.h"
+#include "daemon/rescue.h"
+
+/* Copies of all that listens, since what fails half-way may close it. */
+static void prepare_rescue(const Handover *h, Rescue *rescue) {
+    bool known = h->source.n_fds > 0 || !blob_is_spoilt(&h->source);
+    rescue_collect(rescue, known ? h->source.fds : NULL, h->source.n_fds);
+}
+
+static void tell_failure(const Handover *h, Logger *logger) {
+    Text text CLEANUP_TEXT = {0};
+    ApiEvent e = eventlog_event(LOG_LEVEL_ERROR, "upgrade_failed");
+    text_addf(&text,
+              "version " MP_VERSION
+              " runs, and cannot go on where the one before has left off (%s): it starts "
+              "anew with its listeners, and knows nothing of the processes that run",
+              h->source.why);
+    e.message = text.s;
+    logger_event(logger, LOG_LEVEL_ERROR, &e);
+    logger_flush(logger);
+}
+
+int takeover_restore(const Options *options, const LoadContext *load, Logger *logger, int state_fd,
+                     Rescue *rescue, Manager **ret) {
+    Handover h CLEANUP_HANDOVER = {0};
+    int r = handover_read(&h, state_fd);
+    state_fd = fd_close(state_fd);
+    if (options->has_format)
+        logger_set_format(logger, options->format);
+    prepare_rescue(&h, rescue);
+    if (r >= 0)
+        r = manager_restore(options, load, logger, h.reader, ret);
+    if (r >= 0)
+        return 0;
+    tell_failure(&h, logger);
+    return r;
+}
+
+/* The config's files must be good as they are now, though what is in force comes with the state: the next
+ * start would not get further. */
+static int check_config(const Options *o, const Manager *m, const LoadContext *load, DiagList *diags) {
+    Config *config CLEANUP_CONFIG = NULL;
+    LoadContext strict = *load;
+    strict.tolerate_missing = false;
+    strict.absolute_names = true;
+    if (o->attempt)
+        return config_new_try(o->endpoints, o->command, &strict, diags, &config);
+    return config_load(manager_config(m)->path, &strict, diags, &config);
+}
+
+static void judge(const Options *options, const LoadContext *load, int state_fd, Proof *v, Text *why) {
+    Handover h = {0};
+    Logger *logger = NULL;
+    Manager *m = NULL;
+    int r = handover_read(&h, state_fd);
+    if (r >= 0)
+        r = logger_new(options->target, &logger);
+    if (r >= 0)
+        r = manager_restore(options, load, logger, h.reader, &m);
+    if (r < 0) {
+        v->step = strdup("state");
+        text_addf(why, "it cannot read the state: %s",
+                  blob_is_spoilt(&h.source) ? h.source.why : strerror(-r));
+        return;
+    }
+    r = check_config(options, m, load, &v->diags);
+    if (r < 0) {
+        v->step = strdup("config");
+        text_addf(why, "it refuses the config as its files are now: %s",
+                  v->diags.n_errors > 0 ? "see its errors" : strerror(-r));
+        return;
+    }
+    v->ok = true;
+}
+
+void takeover_prove(const Options *options, const LoadContext *load, int state_fd, int result_fd) {
+    Proof v = {.version = strdup(MP_VERSION)};
+    Text why = {0};
+    BlobWriter w = {0};
+    helper_settle();
+    judge(options, load, state_fd, &v, &why);
+    v.why = v.ok ? NULL : why.s;
+    bool written = proof_write(&w, &v) >= 0 && helper_write_result(result_fd, w.data, w.n) >= 0;
+    /* Nothing is given back: that would take away what the daemon has. */
+    _exit(written ? EXIT_SUCCESS : EXIT_FAILURE);
+}
