@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* This very program is its own helper: see main(). */
+#include "daemon/config-child.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/text.h"
+
+#define PEOPLE 5
+
+typedef struct Person {
+    struct Fixture *fixture;
+    unsigned told;
+    int error;
+    char why[256], diag[256];
+    Config *config;
+} Person;
+
+typedef struct Fixture {
+    char folder[64], path[96];
+    Helpers helpers;
+    sd_event *loop;
+    LoadContext context;
+    ConfigLoads *loads;
+    Person people[PEOPLE];
+    unsigned ended; /* helpers */
+    int victim;     /* the signal for the next helper */
+} Fixture;
+
+static int on_child(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+    Fixture *f = userdata;
+    int status;
+    pid_t pid;
+    (void)s;
+    (void)si;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        assert_true(helpers_on_end(&f->helpers, pid, status));
+        f->ended++;
+    }
+    return 0;
+}
+
+static void write_file(const Fixture *f, const char *text) {
+    CLEANUP_CLOSE int fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static int setup(void **state) {
+    Fixture *f = calloc(1, sizeof(*f));
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    *state = f;
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/mpinetd-child-XXXXXX");
+    if (!mkdtemp(f->folder) || chmod(f->folder, 0700) < 0)
+        return -1;
+    (void)snprintf(f->path, sizeof(f->path), "%s/x.yaml", f->folder);
+    f->context = (LoadContext){.euid = geteuid(), .libexecdir = "", .environ = environ};
+    if (helper_init(&f->helpers) < 0 || sd_event_new(&f->loop) < 0 ||
+        sd_event_add_signal(f->loop, NULL, SIGCHLD, on_child, f) < 0)
+        return -1;
+    f->loads = config_loads_new(f->loop, &f->helpers, &f->context);
+    for (size_t i = 0; i < PEOPLE; i++)
+        f->people[i].fixture = f;
+    return f->loads ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    Fixture *f = *state;
+    for (size_t i = 0; i < PEOPLE; i++)
+        config_unref(f->people[i].config);
+    config_loads_free(f->loads);
+    helpers_done(&f->helpers);
+    sd_event_unref(f->loop);
+    (void)unlink(f->path);
+    (void)rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static void on_load(const LoadResult *result, void *userdata) {
+    Person *p = userdata;
+    p->told++;
+    p->error = result->error;
+    (void)snprintf(p->why, sizeof(p->why), "%s", result->why ? result->why : "");
+    const Diag *d = NULL;
+    for (size_t i = 0; i < result->diags->n && !d; i++)
+        if (result->diags->items[i].severity == DIAG_ERROR)
+            d = &result->diags->items[i];
+    (void)snprintf(p->diag, sizeof(p->diag), "%s", d ? d->message : "");
+    config_unref(p->config);
+    p->config = result->config ? config_ref(result->config) : NULL;
+    assert_int_equal(result->error == 0, result->config != NULL);
+}
+
+static void ask(Fixture *f, size_t i) {
+    f->people[i].told = 0;
+    assert_int_equal(config_loads_ask(f->loads, f->path, on_load, &f->people[i]), 0);
+    /* Nobody is told before the loop goes on. */
+    assert_int_equal(f->people[i].told, 0);
+}
+
+static void wait_for(Fixture *f, size_t i) {
+    uint64_t end = clock_monotonic_usec() + 60 * USEC_PER_SEC;
+    while (f->people[i].told == 0 && clock_monotonic_usec() < end)
+        (void)sd_event_run(f->loop, USEC_PER_SEC / 10);
+    assert_int_equal(f->people[i].told, 1);
+}
+
+static const char good[] = "version: 1\nservices:\n  a: {listen: tcp:1, user: self, exec: [/bin/cat]}\n"
+                           "  b: {listen: tcp:2, user: self, exec: [/bin/cat]}\n";
+
+static void test_good(void **state) {
+    Fixture *f = *state;
+    write_file(f, good);
+    ask(f, 0);
+    wait_for(f, 0);
+    assert_string_equal(f->people[0].why, "");
+    assert_int_equal(f->people[0].error, 0);
+    const Config *c = f->people[0].config;
+    assert_int_equal(c->n_services, 2);
+    assert_string_equal(c->services[0]->resolved.program, "/bin/cat");
+    /* It judges as who asked, though it is nobody itself. */
+    assert_int_equal(c->services[0]->resolved.uid, geteuid());
+    assert_int_equal(c->services[0]->resolved.gid, getegid());
+    config_loads_set_old(f->loads, f->people[0].config);
+    ask(f, 1);
+    wait_for(f, 1);
+    assert_ptr_equal(f->people[1].config->services[1], c->services[1]);
+    assert_ptr_not_equal(f->people[1].config, c);
+}
+
+static void test_errors(void **state) {
+    Fixture *f = *state;
+    static const struct {
+        const char *text, *diag;
+    } cases[] = {
+        {"version: 1\nservices: {a: {listen: tcp:1, user: self, exec: [/no/such]}}\n",
+         "service 'a': exec: there is no /no/such"},
+        {"version: 2\n", "version: the number is out of range"},
+        {"a: [", NULL},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        write_file(f, cases[i].text);
+        ask(f, 0);
+        wait_for(f, 0);
+        assert_int_equal(f->people[0].error, -EINVAL);
+        if (cases[i].diag && i != 1)
+            assert_string_equal(f->people[0].diag, cases[i].diag);
+        assert_true(f->people[0].diag[0]);
+    }
+    (void)unlink(f->path);
+    ask(f, 0);
+    wait_for(f, 0);
+    assert_int_equal(f->people[0].error, -EINVAL);
+    assert_non_null(strstr(f->people[0].diag, "No such file"));
+}
+
+/* Who asks while a load is under way gets the next one, and all of them the same. */
+static void test_coalesced(void **state) {
+    Fixture *f = *state;
+    write_file(f, good);
+    ask(f, 0);
+    ask(f, 1);
+    while (list_is_empty(&f->helpers.list))
+        (void)sd_event_run(f->loop, USEC_PER_SEC / 10);
+    ask(f, 2);
+    ask(f, 3);
+    ask(f, 4);
+    config_loads_forget(f->loads, &f->people[3]);
+    wait_for(f, 4);
+    assert_int_equal(f->ended, 2);
+    assert_ptr_equal(f->people[0].config, f->people[1].config);
+    assert_ptr_equal(f->people[2].config, f->people[4].config);
+    assert_ptr_not_equal(f->people[0].config, f->people[2].config);
+    assert_int_equal(f->people[3].told, 0);
+}
+
+static pid_t helper_pid(Fixture *f) {
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+    for (;;) {
+        CLEANUP_FCLOSE FILE *file = fopen(path, "re");
+        char line[32] = "";
+        if (file && fgets(line, sizeof(line), file))
+            return (pid_t)strtol(line, NULL, 10);
+        (void)sd_event_run(f->loop, 0);
+    }
+}
+
+static void test_killed(void **state) {
+    Fixture *f = *state;
+    static const struct {
+        int signal;
+        const char *why;
+    } cases[] = {
+        {SIGKILL, "the helper that reads the config was killed by SIGKILL"},
+        {SIGABRT, "the helper that reads the config was killed by SIGABRT"},
+    };
+    write_file(f, good);
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        ask(f, 0);
+        pid_t pid = helper_pid(f);
+        (void)kill(pid, SIGSTOP);
+        (void)kill(pid, cases[i].signal);
+        (void)kill(pid, SIGCONT);
+        wait_for(f, 0);
+        assert_int_equal(f->people[0].error, -EIO);
+        assert_string_equal(f->people[0].why, cases[i].why);
+    }
+    /* The next one is good again. */
+    ask(f, 0);
+    wait_for(f, 0);
+    assert_int_equal(f->people[0].error, 0);
+}
+
+static void test_freed(void **state) {
+    Fixture *f = *state;
+    write_file(f, good);
+    ask(f, 0);
+    ask(f, 1);
+    (void)helper_pid(f);
+    ask(f, 2);
+    f->loads = config_loads_free(f->loads);
+    for (unsigned i = 0; i < 600 && !list_is_empty(&f->helpers.list); i++)
+        (void)sd_event_run(f->loop, USEC_PER_SEC / 10);
+    assert_true(list_is_empty(&f->helpers.list));
+    assert_int_equal(f->people[0].told + f->people[1].told + f->people[2].told, 0);
+}
+
+int main(int argc, char **argv) {
+    if (config_child_is_asked(argc, argv))
+        return config_child_main(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_coalesced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_freed, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
