@@ -8,7 +8,7 @@ import socket
 import time
 import unittest
 
-from harness import DaemonTest, exchange, free_port, wait_until
+from harness import DaemonTest, exchange, free_port, need_program, wait_until
 from supervisor import Supervisor
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -192,6 +192,47 @@ class Adoption(DaemonTest):
             self.assertEqual([i["pid"] for i in d.instances("cat")], [pid])
         a.sendall(b"still")
         self.assertEqual(a.recv(5), b"still")
+
+    def test_workers_end_and_are_replaced(self):
+        for handoff in ("listener", "connection"):
+            with self.subTest(handoff=handoff):
+                port = free_port()
+                d = self.daemon({"services": {"p": {"listen": f"tcp:127.0.0.1:{port}", "model": "pool", "exec": ["mp-echo"],
+                                                    "pool": {"min": 2, "max": 4, "handoff": handoff}}}},
+                                environment={"NOTIFY_SOCKET": self.supervisor.path})
+                wait_until(lambda d=d: len([i for i in d.instances("p") if i["state"] == "running"]) >= 2, "two workers")
+                wait_until(self.supervisor.kept, "the listener to be kept")
+                old = {i["pid"] for i in d.instances("p")}
+                self.again(d)
+                self.assertEqual(d.ask("p", b"x"), b"x")
+                for pid in old:
+                    self.wait_gone(pid)
+                wait_until(lambda d=d: not old & {i["pid"] for i in d.instances("p")}, "the old ones to be forgotten")
+                wait_until(lambda d=d: len(d.instances("p")) >= 2, "others in their place")
+                s = d.service("p")
+                self.assertEqual(s["spawned"], s["active"] + sum(s["exited"].values()))
+                d.stop()
+                self.supervisor.store.clear()
+
+    @need_program("socat")
+    def test_a_forward_goes_on(self):
+        d = self.start({"f": {"listen": f"tcp:127.0.0.1:{free_port()}", "model": "forward", "to": "unix:{dir}/back.sock",
+                              "exec": ["socat", "UNIX-LISTEN:{dir}/back.sock,fork,unlink-early", "EXEC:cat"]}})
+        c = self.connect(d, "f")
+        before = {i["pid"] for i in d.instances("f")}
+        self.assertEqual(len(before), 2)
+        self.again(d)
+        self.assertEqual({i["pid"] for i in d.instances("f")}, before)
+        c.sendall(b"still")
+        self.assertEqual(c.recv(5), b"still")
+        other = self.connect(d, "f")
+        self.assertEqual(len({i["pid"] for i in d.instances("f")} - before), 1, "the backend is not started again")
+        other.close()
+        c.close()
+        wait_until(lambda: self.reap() or d.service("f")["active"] == 0, "the connections to end")
+        d.mpctl("stop", "f", "--no-wait", check=0)
+        for pid in before:
+            self.wait_gone(pid)
 
     def test_bans_outlive_a_restart(self):
         port = free_port()
