@@ -47,13 +47,25 @@ bool ctl_wants_json(const Ctl *c) {
     return c->options.format == OUTPUT_JSON;
 }
 
+/* jansson leaves DEL and C1 as they are, and a terminal would obey them. They stand within strings only. */
+static void add_harmless(Text *out, const char *json) {
+    for (const unsigned char *s = (const unsigned char *)json; *s; s++) {
+        if (*s == 0x7f)
+            text_add(out, "\\u007f");
+        else if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0)
+            text_addf(out, "\\u00%02x", *++s);
+        else
+            text_addc(out, (char)*s);
+    }
+}
+
 void ctl_add_json(Ctl *c, const json_t *document) {
     CLEANUP_FREE char *text = json_dumps(document, JSON_COMPACT);
     if (!text) {
         c->out.failed = true;
         return;
     }
-    text_add(&c->out, text);
+    add_harmless(&c->out, text);
     text_addc(&c->out, '\n');
 }
 
