@@ -57,8 +57,8 @@ int adopt_watch(Instance *i, int pidfd) {
     int r = sd_event_add_io(i->rt->loop, &i->adopted, own, EPOLLIN, on_end, i);
     if (r < 0)
         return r;
+    (void)TAKE_FD(own);
     (void)sd_event_source_set_io_fd_own(i->adopted, true);
-    own = -EBADF;
     return sd_event_source_set_priority(i->adopted, PRIORITY_REAP);
 }
 

@@ -64,8 +64,8 @@ static void send_probe(FdStore *s) {
     s->n_probed = s->n;
     if (sd_event_add_io(s->loop, &s->probe, ours, EPOLLIN | EPOLLRDHUP, on_probe, s) < 0)
         return;
+    (void)TAKE_FD(ours);
     (void)sd_event_source_set_io_fd_own(s->probe, true);
-    ours = -EBADF;
 }
 
 /* Sends as much as is taken now. */

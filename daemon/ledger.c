@@ -77,7 +77,7 @@ int ledger_new(Ledger **ret) {
     if (fd < 0 || ftruncate(fd, (off_t)LEDGER_BYTES) < 0 || fcntl(fd, F_ADD_SEALS, LEDGER_SEALS) < 0)
         return -errno;
     int r = map(TAKE_FD(fd), &l);
-    if (r < 0)
+    if (!l)
         return r;
     memcpy(l->header->magic, LEDGER_MAGIC, sizeof(l->header->magic));
     l->header->version = LEDGER_VERSION;
@@ -121,7 +121,7 @@ int ledger_open(int fd, Ledger **ret) {
     if (seals < 0 || (seals & LEDGER_SEALS) != LEDGER_SEALS)
         return -EBADMSG;
     int r = map(TAKE_FD(own), &l);
-    if (r < 0)
+    if (!l)
         return r;
     r = check_header(l->header);
     if (r < 0) {
