@@ -29,6 +29,7 @@ typedef enum StateTag {
     STATE_SERVICE, /* once for each; of one that a reload has removed with a config of its own */
     STATE_LINGER,
     STATE_CONTROL,
+    STATE_LEDGER, /* where the service manager keeps one */
 } StateTag;
 
 /* In the environment of the program that takes over: "PID:FD", the process that it is meant for and the blob.

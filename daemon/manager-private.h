@@ -77,6 +77,7 @@ void manager_apply_log_config(Manager *m);
 int manager_meet_supervisor(Manager *m);
 void manager_adopt_sockets(Manager *m);
 void manager_keep_listeners(Manager *m);
+void manager_resume_supervisor(Manager *m); /* after an upgrade in place, instead of the sockets and processes */
 void manager_leave_state(Manager *m);
 void manager_tell_ready(Manager *m);
 void manager_tell_reloading(Manager *m);

@@ -7,6 +7,7 @@
 #include "conf/config-blob.h"
 #include "daemon/base/clock.h"
 #include "daemon/handover.h"
+#include "daemon/ledger.h"
 #include "daemon/manager-private.h"
 #include "daemon/runtime-save.h"
 
@@ -64,6 +65,7 @@ int manager_save(BlobWriter *w, const Manager *m) {
         SAVE(STATE_SERVICE, service_save(w, m->services.items[i], m->config));
     SAVE(STATE_LINGER, linger_save(w, rt->linger));
     SAVE(STATE_CONTROL, control_save(w, m->control));
+    SAVE(STATE_LEDGER, ledger_save(w, rt->ledger));
     return blob_end(w);
 }
 
@@ -154,6 +156,8 @@ static int restore_field(Manager *m, const BlobField *f, size_t *ret_n_services)
         return linger_restore(blob_enter(f), rt->linger);
     case STATE_CONTROL:
         return control_restore(blob_enter(f), m, rt->loop, &rt->events, &m->control);
+    case STATE_LEDGER:
+        return ledger_restore(blob_enter(f), &rt->ledger);
     default:
         return 0; /* of a newer version */
     }

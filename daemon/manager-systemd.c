@@ -42,6 +42,16 @@ int manager_meet_supervisor(Manager *m) {
     return fd_store_new(rt->notifier, &rt->store);
 }
 
+static void make_ledger(Manager *m) {
+    Runtime *rt = &m->rt;
+    int r = ledger_new(&rt->ledger);
+    if (r < 0)
+        eventlog_say(&rt->events, LOG_LEVEL_WARNING, "error",
+                     "no ledger of the processes, the next daemon cannot adopt them: %s", strerror(-r));
+    else
+        (void)fd_store_keep(rt->store, LEDGER_FD_NAME, ledger_fd(rt->ledger));
+}
+
 /* What an earlier daemon has written of its processes goes on in place. */
 static void take_ledger(Manager *m, int fd) {
     Runtime *rt = &m->rt;
@@ -59,12 +69,7 @@ static void take_ledger(Manager *m, int fd) {
             eventlog_say(&rt->events, LOG_LEVEL_INFO, "adopted", "processes of an earlier daemon: %zu", n);
         return;
     }
-    r = ledger_new(&rt->ledger);
-    if (r < 0)
-        eventlog_say(&rt->events, LOG_LEVEL_WARNING, "error",
-                     "no ledger of the processes, the next daemon cannot adopt them: %s", strerror(-r));
-    else
-        (void)fd_store_keep(rt->store, LEDGER_FD_NAME, ledger_fd(rt->ledger));
+    make_ledger(m);
 }
 
 static uint32_t ban_owner(const char *name, void *userdata) {
@@ -125,10 +130,30 @@ void manager_adopt_sockets(Manager *m) {
     for (size_t i = 0; i < m->services.n; i++)
         service_adopt(m->services.items[i], &in);
     if (m->rt.store) {
+        /* In the last resort of an upgrade there is one in the store that has not come with the sockets. */
+        if (in.n > 0 && in.ledger < 0)
+            fd_store_forget(m->rt.store, LEDGER_FD_NAME);
         take_ledger(m, TAKE_FD(in.ledger));
         take_state(m, TAKE_FD(in.state));
     }
     inherited_done(&in, &m->rt.events);
+}
+
+void manager_resume_supervisor(Manager *m) {
+    Runtime *rt = &m->rt;
+    if (!rt->store)
+        return;
+    /* What the program before could not send any more is sent now. */
+    rt->listeners_changed = true;
+    if (rt->ledger) {
+        (void)fd_store_known(rt->store, LEDGER_FD_NAME, ledger_fd(rt->ledger));
+        adopt_find_places(rt);
+        return;
+    }
+    make_ledger(m);
+    for (size_t i = 0; i < m->services.n; i++)
+        LIST_FOREACH (instance, &m->services.items[i]->instances, Instance, link)
+            adopt_note(instance);
 }
 
 void manager_keep_listeners(Manager *m) {

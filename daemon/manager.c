@@ -494,13 +494,12 @@ static int open_all(Manager *m) {
  * kernel does not tell of him again. */
 static void resume_all(Manager *m) {
     control_resume(m->control);
+    manager_resume_supervisor(m);
     for (size_t i = 0; i < m->services.n; i++)
         service_resume(m->services.items[i]);
     manager_reap(m);
     (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
     manager_tell_suppressed_later(m);
-    /* What it has already the service manager does not take twice. */
-    m->rt.listeners_changed = true;
 }
 
 static void tell_running(Manager *m) {

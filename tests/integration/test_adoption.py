@@ -193,6 +193,31 @@ class Adoption(DaemonTest):
         a.sendall(b"still")
         self.assertEqual(a.recv(5), b"still")
 
+    def test_over_an_upgrade(self):
+        """Adopted, upgraded in place, killed, adopted again: it is known all the time, and its place is struck out once."""
+        d = self.start({"cat": {"listen": f"tcp:127.0.0.1:{free_port()}", "exec": ["cat"]}})
+        a = self.connect(d, "cat")
+        self.again(d)
+        b = self.connect(d, "cat")
+        before = {i["pid"]: i["instance"] for i in d.instances("cat")}
+        kept = self.supervisor.kept("")
+        for _ in range(2):
+            d.mpctl("upgrade", check=0)
+        self.assertEqual({i["pid"]: i["instance"] for i in d.instances("cat")}, before)
+        self.assertEqual({n: i for n, i in self.supervisor.kept("").items() if "probe" not in n},
+                         {n: i for n, i in kept.items() if "probe" not in n})
+        c = self.connect(d, "cat")
+        before = {i["pid"]: i["instance"] for i in d.instances("cat")}
+        self.again(d)
+        self.assertEqual({i["pid"]: i["instance"] for i in d.instances("cat")}, before)
+        d.mpctl("upgrade", check=0)
+        for s in (a, b, c):
+            self.assertEqual(exchange(s, b"over all of it"), b"over all of it")
+        wait_until(lambda: self.reap() or d.service("cat")["active"] == 0, "them to end")
+        self.assertEqual(d.service("cat")["exited"]["unknown"], 3)
+        self.again(d)
+        self.assertEqual(d.instances(), [])
+
     def test_workers_end_and_are_replaced(self):
         for handoff in ("listener", "connection"):
             with self.subTest(handoff=handoff):
