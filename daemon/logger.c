@@ -8,6 +8,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/event.h"
+#include "daemon/message-id.h"
 #include "daemon/sink.h"
 
 static const char *const log_target_table[_LOG_TARGET_MAX] = {
@@ -141,6 +142,7 @@ static void format_journal(LogLevel level, const ApiEvent *e, Text *out) {
     text_addf(out, "PRIORITY=%d\nSYSLOG_IDENTIFIER=mpinetd\nMESSAGE=", level_priority(level));
     event_format(e, out);
     text_addc(out, '\n');
+    add_field(out, "MESSAGE_ID", message_id(e));
     add_field(out, "MP_EVENT", e->event);
     add_field(out, "MP_SERVICE", e->service);
     add_field(out, "MP_PEER", e->peer);
