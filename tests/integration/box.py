@@ -2,10 +2,12 @@
 """Runs inside of the box of test_systemd.py, one function a run: the units are there, nothing is started yet."""
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 from harness import BUILD, children_of, exchange, wait_until
@@ -127,5 +129,210 @@ def crash():
     equal(ask(7), b"x", "after the crash")
 
 
+class Load:
+    """Clients that come all the time, over TCP and by a path: each has to get back what it has sent. A stop and a start
+    may take as long as they like; nobody may be refused or lose his connection."""
+
+    def __init__(self, threads=4):
+        self.end = threading.Event()
+        self.served = 0
+        self.problems = []
+        self.threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _dial(self, n):
+        if n % 2:
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(60)
+            s.connect("/run/path.sock")
+            return s
+        return socket.create_connection(("127.0.0.1", 7), 60)
+
+    def _run(self, n):
+        number = 0
+        while not self.end.is_set():
+            number += 1
+            text = f"{n} {number}".encode()
+            try:
+                with self._dial(n) as s:
+                    s.settimeout(60)
+                    got = exchange(s, text)
+                if got != text:
+                    self.problems.append(f"{text} was answered with {got}")
+                self.served += 1
+            except OSError as error:
+                self.problems.append(f"{text}: {error!r}")
+            time.sleep(0.002)
+
+    def wait(self, more=50):
+        """Until @more have been served."""
+        wanted = self.served + more
+        wait_until(lambda: self.served >= wanted or self.problems, "clients to be served", deadline=60)
+
+    def done(self):
+        self.end.set()
+        for thread in self.threads:
+            thread.join(70)
+        equal(self.problems[:10], [], f"of {self.served} served, not served well")
+
+
+def under_load(times, restart):
+    systemctl("start", "mpinetd.service")
+    load = Load()
+    load.wait()
+    pids = {show("MainPID")}
+    for _ in range(int(times)):
+        restart()
+        load.wait()
+        pids.add(show("MainPID"))
+    load.done()
+    equal(len(pids), int(times) + 1, "main processes")
+
+
+def restarts(times):
+    under_load(times, lambda: systemctl("restart", "mpinetd.service"))
+
+
+def crashes(times):
+    """Killed outright: what it was serving dies with it (KillMode=mixed), but who waits in a queue is served."""
+    systemctl("start", "mpinetd.service")
+    inodes = listening_inodes()
+    for n in range(int(times)):
+        pid = int(show("MainPID"))
+        os.kill(pid, signal.SIGSTOP)
+        waiting = [socket.create_connection(("127.0.0.1", port), 60) for port in (7, 1007)]
+        os.kill(pid, signal.SIGKILL)
+        for s in waiting:
+            with s:
+                s.settimeout(60)
+                equal(exchange(s, b"who waits"), b"who waits", "an answer after the crash")
+        wait_until(lambda n=n: show("NRestarts") == str(n + 1) and show("ActiveState") == "active", "the restart", deadline=20)
+        equal(listening_inodes(), inodes, "the same sockets")
+
+
+def listening_inodes():
+    """{port: inode} of the listening sockets of IPv4."""
+    with open("/proc/net/tcp", encoding="utf-8") as table:
+        rows = [line.split() for line in table][1:]
+    return {int(row[1].split(":")[1], 16): row[9] for row in rows if row[3] == "0A"}
+
+
+def store():
+    systemctl("start", "mpinetd.service")
+    # Five listeners, the ledger, and the probe that tells whether all are kept.
+    wait_until(lambda: show("NFileDescriptorStore") == "7", "all to be in the store")
+    before = listening_inodes()
+    systemctl("restart", "mpinetd.service")
+    equal(listening_inodes(), before, "the same sockets")
+    wait_until(lambda: show("NFileDescriptorStore") == "7", "the same after a restart")
+    equal(mpctl("drain", "cat").returncode, 0, "a drain")
+    wait_until(lambda: show("NFileDescriptorStore") == "6", "a closed one to be taken out")
+    equal(1007 in listening_inodes(), False, "that nobody listens there")
+    equal(mpctl("start", "cat").returncode, 0, "a start")
+    wait_until(lambda: show("NFileDescriptorStore") == "7", "it to be kept again")
+    equal(ask(1007), b"x", "an answer")
+    systemctl("stop", "mpinetd.service")
+    equal(listening_inodes(), {}, "after a stop nobody listens")
+    systemctl("start", "mpinetd.service")
+    equal(ask(7), b"x", "an answer after a new start")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(20)
+        s.connect("/run/path.sock")
+        equal(exchange(s, b"x"), b"x", "an answer by the path, whose node was left")
+
+
+def small_store():
+    systemctl("start", "mpinetd.service")
+    wait_until(lambda: show("NFileDescriptorStore") == "3", "the store to be full")
+    equal(ask(7), b"x", "an answer")
+    systemctl("restart", "mpinetd.service")
+    equal((ask(7), ask(1007)), (b"x", b"x"), "answers after a restart")
+
+
+def session():
+    s = socket.create_connection(("127.0.0.1", 1007), 20)
+    s.settimeout(20)
+    talk(s)
+    return s
+
+
+def talk(s):
+    s.sendall(b"still there")
+    equal(s.recv(20), b"still there", "what a session says")
+
+
+def check_adopted(pid):
+    instances = json.loads(mpctl("ps", "--json").stdout)["instances"]
+    equal([(i["pid"], i["service"], i["generation"]) for i in instances], [(pid, "cat", 0)], "what was adopted")
+    service = next(s for s in status()["services"] if s["name"] == "cat")
+    equal((service["active"], service["spawned"], service["exited"]["unknown"]), (1, 1, 0), "how it counts")
+
+
+def check_end(s):
+    equal(exchange(s, b""), b"", "the end of the session")
+    def ended():
+        service = next(one for one in status()["services"] if one["name"] == "cat")
+        return (service["active"], service["exited"]["unknown"]) == (0, 1)
+    wait_until(ended, "its end to be counted")
+
+
+def sessions():
+    systemctl("start", "mpinetd.service")
+    s = session()
+    pid = json.loads(mpctl("ps", "--json").stdout)["instances"][0]["pid"]
+    for _ in range(3):
+        systemctl("restart", "mpinetd.service")
+        check_adopted(pid)
+        talk(s)
+    check_end(s)
+
+
+def sessions_and_crash():
+    systemctl("start", "mpinetd.service")
+    s = session()
+    pid = json.loads(mpctl("ps", "--json").stdout)["instances"][0]["pid"]
+    for n in range(3):
+        os.kill(int(show("MainPID")), signal.SIGKILL)
+        wait_until(lambda n=n: show("NRestarts") == str(n + 1) and show("ActiveState") == "active", "the restart", deadline=20)
+        check_adopted(pid)
+        talk(s)
+    check_end(s)
+
+
+def unprivileged():
+    for program in ("systemd-sysusers", "systemd-tmpfiles --create --prefix=/run"):
+        subprocess.run(program.split(), check=True)
+    with open("/etc/passwd", encoding="utf-8") as users:
+        equal([line.split(":")[0] for line in users if line.startswith("mpinetd:")], ["mpinetd"], "the user")
+    systemctl("start", "mpinetd-unprivileged.socket")
+    equal(ask(7), b"x", "an answer")
+    equal(ask(2009, b""), b"mpinetd\n", "who serves")
+    pid = show("MainPID", "mpinetd-unprivileged.service")
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    equal([int(fields[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")], [0] * 4, "its capabilities")
+    equal(fields["NoNewPrivs"], "1", "no new privileges")
+    systemctl("reload", "mpinetd-unprivileged.service")
+    systemctl("restart", "mpinetd-unprivileged.service")
+    equal((ask(7), ask(2009, b"")), (b"x", b"mpinetd\n"), "after a restart")
+
+
+def catalog():
+    # The folders of catalogs are below /usr, which is not ours.
+    subprocess.run(["mount", "-t", "tmpfs", "catalog", "/usr/local/lib"], check=True)
+    os.makedirs("/usr/local/lib/systemd/catalog")
+    shutil.copy("/opt/mpinetd.catalog", "/usr/local/lib/systemd/catalog")
+    subprocess.run(["journalctl", "--update-catalog"], check=True)
+    systemctl("start", "mpinetd.service")
+    systemctl("stop", "mpinetd.service")
+    subprocess.run(["journalctl", "--sync"], check=True)
+    text = subprocess.run(["journalctl", "-x", "--no-pager", "-t", "mpinetd"], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+    for subject in ("mpinetd is running", "mpinetd has stopped"):
+        if f"Subject: {subject}" not in text:
+            raise AssertionError(f"no '{subject}' in {text}")
+
+
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -18,37 +18,67 @@ services:
   talk: {listen: tcp:127.0.0.1:1008, exec: [sh, -c, "echo 'said on stderr' >&2"]}
 """
 
+# For restarts: what is under way has no long time to end.
+MORE = CONFIG.replace("services:", "shutdown: {children: %s, drain: 2s}\nservices:") + """
+  path: {listen: unix:/run/path.sock, exec: [cat]}
+  datagram: {listen: udp:127.0.0.1:7, exec: [mp-echo]}
+"""
+
+UNPRIVILEGED = """
+version: 1
+services:
+  echo: {listen: "systemd:echo", exec: [mp-echo], user: self}
+  own: {listen: tcp:127.0.0.1:2009, exec: [id, -un], user: self}
+"""
+
+UNITS = ("mpinetd.service", "mpinetd.socket", "mpinetd-unprivileged.service", "mpinetd-unprivileged.socket")
+FOLDER = "/etc/systemd/system"
+# Where the build is in the box: neither in /tmp nor in a home, which some units are not shown.
+INSIDE = "/opt/build"
+
 
 @need_root
 @need_program("unshare", "nsenter", "setpriv", "findmnt")
 class Systemd(DaemonTest):
     weight = 20
 
-    def box(self, name, service_lines=""):
-        """Runs one function of box.py in a box with the units; returns the journal's entries."""
-        folder = self.temporary_folder()
+    def write(self, name, text):
+        path = f"{self.folder}/{name}"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
 
-        def write(path, text):
-            with open(f"{folder}/{path}", "w", encoding="utf-8") as file:
-                file.write(text)
-            return f"{folder}/{path}"
+    def units(self, lines):
+        """The units, with programs of the build, and @lines for all services."""
         arguments = []
-        for unit in ("mpinetd.service", "mpinetd.socket"):
+        for unit in UNITS:
             with open(f"{BUILD}/conf/units/{unit}", encoding="utf-8") as file:
                 text = re.sub(r"(?m)^(Exec\w+=)\S*/(mpinetd|mpctl)\b",
-                              lambda m: m[1] + BUILD + {"mpinetd": "/daemon/mpinetd", "mpctl": "/ctl/mpctl"}[m[2]],
+                              lambda m: m[1] + INSIDE + {"mpinetd": "/daemon/mpinetd", "mpctl": "/ctl/mpctl"}[m[2]],
                               file.read())
-            arguments += ["--unit", write(unit, text)]
+            text = re.sub(r"[^\s=]*/mpinetd/unprivileged.yaml", "/etc/mpinetd/unprivileged.yaml", text)
+            arguments += ["--unit", self.write(unit, text)]
         asan = "Environment=ASAN_OPTIONS=exitcode=66\n" if SANITIZED else ""
-        dropin = write("test.conf", "[Unit]\nStartLimitIntervalSec=0\n[Service]\n"
-                       f"ExecStart=\nExecStart={BUILD}/daemon/mpinetd -c /etc/mpinetd/mpinetd.yaml\n"
-                       f"Environment=MPINETD_LIBEXECDIR={BUILD}/services\n{asan}RestartSec=100ms\n{service_lines}")
-        journal = f"{folder}/journal"
+        common = ("[Unit]\nStartLimitIntervalSec=0\n[Service]\n"
+                  f"Environment=MPINETD_LIBEXECDIR={INSIDE}/services\n{asan}RestartSec=100ms\n{lines}")
+        own = common + f"ExecStart=\nExecStart={INSIDE}/daemon/mpinetd -c /etc/mpinetd/mpinetd.yaml\n"
+        return arguments + ["--file", self.write("test.conf", own) + f":{FOLDER}/mpinetd.service.d/test.conf", "--file",
+                            self.write("unprivileged.conf", common) + f":{FOLDER}/mpinetd-unprivileged.service.d/test.conf"]
+
+    def box(self, name, lines="", config=CONFIG, drop_ins=(), also=()):
+        """Runs one function of box.py in a box with the units; returns the journal's entries."""
+        self.folder = self.temporary_folder()
+        arguments = self.units(lines)
+        for drop_in in drop_ins:
+            arguments += ["--file", f"{ROOT}/conf/units/drop-ins/{drop_in}:{FOLDER}/mpinetd.service.d/{drop_in}"]
+        for file in also:
+            arguments += ["--file", file]
+        journal = f"{self.folder}/journal"
         command = [f"{ROOT}/tests/helpers/systemd-box", *arguments,
-                   "--file", f"{dropin}:/etc/systemd/system/mpinetd.service.d/test.conf",
-                   "--file", write("config", CONFIG) + ":/etc/mpinetd/mpinetd.yaml",
-                   "--bind-ro", BUILD, "--bind-ro", f"{ROOT}/tests/integration", "--journal", journal, "--timeout", "100",
-                   "--env", f"BUILD_DIR={BUILD}", "--", "python3", f"{ROOT}/tests/integration/box.py", name]
+                   "--file", self.write("config", config) + ":/etc/mpinetd/mpinetd.yaml",
+                   "--file", self.write("unprivileged", UNPRIVILEGED) + ":/etc/mpinetd/unprivileged.yaml",
+                   "--bind-ro", f"{BUILD}:{INSIDE}", "--bind-ro", f"{ROOT}/tests/integration:/opt/integration", "--journal", journal, "--timeout", "100",
+                   "--env", f"BUILD_DIR={INSIDE}", "--", "python3", "/opt/integration/box.py", *name.split()]
         for attempt in range(2):
             run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                  text=True, timeout=200, check=False)
@@ -70,8 +100,14 @@ class Systemd(DaemonTest):
         own = [e for e in entries if e.get("MP_SERVICE") == "echo"]
         self.assertTrue(own, "journal entries carry the service's name")
         self.assertTrue([e for e in own if e.get("MP_PEER", "").startswith("127.0.0.1:")])
+        self.assertTrue([e for e in own if e.get("MP_INSTANCE") and e.get("MP_PID") and e.get("MP_EVENT") == "started"])
         self.assertTrue([e for e in entries if e.get("MP_SERVICE") == "talk" and e.get("MESSAGE", "").endswith(
             "said on stderr")], "what a service says on stderr stands under its name")
+        running = [e for e in entries if e.get("MP_EVENT") == "running"]
+        self.assertEqual([e.get("MESSAGE_ID") for e in running], ["3de10efe6ca14bb987d5c04961c69222"])
+
+    def test_catalog(self):
+        self.box("catalog", also=[f"{ROOT}/conf/journal/mpinetd.catalog:/opt/mpinetd.catalog"])
 
     def test_socket_activation(self):
         self.box("socket_activation")
@@ -87,6 +123,33 @@ class Systemd(DaemonTest):
 
     def test_crash(self):
         self.box("crash")
+
+    def test_restarts_refuse_nobody(self):
+        self.box("restarts 3", config=MORE % "end")
+
+    def test_crashes_refuse_nobody(self):
+        self.box("crashes 3", config=MORE % "end")
+
+    def test_store(self):
+        entries = self.box("store", config=MORE % "end")
+        self.assertFalse([e for e in entries if "does not keep" in str(e.get("MESSAGE"))])
+
+    def test_small_store(self):
+        entries = self.box("small_store", "FileDescriptorStoreMax=3\n", config=MORE % "end")
+        self.assertTrue([e for e in entries if "does not keep" in str(e.get("MESSAGE"))], "that it is too small is said")
+
+    def test_sessions_outlive_restarts(self):
+        self.box("sessions", config=MORE % "leave", drop_ins=["children-leave.conf"])
+
+    def test_sessions_outlive_a_crash(self):
+        self.box("sessions_and_crash", config=MORE % "leave", drop_ins=["children-leave.conf"])
+
+    def test_strict(self):
+        self.box("notify", drop_ins=["strict.conf"])
+
+    def test_unprivileged(self):
+        self.box("unprivileged", also=[f"{ROOT}/conf/units/sysusers.conf:/etc/sysusers.d/mpinetd.conf",
+                                       f"{ROOT}/conf/units/tmpfiles.conf:/etc/tmpfiles.d/mpinetd.conf"])
 
 
 if __name__ == "__main__":
