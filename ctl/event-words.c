@@ -25,6 +25,7 @@ static const EventWord words[] = {
     {"control", "somebody asked for a change: the verb, and the uid"},
     {"error", "something went wrong in the daemon, or for a service"},
     {"inherit", "a socket that was passed in was not used"},
+    {"adopted", "a process of an earlier daemon goes on as an instance of this one"},
     {"running", "the daemon has started"},
     {"stopping", "the daemon ends"},
     {"stopped", "the daemon has ended its services"},

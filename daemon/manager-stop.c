@@ -63,6 +63,9 @@ void manager_stop(Manager *m, ShutdownChildren children) {
         sd_event_add_time_relative(m->rt.loop, &m->drain_timer, CLOCK_MONOTONIC,
                                    m->config->shutdown_drain_usec, 10 * USEC_PER_MSEC, on_drain_over, m) < 0)
         (void)on_drain_over(NULL, 0, m);
+    /* How long it may take the config says, and not the unit. */
+    if (m->rt.instances.n > 0)
+        (void)notifier_extend(m->rt.notifier);
     manager_finish_if_empty(m);
 }
 

@@ -16,6 +16,9 @@
 #define PAUSE_MIN_USEC (5 * USEC_PER_MSEC)
 #define PAUSE_MAX_USEC (500 * USEC_PER_MSEC)
 
+/* So much time is asked for, and asked for again when half of it is over. */
+#define EXTENSION_USEC (20 * USEC_PER_SEC)
+
 struct Notifier {
     sd_event *loop;
     Addr address;
@@ -25,7 +28,7 @@ struct Notifier {
     bool room_wanted;
     NotifierRoom room;
     void *userdata;
-    sd_event_source *retry, *watchdog;
+    sd_event_source *retry, *watchdog, *extension;
     uint64_t pause_usec;
     uint64_t watchdog_usec;
 };
@@ -67,6 +70,7 @@ Notifier *notifier_free(Notifier *n) {
     }
     sd_event_source_disable_unref(n->retry);
     sd_event_source_disable_unref(n->watchdog);
+    sd_event_source_disable_unref(n->extension);
     sd_event_unref(n->loop);
     (void)fd_close(n->fd);
     free(n);
@@ -213,4 +217,20 @@ int notifier_watch(Notifier *n, uint64_t usec) {
     if (r >= 0)
         (void)sd_event_source_set_priority(n->watchdog, PRIORITY_REAP);
     return r;
+}
+
+static int on_extension(sd_event_source *source, uint64_t usec, void *userdata) {
+    Notifier *n = userdata;
+    (void)usec;
+    notifier_sayf(n, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)EXTENSION_USEC);
+    (void)sd_event_source_set_time_relative(source, EXTENSION_USEC / 2);
+    (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    return 0;
+}
+
+int notifier_extend(Notifier *n) {
+    if (!n || n->extension)
+        return 0;
+    return sd_event_add_time_relative(n->loop, &n->extension, CLOCK_MONOTONIC, 0, USEC_PER_SEC, on_extension,
+                                      n);
 }

@@ -33,3 +33,6 @@ bool notifier_is_behind(const Notifier *n);
 
 /* Says that the loop turns, twice in each @usec. 0 or a negative errno. */
 int notifier_watch(Notifier *n, uint64_t usec);
+/* From now on says that what is under way takes longer than the manager may think, as long as the loop turns.
+ * 0 or a negative errno. */
+int notifier_extend(Notifier *n);

@@ -162,6 +162,18 @@ class FdStore(DaemonTest):
         s.wait_said("STOPPING=1")
         self.assertTrue(os.path.exists(d.path("u.sock")), "its node stays while its socket is kept")
 
+    def test_a_long_drain(self):
+        s, port = self.supervisor(), free_port()
+        d = self.start({**self.config(port), "shutdown": {"drain": "60s"}}, s)
+        with connect(port) as c:
+            c.sendall(b"x")
+            self.assertEqual(c.recv(1), b"x")
+            d.process.send_signal(signal.SIGTERM)
+            s.wait_said("EXTEND_TIMEOUT_USEC=")
+            self.assertEqual(exchange(c, b"still served"), b"still served")
+        self.assertEqual(d.process.wait(30), 0)
+        d.process = None
+
     def test_who_keeps_nothing(self):
         s, port = self.supervisor(keeps=False), free_port()
         d = self.start(self.config(port), s)
