@@ -211,6 +211,32 @@ def crashes(times):
         equal(listening_inodes(), inodes, "the same sockets")
 
 
+def upgrades(times):
+    """In place: the same main process, the same sockets, the same store, and a watchdog that is fed by each of them."""
+    systemctl("start", "mpinetd.service")
+    pid, inodes = show("MainPID"), listening_inodes()
+    wait_until(lambda: show("NFileDescriptorStore") == "7", "all to be in the store")
+    s = session()
+    load = Load()
+    for _ in range(int(times)):
+        load.wait()
+        run = mpctl("upgrade")
+        equal(run.returncode, 0, f"an upgrade: {run.stdout}{run.stderr}")
+        talk(s)
+    load.wait()
+    # Longer than WatchdogSec.
+    time.sleep(3)
+    load.done()
+    check = (show("MainPID"), listening_inodes(), show("NRestarts"), show("ActiveState"))
+    equal(check, (pid, inodes, "0", "active"), "after the upgrades")
+    wait_until(lambda: show("NFileDescriptorStore") == "7", "the same in the store")
+    talk(s)
+    os.kill(int(pid), signal.SIGSTOP)
+    wait_until(lambda: show("NRestarts") == "1" and show("ActiveState") == "active", "the watchdog to bite", deadline=30)
+    equal(listening_inodes(), inodes, "the same sockets")
+    equal(ask(7), b"x", "after the restart")
+
+
 def listening_inodes():
     """{port: inode} of the listening sockets of IPv4."""
     with open("/proc/net/tcp", encoding="utf-8") as table:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import unittest
 
-from harness import BUILD, ROOT, SANITIZED, DaemonTest, need_program, need_root
+from harness import BUILD, ROOT, SANITIZED, SLOW, DaemonTest, need_program, need_root
 
 CONFIG = """
 version: 1
@@ -125,10 +125,10 @@ class Systemd(DaemonTest):
         self.box("crash")
 
     def test_restarts_refuse_nobody(self):
-        self.box("restarts 3", config=MORE % "end")
+        self.box(f"restarts {20 if SLOW else 3}", config=MORE % "end")
 
     def test_crashes_refuse_nobody(self):
-        self.box("crashes 3", config=MORE % "end")
+        self.box(f"crashes {20 if SLOW else 3}", config=MORE % "end")
 
     def test_store(self):
         entries = self.box("store", config=MORE % "end")
@@ -143,6 +143,9 @@ class Systemd(DaemonTest):
 
     def test_sessions_outlive_a_crash(self):
         self.box("sessions_and_crash", config=MORE % "leave", drop_ins=["children-leave.conf"])
+
+    def test_upgrades(self):
+        self.box(f"upgrades {20 if SLOW else 3}", "WatchdogSec=2\n", config=MORE % "end")
 
     def test_strict(self):
         self.box("notify", drop_ins=["strict.conf"])
