@@ -75,6 +75,22 @@ class Reloads(Proof):
         self.prove(daemon, "reloads", 200 if SOAK else 10 if SANITIZED else 25, reload)
 
 
+class Upgrades(Proof):
+    def test_under_load(self):
+        """The program replaces itself, again and again: the same process, and not one connection fails."""
+        daemon = self.daemon({"services": services()})
+        pid, pauses = daemon.pid, []
+        before = {name: daemon.listener(name) for name in services()}
+
+        def upgrade(_):
+            pauses.append(daemon.call("Upgrade")["pause_usec"])
+        self.prove(daemon, "upgrades", 50 if SOAK else 3 if SANITIZED else 8, upgrade)
+        say(f"pauses: {min(pauses) / 1000:.1f} to {max(pauses) / 1000:.1f} ms")
+        self.assertEqual(daemon.status()["daemon"]["pid"], pid)
+        for name, listener in before.items():
+            self.assertEqual(daemon.port(name), listener["port"])
+
+
 class Children(DaemonTest):
     def test_a_hundred_thousand(self):
         """So many processes: none stays as a zombie, the descriptors are those of before, memory does not grow."""
