@@ -33,12 +33,16 @@ enum {
     LISTENER_ERROR,
     LISTENER_ERROR_STEP,
     LISTENER_RESTORED,
+    LISTENER_LEFT,
+    LISTENER_LEFT_INSTANCE,
     LISTENER_KEPT, /* under which name in the service manager's store */
 };
 
 static const BlobRow rows[] = {
     BLOB_ROW(LISTENER_ADOPTED, Listener, adopted),
     BLOB_ROW(LISTENER_RESTORED, Listener, restored),
+    BLOB_ROW(LISTENER_LEFT, Listener, left_usec),
+    BLOB_ROW(LISTENER_LEFT_INSTANCE, Listener, left_instance),
     BLOB_ROW(LISTENER_UNSUITABLE, Listener, unsuitable),
     BLOB_ROW(LISTENER_DISPENSABLE, Listener, dispensable),
     BLOB_ROW(LISTENER_DEV, Listener, dev),

@@ -6,6 +6,7 @@
 #include "daemon/idle.h"
 #include "daemon/limits-save.h"
 #include "daemon/pool.h"
+#include "daemon/service-leave.h"
 #include "daemon/service-private.h"
 #include "daemon/service-save.h"
 #include "daemon/slot.h"
@@ -27,6 +28,8 @@ const BlobRow service_rows[] = {
     BLOB_ROW(SERVICE_STATUS, Service, status),
     BLOB_ROW(SERVICE_RETRY_LEVEL, Service, retry_level),
     BLOB_ROW(SERVICE_SPARES_TOLD, Service, spares.told),
+    BLOB_ROW(SERVICE_LEAVE_LOOKS, Service, leave_looks),
+    BLOB_ROW(SERVICE_LEAVE_EMPTY, Service, leave_empty),
 };
 const size_t service_n_rows = ELEMENTS(service_rows);
 
@@ -201,6 +204,7 @@ static const struct {
     int (*restore)(BlobReader r, Service *s);
 } parts[] = {
     {SERVICE_LISTENER, restore_listener},
+    {SERVICE_LEAVING, leaving_restore},
     {SERVICE_POOL, restore_pool},
     {SERVICE_INSTANCE, restore_instance},
     {SERVICE_IDLE, restore_idle},
@@ -302,6 +306,8 @@ void service_resume(Service *s) {
     LIST_FOREACH (i, &s->instances, Instance, link)
         instance_resume(i);
     preludes_resume(s);
+    if (!list_is_empty(&s->leaving) || s->n_strays > 0)
+        service_go_on_leaving(s);
     service_update(s, NULL);
     if (s->pool)
         pool_look(s->pool);
@@ -327,5 +333,7 @@ Service *service_abandon(Service *s) {
     preludes_abandon(s);
     for (size_t i = 0; i < s->n_listeners; i++)
         s->listeners[i]->kept = NULL;
+    LIST_FOREACH (l, &s->leaving, Listener, link)
+        l->ino = 0;
     return service_free(s);
 }

@@ -25,6 +25,14 @@ static void save_listeners(BlobWriter *w, const Service *s) {
     }
 }
 
+static void save_leaving(BlobWriter *w, const Service *s) {
+    LIST_FOREACH (l, &s->leaving, Listener, link) {
+        size_t at = blob_open(w, SERVICE_LEAVING);
+        leaving_save(w, l);
+        blob_close(w, at);
+    }
+}
+
 static void save_slots(BlobWriter *w, const Service *s) {
     for (size_t i = 0; i < s->n_slots; i++) {
         size_t at = blob_open(w, SERVICE_SLOT);
@@ -151,6 +159,7 @@ void service_save(BlobWriter *w, const Service *s, const Config *current) {
     blob_put_str(w, SERVICE_ORDER, service_order_to_string(s->order));
     blob_put_str(w, SERVICE_VERB, service_verb_to_string(s->verb));
     save_listeners(w, s);
+    save_leaving(w, s);
     save_slots(w, s);
     if (s->pool) {
         size_t at = blob_open(w, SERVICE_POOL);

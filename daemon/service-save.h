@@ -52,6 +52,9 @@ typedef enum ServiceTag {
     SERVICE_RETRY_TIME,
     SERVICE_RETRY_LEVEL,
     SERVICE_SPARES_TOLD,
+    SERVICE_LEAVING, /* one, in their order */
+    SERVICE_LEAVE_LOOKS,
+    SERVICE_LEAVE_EMPTY,
 } ServiceTag;
 
 /* In SERVICE_IDLE. */
@@ -64,6 +67,9 @@ enum {
 extern const BlobRow service_rows[];
 extern const size_t service_n_rows;
 
+/* A listener that it gives up; into its list of them. */
+void leaving_save(BlobWriter *w, const Listener *l);
+int leaving_restore(BlobReader r, Service *s); /* 0, -EBADMSG or -ENOMEM */
 void counters_save(BlobWriter *w, const Counters *c);
 int counters_restore(BlobReader r, Counters *c); /* 0 or -EBADMSG */
 void last_error_save(BlobWriter *w, const LastError *e);

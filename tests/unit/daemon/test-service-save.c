@@ -18,6 +18,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/listener.h"
+#include "daemon/service-leave.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 #include "daemon/tcpmux.h"
@@ -467,6 +468,41 @@ static void test_removed(void **state) {
     assert_ptr_equal(find(&f->b, "stays")->config, config_find(f->config, "stays"));
 }
 
+/* Who waits at a listener that a reload has taken away is served after all. */
+static void test_leaving(void **state) {
+    Fixture *f = *state;
+    char path[64];
+    start(f, "  s: {listen: [tcp:127.0.0.1:0, \"unix:$/stream\"], exec: /bin/true,\n"
+             "      access: {deny: [any]}}\n");
+    Service *s = f->a.services[0];
+    int fds[2];
+    for (size_t i = 0; i < ELEMENTS(fds); i++)
+        fds[i] = connect_to(s->listeners[i]);
+    for (size_t i = 0; i < ELEMENTS(fds); i++) {
+        listener_unhook(s->listeners[i], false);
+        service_leave(s, s->listeners[i]);
+    }
+    s->n_listeners = 0;
+    s->removed = true;
+    s->leave_looks = 3;
+    hand_over(f);
+    Service *t = f->b.services[0];
+    assert_int_equal(t->n_listeners, 0);
+    assert_int_equal(t->leave_looks, 3);
+    assert_false(service_is_over(t));
+    resume(f);
+    await(&f->b, &t->counters.accepted, ELEMENTS(fds));
+    uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
+    while (!service_is_over(t) && clock_monotonic_usec() < end)
+        assert_true(sd_event_run(f->b.rt.loop, 10 * USEC_PER_MSEC) >= 0);
+    assert_true(service_is_over(t));
+    assert_int_equal(t->counters.refused[REFUSE_ACCESS], ELEMENTS(fds));
+    (void)snprintf(path, sizeof(path), "%s/stream", f->folder);
+    assert_true(access(path, F_OK) < 0);
+    for (size_t i = 0; i < ELEMENTS(fds); i++)
+        (void)close(fds[i]);
+}
+
 /* ------------------------------------------------------------------------------------------------ slots */
 
 static void test_slots(void **state) {
@@ -679,10 +715,11 @@ static void test_spoilt(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_all_fields),  TEST(test_listeners), TEST(test_wrong_descriptors),
-        TEST(test_removed),     TEST(test_slots),     TEST(test_orders),
-        TEST(test_half_header), TEST(test_deadline),  TEST(test_half_name),
-        TEST(test_held),        TEST(test_spoilt),    TEST(test_other_version),
+        TEST(test_all_fields),    TEST(test_listeners),   TEST(test_wrong_descriptors),
+        TEST(test_removed),       TEST(test_leaving),     TEST(test_slots),
+        TEST(test_orders),        TEST(test_half_header), TEST(test_deadline),
+        TEST(test_half_name),     TEST(test_held),        TEST(test_spoilt),
+        TEST(test_other_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
