@@ -106,3 +106,23 @@ void changes_format(const Ctl *c, const json_t *parameters, Text *out) {
     for (size_t i = 0; i < json_array_size(changes); i++)
         add_change(&c->style, json_array_get(changes, i), out);
 }
+
+void plan_format(const json_t *parameters, Text *out) {
+    const json_t *plan = json_object_get(parameters, "plan");
+    for (size_t i = 0; i < json_array_size(plan); i++) {
+        const json_t *item = json_array_get(plan, i);
+        if (streq(field_text(item, "object"), "service"))
+            continue;
+        text_add(out, "    ");
+        field_show(out, item, "service");
+        text_addc(out, ' ');
+        field_show(out, item, field_given(item, "endpoint") ? "endpoint" : "object");
+        text_add(out, ": ");
+        field_show(out, item, "action");
+        if (field_given(item, "detail")) {
+            text_add(out, ", ");
+            field_show(out, item, "detail");
+        }
+        text_addc(out, '\n');
+    }
+}

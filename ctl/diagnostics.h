@@ -12,3 +12,6 @@ int diagnostics_report_refusal(Ctl *c, const json_t *parameters);
 void change_add_values(const Style *style, const json_t *change, Text *out);
 /* "  ~ git  limits.instances 50 → 80", a line for each of @parameters.changes. */
 void changes_format(const Ctl *c, const json_t *parameters, Text *out);
+/* "  git  listener tcp:9418: change, backlog", a line for each step of @parameters.plan that the changes do
+ * not say. */
+void plan_format(const json_t *parameters, Text *out);

@@ -9,8 +9,10 @@
 #include "conf/load.h"
 #include "ctl/diagnostics.h"
 #include "ctl/fields.h"
+#include "ctl/progress.h"
 #include "ctl/proto/reply-schema.h"
 #include "ctl/verbs.h"
+#include "daemon/base/clock.h"
 
 static void show_reload(Ctl *c, const json_t *parameters, bool dry_run) {
     size_t n = json_array_size(json_object_get(parameters, "changes"));
@@ -23,15 +25,46 @@ static void show_reload(Ctl *c, const json_t *parameters, bool dry_run) {
         text_addf(&c->out, n > 0 ? "generation %llu:\n" : "generation %llu; nothing has changed\n",
                   generation);
     changes_format(c, parameters, &c->out);
+    plan_format(parameters, &c->out);
     if (dry_run && n > 0)
         text_add(&c->out, "nothing changed yet; run 'mpctl reload' to apply\n");
+}
+
+/* A load may take half a minute, and the one before it as well. */
+#define RELOAD_TIMEOUT_USEC (90 * USEC_PER_SEC)
+
+/* The daemon reads its config while it serves: that may take its time. */
+static int ask_reload(Ctl *c, Method method, json_t **ret) {
+    CLEANUP_REPLY Reply reply = {0};
+    CLEANUP_PROGRESS Progress progress = {0};
+    int status = ctl_connect(c);
+    if (status != 0)
+        return status;
+    progress_begin(&progress, c);
+    progress_await(&progress, "mpinetd reads its config");
+    status = ctl_send(c, method, NULL, false);
+    if (status != 0)
+        return status;
+    uint64_t timeout =
+        c->options.timeout_usec == USEC_INFINITY ? RELOAD_TIMEOUT_USEC : c->options.timeout_usec;
+    int r = progress_receive(&progress, timeout, &reply);
+    if (r == -EINTR)
+        return progress_interrupted(&progress);
+    progress_end(&progress);
+    if (r == -ETIMEDOUT)
+        return ctl_fail(c, CTL_FAILED, "'mpctl status' shows whether it comes to an end",
+                        "not done in time; mpinetd goes on with it");
+    if (r < 0 || reply.error)
+        return ctl_fail_reply(c, method, r, &reply);
+    *ret = json_incref(reply.parameters);
+    return CTL_DONE;
 }
 
 int verb_reload(Ctl *c, char *const *args) {
     bool dry_run = options_has(&c->options, OPTION(DRY_RUN));
     json_t *parameters = NULL;
     (void)args;
-    int status = ctl_call(c, dry_run ? METHOD_CHECK_CONFIG : METHOD_RELOAD, NULL, &parameters);
+    int status = ask_reload(c, dry_run ? METHOD_CHECK_CONFIG : METHOD_RELOAD, &parameters);
     if (status != 0)
         return status;
     bool ok = json_is_true(json_object_get(parameters, "ok"));

@@ -28,6 +28,9 @@ typedef enum ClientWait {
     WAIT_ORDER,    /* until what was asked of services is done */
     WAIT_SHUTDOWN, /* until the daemon ends */
     WAIT_UPGRADE,  /* until another program runs in its place, or cannot */
+    /* No upgrade begins before these are over. */
+    WAIT_RELOAD, /* until the config has been loaded again, and applied */
+    WAIT_CHECK,  /* the same, but nothing is applied */
 } ClientWait;
 
 typedef struct Client Client;
@@ -74,6 +77,7 @@ struct Client {
     bool more;
     char **services;
     ServiceVerb verb;   /* of an order: what was asked of them; */
+    uint64_t load;      /* of WAIT_RELOAD, WAIT_CHECK: the number of the load that was asked for */
     uint64_t *orders;   /* and the count of orders of each then: one more, and it is overtaken; */
     uint64_t told_mark; /* and how far it was */
     uint64_t told_usec; /* when the client was last told; monotonic, 0: not yet */

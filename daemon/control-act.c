@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls that change something: orders to services, signals, limits, Reload, Shutdown. */
+/* The calls that change something: orders to services, signals, limits, Shutdown. */
 #include <string.h>
 
 #include "conf/prefix.h"
@@ -7,26 +7,6 @@
 #include "conf/value.h"
 #include "daemon/control-private.h"
 #include "daemon/pool.h"
-
-void call_reload(Calls *calls, Client *client, ApiRequest *r) {
-    (void)r;
-    DiagList diags CLEANUP_DIAGS = {0};
-    Changes changes CLEANUP(changes_done) = {0};
-    int e = manager_reload(calls->manager, &diags, &changes);
-    ApiReload reply = {
-        .ok = e >= 0,
-        .generation = manager_generation(calls->manager),
-        .diagnostics = &diags,
-        .changes = changes.items,
-        .n_changes = changes.n,
-    };
-    if (e == -ESHUTDOWN)
-        api_encode_error(client_out(client), API_INVALID_STATE, NULL, "the daemon is stopping", 0);
-    else if (e < 0)
-        api_encode_invalid_config(client_out(client), &reply);
-    else
-        api_encode_reload(client_out(client), &reply);
-}
 
 void call_upgrade(Calls *calls, Client *client, ApiRequest *r) {
     (void)r;

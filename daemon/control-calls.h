@@ -20,6 +20,8 @@ void calls_stream_part(Calls *calls, Client *client);
 /* Something has changed: answers @client if what it waits for has come, else tells how far it is. True when
  * there is more to tell, a little later. */
 bool calls_check_wait(Calls *calls, Client *client);
+/* The answer to Reload (@applied) or CheckConfig, for who waits for it. */
+void calls_encode_load(Text *out, const LoadReport *report, bool applied, bool hide_excerpts);
 /* An event for one that follows. @message: empty with the first of them, to be handed on to the others. */
 void calls_send_event(Calls *calls, Client *client, const ApiEvent *e, Text *message);
 /* One line with the count of refusals that were left out of the log. True while there are more to tell. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls about the config: GetConfig and CheckConfig. */
+/* The calls about the config: GetConfig, CheckConfig and Reload. */
 #include <string.h>
 
 #include "daemon/control-private.h"
@@ -51,24 +51,58 @@ void call_get_config(Calls *calls, Client *client, ApiRequest *r) {
     calls_stream_of(client, calls_config_part, r);
 }
 
-int calls_check_part(Calls *calls, Client *client, Stream *s, Text *out) {
-    (void)s;
-    DiagList diags CLEANUP_DIAGS = {0};
-    Changes changes CLEANUP(changes_done) = {0};
-    int e = manager_check(calls->manager, &diags, &changes);
-    ApiReload reply = {
-        .ok = e >= 0,
-        .generation = manager_generation(calls->manager),
-        .diagnostics = &diags,
-        .hide_excerpts = !client_may_change(client, manager_config(calls->manager)),
-        .changes = changes.items,
-        .n_changes = changes.n,
-    };
-    api_encode_reload(out, &reply);
-    return 1;
+/* What was asked for is awaited; if it could not be (@r), the call is answered. */
+static void await(Client *client, ClientWait wait, int r, uint64_t number) {
+    if (r == -ESHUTDOWN) {
+        api_encode_error(client_out(client), API_INVALID_STATE, NULL, "the daemon is stopping", 0);
+    } else if (r < 0) {
+        calls_answer_failure(client, r, NULL);
+    } else {
+        client->wait = wait;
+        client->load = number;
+    }
 }
 
 void call_check_config(Calls *calls, Client *client, ApiRequest *r) {
-    (void)calls;
-    calls_stream_of(client, calls_check_part, r);
+    uint64_t number = 0;
+    (void)r;
+    int e = manager_check(calls->manager, &number);
+    await(client, WAIT_CHECK, e, number);
+}
+
+void call_reload(Calls *calls, Client *client, ApiRequest *r) {
+    uint64_t number = 0;
+    (void)r;
+    int e = manager_reload(calls->manager, &number);
+    await(client, WAIT_RELOAD, e, number);
+}
+
+void calls_encode_load(Text *out, const LoadReport *report, bool applied, bool hide_excerpts) {
+    int e = report->error;
+    if (e == -ESHUTDOWN) {
+        api_encode_error(out, API_INVALID_STATE, NULL, "the daemon is stopping", 0);
+        return;
+    }
+    if (e == -ECANCELED) {
+        api_encode_error(out, API_INVALID_STATE, NULL, "an upgrade came in between: ask again", 0);
+        return;
+    }
+    if (e < 0 && e != -EINVAL) {
+        api_encode_error(out, API_FAILED, "load", report->why ? report->why : strerror(-e), -e);
+        return;
+    }
+    ApiReload reply = {
+        .ok = e >= 0,
+        .generation = report->generation,
+        .diagnostics = report->diags,
+        .hide_excerpts = hide_excerpts,
+        .changes = report->changes->items,
+        .n_changes = report->changes->n,
+        .plan = report->plan->items,
+        .n_plan = report->plan->n,
+    };
+    if (e < 0 && applied)
+        api_encode_invalid_config(out, &reply);
+    else
+        api_encode_reload(out, &reply);
 }

@@ -39,7 +39,6 @@ int calls_instances_part(Calls *calls, Client *client, Stream *s, Text *out);
 int calls_events_part(Calls *calls, Client *client, Stream *s, Text *out);
 int calls_metrics_part(Calls *calls, Client *client, Stream *s, Text *out);
 int calls_config_part(Calls *calls, Client *client, Stream *s, Text *out);
-int calls_check_part(Calls *calls, Client *client, Stream *s, Text *out);
 int calls_bans_part(Calls *calls, Client *client, Stream *s, Text *out);
 
 /* control-look.c */
@@ -50,6 +49,7 @@ void call_instances(Calls *calls, Client *client, ApiRequest *r);
 void call_metrics(Calls *calls, Client *client, ApiRequest *r);
 void call_get_config(Calls *calls, Client *client, ApiRequest *r);
 void call_check_config(Calls *calls, Client *client, ApiRequest *r);
+void call_reload(Calls *calls, Client *client, ApiRequest *r);
 /* control-events.c */
 void call_events(Calls *calls, Client *client, ApiRequest *r);
 /* control-bans.c */
@@ -67,6 +67,5 @@ void call_resume(Calls *calls, Client *client, ApiRequest *r);
 void call_drain(Calls *calls, Client *client, ApiRequest *r);
 void call_signal(Calls *calls, Client *client, ApiRequest *r);
 void call_set(Calls *calls, Client *client, ApiRequest *r);
-void call_reload(Calls *calls, Client *client, ApiRequest *r);
 void call_upgrade(Calls *calls, Client *client, ApiRequest *r);
 void call_shutdown(Calls *calls, Client *client, ApiRequest *r);

@@ -32,7 +32,7 @@ static const struct {
     {"status", calls_status_part},   {"description", calls_description_part},
     {"events", calls_events_part},   {"instances", calls_instances_part},
     {"metrics", calls_metrics_part}, {"config", calls_config_part},
-    {"check", calls_check_part},     {"bans", calls_bans_part},
+    {"bans", calls_bans_part},
 };
 
 static const BlobRow rows[] = {

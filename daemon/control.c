@@ -238,6 +238,23 @@ void control_on_state(Control *c) {
         (void)sd_event_source_set_enabled(c->state_changed, SD_EVENT_ONESHOT);
 }
 
+void control_on_load(Control *c, bool applied, uint64_t number, const LoadReport *report) {
+    ClientWait wait = applied ? WAIT_RELOAD : WAIT_CHECK;
+    /* Long ones are made once. */
+    Text whole CLEANUP_TEXT = {0}, part CLEANUP_TEXT = {0};
+    LIST_FOREACH_SAFE (client, &c->clients, Client, link) {
+        if (client->failed || client->wait != wait || client->load > number)
+            continue;
+        Text *text = client_may_change(client, manager_config(c->calls.manager)) ? &whole : &part;
+        if (text->len == 0)
+            calls_encode_load(text, report, applied, text == &part);
+        text_add_n(client_out(client), text->s ? text->s : "", text->len);
+        client->failed |= !text_ok(text);
+        client_forget_call(client);
+        client_go_on(client);
+    }
+}
+
 void control_on_event(Control *c, const ApiEvent *e) {
     Text message CLEANUP_TEXT = {0};
     LIST_FOREACH (client, &c->clients, Client, link)

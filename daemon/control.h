@@ -27,6 +27,8 @@ void control_answer(Control *c, ClientWait what, const Text *message);
 
 /* A service has changed its state: those who wait for it get their answer. */
 void control_on_state(Control *c);
+/* A load of the config is over: who waits for that of this @number, or an earlier one, gets his answer. */
+void control_on_load(Control *c, bool applied, uint64_t number, const LoadReport *report);
 /* An event for those who follow. */
 void control_on_event(Control *c, const ApiEvent *e);
 /* As service_tell_suppressed(): of calls that were not allowed. */

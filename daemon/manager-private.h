@@ -23,12 +23,26 @@ typedef struct ManagerUpgrade {
     uint64_t began_usec, settle_usec, paused_usec; /* monotonic; settle_usec 0: not begun */
 } ManagerUpgrade;
 
+/* A reload, or the question what one would do: the config is loaded away from the loop, and what follows is
+ * done in the turn in which it is there. Whoever asks meanwhile gets one load more, together with all others.
+ *
+ *   idle ── asked ──> loading ── the config is there, or cannot be had ──> idle
+ *                        └──────── asked meanwhile: once more ──────────> loading
+ */
+typedef struct ManagerLoad {
+    struct Manager *manager;
+    bool applies;
+    bool loading;
+    uint64_t begun, asked; /* the number of the newest load that was begun; and of the newest asked for */
+} ManagerLoad;
+
 struct Manager {
     Runtime rt;
     const Options *options;
     LoadContext load;
     Helpers helpers;
     ConfigLoads *loads;
+    ManagerLoad reload, check;
     Config *config;
     uint64_t generation;
     ServiceSet services;
@@ -70,6 +84,12 @@ void manager_tell_upgraded(Manager *m);
 
 /* Level, format and addresses as the config has them, unless the command line says otherwise. */
 void manager_apply_log_config(Manager *m);
+/* The loads under way are forgotten; who has asked is told that the daemon is stopping. */
+void manager_forget_loads(Manager *m);
+/* Those under which nothing is to change: who has asked is told that an upgrade came in between. */
+void manager_forget_checks(Manager *m);
+/* Whether a reload is under way: an upgrade waits for it. */
+bool manager_is_reloading(const Manager *m);
 /* The service manager: looks whether there is one (0 or -ENOMEM); gives the services what it has passed in or
  * kept, sockets and processes; has it keep the listeners that have been opened since, and at the end what the
  * next daemon is to know; tells that we are ready, and from then on that the loop turns; that a reload

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Loading the config again: check, apply, remember, tell. */
+/* Loading the config again: asked for, applied or shown, remembered, told. */
 #include <string.h>
 
 #include "daemon/account.h"
@@ -17,24 +17,30 @@ void manager_apply_log_config(Manager *m) {
     traffic_set_wanted(m->rt.traffic, traffic);
 }
 
-static void remember_reload(Manager *m, bool ok, const DiagList *diags) {
+/* The first error, or why there is no config to have errors. */
+static void remember_reload(Manager *m, const LoadReport *report) {
     Text error CLEANUP_TEXT = {0};
+    const DiagList *diags = report->diags;
+    bool ok = report->error >= 0;
+    if (report->why)
+        text_add(&error, report->why);
     for (size_t i = 0; !ok && i < diags->n && error.len == 0; i++)
         if (diags->items[i].severity == DIAG_ERROR)
             diag_format_line(&diags->items[i], &error);
     free(m->last_reload.error);
     m->last_reload.ok = ok;
-    m->last_reload.error = ok ? NULL : strdup(error.s ? error.s : "out of memory");
+    m->last_reload.error = ok ? NULL : strdup(error.s ? error.s : strerror(-report->error));
     m->last_reload.time_usec = clock_realtime_usec();
     if (ok)
         m->last_reload.success_usec = m->last_reload.time_usec;
 }
 
-static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Changes *changes) {
+static void tell_reload(Manager *m, const LoadReport *report) {
     EventLog *log = &m->rt.events;
-    if (ok) {
+    const DiagList *diags = report->diags;
+    if (report->error >= 0) {
         eventlog_say(log, LOG_LEVEL_INFO, "reloaded", "generation %llu is in force, changes: %zu",
-                     (unsigned long long)m->generation, changes->n);
+                     (unsigned long long)m->generation, report->changes->n);
         return;
     }
     for (size_t i = 0; i < diags->n && i < 20; i++) {
@@ -44,47 +50,120 @@ static void tell_reload(Manager *m, bool ok, const DiagList *diags, const Change
         diag_format_line(&diags->items[i], &line);
         eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%s", line.s ? line.s : "");
     }
+    if (report->why || report->error != -EINVAL)
+        eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "%s",
+                     report->why ? report->why : strerror(-report->error));
     eventlog_say(log, LOG_LEVEL_ERROR, "reload_failed", "errors: %zu; generation %llu stays in force",
                  diags->n_errors, (unsigned long long)m->generation);
 }
 
-int manager_check(Manager *m, DiagList *diags, Changes *changes) {
-    Config *next CLEANUP_CONFIG = NULL;
-    LoadContext strict = m->load;
-    strict.tolerate_missing = false;
-    strict.absolute_names = true;
-    int r = config_load(m->config->path, &strict, diags, &next);
-    return r < 0 ? r : changes_between(m->config, next, &m->services, changes);
-}
-
-static int load_and_apply(Manager *m, DiagList *diags, Changes *changes) {
-    Config *next CLEANUP_CONFIG = NULL;
-    LoadContext strict = m->load;
-    strict.tolerate_missing = false;
-    strict.absolute_names = true;
-    int r = config_load(m->config->path, &strict, diags, &next);
+static int apply(Manager *m, Config *next, DiagList *diags, Changes *changes, PlanItems *plan) {
+    int r = changes_between(m->config, next, &m->services, changes);
     if (r >= 0)
-        r = changes_between(m->config, next, &m->services, changes);
-    PlanItems items CLEANUP(plan_items_done) = {0};
-    if (r >= 0)
-        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags, &items);
+        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags, plan);
     if (r < 0)
         return r;
     m->generation++;
     config_unref(m->config);
-    m->config = TAKE_PTR(next);
+    m->config = config_ref(next);
+    config_loads_set_old(m->loads, m->config);
     manager_apply_log_config(m);
     control_refresh(m->control, m->config);
     return 0;
 }
 
-int manager_reload(Manager *m, DiagList *diags, Changes *changes) {
+static int begin(ManagerLoad *l);
+
+static void conclude(ManagerLoad *l, const LoadReport *report) {
+    Manager *m = l->manager;
+    uint64_t number = l->begun;
+    if (l->applies) {
+        remember_reload(m, report);
+        tell_reload(m, report);
+        manager_tell_reloaded(m);
+    }
+    l->loading = false;
+    if (l->asked > number && begin(l) < 0) {
+        number = l->begun = l->asked;
+        l->loading = false;
+    }
+    control_on_load(m->control, l->applies, number, report);
+    if (!m->reload.loading)
+        manager_go_on_upgrading(m);
+}
+
+static void on_loaded(const LoadResult *result, void *userdata) {
+    ManagerLoad *l = userdata;
+    Manager *m = l->manager;
+    Changes changes CLEANUP(changes_done) = {0};
+    PlanItems plan CLEANUP(plan_items_done) = {0};
+    int r = result->error;
+    if (r >= 0 && l->applies) {
+        r = apply(m, result->config, result->diags, &changes, &plan);
+    } else if (r >= 0) {
+        r = changes_between(m->config, result->config, &m->services, &changes);
+        if (r >= 0)
+            r = reload_plan(&m->services, result->config, &plan);
+    }
+    LoadReport report = {.error = r,
+                         .why = result->why,
+                         .generation = m->generation,
+                         .diags = result->diags,
+                         .changes = &changes,
+                         .plan = &plan};
+    conclude(l, &report);
+}
+
+static int begin(ManagerLoad *l) {
+    Manager *m = l->manager;
+    l->begun = l->asked;
+    l->loading = true;
+    if (l->applies)
+        manager_tell_reloading(m);
+    return config_loads_ask(m->loads, m->config->path, on_loaded, l);
+}
+
+static int ask(Manager *m, ManagerLoad *l, bool applies, uint64_t *ret_number) {
+    int r = 0;
     if (m->state != MANAGER_RUNNING)
         return -ESHUTDOWN;
-    manager_tell_reloading(m);
-    int r = load_and_apply(m, diags, changes);
-    remember_reload(m, r >= 0, diags);
-    tell_reload(m, r >= 0, diags, changes);
-    manager_tell_reloaded(m);
+    l->manager = m;
+    l->applies = applies;
+    /* One that is under way may have read the files before they were as they are now. */
+    if (l->asked == l->begun)
+        l->asked++;
+    if (!l->loading)
+        r = begin(l);
+    if (r < 0)
+        l->loading = false;
+    *ret_number = l->asked;
     return r;
+}
+
+int manager_reload(Manager *m, uint64_t *ret_number) {
+    return ask(m, &m->reload, true, ret_number);
+}
+
+int manager_check(Manager *m, uint64_t *ret_number) {
+    return ask(m, &m->check, false, ret_number);
+}
+
+bool manager_is_reloading(const Manager *m) {
+    return m->reload.loading;
+}
+
+static void forget(ManagerLoad *l, Manager *m, int error) {
+    const LoadReport report = {.error = error};
+    config_loads_forget(m->loads, l);
+    l->loading = false;
+    control_on_load(m->control, l == &m->reload, UINT64_MAX, &report);
+}
+
+void manager_forget_loads(Manager *m) {
+    forget(&m->reload, m, -ESHUTDOWN);
+    forget(&m->check, m, -ESHUTDOWN);
+}
+
+void manager_forget_checks(Manager *m) {
+    forget(&m->check, m, -ECANCELED);
 }

@@ -36,6 +36,7 @@ void manager_stop(Manager *m, ShutdownChildren children) {
     m->state = MANAGER_STOPPING;
     m->rt.stopping = true;
     manager_cancel_upgrade(m);
+    manager_forget_loads(m);
     size_t connections = count_connections(m);
     notifier_say(m->rt.notifier, "STOPPING=1\nSTATUS=stopping");
     manager_leave_state(m);

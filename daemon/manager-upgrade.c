@@ -204,6 +204,7 @@ static int replace_program(const Manager *m, const BlobWriter *w, int fd) {
 static void execute(Manager *m) {
     BlobWriter w CLEANUP_BLOB = {0};
     m->upgrade.paused_usec = clock_monotonic_usec();
+    manager_forget_checks(m);
     manager_tell_reloading(m);
     logger_flush(m->rt.events.logger);
     int r = manager_save(&w, m);
@@ -229,6 +230,7 @@ static UpgradeFacts facts_of(const Manager *m) {
     const ManagerUpgrade *u = &m->upgrade;
     return (UpgradeFacts){
         .stopping = m->rt.stopping,
+        .reloading = manager_is_reloading(m),
         .proving = u->helper != NULL,
         .proven = u->proven && (u->generation == m->generation || u->n_proofs >= UPGRADE_PROOFS_MAX),
         .settled = is_settled(m),

@@ -130,11 +130,17 @@ static void tell_cpu_limit(Manager *m) {
         limit.rlim_max == RLIM_INFINITY ? -1LL : (long long)limit.rlim_max);
 }
 
+static void reload_by_signal(Manager *m) {
+    uint64_t number = 0;
+    int r = manager_reload(m, &number);
+    if (r < 0)
+        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "reload_failed", "SIGHUP is ignored: %s",
+                     r == -ESHUTDOWN ? "the daemon is stopping" : strerror(-r));
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
     Manager *m = userdata;
     (void)source;
-    DiagList diags CLEANUP_DIAGS = {0};
-    Changes changes CLEANUP(changes_done) = {0};
     switch (si->ssi_signo) {
     case SIGCHLD:
         manager_reap(m);
@@ -151,7 +157,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
         manager_stop(m, SHUTDOWN_LEAVE);
         break;
     case SIGHUP:
-        (void)manager_reload(m, &diags, &changes);
+        reload_by_signal(m);
         break;
     case SIGUSR1:
         tell_summary(m);

@@ -37,10 +37,21 @@ const Config *manager_config(const Manager *m);
 void manager_describe(const Manager *m, ApiDaemon *ret);
 /* The number of the newest instance. */
 uint64_t manager_newest_instance(const Manager *m);
-/* Loads the config again and applies it. Returns 0 or a negative errno; @diags and @changes tell. */
-int manager_reload(Manager *m, DiagList *diags, Changes *changes);
-/* What a reload would do; nothing changes. */
-int manager_check(Manager *m, DiagList *diags, Changes *changes);
+/* What has come of a load of the config. Borrowed for the time of the call. */
+typedef struct LoadReport {
+    int error;       /* 0; -EINVAL: see diags; another negative errno: see why */
+    const char *why; /* a sentence; NULL */
+    uint64_t generation; /* in force by now */
+    const DiagList *diags;
+    const Changes *changes;
+    const PlanItems *plan;
+} LoadReport;
+
+/* Has the config loaded again and applied; whoever waits is told by control_on_load(), with the number in
+ * *@ret_number or a later one. 0, -ESHUTDOWN or -ENOMEM. */
+int manager_reload(Manager *m, uint64_t *ret_number);
+/* The same of what a reload would do; nothing changes. */
+int manager_check(Manager *m, uint64_t *ret_number);
 uint64_t manager_generation(const Manager *m);
 /* Begins to put the program at the path by which the daemon was started in its place; who waits for it on the
  * control socket is answered when that is done, or cannot be. 0; -ESHUTDOWN: the daemon ends; -EALREADY: that

@@ -435,6 +435,16 @@ static void add_diagnostic(JsonWriter *w, const Diag *d, bool hide_excerpt) {
     json_close_object(w);
 }
 
+static void add_plan_item(JsonWriter *w, const ApiPlanItem *i) {
+    json_open_object(w, NULL);
+    json_add_string(w, "service", i->service);
+    json_add_string(w, "object", i->object);
+    json_add_string(w, "endpoint", i->endpoint);
+    json_add_string(w, "action", i->action);
+    json_add_string(w, "detail", i->detail);
+    json_close_object(w);
+}
+
 static void add_reload(JsonWriter *w, const ApiReload *r) {
     json_add_bool(w, "ok", r->ok);
     json_add_uint(w, "generation", r->generation);
@@ -443,6 +453,10 @@ static void add_reload(JsonWriter *w, const ApiReload *r) {
         add_diagnostic(w, &r->diagnostics->items[i], r->hide_excerpts);
     json_close_array(w);
     add_changes(w, "changes", r->changes, r->n_changes);
+    json_open_array(w, "plan");
+    for (size_t i = 0; i < r->n_plan; i++)
+        add_plan_item(w, &r->plan[i]);
+    json_close_array(w);
 }
 
 void api_encode_reload(Text *out, const ApiReload *r) {

@@ -166,7 +166,8 @@ static const ApiField reload_out[] = {
     FIELD("ok", "bool", NULL),
     FIELD("generation", "int", "the one in force; 0: none"),
     FIELD("diagnostics", "[]Diagnostic", NULL),
-    FIELD("changes", "[]Change", NULL),
+    FIELD("changes", "[]Change", "what differs in the config"),
+    FIELD("plan", "[]PlanItem", "what follows from that for listeners and processes"),
     END,
 };
 

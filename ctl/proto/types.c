@@ -53,6 +53,17 @@ static const char *action_word(size_t i) {
     return i < ELEMENTS(words) ? words[i] : NULL;
 }
 
+static const char *plan_object_word(size_t i) {
+    static const char *const words[] = {"service", "listener", "processes", "workers"};
+    return i < ELEMENTS(words) ? words[i] : NULL;
+}
+
+static const char *plan_action_word(size_t i) {
+    static const char *const words[] = {"add",  "change", "remove", "open", "close",
+                                        "move", "keep",   "end",    "roll"};
+    return i < ELEMENTS(words) ? words[i] : NULL;
+}
+
 static const char *order_word(size_t i) {
     static const char *const words[] = {"pause", "drain", "stop"};
     return i < ELEMENTS(words) ? words[i] : NULL;
@@ -271,6 +282,15 @@ static const ApiField change_fields[] = {
     END,
 };
 
+static const ApiField plan_item_fields[] = {
+    FIELD("service", "string", NULL),
+    FIELD("object", "PlanObject", "listeners that stay as they are do not appear"),
+    FIELD("endpoint", "?string", "of a listener, as written"),
+    FIELD("action", "PlanAction", NULL),
+    FIELD("detail", "?string", "for people"),
+    END,
+};
+
 static const ApiField source_prefix_fields[] = {
     FIELD("ipv4", "int", "bits"),
     FIELD("ipv6", "int", NULL),
@@ -302,6 +322,11 @@ static const ApiType types[] = {
     {"Level", "How much an event matters.", NULL, log_level_word, false},
     {"Severity", "What a diagnostic does: an error refuses the config.", NULL, severity_word, false},
     {"Action", "What a reload does to a service.", NULL, action_word, false},
+    {"PlanObject", "What a step of a reload is about.", NULL, plan_object_word, false},
+    {"PlanAction",
+     "A service is added, changed, removed; a listener opened, changed in place, moved from another service, "
+     "closed; processes and workers are kept, told to end, or (roll) replaced one after the other.",
+     NULL, plan_action_word, false},
     {"WhenFull", "What becomes of a connection past the limit.", NULL, when_full_word, false},
     {"RefuseWith", "How a connection is refused.", NULL, refuse_with_word, false},
     {"BanCause",
@@ -331,6 +356,7 @@ static const ApiType types[] = {
     {"Event", "Something that happened. What does not apply is null.", event_fields, NULL, false},
     {"Diagnostic", "What is wrong in the config, and where.", diagnostic_fields, NULL, false},
     {"Change", "One thing that a reload changes.", change_fields, NULL, false},
+    {"PlanItem", "One step of a reload.", plan_item_fields, NULL, false},
     {"SourcePrefix", "So much of an address makes a source.", source_prefix_fields, NULL, false},
     {"Limits", "The limits of a service.", limits_fields, NULL, false},
     {"Timeouts", "The timeouts of a service.", timeouts_fields, NULL, false},

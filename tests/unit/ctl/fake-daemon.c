@@ -88,6 +88,8 @@ static void answer_reload(const Fake *f, Method m, Text *out) {
     if (reload.ok) {
         reload.changes = sample_changes;
         reload.n_changes = SAMPLE_CHANGES;
+        reload.plan = sample_plan;
+        reload.n_plan = SAMPLE_PLAN;
     } else {
         sample_diagnostics(&diags);
     }

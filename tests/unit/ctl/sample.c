@@ -46,6 +46,19 @@ const ApiChange sample_changes[] = {
     {.action = "change", .key = "log.level", .from = "info", .to = "debug"},
 };
 
+const ApiPlanItem sample_plan[] = {
+    {.service = "chargen", .object = "service", .action = "remove"},
+    {.service = "chargen",
+     .object = "listener",
+     .endpoint = "tcp:19",
+     .action = "close",
+     .detail = "what waits there is served first"},
+    {.service = "finger", .object = "service", .action = "add"},
+    {.service = "finger", .object = "listener", .endpoint = "tcp:79", .action = "open"},
+    {.service = "git", .object = "service", .action = "change"},
+    {.service = "git", .object = "workers", .action = "roll", .detail = "3 replaced one after the other"},
+};
+
 static ApiService service(const char *name, const char *const *listen, const char *model, ServiceState state,
                           uint64_t since_usec) {
     return (ApiService){

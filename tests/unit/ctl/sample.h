@@ -25,4 +25,6 @@ ApiDescription sample_description(const Sample *s, const ApiService *of);
 /* Two errors of a config. The caller frees them. */
 void sample_diagnostics(DiagList *diags);
 extern const ApiChange sample_changes[];
+#define SAMPLE_PLAN 6
+extern const ApiPlanItem sample_plan[];
 #define SAMPLE_CHANGES 4

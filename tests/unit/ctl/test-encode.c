@@ -238,13 +238,21 @@ static void test_reload(void **state) {
     Text out = {0};
     (void)state;
     sample_diagnostics(&diags);
-    ApiReload r = {
-        .generation = 7, .diagnostics = &diags, .changes = sample_changes, .n_changes = SAMPLE_CHANGES};
+    ApiReload r = {.generation = 7,
+                   .diagnostics = &diags,
+                   .changes = sample_changes,
+                   .n_changes = SAMPLE_CHANGES,
+                   .plan = sample_plan,
+                   .n_plan = SAMPLE_PLAN};
     api_encode_reload(&out, &r);
     json_t *root = take_reply(&out, METHOD_RELOAD, false);
     const json_t *first = json_array_get(json_object_get(parameters(root), "diagnostics"), 0);
     assert_string_equal(text_of(first, "excerpt"), "      per_sorce: 5");
     assert_string_equal(text_of(first, "code"), "unknown-key");
+    const json_t *plan = json_object_get(parameters(root), "plan");
+    assert_int_equal(json_array_size(plan), SAMPLE_PLAN);
+    assert_string_equal(text_of(json_array_get(plan, 1), "endpoint"), "tcp:19");
+    assert_true(json_is_null(json_object_get(json_array_get(plan, 5), "endpoint")));
     json_decref(root);
     /* Who may only look sees no line of a file. */
     r.hide_excerpts = true;

@@ -408,7 +408,7 @@ static void test_streams(void **state) {
     (void)state;
     static const StreamPart parts[] = {calls_status_part, calls_description_part, calls_instances_part,
                                        calls_events_part, calls_metrics_part,     calls_config_part,
-                                       calls_check_part,  calls_bans_part};
+                                       calls_bans_part};
     for (size_t i = 0; i < ELEMENTS(parts); i++) {
         Stream *s = stream_new(parts[i], i % 2);
         s->begun = s->any = s->origin = i % 3;
