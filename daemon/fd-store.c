@@ -29,12 +29,13 @@ struct FdStore {
     List waiting; /* to be sent, in this order */
     List kept;
     size_t n, n_unsent;
-    bool left;
+    bool begun, left;
     sd_event *loop;
     FdStoreLost on_lost;
     void *userdata;
     sd_event_source *probe; /* our end, owned by it */
     size_t n_probed;        /* so many were kept when it was sent */
+    bool probe_wanted;
     bool lost;
 };
 
@@ -54,14 +55,14 @@ static int on_probe(sd_event_source *source, int fd, uint32_t revents, void *use
 /* Its end hangs up with ours, and the manager drops what does (FDPOLL). */
 static void send_probe(FdStore *s) {
     int pair[2];
-    if (s->lost || !s->loop || s->n <= s->n_probed ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+    if (s->lost || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return;
     CLEANUP_CLOSE int theirs = pair[1], ours = pair[0];
     s->probe = sd_event_source_disable_unref(s->probe);
     if (notifier_send_fd(s->notifier, "FDSTORE=1\nFDNAME=" PROBE_NAME, theirs) < 0)
         return;
     s->n_probed = s->n;
+    s->probe_wanted = false;
     if (sd_event_add_io(s->loop, &s->probe, ours, EPOLLIN | EPOLLRDHUP, on_probe, s) < 0)
         return;
     (void)TAKE_FD(ours);
@@ -89,7 +90,8 @@ static void send_waiting(void *userdata) {
             free(e);
         }
     }
-    send_probe(s);
+    if (s->probe_wanted)
+        send_probe(s);
 }
 
 int fd_store_new(Notifier *n, FdStore **ret) {
@@ -161,7 +163,8 @@ StoredFd *stored_fd_release(StoredFd *e) {
     list_remove(&e->link);
     s->n--;
     s->n_unsent -= !sent;
-    if (!sent || s->left || s->lost) {
+    /* Also of a store that has not all: it may have this one, and nobody is to wait in its queue. */
+    if (!sent || !s->begun || s->left) {
         free(e);
         return NULL;
     }
@@ -170,6 +173,10 @@ StoredFd *stored_fd_release(StoredFd *e) {
     list_append(&s->waiting, &e->link);
     send_waiting(s);
     return NULL;
+}
+
+bool stored_fd_goes(const StoredFd *e) {
+    return e && e->state == STORED_KEPT && e->store->begun && !e->store->left;
 }
 
 bool stored_fd_stays(const StoredFd *e) {
@@ -192,8 +199,9 @@ void fd_store_forget(FdStore *s, const char *name) {
 }
 
 void fd_store_leave(FdStore *s) {
-    if (!s)
+    if (!s || s->left)
         return;
+    s->probe_wanted = false;
     send_waiting(s);
     s->left = true;
     if (s->probe)
@@ -206,6 +214,18 @@ void fd_store_watch(FdStore *s, sd_event *loop, FdStoreLost lost, void *userdata
     s->loop = sd_event_ref(loop);
     s->on_lost = lost;
     s->userdata = userdata;
+    fd_store_settle(s);
+}
+
+void fd_store_begin(FdStore *s) {
+    if (s)
+        s->begun = true;
+}
+
+void fd_store_settle(FdStore *s) {
+    if (!s)
+        return;
+    s->probe_wanted = s->loop && s->n > s->n_probed;
     send_waiting(s);
 }
 

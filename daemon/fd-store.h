@@ -24,6 +24,9 @@ typedef struct StoredFd StoredFd;
 int fd_store_new(Notifier *n, FdStore **ret);
 FdStore *fd_store_free(FdStore *s); /* nothing is removed by this; returns NULL */
 
+/* From now on what is released is removed from the store. Before, as long as it is not sure that this program
+ * goes on, all stays there. */
+void fd_store_begin(FdStore *s);
 /* Has @fd kept under @name. It must stay open until it is released. NULL: it is not. */
 StoredFd *fd_store_keep(FdStore *s, const char *name, int fd);
 /* The same of one that has come from there, under that name. */
@@ -33,6 +36,8 @@ const char *stored_fd_name(const StoredFd *e);
 bool stored_fd_is_sent(const StoredFd *e);
 /* Nobody wants it any more: removes it from the store. NULL is fine; returns NULL. */
 StoredFd *stored_fd_release(StoredFd *e);
+/* Whether releasing it takes it out of the store, in a moment. */
+bool stored_fd_goes(const StoredFd *e);
 /* Whether the manager keeps it when we are gone: it has been sent, and the store is left as it is. */
 bool stored_fd_stays(const StoredFd *e);
 /* What has come from there under @name is not wanted. */
@@ -46,6 +51,8 @@ void fd_store_leave(FdStore *s);
  * many as it may). @lost is then called, once. */
 typedef void (*FdStoreLost)(void *userdata);
 void fd_store_watch(FdStore *s, sd_event *loop, FdStoreLost lost, void *userdata);
+/* What has been given to it since is to be looked at in the same way. */
+void fd_store_settle(FdStore *s);
 bool fd_store_is_lost(const FdStore *s);
 /* How many it has or is to have, and how many of them are still to be sent. */
 size_t fd_store_count(const FdStore *s, size_t *ret_unsent);

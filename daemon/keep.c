@@ -91,4 +91,5 @@ void keep_update(FdStore *store, Service *const *services, size_t n) {
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < services[i]->n_listeners; k++)
             update(store, services[i], services[i]->listeners[k]);
+    fd_store_settle(store);
 }

@@ -51,7 +51,7 @@ static void leave_store(Listener *l) {
     bool stays = stored_fd_stays(l->kept);
     if (stays)
         l->ino = 0;
-    else if (l->kept && l->fd >= 0 && l->kind == ENDPOINT_TCP && l->service &&
+    else if (stored_fd_goes(l->kept) && l->fd >= 0 && l->kind == ENDPOINT_TCP && l->service &&
              service_config_accepts(l->service->config))
         (void)shutdown(l->fd, SHUT_RD);
     l->kept = stored_fd_release(l->kept);

@@ -107,7 +107,7 @@ static void take_state(Manager *m, int fd) {
 
 void manager_leave_state(Manager *m) {
     BlobWriter w CLEANUP_BLOB = {0};
-    if (fd_store_is_lost(m->rt.store))
+    if (!m->rt.store)
         return;
     blob_begin(&w, BLOB_STATE);
     size_t at = blob_open(&w, STATE_BANS);
@@ -123,6 +123,7 @@ void manager_leave_state(Manager *m) {
 
 void manager_adopt_sockets(Manager *m) {
     Inherited in;
+    fd_store_begin(m->rt.store);
     int r = inherited_init(&in, m->rt.store, &m->rt.events);
     if (r < 0)
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "inherit", "the sockets passed in cannot be used: %s",
@@ -143,6 +144,7 @@ void manager_resume_supervisor(Manager *m) {
     Runtime *rt = &m->rt;
     if (!rt->store)
         return;
+    fd_store_begin(rt->store);
     /* What the program before could not send any more is sent now. */
     rt->listeners_changed = true;
     if (rt->ledger) {

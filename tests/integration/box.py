@@ -274,6 +274,10 @@ def small_store():
     equal(ask(7), b"x", "an answer")
     systemctl("restart", "mpinetd.service")
     equal((ask(7), ask(1007)), (b"x", b"x"), "answers after a restart")
+    # Which of them are kept is not known; that none is that has been closed must be.
+    for name, port in (("echo", 7), ("cat", 1007)):
+        equal(mpctl("drain", name).returncode, 0, "a drain")
+        wait_until(lambda port=port: port not in listening_inodes(), "nobody to listen there")
 
 
 def session():

@@ -69,10 +69,17 @@ static void test_keep_and_release(void **state) {
     FdStore *s = NULL;
     size_t unsent = 0;
     assert_int_equal(fd_store_new(m->notifier, &s), 0);
-    StoredFd *e = fd_store_keep(s, "mpinetd.a", STDIN_FILENO);
+    /* Before it is sure that we go on nothing is taken out. */
+    StoredFd *e = fd_store_known(s, "mpinetd.0", STDIN_FILENO);
+    assert_false(stored_fd_goes(e));
+    assert_null(stored_fd_release(e));
+    assert_string_equal(next(m), "");
+    fd_store_begin(s);
+    e = fd_store_keep(s, "mpinetd.a", STDIN_FILENO);
     assert_string_equal(next(m), "FDSTORE=1\nFDNAME=mpinetd.a\nFDPOLL=0");
     assert_int_equal(fd_store_count(s, &unsent), 1);
     assert_int_equal(unsent, 0);
+    assert_true(stored_fd_goes(e));
     e = stored_fd_release(e);
     assert_string_equal(next(m), "FDSTOREREMOVE=1\nFDNAME=mpinetd.a");
     assert_null(stored_fd_release(e));
