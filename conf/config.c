@@ -283,6 +283,14 @@ Config *config_unref(Config *c) {
     return NULL;
 }
 
+Config *config_unref_some(Config *c, size_t n) {
+    if (c->refs > 1)
+        return config_unref(c);
+    for (; n > 0 && c->n_services > 0; n--)
+        service_config_unref(c->services[--c->n_services]);
+    return c->n_services > 0 ? c : config_unref(c);
+}
+
 int config_origin_add(ConfigOrigin **v, size_t *n, const ConfigOrigin *origin) {
     ConfigOrigin *bigger = reallocarray(*v, *n + 1, sizeof(ConfigOrigin));
     if (!bigger)

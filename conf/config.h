@@ -356,6 +356,8 @@ DEFINE_CLEANUP(ServiceConfig *, service_config_unref);
 #define CLEANUP_SERVICE CLEANUP(service_config_unrefp)
 Config *config_ref(Config *c);
 Config *config_unref(Config *c); /* returns NULL */
+/* The same for who has other things to do: frees @n services at most, and returns @c while there are more. */
+Config *config_unref_some(Config *c, size_t n);
 DEFINE_CLEANUP(Config *, config_unref);
 #define CLEANUP_CONFIG CLEANUP(config_unrefp)
 ServiceConfig *config_find(const Config *c, const char *name);

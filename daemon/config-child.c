@@ -46,8 +46,9 @@ struct ConfigLoads {
     Helpers *helpers;
     LoadContext context;
     Config *old;
+    Config *dying;         /* not in force any more: given up in steps */
     List waiting, served;  /* of the next load, and of the one under way */
-    sd_event_source *turn; /* off, unless there is something to begin or to take */
+    sd_event_source *turn; /* off, unless there is something to begin, to take or to give up */
     bool running;
     Helper *helper;
     const uint8_t *data; /* mapped: what it has written */
@@ -204,6 +205,12 @@ static void begin(ConfigLoads *l) {
     fail(l, r, helper_end_text(&end, what, sizeof(what)));
 }
 
+static void give_up_slice(ConfigLoads *l) {
+    uint64_t end = clock_monotonic_usec() + SLICE_USEC;
+    while (l->dying && clock_monotonic_usec() < end)
+        l->dying = config_unref_some(l->dying, SERVICES_AT_ONCE);
+}
+
 static int on_turn(sd_event_source *s, void *userdata) {
     ConfigLoads *l = userdata;
     (void)s;
@@ -211,6 +218,10 @@ static int on_turn(sd_event_source *s, void *userdata) {
         take_slice(l);
     else if (!l->running && !list_is_empty(&l->waiting))
         begin(l);
+    else
+        give_up_slice(l);
+    if (l->dying)
+        wake(l);
     return 0;
 }
 
@@ -241,6 +252,7 @@ ConfigLoads *config_loads_free(ConfigLoads *l) {
     sd_event_source_disable_unref(l->turn);
     clear(l);
     config_unref(l->old);
+    config_unref(l->dying);
     free(l);
     return NULL;
 }
@@ -274,8 +286,11 @@ void config_loads_forget(ConfigLoads *l, const void *userdata) {
 void config_loads_set_old(ConfigLoads *l, Config *old) {
     if (old)
         config_ref(old);
-    config_unref(l->old);
+    config_unref(l->dying);
+    l->dying = l->old;
     l->old = old;
+    if (l->dying)
+        wake(l);
 }
 
 /* In the helper */

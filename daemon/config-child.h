@@ -27,7 +27,8 @@ ConfigLoads *config_loads_free(ConfigLoads *l); /* nobody is told; returns NULL 
 int config_loads_ask(ConfigLoads *l, const char *path, LoadDone done, void *userdata);
 /* Whoever asked with @userdata is not to be told any more. */
 void config_loads_forget(ConfigLoads *l, const void *userdata);
-/* The config in force, which the next one shares with what is the same; NULL: none. */
+/* The config in force, with which the next one shares what is the same; NULL: none. The one before is given
+ * up in turns of its own, if nobody else has it: ten thousand services take a while. */
 void config_loads_set_old(ConfigLoads *l, Config *old);
 
 /* In the helper: whether that is what this process is for, and then its whole work. Returns the exit status.

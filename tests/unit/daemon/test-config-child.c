@@ -139,6 +139,17 @@ static void test_good(void **state) {
     wait_for(f, 1);
     assert_ptr_equal(f->people[1].config->services[1], c->services[1]);
     assert_ptr_not_equal(f->people[1].config, c);
+    /* What is given up goes in turns of the loop; whoever still has it keeps it whole. */
+    config_loads_set_old(f->loads, f->people[1].config);
+    for (unsigned i = 0; i < 10; i++)
+        (void)sd_event_run(f->loop, 0);
+    assert_int_equal(c->n_services, 2);
+    assert_int_equal(c->refs, 1);
+    f->people[0].config = config_unref_some(f->people[0].config, 1);
+    assert_int_equal(f->people[0].config->n_services, 1);
+    f->people[0].config = config_unref_some(f->people[0].config, 1);
+    assert_null(f->people[0].config);
+    assert_string_equal(f->people[1].config->services[0]->name, "a");
 }
 
 static void test_errors(void **state) {
