@@ -11,7 +11,7 @@
 
 #define NO_FILE UINT32_MAX
 /* A place: file, line, column, end column. */
-#define POS_WORDS 4
+#define POS_WORDS ((size_t)4)
 /* An origin: its place, key, item, flags. */
 #define ORIGIN_WORDS (POS_WORDS + 3)
 #define ORIGINS_MAX ((size_t)1 << 20)
@@ -108,9 +108,13 @@ void origins_get(const BlobField *f, const KeyMap *keys, char *const *files, Con
         blob_spoil(f->source, "origins are cut off");
         return;
     }
-    *ret = n > 0 ? calloc(n, sizeof(ConfigOrigin)) : NULL;
-    if (n > 0 && !*ret)
+    if (n == 0)
+        return;
+    ConfigOrigin *origins = *ret = calloc(n, sizeof(ConfigOrigin));
+    if (!origins) {
         blob_spoil(f->source, "out of memory");
+        return;
+    }
     for (size_t i = 0; i < n && !blob_is_spoilt(f->source); i++) {
         uint32_t words[ORIGIN_WORDS];
         words_load(bytes + 4 * ORIGIN_WORDS * i, words, ORIGIN_WORDS);
@@ -119,7 +123,7 @@ void origins_get(const BlobField *f, const KeyMap *keys, char *const *files, Con
             blob_spoil(f->source, "an origin is not what it should be");
             return;
         }
-        ConfigOrigin *o = &(*ret)[(*ret_n)++];
+        ConfigOrigin *o = &origins[(*ret_n)++];
         pos_from_words(f->source, words, files, n_files, &o->pos);
         o->key = (uint16_t)schema_index(key);
         o->item = words[POS_WORDS + 1];

@@ -63,6 +63,15 @@ static uint64_t reading_capability(uint64_t permitted) {
     return 0;
 }
 
+/* Each step is tried, whatever the others gave: where an id is not mapped, the capabilities go all the same.
+ */
+static bool become_nobody(void) {
+    bool groups = setgroups(0, NULL) == 0;
+    bool group = setresgid(NOBODY, NOBODY, NOBODY) == 0;
+    bool user = setresuid(NOBODY, NOBODY, NOBODY) == 0;
+    return groups && group && user;
+}
+
 /* As far as it can be done: in a container some of the steps may not be possible. */
 static void drop_root(void) {
     if (geteuid() != 0)
@@ -77,10 +86,7 @@ static void drop_root(void) {
         const struct rlimit any = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
         (void)setrlimit(RLIMIT_NPROC, &any);
         (void)prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
-        int r = setgroups(0, NULL);
-        r = setresgid(NOBODY, NOBODY, NOBODY);
-        r = setresuid(NOBODY, NOBODY, NOBODY);
-        (void)r;
+        (void)become_nobody();
     }
     set_capabilities(kept, kept);
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

@@ -331,7 +331,7 @@ static void test_shared(void **state) {
     assert_ptr_not_equal(one->services[1], two->services[1]);
     assert_ptr_equal(one->services[1]->access.rules, two->services[1]->access.rules);
     assert_string_equal(two->services[2]->name, "d");
-    one = config_unref(one);
+    config_unref(TAKE_PTR(one));
     assert_string_equal(two->services[0]->name, "a");
     assert_non_null(strstr(two->services[0]->pos.file, "test.yaml"));
     CLEANUP_BYTES Bytes again = encode(two);
