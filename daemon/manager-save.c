@@ -82,6 +82,10 @@ static int restore_config(Manager *m, BlobReader r, Logger *logger) {
     return e < 0 ? e : manager_init_runtime(m, logger);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 static int restore_manager(Manager *m, BlobReader r, size_t *ret_n_services) {
     BlobField f;
     m->last_reload.ok = false;
@@ -89,7 +93,7 @@ static int restore_manager(Manager *m, BlobReader r, size_t *ret_n_services) {
         if (f.tag == MANAGER_GENERATION)
             m->generation = blob_u64(&f);
         else if (f.tag == MANAGER_STARTED_USEC)
-            m->started_usec = blob_u64_max(&f, clock_monotonic_usec());
+            m->started_usec = earlier(blob_u64(&f), clock_monotonic_usec());
         else if (f.tag == MANAGER_RELOAD_OK)
             m->last_reload.ok = blob_bool(&f);
         else if (f.tag == MANAGER_RELOAD_ERROR)

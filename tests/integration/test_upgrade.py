@@ -652,7 +652,7 @@ class UnderLoad(UpgradeTest):
     def test_many_endpoints_and_processes(self):
         """How long nothing is accepted, with much to hand over."""
         n_endpoints, n_children = (2000, 5000) if SLOW else (40, 40) if SANITIZED else (300, 300)
-        needed = n_endpoints + 4 * n_children + 200
+        needed = n_endpoints + 2 * n_children + 200
         if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < needed:
             self.skipTest(f"needs {needed} descriptors")
         services = {f"s{i:04}": {"listen": f"unix:{{dir}}/{i}.sock", "exec": ["/bin/cat"], "limits": {"instances": 10000}}
