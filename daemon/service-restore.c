@@ -291,7 +291,7 @@ int service_restore(BlobReader r, Runtime *rt, Config *current, Service **ret) {
         blob_spoil(r.source, "the service %.64s has no number", s->name);
     if (e >= 0 && blob_is_spoilt(r.source))
         e = -EBADMSG;
-    if (e < 0) {
+    if (e < 0 || !s) {
         service_abandon(s);
         return e;
     }
