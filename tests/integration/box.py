@@ -93,6 +93,23 @@ def reload():
     equal(status()["daemon"]["generation"], 2, "the generation")
 
 
+def notify_reload():
+    """systemctl sends HUP, and is back when the new config is in force."""
+    systemctl("start", "mpinetd.service")
+    equal(show("Type"), "notify-reload", "the type")
+    for n in range(5):
+        with open(CONFIG, "a", encoding="utf-8") as file:
+            file.write(f"  new{n}: {{listen: tcp:127.0.0.1:{2000 + n}, exec: [cat]}}\n")
+        systemctl("reload", "mpinetd.service")
+        equal(ask(2000 + n), b"x", "the new service")
+    with open(CONFIG, "a", encoding="utf-8") as file:
+        file.write("  wrong: {nope: 1}\n")
+    # How it went is not told in this way; that it is over is.
+    systemctl("reload", "mpinetd.service")
+    equal((show("ActiveState"), ask(7)), ("active", b"x"), "after a refused reload")
+    equal(status()["daemon"]["last_reload"]["ok"], False, "what the daemon says of it")
+
+
 def watchdog():
     systemctl("start", "mpinetd.service")
     pid = int(show("MainPID"))

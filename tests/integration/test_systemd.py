@@ -65,12 +65,13 @@ class Systemd(DaemonTest):
         return arguments + ["--file", self.write("test.conf", own) + f":{FOLDER}/mpinetd.service.d/test.conf", "--file",
                             self.write("unprivileged.conf", common) + f":{FOLDER}/mpinetd-unprivileged.service.d/test.conf"]
 
-    def box(self, name, lines="", config=CONFIG, drop_ins=(), also=()):
+    def box(self, name, lines="", config=CONFIG, drop_ins=(), also=(), tree=None):
         """Runs one function of box.py in a box with the units; returns the journal's entries."""
         self.folder = self.temporary_folder()
         arguments = self.units(lines)
         for drop_in in drop_ins:
             arguments += ["--file", f"{ROOT}/conf/units/drop-ins/{drop_in}:{FOLDER}/mpinetd.service.d/{drop_in}"]
+        arguments += ["--root", tree] if tree else []
         for file in also:
             arguments += ["--file", file]
         journal = f"{self.folder}/journal"
@@ -114,6 +115,12 @@ class Systemd(DaemonTest):
 
     def test_reload(self):
         self.box("reload")
+
+    def test_notify_reload(self):
+        tree = os.environ.get("MP_TEST_SYSTEMD_TREE")
+        if not tree:
+            self.skipTest("no tree with systemd 253 or newer (MP_TEST_SYSTEMD_TREE, see tests/helpers/systemd-box)")
+        self.box("notify_reload", drop_ins=["notify-reload.conf"], tree=tree)
 
     def test_watchdog(self):
         self.box("watchdog", "WatchdogSec=1\n")
