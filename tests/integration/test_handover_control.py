@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from harness import (MPCTL, PATIENCE, SANITIZED, User, VarlinkError, Varlink, exchange, need_program, need_root, read_all,
+from harness import (MPCTL, PATIENCE, User, Varlink, VarlinkError, children_of, exchange, need_program, need_root, read_all,
                      sanitizer_environment, stays, wait_ignores, wait_until)
 from test_top import TopTest
 from test_upgrade import ANSWER, ECHO, UpgradeTest
@@ -238,8 +238,15 @@ class Waiting(ControlTest):
         s = d.dial(name)
         self.addCleanup(s.close)
         pid = wait_until(lambda: d.instances(name), "its process")[-1]["pid"]
+        # Whatever fails, the daemon ends.
+        self.addCleanup(self.end, d, pid)
         wait_ignores(pid)
         return pid
+
+    @staticmethod
+    def end(d, pid):
+        if d.process.poll() is None and pid in dict(children_of(d.pid)):
+            os.kill(pid, signal.SIGKILL)
 
     def test_orders(self):
         d = self.daemon({"services": {name: DEAF for name in ("drained", "restarted", "stopped")}})
@@ -289,11 +296,13 @@ class Waiting(ControlTest):
             self.addCleanup(stop.kill)
             d.wait_service("s", state="draining")
 
-            def told(what, n=1):
+            def told(what, n=1, service=None):
                 with open(d.path("events"), encoding="utf-8") as file:
-                    return sum(f'"event": "{what}"' in line or f'"event":"{what}"' in line for line in file) >= n
-            d.ask("echo", b"x")
-            wait_until(lambda: told("ended"), "the first event of it")
+                    lines = [line.replace(" ", "") for line in file]
+                return sum(f'"event":"{what}"' in line and (not service or f'"service":"{service}"' in line)
+                           for line in lines) >= n
+            # It says nothing before something happens.
+            wait_until(lambda: d.ask("echo", b"x") and told("ended"), "the first event of it")
             for _ in range(2):
                 self.upgrade(d)
             d.call("Reload")
@@ -302,7 +311,7 @@ class Waiting(ControlTest):
             os.kill(pid, signal.SIGKILL)
             output = stop.communicate(timeout=ANSWER)[0]
             self.assertEqual(stop.returncode, 0, output)
-            wait_until(lambda: told("ended", 2), "its end")
+            wait_until(lambda: told("ended", service="s"), "its end")
             self.assertIsNone(follower.poll())
             events.seek(0)
             self.assertNotIn("missed", events.read().replace('"missed": 0', "").replace('"missed":0', ""))
