@@ -11,7 +11,8 @@ import sys
 import tempfile
 
 PROGRAMS = {"mpinetd": "daemon/mpinetd", "mpctl": "ctl/mpctl"}
-DROP_INS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "conf", "units", "drop-ins")
+ROOT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..")
+DROP_INS = os.path.join(ROOT, "conf", "units", "drop-ins")
 # The exposure that systemd 252 finds, at most: 10 is all there is.
 EXPOSURE = {("mpinetd.service", None): 9.5, ("mpinetd.service", "strict.conf"): 3.2,
             ("mpinetd-unprivileged.service", None): 1.5}
@@ -61,6 +62,18 @@ def copy_units(folder, names, copies):
     return True
 
 
+def catalog():
+    """The journal's catalog has an entry for each number that the daemon sends, and no other."""
+    with open(os.path.join(ROOT, "daemon", "message-id.c"), encoding="utf-8") as source:
+        sent = set(re.findall(r'"([0-9a-f]{32})"', source.read()))
+    with open(os.path.join(ROOT, "conf", "journal", "mpinetd.catalog"), encoding="utf-8") as file:
+        entries = re.findall(r"(?m)^-- ([0-9a-f]{32})$", file.read())
+    if not sent or sent != set(entries) or len(entries) != len(sent):
+        print("conf/journal/mpinetd.catalog and daemon/message-id.c differ:", sorted(sent ^ set(entries)))
+        return False
+    return True
+
+
 def main(folder):
     names = sorted(name for name in os.listdir(folder) if name.endswith((".service", ".socket")))
     if not names:
@@ -69,7 +82,7 @@ def main(folder):
     with tempfile.TemporaryDirectory() as copies:
         if not copy_units(folder, names, copies):
             return 1
-        good = verify(copies, names, "as they are")
+        good = verify(copies, names, "as they are") and catalog()
         for name, drop_in in EXPOSURE:
             good = (exposure(copies, name, drop_in) if drop_in is None else True) and good
         place = os.path.join(copies, "mpinetd.service.d")
