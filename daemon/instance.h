@@ -195,6 +195,6 @@ void instance_save(BlobWriter *w, const Instance *i);
  * holds its source, and is counted in n_instances, n_starting, n_strays, and in n_processes and n_waiting of
  * the backend. Listeners, slots and pool of @s are there by then, and the sources of @rt. 0, -EBADMSG (the
  * blob is spoilt) or -ENOMEM. */
-int instance_restore(BlobReader r, struct Runtime *rt, struct Service *s, Instance **ret);
+int instance_restore(BlobReader in, struct Runtime *rt, struct Service *s, Instance **ret);
 /* For good: does what was left to be done when it was saved. Before it is reaped. */
 void instance_resume(Instance *i);

@@ -151,10 +151,10 @@ int notify_socket_restore(BlobReader in, sd_event *loop, NotifyMay may, NotifyLi
         else if (f.tag == NOTIFY_NAME)
             blob_take_str(&f, &name);
     }
-    if (fd < 0 || !name || strlen(name) >= NOTIFY_NAME_MAX)
+    if (fd < 0 || !name || strlen(name) >= NOTIFY_NAME_MAX || blob_is_spoilt(in.source)) {
         blob_spoil(in.source, "a notify socket is missing");
-    if (blob_is_spoilt(in.source))
         return -EBADMSG;
+    }
     NotifySocket *n = calloc(1, sizeof(*n));
     if (!n)
         return -ENOMEM;

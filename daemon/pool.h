@@ -72,4 +72,4 @@ bool pool_config_keeps_workers(const ServiceConfig *a, const ServiceConfig *b);
 /* The upgrade in place: all but its workers, which instances bring along. Into one that is new. 0, -EBADMSG
  * or -ENOMEM. */
 void pool_save(BlobWriter *w, const Pool *p);
-int pool_restore(BlobReader r, Pool *p);
+int pool_restore(BlobReader in, Pool *p);

@@ -224,4 +224,4 @@ Service *service_abandon(Service *s);
 /* The upgrade in place: endings that are still to be told, once it is known how much has passed over their
  * connections. */
 void service_save_endings(BlobWriter *w, const Service *s);
-int service_restore_endings(BlobReader r, Service *s);
+int service_restore_endings(BlobReader in, Service *s);
