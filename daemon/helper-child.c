@@ -137,6 +137,13 @@ static void set_limits(const HelperLimits *l) {
     set_limit(RLIMIT_NOFILE, l->descriptors);
 }
 
+/* What it writes is memory, and not what a limit of the daemon's own is there for. Root may raise it. */
+static void allow_result(const HelperLimits *l) {
+    const struct rlimit limit = {.rlim_cur = l->file_size, .rlim_max = l->file_size};
+    if (l->file_size > 0)
+        (void)setrlimit(RLIMIT_FSIZE, &limit);
+}
+
 /* Returns only when it has failed, as a negative errno. */
 static int execute(const HelperChild *c) {
     const HelperPlan *plan = c->plan;
@@ -158,6 +165,7 @@ static int prepare(const HelperChild *c) {
     /* On a terminal it is not the one that Ctrl-C is for. */
     (void)setsid();
     set_up_signals();
+    allow_result(&c->plan->limits);
     if (c->plan->drop_root)
         drop_root();
     set_limits(&c->plan->limits);
