@@ -88,6 +88,10 @@ class PidOne(PidOneTest):
             for sig in (signal.SIGPIPE, signal.SIGALRM, signal.SIGUSR1, signal.SIGTSTP, signal.SIGTTIN):
                 os.kill(d.inner, sig)
             self.assertEqual(d.ask("s", b"x"), b"x")
+            os.kill(d.inner, signal.SIGUSR2)
+            d.wait_log(event="upgraded")
+            self.assertEqual(d.call("Ping")["pid"], 1)
+            self.assertEqual(d.ask("s", b"x"), b"x")
             d.stop(signal.SIGINT)
 
     def test_dm_10_term_drains(self):
