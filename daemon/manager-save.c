@@ -124,7 +124,7 @@ static int restore_service(Manager *m, BlobReader r) {
     Service *s = NULL;
     if ((set->n & (set->n - 1)) == 0) {
         Service **items =
-            (Service **)reallocarray((void *)set->items, set->n ? set->n * 2 : 1, sizeof(*items));
+            (Service **)reallocarray((void *)set->items, set->n ? set->n * 2 : 1, sizeof(Service *));
         if (!items)
             return -ENOMEM;
         set->items = items;

@@ -33,26 +33,24 @@ int proof_read(const void *data, size_t n, Proof *ret) {
     BlobSource source = {0};
     BlobReader r;
     BlobField f;
-    Proof v CLEANUP_PROOF = {0};
+    *ret = (Proof){0};
     if (blob_source_init(&source, data, n, BLOB_VERDICT, &r) < 0)
         return -EBADMSG;
     while (blob_next(&r, &f)) {
         if (f.tag == PROOF_OK)
-            v.ok = blob_bool(&f);
+            ret->ok = blob_bool(&f);
         else if (f.tag == PROOF_VERSION)
-            blob_take_str(&f, &v.version);
+            blob_take_str(&f, &ret->version);
         else if (f.tag == PROOF_STEP)
-            blob_take_str(&f, &v.step);
+            blob_take_str(&f, &ret->step);
         else if (f.tag == PROOF_WHY)
-            blob_take_str(&f, &v.why);
+            blob_take_str(&f, &ret->why);
         else if (f.tag == PROOF_DIAGS)
-            diags_get(&f, &v.diags);
+            diags_get(&f, &ret->diags);
     }
     bool good = !blob_is_spoilt(&source);
     blob_source_done(&source);
     if (!good)
-        return -EBADMSG;
-    *ret = v;
-    v = (Proof){0};
-    return 0;
+        proof_done(ret);
+    return good ? 0 : -EBADMSG;
 }

@@ -16,5 +16,5 @@ void proof_done(Proof *v);
 #define CLEANUP_PROOF CLEANUP(proof_done)
 /* The whole blob. 0, or a negative errno of blob_end(). */
 int proof_write(BlobWriter *w, const Proof *v);
-/* 0, or -EBADMSG: @data is no verdict. */
+/* 0, or -EBADMSG with nothing in @ret: @data is no verdict. */
 int proof_read(const void *data, size_t n, Proof *ret);

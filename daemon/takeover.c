@@ -32,7 +32,7 @@ int takeover_restore(const Options *options, const LoadContext *load, Logger *lo
                      Rescue *rescue, Manager **ret) {
     Handover h CLEANUP_HANDOVER = {0};
     int r = handover_read(&h, state_fd);
-    state_fd = fd_close(state_fd);
+    (void)fd_close(state_fd);
     if (options->has_format)
         logger_set_format(logger, options->format);
     prepare_rescue(&h, rescue);

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import random
-import socket
+import signal
 import struct
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import time
 import unittest
 
 import blob
-from harness import MPINETD, PATIENCE, SANITIZED, SLOW, exchange, sanitizer_environment, wait_until
+from harness import MPINETD, SANITIZED, SLOW, wait_until
 from test_upgrade import ANSWER, ECHO, UpgradeTest, sockets_of
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -205,7 +205,7 @@ class States(UpgradeTest):
                     self.assertEqual(s.recv(10), b"x")
                 self.put(LATE.replace("WHERE", where).encode())
                 pid = d.pid
-                d.process.send_signal(10 if False else 12)  # SIGUSR2
+                d.process.send_signal(signal.SIGUSR2)
                 d.wait_log(event="upgrade_failed")
                 wait_until(lambda: len(d.log(event="running")) == 2, "the new beginning")
                 for s in held:
