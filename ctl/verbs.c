@@ -298,7 +298,9 @@ static const Verb verbs[] = {
         .name = "reload",
         .summary = "load the config again, all or nothing",
         .details = "The daemon reads its config again and says what changes. With any error nothing does. "
-                   "Listeners whose endpoint stays are kept, and so are running instances.",
+                   "Listeners whose endpoint stays are kept, their options set in place, and running "
+                   "instances go on. A listener that goes is closed when those in its queue have been "
+                   "served; processes that accept by themselves are told to end after that.",
         .group = GROUP_CONFIG,
         .run = verb_reload,
         .max_args = 0,

@@ -145,16 +145,20 @@ static void tell_open(Service *s, const Listener *l) {
 
 /* The listeners in the places that the config has for them. */
 static void place_listeners(Service *s) {
+    bool hands_on = !service_config_accepts(s->config);
     size_t at = 0;
     for (size_t i = 0; i < s->config->n_listen; i++) {
         for (size_t a = 0; a < s->config->listen[i].endpoint.n_addrs; a++) {
             Listener *l = s->listeners[at++];
-            bool is_new = !l->service;
+            bool is_new = !l->service, as_long = l->config->backlog == s->config->listen[i].backlog;
             l->config = &s->config->listen[i];
             l->index = a;
             l->service = s;
             if (is_new && listener_is_open(l))
                 tell_open(s, l);
+            /* A process that has it may have made its queue shorter. */
+            if (s->config->enabled && listener_is_open(l) && (!as_long || l->cut || hands_on || is_new))
+                refresh_listener(s, l);
         }
     }
 }
@@ -180,9 +184,6 @@ int service_change(Service *s, Config *generation_config, ServiceConfig *config,
     service_forget_process_data(s);
     s->removed = false;
     place_listeners(s);
-    for (size_t i = 0; i < n; i++)
-        if (config->enabled && listener_is_open(s->listeners[i]))
-            refresh_listener(s, s->listeners[i]);
     return make_slots(s, holders == HOLDERS_END);
 }
 
