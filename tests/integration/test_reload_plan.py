@@ -6,7 +6,7 @@ import signal
 import socket
 import unittest
 
-from harness import DaemonTest, VarlinkError, free_port, process_alive, wait_until
+from harness import PATIENCE, DaemonTest, VarlinkError, free_port, process_alive, wait_until
 
 
 class PlanTest(DaemonTest):
@@ -162,6 +162,8 @@ class Coalesced(DaemonTest):
                 client.call("Reload")
             self.assertEqual(caught.exception.name, "dev.mpinetd.Control.InvalidState")
             self.assertEqual(self.d.status()["daemon"]["generation"], 1)
+        # The last connection is over: so is the daemon, without being told once more.
+        self.assertEqual(self.d.process.wait(PATIENCE), 0)
 
     def test_file_replaced_half_way(self):
         """Whatever the moment finds, the old config or the new one is in force, whole."""
