@@ -9,8 +9,8 @@
 /* Takes the processes that stand in @l as instances of @services, those that are still the ones that were
  * meant; strikes out the others. Listeners and slots of the services are there by then. Returns how many. */
 size_t adopt_processes(Runtime *rt, Ledger *l, Service *const *services, size_t n);
-/* After an upgrade in place: the instances of @rt find their places in its ledger again; what is nobody's there
- * is struck out. */
+/* After an upgrade in place: the instances of @rt find their places in its ledger again; what is nobody's
+ * there is struck out. */
 void adopt_find_places(Runtime *rt);
 /* From now on its end is told by @pidfd, which is taken over in any case. 0 or a negative errno. */
 int adopt_watch(Instance *i, int pidfd);
