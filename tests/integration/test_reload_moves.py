@@ -4,7 +4,7 @@ import itertools
 import time
 import unittest
 
-from harness import DaemonTest, free_port
+from harness import DaemonTest, free_port, wait_until
 from steady import Held, Load
 
 
@@ -25,9 +25,9 @@ class Moves(DaemonTest):
                 d.write_config(config(way))
                 self.assertEqual(d.call("Reload")["generation"], i + 2)
         self.assertGreater(load.answered, 20)
-        for s in d.status()["services"]:
-            if s["model"] == "per-connection":
-                d.wait_idle(s["name"])
+        # One that has been removed is there until its last process has ended.
+        wait_until(lambda: not any(s["active"] for s in d.status()["services"] if s["model"] == "per-connection"),
+                   "the end of all processes")
 
     def test_any_and_one_address(self):
         self.move([["tcp:0.0.0.0:{port}"], ["tcp:127.0.0.1:{port}"]])
