@@ -192,6 +192,7 @@ static void test_handoff(void **state) {
     for (uint16_t k = 0; k < ELEMENTS(others); k++)
         pass_one(&from, i, (uint16_t)(4000 + k), &others[k]);
     CLEANUP_CLOSE int first = receive(i->worker, text, sizeof(text));
+    assert_true(first >= 0);
     assert_non_null(strstr(text, "TCPREMOTEPORT=4000\n"));
     assert_int_equal(move_pool(&from, &to), 0);
     Instance *got = move(i, &to);
