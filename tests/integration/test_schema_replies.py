@@ -216,6 +216,8 @@ class Mpctl(Schema):
         "kill": [(["-s", "CONT", "full"], 0), (["-s", "CONT", "--source", "127.0.0.1"], 0)],
         "set": [(["idle", "limits.instances=7"], 0)],
         "bans": [([], 0)],
+        # One of its services has a program that is not there: below it is upgraded.
+        "upgrade": [([], 1)],
         "unban": [(["203.0.113.7"], 1), (["127.0.0.0/8"], 0), (["nobody"], 1)],
         "shutdown": [([], 0)],
     }
@@ -271,6 +273,15 @@ class Mpctl(Schema):
         self.run_verb(d, "reload", ["--dry-run"], 1)
         self.run_verb(d, "check", ["{dir}/mpinetd.yaml"], 1)
         self.assertIn("mpctl.error", [document["definition"] for document in self.documents])
+        self.assert_valid()
+
+    def test_upgrade(self):
+        config = services()
+        del config["services"]["failed"]
+        d = self.daemon(config)
+        (line,) = self.run_verb(d, "upgrade", [], 0)
+        self.assertEqual(json.loads(line)["version"], json.loads(line)["previous"])
+        self.assertEqual([document["definition"] for document in self.documents][0], "mpctl.upgrade")
         self.assert_valid()
 
     def test_without_daemon(self):
