@@ -180,10 +180,12 @@ static int add_signals(Manager *m) {
         int r = sd_event_add_signal(m->rt.loop, &source, signals_used[i], on_signal, m);
         if (r < 0)
             return r;
-        (void)sd_event_source_set_priority(source, signals_used[i] == SIGCHLD ? PRIORITY_REAP
-                                                                              : SD_EVENT_PRIORITY_NORMAL);
+        r = sd_event_source_set_priority(source,
+                                         signals_used[i] == SIGCHLD ? PRIORITY_REAP : PRIORITY_SIGNAL);
         (void)sd_event_source_set_floating(source, true);
         sd_event_source_unref(source);
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -71,5 +71,8 @@ typedef struct Runtime {
 #define PRIORITY_REAP (SD_EVENT_PRIORITY_NORMAL - 10)
 /* That a process has come to exec is known before what it writes. */
 #define PRIORITY_STARTED (SD_EVENT_PRIORITY_NORMAL - 9)
+/* A signal that the loop has taken up is gone for the program that takes over in an upgrade: what it asks for
+ * is done before that. */
+#define PRIORITY_SIGNAL (SD_EVENT_PRIORITY_NORMAL - 8)
 /* What may wait until there is nothing else to do. */
 #define PRIORITY_AHEAD SD_EVENT_PRIORITY_IDLE
