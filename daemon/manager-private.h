@@ -58,6 +58,7 @@ struct Manager {
     } last_reload;
     uint64_t strangers; /* children reaped that were not ours */
     bool told_cpu_limit;
+    int state_fd; /* for the next daemon: the service manager has not taken it yet; -EBADF: it has */
     sd_event_source *drain_timer, *suppressed_timer;
     sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
     int exit_status;
