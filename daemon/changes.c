@@ -10,33 +10,8 @@ typedef struct Collector {
     bool failed;
 } Collector;
 
-static void free_change(ApiChange *c) {
-    free((char *)c->service);
-    free((char *)c->key);
-    free((char *)c->from);
-    free((char *)c->to);
-}
-
-void changes_done(Changes *c) {
-    for (size_t i = 0; i < c->n; i++)
-        free_change(&c->items[i]);
-    free(c->items);
-    *c = (Changes){0};
-}
-
 static void collect(const char *key, const char *from, const char *to, void *userdata) {
     Collector *c = userdata;
-    Changes *all = c->to;
-    if (all->n == all->capacity) {
-        size_t capacity = all->capacity ? all->capacity * 2 : 16;
-        ApiChange *items = realloc(all->items, capacity * sizeof(ApiChange));
-        if (!items) {
-            c->failed = true;
-            return;
-        }
-        all->items = items;
-        all->capacity = capacity;
-    }
     ApiChange change = {
         .service = c->service ? strdup(c->service) : NULL,
         .action = c->action,
@@ -45,12 +20,15 @@ static void collect(const char *key, const char *from, const char *to, void *use
         .to = to ? strdup(to) : NULL,
     };
     if ((c->service && !change.service) || (key && !change.key) || (from && !change.from) ||
-        (to && !change.to)) {
-        free_change(&change);
+        (to && !change.to) || changes_reserve(c->to, 1) < 0) {
+        free((char *)change.service);
+        free((char *)change.key);
+        free((char *)change.from);
+        free((char *)change.to);
         c->failed = true;
         return;
     }
-    all->items[all->n++] = change;
+    c->to->items[c->to->n++] = change;
 }
 
 /* "tcp:79, unix:/run/x": what a service listens on, for the lines of added and removed ones. */
@@ -77,22 +55,39 @@ static void collect_whole(Collector *c, const ServiceConfig *s, bool added) {
 /* The service that runs as @config; both are in the order of their names, so that one look for all is enough.
  */
 static const Service *find_next(const ServiceSet *set, const ServiceConfig *config, size_t *at) {
-    while (set && *at < set->n && strcmp(set->items[*at]->name, config->name) < 0)
+    while (set && *at < set->n && set->items[*at]->config != config &&
+           strcmp(set->items[*at]->name, config->name) < 0)
         (*at)++;
     return set && *at < set->n && set->items[*at]->config == config ? set->items[*at] : NULL;
+}
+
+static bool has_limits_set(const Service *s) {
+    return s && memcmp(&s->limits, &s->config->limits, sizeof(s->limits)) != 0;
 }
 
 /* As it is now, with the limits that Set has changed. */
 static void collect_changed(Collector *c, const ServiceConfig *from, const ServiceConfig *to,
                             const Service *s) {
     ServiceConfig old = *from;
-    if (from == to && (!s || memcmp(&s->limits, &from->limits, sizeof(s->limits)) == 0))
-        return;
     if (s)
         old.limits = s->limits;
-    c->service = to->name;
-    c->action = "change";
-    (void)service_config_diff(&old, to, collect, c);
+    if (changes_of_service(&old, to, c->to) < 0)
+        c->failed = true;
+}
+
+/* @at: see comparison_next(). */
+static void collect_pair(Collector *c, Comparison *known, size_t *at, const ServiceConfig *from,
+                         const ServiceConfig *to, const Service *s) {
+    bool set = has_limits_set(s);
+    if (from == to && !set)
+        return;
+    const Compared *pair = known && !set ? comparison_next(known, from, at) : NULL;
+    if (!pair || pair->to != to)
+        collect_changed(c, from, to, s);
+    else if (changes_reserve(c->to, pair->n) < 0)
+        c->failed = true;
+    else
+        comparison_take(known, pair, c->to);
 }
 
 int changes_of_limits(const char *service, const LimitsConfig *from, const LimitsConfig *to, Changes *ret) {
@@ -101,21 +96,24 @@ int changes_of_limits(const char *service, const LimitsConfig *from, const Limit
     return c.failed ? -ENOMEM : 0;
 }
 
-int changes_between(const Config *from, const Config *to, const ServiceSet *set, Changes *ret) {
+int changes_between(const Config *from, const Config *to, const ServiceSet *set, Comparison *known,
+                    Changes *ret) {
     Collector c = {.to = ret, .action = "change"};
     (void)config_diff_globals(from, to, collect, &c);
-    size_t a = 0, b = 0, at = 0;
+    size_t a = 0, b = 0, at = 0, at_known = 0;
     while (a < from->n_services || b < to->n_services) {
         int order = a == from->n_services ? 1
                     : b == to->n_services ? -1
-                                          : strcmp(from->services[a]->name, to->services[b]->name);
+                    : from->services[a] == to->services[b]
+                        ? 0
+                        : strcmp(from->services[a]->name, to->services[b]->name);
         if (order < 0) {
             collect_whole(&c, from->services[a++], false);
         } else if (order > 0) {
             collect_whole(&c, to->services[b++], true);
         } else {
             const Service *s = find_next(set, from->services[a], &at);
-            collect_changed(&c, from->services[a++], to->services[b++], s);
+            collect_pair(&c, known, &at_known, from->services[a++], to->services[b++], s);
         }
     }
     return c.failed ? -ENOMEM : 0;

@@ -37,6 +37,7 @@ typedef enum LoadTag {
 typedef struct Asker {
     List link;
     char *path;
+    LoadPrepare prepare;
     LoadDone done;
     void *userdata;
 } Asker;
@@ -55,6 +56,7 @@ struct ConfigLoads {
     size_t n;
     BlobSource source;
     ConfigDecoder *decoder;
+    Config *ready; /* whole: its askers prepare themselves */
     DiagList diags;
 };
 
@@ -72,6 +74,9 @@ static void wake(ConfigLoads *l) {
 /* What a load has left, so that there is room for the next one. */
 static void clear(ConfigLoads *l) {
     l->decoder = config_decoder_free(l->decoder);
+    if (!l->dying)
+        l->dying = TAKE_PTR(l->ready);
+    l->ready = config_unref(l->ready);
     blob_source_done(&l->source);
     diag_list_done(&l->diags);
     if (l->data)
@@ -80,25 +85,47 @@ static void clear(ConfigLoads *l) {
     l->running = false;
 }
 
-static void conclude(ConfigLoads *l, int error, const char *why, Config *config) {
+static void tell(ConfigLoads *l, Asker *a, int error, const char *why, Config *config) {
     const LoadResult result = {
         .error = error, .why = error < 0 ? why : NULL, .config = config, .diags = &l->diags};
-    while (!list_is_empty(&l->served)) {
-        Asker *a = LIST_ENTRY(l->served.next, Asker, link);
-        LoadDone done = a->done;
-        void *userdata = a->userdata;
-        asker_free(a);
-        done(&result, userdata);
-    }
+    LoadDone done = a->done;
+    void *userdata = a->userdata;
+    asker_free(a);
+    done(&result, userdata);
+}
+
+static void end_load(ConfigLoads *l) {
     clear(l);
     if (!list_is_empty(&l->waiting))
         wake(l);
 }
 
+static void conclude(ConfigLoads *l, int error, const char *why) {
+    while (!list_is_empty(&l->served))
+        tell(l, LIST_ENTRY(l->served.next, Asker, link), error, why, NULL);
+    end_load(l);
+}
+
+/* One after the other: what the first one does with it changes what the next one is to prepare. */
+static void prepare_slice(ConfigLoads *l) {
+    uint64_t end = clock_monotonic_usec() + SLICE_USEC;
+    if (list_is_empty(&l->served)) {
+        end_load(l);
+        return;
+    }
+    Asker *a = LIST_ENTRY(l->served.next, Asker, link);
+    bool more = a->prepare != NULL;
+    while (more && clock_monotonic_usec() < end)
+        more = a->prepare(l->ready, a->userdata);
+    if (!more)
+        tell(l, a, 0, NULL, l->ready);
+    wake(l);
+}
+
 static void fail(ConfigLoads *l, int error, const char *what) {
     char why[256];
     (void)snprintf(why, sizeof(why), "the helper that reads the config %s", what);
-    conclude(l, error, why, NULL);
+    conclude(l, error, why);
 }
 
 static void fail_by_blob(ConfigLoads *l) {
@@ -135,7 +162,7 @@ static void take_result(ConfigLoads *l) {
     else if (error == 0)
         wake(l);
     else if (error == -EINVAL)
-        conclude(l, -EINVAL, NULL, NULL);
+        conclude(l, -EINVAL, NULL);
     else
         fail(l, (int)error, error == -ENOMEM ? "ran out of memory" : strerror((int)-error));
 }
@@ -150,10 +177,11 @@ static void take_slice(ConfigLoads *l) {
     } else if (r == -EBADMSG) {
         fail_by_blob(l);
     } else if (r < 0) {
-        conclude(l, r, strerror(-r), NULL);
+        conclude(l, r, strerror(-r));
     } else {
-        CLEANUP_CONFIG Config *config = config_decoder_take(l->decoder);
-        conclude(l, 0, NULL, config);
+        l->ready = config_decoder_take(l->decoder);
+        l->decoder = config_decoder_free(l->decoder);
+        wake(l);
     }
 }
 
@@ -216,6 +244,8 @@ static int on_turn(sd_event_source *s, void *userdata) {
     (void)s;
     if (l->decoder)
         take_slice(l);
+    else if (l->ready)
+        prepare_slice(l);
     else if (!l->running && !list_is_empty(&l->waiting))
         begin(l);
     else
@@ -257,12 +287,13 @@ ConfigLoads *config_loads_free(ConfigLoads *l) {
     return NULL;
 }
 
-int config_loads_ask(ConfigLoads *l, const char *path, LoadDone done, void *userdata) {
+int config_loads_ask(ConfigLoads *l, const char *path, LoadPrepare prepare, LoadDone done, void *userdata) {
     Asker *a = calloc(1, sizeof(*a));
     if (!a)
         return -ENOMEM;
     list_init(&a->link);
     a->path = strdup(path);
+    a->prepare = prepare;
     a->done = done;
     a->userdata = userdata;
     if (!a->path) {

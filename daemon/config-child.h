@@ -16,6 +16,9 @@ typedef struct LoadResult {
     DiagList *diags; /* to be looked at, or taken (diag_list_move()) by the only one who asked */
 } LoadResult;
 
+/* Before that, in turns of the loop: prepares what is to be done with @next, a little of it. Whether there is
+ * more. */
+typedef bool (*LoadPrepare)(const Config *next, void *userdata);
 /* From the loop; it may ask again, but not free the loads. */
 typedef void (*LoadDone)(const LoadResult *result, void *userdata);
 
@@ -23,8 +26,8 @@ typedef void (*LoadDone)(const LoadResult *result, void *userdata);
 ConfigLoads *config_loads_new(sd_event *loop, Helpers *helpers, const LoadContext *context);
 ConfigLoads *config_loads_free(ConfigLoads *l); /* nobody is told; returns NULL */
 /* Loads @path strictly (nothing may be missing). @old as in config_decoder_new(); it is asked for when the
- * load is taken. 0, or -ENOMEM: then @done is not called. */
-int config_loads_ask(ConfigLoads *l, const char *path, LoadDone done, void *userdata);
+ * load is taken. @prepare may be NULL. 0, or -ENOMEM: then @done is not called. */
+int config_loads_ask(ConfigLoads *l, const char *path, LoadPrepare prepare, LoadDone done, void *userdata);
 /* Whoever asked with @userdata is not to be told any more. */
 void config_loads_forget(ConfigLoads *l, const void *userdata);
 /* The config in force, with which the next one shares what is the same; NULL: none. The one before is given

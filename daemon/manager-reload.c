@@ -6,6 +6,9 @@
 #include "daemon/base/clock.h"
 #include "daemon/manager-private.h"
 
+/* Services, in one step of what is done before the change-over. */
+#define PREPARED_AT_ONCE 16
+
 void manager_apply_log_config(Manager *m) {
     Logger *logger = m->rt.events.logger;
     logger_set_level(logger, m->options->has_level ? m->options->level : m->config->log_level);
@@ -57,10 +60,11 @@ static void tell_reload(Manager *m, const LoadReport *report) {
                  diags->n_errors, (unsigned long long)m->generation);
 }
 
-static int apply(Manager *m, Config *next, DiagList *diags, Changes *changes, PlanItems *plan) {
-    int r = changes_between(m->config, next, &m->services, changes);
+static int apply(Manager *m, Config *next, Comparison *known, DiagList *diags, Changes *changes,
+                 PlanItems *plan) {
+    int r = changes_between(m->config, next, &m->services, known, changes);
     if (r >= 0)
-        r = reload_apply(&m->rt, &m->services, next, m->generation + 1, diags, plan);
+        r = reload_apply(&m->rt, &m->services, next, known, m->generation + 1, diags, plan);
     if (r < 0)
         return r;
     m->generation++;
@@ -70,6 +74,31 @@ static int apply(Manager *m, Config *next, DiagList *diags, Changes *changes, Pl
     manager_apply_log_config(m);
     control_refresh(m->control, m->config);
     return 0;
+}
+
+static void forget_preparations(ManagerLoad *l) {
+    comparison_done(&l->comparison);
+    l->n_touched = 0;
+}
+
+/* Since the helper was forked each page of memory costs a fault when it is next written to: the change-over
+ * writes to every service. */
+static bool touch_services(ManagerLoad *l) {
+    const ServiceSet *set = &l->manager->services;
+    for (size_t n = PREPARED_AT_ONCE; n > 0 && l->n_touched < set->n; n--, l->n_touched++) {
+        volatile uint8_t *bytes = (volatile uint8_t *)set->items[l->n_touched];
+        bytes[0] = bytes[0];
+        bytes[sizeof(Service) - 1] = bytes[sizeof(Service) - 1];
+    }
+    return l->n_touched < set->n;
+}
+
+/* Without memory for it the reload itself looks for what differs. */
+static bool prepare(const Config *next, void *userdata) {
+    ManagerLoad *l = userdata;
+    if (comparison_step(&l->comparison, l->manager->config, next, PREPARED_AT_ONCE) == 1)
+        return true;
+    return l->applies && touch_services(l);
 }
 
 static int begin(ManagerLoad *l);
@@ -83,8 +112,10 @@ static void conclude(ManagerLoad *l, const LoadReport *report) {
         manager_tell_reloaded(m);
     }
     l->loading = false;
-    if (l->asked > number && begin(l) < 0)
-        number = l->asked;
+    if (l->asked > number && begin(l) < 0) {
+        number = l->begun = l->asked;
+        l->loading = false;
+    }
     control_on_load(m->control, l->applies, number, report);
     if (!m->reload.loading)
         manager_go_on_upgrading(m);
@@ -97,11 +128,11 @@ static void on_loaded(const LoadResult *result, void *userdata) {
     PlanItems plan CLEANUP(plan_items_done) = {0};
     int r = result->error;
     if (r >= 0 && l->applies) {
-        r = apply(m, result->config, result->diags, &changes, &plan);
+        r = apply(m, result->config, &l->comparison, result->diags, &changes, &plan);
     } else if (r >= 0) {
-        r = changes_between(m->config, result->config, &m->services, &changes);
+        r = changes_between(m->config, result->config, &m->services, &l->comparison, &changes);
         if (r >= 0)
-            r = reload_plan(&m->services, result->config, &plan);
+            r = reload_plan(&m->services, result->config, &l->comparison, &plan);
     }
     LoadReport report = {.error = r,
                          .why = result->why,
@@ -109,18 +140,17 @@ static void on_loaded(const LoadResult *result, void *userdata) {
                          .diags = result->diags,
                          .changes = &changes,
                          .plan = &plan};
+    forget_preparations(l);
     conclude(l, &report);
 }
 
 static int begin(ManagerLoad *l) {
     Manager *m = l->manager;
     l->begun = l->asked;
-    int r = config_loads_ask(m->loads, m->config->path, on_loaded, l);
-    l->loading = r >= 0;
-    /* Nobody is told of an end that does not come. */
-    if (r >= 0 && l->applies)
+    l->loading = true;
+    if (l->applies)
         manager_tell_reloading(m);
-    return r;
+    return config_loads_ask(m->loads, m->config->path, prepare, on_loaded, l);
 }
 
 static int ask(Manager *m, ManagerLoad *l, bool applies, uint64_t *ret_number) {
@@ -134,6 +164,8 @@ static int ask(Manager *m, ManagerLoad *l, bool applies, uint64_t *ret_number) {
         l->asked++;
     if (!l->loading)
         r = begin(l);
+    if (r < 0)
+        l->loading = false;
     *ret_number = l->asked;
     return r;
 }
@@ -153,6 +185,7 @@ bool manager_is_reloading(const Manager *m) {
 static void forget(ManagerLoad *l, Manager *m, int error) {
     const LoadReport report = {.error = error};
     config_loads_forget(m->loads, l);
+    forget_preparations(l);
     l->loading = false;
     control_on_load(m->control, l == &m->reload, UINT64_MAX, &report);
 }

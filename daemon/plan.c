@@ -142,9 +142,11 @@ const char *plan_option_name(size_t i) {
 static bool is_same(const PlanService *s, const ServiceConfig *c) {
     if (s->removed || s->limits_set)
         return false;
-    return s->config == c ||
-           (service_config_diff(s->config, c, NULL, NULL) == 0 && s->config->enabled == c->enabled &&
-            !s->config->problem && resolved_is_same(&s->config->resolved, &c->resolved));
+    if (s->config == c)
+        return true;
+    bool differs = s->compared == c ? s->differs : service_config_diff(s->config, c, NULL, NULL) > 0;
+    return !differs && (s->config->enabled == c->enabled && !s->config->problem &&
+                        resolved_is_same(&s->config->resolved, &c->resolved));
 }
 
 /* The services of both sides, each with its fate. */

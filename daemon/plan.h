@@ -21,6 +21,8 @@ typedef struct PlanListener {
 typedef struct PlanService {
     const char *name;
     const ServiceConfig *config;
+    const ServiceConfig *compared; /* what it has been compared with; NULL: nothing */
+    bool differs;                  /* from that one */
     const PlanListener *listeners;
     size_t n_listeners;
     bool removed;         /* by an earlier reload: what is left of it ends by itself */

@@ -42,7 +42,7 @@ Service *service_set_find(const ServiceSet *set, const char *name) {
     return i < set->n ? set->items[i] : NULL;
 }
 
-int running_of(const ServiceSet *set, Running *ret) {
+int running_of(const ServiceSet *set, const Comparison *known, Running *ret) {
     size_t n = 0;
     for (size_t i = 0; i < set->n; i++)
         n += set->items[i]->n_listeners;
@@ -54,12 +54,16 @@ int running_of(const ServiceSet *set, Running *ret) {
         return -ENOMEM;
     }
     PlanListener *at = r.listeners;
+    size_t at_known = 0;
     for (size_t i = 0; i < set->n; i++) {
         const Service *s = set->items[i];
+        const Compared *pair = known ? comparison_next(known, s->config, &at_known) : NULL;
         bool holds = s->config->model == MODEL_ON_DEMAND || s->config->model == MODEL_POOL;
         r.services[i] = (PlanService){
             .name = s->name,
             .config = s->config,
+            .compared = pair ? pair->to : NULL,
+            .differs = pair && pair->n > 0,
             .listeners = at,
             .n_listeners = s->n_listeners,
             .removed = s->removed,
@@ -86,10 +90,10 @@ void running_done(Running *r) {
     *r = (Running){0};
 }
 
-int reload_plan(const ServiceSet *set, const Config *to, PlanItems *ret) {
+int reload_plan(const ServiceSet *set, const Config *to, const Comparison *known, PlanItems *ret) {
     Running running CLEANUP(running_done) = {0};
     Plan plan CLEANUP_PLAN = {0};
-    int r = running_of(set, &running);
+    int r = running_of(set, known, &running);
     if (r >= 0)
         r = plan_make(running.services, running.n, to, &plan);
     return r < 0 ? r : plan_items_make(&plan, running.services, to, ret);
@@ -242,7 +246,6 @@ static int prepare_services(Prepared *p, uint64_t generation) {
 /* Undoes all that has not been carried out. */
 static void prepared_done(Prepared *p) {
     undo_options(p);
-    open_beside_done(&p->beside);
     for (size_t i = 0; p->opened && i < p->plan.n_sockets; i++)
         listener_free(p->opened[i], true);
     for (size_t i = 0; p->lists && i < p->plan.n_entries; i++) {
@@ -253,6 +256,7 @@ static void prepared_done(Prepared *p) {
     for (size_t i = 0; p->services && i < p->plan.n_entries; i++)
         if (p->services[i] && p->plan.entries[i].from == PLAN_NONE)
             service_free(p->services[i]);
+    open_beside_done(&p->beside);
     free((void *)p->opened);
     free((void *)p->lists);
     free((void *)p->services);
@@ -336,10 +340,10 @@ static void settle(const Prepared *p, ServiceSet *set) {
     }
 }
 
-int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, DiagList *diags,
-                 PlanItems *items) {
+int reload_apply(Runtime *rt, ServiceSet *set, Config *to, const Comparison *known, uint64_t generation,
+                 DiagList *diags, PlanItems *items) {
     Prepared p CLEANUP(prepared_done) = {.rt = rt, .set = set, .to = to};
-    int r = running_of(set, &p.running);
+    int r = running_of(set, known, &p.running);
     if (r >= 0)
         r = plan_make(p.running.services, p.running.n, to, &p.plan);
     if (r >= 0)
@@ -355,7 +359,6 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, uint64_t generation, 
     if (r < 0)
         return r;
     p.n_options = 0; /* they stay */
-    open_beside_keep(&p.beside);
     give_up(&p);
     for (size_t i = 0; i < p.plan.n_entries; i++)
         change_service(&p, i, generation);

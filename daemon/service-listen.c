@@ -111,9 +111,6 @@ int service_make_listeners(Service *s) {
 
 void service_begin_change(Service *s, const ServiceConfig *config) {
     backend_begin_change(s, config);
-    /* Armed anew later: another model is woken in another way. */
-    for (size_t i = 0; i < s->n_listeners; i++)
-        listener_disarm(s->listeners[i]);
     /* It watches the listeners that were. */
     for (size_t i = 0; i < s->n_slots; i++)
         s->slots[i].idle = idle_free(s->slots[i].idle);

@@ -292,20 +292,21 @@ static ListenerWake wake_of(const Service *s) {
 
 static void arm_listeners(Service *s, bool polls) {
     bool accepts = service_n_listen_slots(s) == 0;
+    ListenerWake wake = wake_of(s);
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];
         bool wanted = polls && listener_is_open(l) && (accepts || slot_is_idle(&s->slots[l->slot]));
         if (wanted)
             knock_prepare(l);
-        if (wanted == l->armed)
+        if (wanted == l->armed && (!wanted || l->wake == wake))
             continue;
         if (!wanted) {
             listener_disarm(l);
             continue;
         }
-        int r = accepts && wake_of(s) != pool_wake ? listener_set_blocking(l, false) : 0;
+        int r = accepts && wake != pool_wake ? listener_set_blocking(l, false) : 0;
         if (r >= 0)
-            r = listener_arm(l, wake_of(s));
+            r = listener_arm(l, wake);
         if (r < 0)
             service_set_error(s, "poll", -r, NULL, &l->config->pos);
     }

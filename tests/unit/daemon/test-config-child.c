@@ -106,7 +106,7 @@ static void on_load(const LoadResult *result, void *userdata) {
 
 static void ask(Fixture *f, size_t i) {
     f->people[i].told = 0;
-    assert_int_equal(config_loads_ask(f->loads, f->path, on_load, &f->people[i]), 0);
+    assert_int_equal(config_loads_ask(f->loads, f->path, NULL, on_load, &f->people[i]), 0);
     /* Nobody is told before the loop goes on. */
     assert_int_equal(f->people[i].told, 0);
 }
