@@ -13,13 +13,13 @@
 #define KEEP_PREFIX FD_STORE_PREFIX "listener."
 #define KEEP_NODE ".node"
 
-/* Ports that the kernel chooses are alike as written: which of them it is. */
+/* Some are alike as written: ports that the kernel chooses, one port on several devices, or one that is
+ * shared. Which of them it is. */
 static size_t occurrence(const Service *s, const Listener *l) {
     size_t n = 0;
-    if (addr_port(&l->config->endpoint.addrs[l->index]) != 0)
-        return 0;
     for (size_t i = 0; i < s->n_listeners && s->listeners[i] != l; i++)
-        n += streq(s->listeners[i]->config->endpoint.text, l->config->endpoint.text);
+        n += s->listeners[i]->index == l->index &&
+             streq(s->listeners[i]->config->endpoint.text, l->config->endpoint.text);
     return n;
 }
 
@@ -28,8 +28,7 @@ uint64_t keep_digest(const Service *s, const Listener *l) {
     static const uint8_t key[SIPHASH_KEY_BYTES] = "mpinetd listener";
     const Endpoint *e = &l->config->endpoint;
     CLEANUP_TEXT Text t = {0};
-    size_t nth = l->index < e->n_addrs && endpoint_kind_is_inet(e->kind) ? occurrence(s, l) : 0;
-    text_addf(&t, "%s\n%s\n%zu %zu", s->name, e->text, l->index, nth);
+    text_addf(&t, "%s\n%s\n%zu %zu", s->name, e->text, l->index, occurrence(s, l));
     return siphash24(key, t.s ? t.s : "", t.len);
 }
 
@@ -73,16 +72,22 @@ bool keep_fits(int fd, const ListenConfig *c) {
            int_is(fd, IPPROTO_IPV6, IPV6_V6ONLY, c->endpoint.both_families || c->only_v6);
 }
 
-static void update(FdStore *store, Service *s, Listener *l) {
-    char name[FD_STORE_NAME_MAX];
-    if (!listener_is_open(l) || l->adopted)
-        return;
+static bool is_kept(const Service *s, const Listener *l, char name[static FD_STORE_NAME_MAX]) {
     KeptName kept = {.digest = keep_digest(s, l), .node = l->ino != 0};
-    (void)keep_name_format(&kept, name);
-    if (l->kept && streq(stored_fd_name(l->kept), name))
-        return;
-    l->kept = stored_fd_release(l->kept);
-    l->kept = fd_store_keep(store, name, l->fd);
+    return listener_is_open(l) && !l->adopted && keep_name_format(&kept, name);
+}
+
+/* All names that are given up go first: another listener may be the one that has them next. */
+static void release(const Service *s, Listener *l) {
+    char name[FD_STORE_NAME_MAX];
+    if (l->kept && is_kept(s, l, name) && !streq(stored_fd_name(l->kept), name))
+        l->kept = stored_fd_release(l->kept);
+}
+
+static void keep(FdStore *store, const Service *s, Listener *l) {
+    char name[FD_STORE_NAME_MAX];
+    if (!l->kept && is_kept(s, l, name))
+        l->kept = fd_store_keep(store, name, l->fd);
 }
 
 void keep_update(FdStore *store, Service *const *services, size_t n) {
@@ -90,6 +95,9 @@ void keep_update(FdStore *store, Service *const *services, size_t n) {
         return;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < services[i]->n_listeners; k++)
-            update(store, services[i], services[i]->listeners[k]);
+            release(services[i], services[i]->listeners[k]);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < services[i]->n_listeners; k++)
+            keep(store, services[i], services[i]->listeners[k]);
     fd_store_settle(store);
 }

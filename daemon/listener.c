@@ -163,21 +163,40 @@ int listener_open_beside(Listener *l, uint16_t port) {
     return r;
 }
 
+/* What @from has is @to's: with its node and those who wait there. */
+static void pass_on(Listener *from, Listener *to) {
+    to->fd = TAKE_FD(from->fd);
+    to->addr = from->addr;
+    to->dev = from->dev;
+    to->ino = from->ino;
+    from->ino = 0;
+    to->error = 0;
+    to->sealed = from->sealed;
+    to->cut = from->cut;
+    mark_change(to);
+}
+
 int listener_come_back(Listener *l, Listener *leaving) {
     const char *step = NULL;
-    int r = bind_hook(leaving->fd, l->config->device);
+    int r = endpoint_kind_is_inet(leaving->kind) ? bind_hook(leaving->fd, l->config->device) : 0;
     if (r >= 0)
         r = bind_change_options(leaving->fd, leaving->config, l->config, &step);
+    if (r >= 0 && leaving->ino != 0)
+        r = bind_adjust(l->config, leaving->fd, leaving->dev, leaving->ino);
     if (r < 0)
         return r;
-    l->fd = TAKE_FD(leaving->fd);
-    l->addr = leaving->addr;
-    l->error = 0;
-    l->sealed = leaving->sealed;
-    l->cut = leaving->cut;
+    pass_on(leaving, l);
     listener_refresh(l);
-    mark_change(l);
     return 0;
+}
+
+void listener_give_back(Listener *l, Listener *leaving) {
+    const char *step = NULL;
+    pass_on(l, leaving);
+    (void)bind_change_options(leaving->fd, l->config, leaving->config, &step);
+    if (leaving->ino != 0)
+        (void)bind_adjust(leaving->config, leaving->fd, leaving->dev, leaving->ino);
+    listener_unhook(leaving, true);
 }
 
 void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr) {

@@ -68,6 +68,8 @@ int listener_open_beside(Listener *l, uint16_t port);
 /* Takes over the socket of @leaving, which was unhooked and is wanted again after all: with who waits there.
  * 0 or a negative errno. */
 int listener_come_back(Listener *l, Listener *leaving);
+/* Undoes that. */
+void listener_give_back(Listener *l, Listener *leaving);
 /* Takes over @fd, which was passed in and is of @kind; @l is then adopted. */
 void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr);
 /* Takes over @fd, which an earlier daemon has opened for it, as its own; @dev and @ino (0: none) tell of the

@@ -5,6 +5,7 @@
 #include "daemon/control.h"
 #include "daemon/helper.h"
 #include "daemon/manager.h"
+#include "daemon/proof.h"
 
 typedef enum ManagerState {
     MANAGER_STARTING,
@@ -17,7 +18,8 @@ typedef struct ManagerUpgrade {
     bool running, proven;
     uint64_t generation; /* that was proven */
     unsigned n_proofs;
-    char *version; /* the new program's */
+    char *version;  /* the new program's */
+    ProofFile file; /* and what it was */
     Helper *helper;
     sd_event_source *look; /* goes on with it, in a turn of its own or a little later */
     uint64_t began_usec, settle_usec, paused_usec; /* monotonic; settle_usec 0: not begun */
@@ -58,6 +60,7 @@ struct Manager {
     } last_reload;
     uint64_t strangers; /* children reaped that were not ours */
     bool told_cpu_limit;
+    int state_fd; /* for the next daemon: the service manager has not taken it yet; -EBADF: it has */
     sd_event_source *drain_timer, *suppressed_timer;
     sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
     int exit_status;
@@ -99,7 +102,8 @@ bool manager_is_reloading(const Manager *m);
 int manager_meet_supervisor(Manager *m);
 void manager_adopt_sockets(Manager *m);
 void manager_keep_listeners(Manager *m);
-void manager_resume_supervisor(Manager *m); /* after an upgrade in place, instead of the sockets and processes */
+void manager_resume_supervisor(
+    Manager *m); /* after an upgrade in place, instead of the sockets and processes */
 void manager_leave_state(Manager *m);
 void manager_tell_ready(Manager *m);
 void manager_tell_reloading(Manager *m);

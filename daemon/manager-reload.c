@@ -112,10 +112,8 @@ static void conclude(ManagerLoad *l, const LoadReport *report) {
         manager_tell_reloaded(m);
     }
     l->loading = false;
-    if (l->asked > number && begin(l) < 0) {
-        number = l->begun = l->asked;
-        l->loading = false;
-    }
+    if (l->asked > number && begin(l) < 0)
+        number = l->asked;
     control_on_load(m->control, l->applies, number, report);
     if (!m->reload.loading)
         manager_go_on_upgrading(m);
@@ -147,10 +145,12 @@ static void on_loaded(const LoadResult *result, void *userdata) {
 static int begin(ManagerLoad *l) {
     Manager *m = l->manager;
     l->begun = l->asked;
-    l->loading = true;
-    if (l->applies)
+    int r = config_loads_ask(m->loads, m->config->path, prepare, on_loaded, l);
+    l->loading = r >= 0;
+    /* Nobody is told of an end that does not come. */
+    if (r >= 0 && l->applies)
         manager_tell_reloading(m);
-    return config_loads_ask(m->loads, m->config->path, prepare, on_loaded, l);
+    return r;
 }
 
 static int ask(Manager *m, ManagerLoad *l, bool applies, uint64_t *ret_number) {
@@ -164,8 +164,6 @@ static int ask(Manager *m, ManagerLoad *l, bool applies, uint64_t *ret_number) {
         l->asked++;
     if (!l->loading)
         r = begin(l);
-    if (r < 0)
-        l->loading = false;
     *ret_number = l->asked;
     return r;
 }

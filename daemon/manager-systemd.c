@@ -107,6 +107,7 @@ static void take_state(Manager *m, int fd) {
 
 void manager_leave_state(Manager *m) {
     BlobWriter w CLEANUP_BLOB = {0};
+    StoredFd *state = NULL;
     if (!m->rt.store)
         return;
     blob_begin(&w, BLOB_STATE);
@@ -116,9 +117,12 @@ void manager_leave_state(Manager *m) {
     CLEANUP_CLOSE int fd = memfd_create("mpinetd-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (blob_end(&w) >= 0 && fd >= 0 && write(fd, w.data, w.n) == (ssize_t)w.n &&
         fcntl(fd, F_ADD_SEALS, STATE_SEALS) == 0)
-        (void)fd_store_keep(m->rt.store, STATE_FD_NAME, fd);
+        state = fd_store_keep(m->rt.store, STATE_FD_NAME, fd);
     /* What it keeps is there for the next daemon, with those who wait in its queues. */
     fd_store_leave(m->rt.store);
+    /* It is sent as soon as there is room. */
+    if (state && !stored_fd_is_sent(state))
+        m->state_fd = TAKE_FD(fd);
 }
 
 void manager_adopt_sockets(Manager *m) {

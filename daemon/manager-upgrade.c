@@ -91,6 +91,7 @@ static void on_proof(const HelperEnd *end, void *userdata) {
     }
     m->upgrade.proven = true;
     m->upgrade.version = TAKE_PTR(proof.version);
+    m->upgrade.file = proof.file;
     manager_go_on_upgrading(m);
 }
 
@@ -222,6 +223,12 @@ static void execute(Manager *m) {
     fail(m, &failure, NULL);
 }
 
+/* Somebody has put yet another program there since. */
+static bool is_another(const Manager *m) {
+    ProofFile now = proof_file(program_of(m));
+    return m->upgrade.n_proofs < UPGRADE_PROOFS_MAX && proof_file_differs(&m->upgrade.file, &now);
+}
+
 /* What comes next */
 
 static void look_later(Manager *m, uint64_t usec);
@@ -258,7 +265,10 @@ static int on_look(sd_event_source *s, uint64_t usec, void *userdata) {
         look_later(m, is_settled(m) ? 0 : UPGRADE_SETTLE_LOOK_USEC);
         break;
     case UPGRADE_EXECUTE:
-        execute(m);
+        if (is_another(m))
+            prove(m);
+        else
+            execute(m);
         break;
     }
     return 0;

@@ -383,7 +383,7 @@ Manager *manager_alloc(const Options *options, const LoadContext *load) {
     m->options = options;
     m->load = *load;
     m->started_usec = clock_monotonic_usec();
-    m->rt.null_fd = -EBADF;
+    m->rt.null_fd = m->state_fd = -EBADF;
     return m;
 }
 
@@ -429,6 +429,7 @@ Manager *manager_free(Manager *m) {
     tcpmux_done(&m->rt.tcpmux);
     m->control = control_free(m->control);
     m->rt.store = fd_store_free(m->rt.store);
+    m->state_fd = fd_close(m->state_fd);
     m->rt.ledger = ledger_free(m->rt.ledger);
     m->rt.notifier = notifier_free(m->rt.notifier);
     m->rt.linger = linger_free(m->rt.linger);
@@ -521,10 +522,13 @@ static void tell_running(Manager *m) {
 
 int manager_run(Manager *m) {
     bool goes_on = m->restored.version != NULL;
-    if (goes_on)
+    if (goes_on) {
         resume_all(m);
-    else if (open_all(m) < 0)
+    } else if (open_all(m) < 0) {
+        /* The next try finds what this one has found. */
+        fd_store_leave(m->rt.store);
         return EXIT_FAILURE;
+    }
     m->state = MANAGER_RUNNING;
     manager_tell_ready(m);
     if (goes_on)

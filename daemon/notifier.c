@@ -140,7 +140,7 @@ int notifier_send_fd(Notifier *n, const char *text, int fd) {
     if (r < 0 && !is_want_of_room(-r) && connect_to(n) >= 0)
         r = send_once(n, text, fd);
     if (r < 0 && is_want_of_room(-r)) {
-        n->room_wanted = n->room_wanted || fd >= 0;
+        n->room_wanted = true;
         try_later(n);
         return -EAGAIN;
     }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/proof.h"
 
+#include <string.h>
+#include <sys/stat.h>
+
 #include "conf/config-blob.h"
 
 enum {
@@ -9,7 +12,23 @@ enum {
     PROOF_STEP,
     PROOF_WHY,
     PROOF_DIAGS,
+    PROOF_FILE,
 };
+
+#define FILE_NUMBERS (sizeof(ProofFile) / sizeof(uint64_t))
+
+ProofFile proof_file(const char *path) {
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return (ProofFile){0};
+    return (ProofFile){{st.st_dev, st.st_ino, (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec}};
+}
+
+bool proof_file_differs(const ProofFile *a, const ProofFile *b) {
+    static const ProofFile unknown = {0};
+    return memcmp(a, &unknown, sizeof(*a)) != 0 && memcmp(b, &unknown, sizeof(*b)) != 0 &&
+           memcmp(a, b, sizeof(*a)) != 0;
+}
 
 void proof_done(Proof *v) {
     free(v->version);
@@ -26,6 +45,7 @@ int proof_write(BlobWriter *w, const Proof *v) {
     blob_put_str(w, PROOF_STEP, v->step);
     blob_put_str(w, PROOF_WHY, v->why);
     diags_put(w, PROOF_DIAGS, &v->diags);
+    blob_put_u64s(w, PROOF_FILE, v->file.numbers, FILE_NUMBERS);
     return blob_end(w);
 }
 
@@ -47,6 +67,8 @@ int proof_read(const void *data, size_t n, Proof *ret) {
             blob_take_str(&f, &ret->why);
         else if (f.tag == PROOF_DIAGS)
             diags_get(&f, &ret->diags);
+        else if (f.tag == PROOF_FILE)
+            blob_u64s(&f, ret->file.numbers, FILE_NUMBERS);
     }
     bool good = !blob_is_spoilt(&source);
     blob_source_done(&source);

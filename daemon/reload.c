@@ -246,6 +246,7 @@ static int prepare_services(Prepared *p, uint64_t generation) {
 /* Undoes all that has not been carried out. */
 static void prepared_done(Prepared *p) {
     undo_options(p);
+    open_beside_done(&p->beside);
     for (size_t i = 0; p->opened && i < p->plan.n_sockets; i++)
         listener_free(p->opened[i], true);
     for (size_t i = 0; p->lists && i < p->plan.n_entries; i++) {
@@ -256,7 +257,6 @@ static void prepared_done(Prepared *p) {
     for (size_t i = 0; p->services && i < p->plan.n_entries; i++)
         if (p->services[i] && p->plan.entries[i].from == PLAN_NONE)
             service_free(p->services[i]);
-    open_beside_done(&p->beside);
     free((void *)p->opened);
     free((void *)p->lists);
     free((void *)p->services);
@@ -359,6 +359,7 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, const Comparison *kno
     if (r < 0)
         return r;
     p.n_options = 0; /* they stay */
+    open_beside_keep(&p.beside);
     give_up(&p);
     for (size_t i = 0; i < p.plan.n_entries; i++)
         change_service(&p, i, generation);

@@ -82,7 +82,7 @@ static void judge(const Options *options, const LoadContext *load, int state_fd,
 }
 
 void takeover_prove(const Options *options, const LoadContext *load, int state_fd, int result_fd) {
-    Proof v = {.version = strdup(MP_VERSION)};
+    Proof v = {.version = strdup(MP_VERSION), .file = proof_file("/proc/self/exe")};
     Text why = {0};
     BlobWriter w = {0};
     helper_settle();

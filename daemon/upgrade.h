@@ -18,7 +18,7 @@
 
 /* How long the new program may take to prove itself. */
 #define UPGRADE_PROOF_USEC (30 * 1000000ULL)
-/* When the config changes again and again meanwhile, so many are enough. */
+/* When the config, or the program, changes again and again meanwhile, so many are enough. */
 #define UPGRADE_PROOFS_MAX 3
 /* So long processes may stay between two states in which they can be handed on. */
 #define UPGRADE_SETTLE_USEC 500000ULL

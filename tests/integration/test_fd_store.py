@@ -162,6 +162,20 @@ class FdStore(DaemonTest):
         s.wait_said("STOPPING=1")
         self.assertTrue(os.path.exists(d.path("u.sock")), "its node stays while its socket is kept")
 
+    def test_names_change_hands(self):
+        """Listeners that are alike as written: each is kept under a name of its own, whoever had it before."""
+        s, port = self.supervisor(), free_port()
+        chosen, shared = "tcp:127.0.0.1:0", {"endpoint": f"tcp:127.0.0.1:{port}", "reuse_port": True}
+        on_lo = {"endpoint": chosen, "device": "lo"}
+        config = {"services": {"s": {"listen": [chosen], "exec": ["cat"]}}}
+        d = self.start(config, s)
+        for listen in ([on_lo, chosen], [chosen, on_lo, chosen], [chosen], [shared], [shared, shared], [shared]):
+            config["services"]["s"]["listen"] = listen
+            d.write_config(config)
+            d.mpctl("reload", check=0)
+            wait_until(lambda n=len(listen): len(s.kept()) == n and set(s.kept().values()) <= self.inodes(d),
+                       f"{listen} to be kept")
+
     def test_a_long_drain(self):
         s, port = self.supervisor(), free_port()
         d = self.start({**self.config(port), "shutdown": {"drain": "60s"}}, s)

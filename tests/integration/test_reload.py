@@ -156,6 +156,68 @@ class Change(ReloadTest):
         self.assertEqual(self.d.service("a")["state"], "stopped")
 
 
+class ComesBack(DaemonTest):
+    """What a process still listens on, and is wanted again: it is the same, with its node, after a failed try as well."""
+    PROGRAM = ["sh", "-c", 'trap "test -e $0 && exit" TERM; while :; do sleep 0.1; done', "{dir}/end"]
+
+    def come_back(self, endpoint, poke):
+        config = {"services": {"s": {"listen": endpoint, "model": "on-demand", "exec": self.PROGRAM},
+                               "other": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}}
+        d = self.daemon(config)
+        held = poke(d)
+        d.wait_service("s", active=1)
+        pid = d.instances("s")[0]["pid"]
+        s = config["services"].pop("s")
+        d.write_config(config)
+        d.call("Reload")
+        config["services"]["s"] = s
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            config["services"]["taken"] = {"listen": f"tcp:127.0.0.1:{taken.getsockname()[1]}", "exec": ["cat"]}
+            d.write_config(config)
+            with self.assertRaises(VarlinkError):
+                d.call("Reload")
+        self.assertEqual(d.service("s")["listeners"], [])
+        del config["services"]["taken"]
+        d.write_config(config)
+        self.assertTrue(d.call("Reload")["ok"])
+        os.kill(pid, signal.SIGKILL)
+        # Whoever has come before is not lost, and is what starts the next one.
+        wait_until(lambda: [i for i in d.instances("s") if i["pid"] != pid], "a process of the new service")
+        del held
+        with open(d.path("end"), "w", encoding="ascii"):
+            return d
+
+    def unix(self, kind):
+        def poke(d):
+            c = socket.socket(socket.AF_UNIX, kind)
+            c.connect(d.path("s"))
+            if kind == socket.SOCK_DGRAM:
+                c.send(b"x")
+            return c
+        return poke
+
+    def test_unix(self):
+        d = self.come_back("unix:{dir}/s", self.unix(socket.SOCK_STREAM))
+        self.unix(socket.SOCK_STREAM)(d)
+
+    def test_unix_datagrams(self):
+        d = self.come_back("unix-dgram:{dir}/s", self.unix(socket.SOCK_DGRAM))
+        self.unix(socket.SOCK_DGRAM)(d)
+
+    def test_fifo(self):
+        def poke(d):
+            fd = os.open(d.path("s"), os.O_WRONLY | os.O_NONBLOCK)
+            self.addCleanup(os.close, fd)
+            os.write(fd, b"x")
+        poke(self.come_back("fifo:{dir}/s", poke))
+
+    def test_tcp(self):
+        port = free_port()
+        def poke(d):
+            return socket.create_connection(("127.0.0.1", port), 10)
+        poke(self.come_back(f"tcp:127.0.0.1:{port}", poke))
+
+
 class AllOrNothing(ReloadTest):
     BAD = {
         "syntax": "version: 1\nservices: {",

@@ -143,6 +143,37 @@ static void test_full_queue(void **state) {
     fd_store_free(s);
 }
 
+/* Taking out many at once: while nobody reads, what was not taken waits, and goes by itself. */
+static void test_many_removed(void **state) {
+    const Manager *m = *state;
+    FdStore *s = NULL;
+    enum {
+        MANY = 2000
+    };
+    static StoredFd *entries[MANY];
+    size_t removed = 0;
+    char name[32];
+    assert_int_equal(fd_store_new(m->notifier, &s), 0);
+    fd_store_begin(s);
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof(name), "mpinetd.%u", i);
+        entries[i] = fd_store_known(s, name, STDIN_FILENO);
+        assert_non_null(entries[i]);
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        entries[i] = stored_fd_release(entries[i]);
+    for (unsigned turns = 0; turns < 5000 && removed < MANY; turns++) {
+        for (const char *text; *(text = next(m));) {
+            (void)snprintf(name, sizeof(name), "mpinetd.%zu", removed++);
+            assert_int_equal(strncmp(text, "FDSTOREREMOVE=1\nFDNAME=", 23), 0);
+            assert_string_equal(text + 23, name);
+        }
+        (void)sd_event_run(m->loop, 10000);
+    }
+    assert_int_equal(removed, MANY);
+    fd_store_free(s);
+}
+
 static void on_lost(void *userdata) {
     *(bool *)userdata = true;
 }
@@ -192,6 +223,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_keep_and_release, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_queue, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_probe, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gone, set_up, tear_down),
     };

@@ -52,10 +52,12 @@ static ListenConfig config_for(const char *endpoint) {
 static void test_digests(void **state) {
     (void)state;
     ListenConfig one = config_for("tcp:127.0.0.1:80"), both = config_for("tcp:80"),
-                 any = config_for("tcp:127.0.0.1:0");
+                 any = config_for("tcp:127.0.0.1:0"), on_lo = one, on_eth = one;
+    on_lo.device = (char *)"lo";
+    on_eth.device = (char *)"eth0";
     Listener a = {.config = &one}, b = {.config = &both}, c = {.config = &both, .index = 1},
-             d = {.config = &any}, e = {.config = &any};
-    Listener *all[] = {&a, &b, &c, &d, &e};
+             d = {.config = &any}, e = {.config = &any}, f = {.config = &on_lo}, g = {.config = &on_eth};
+    Listener *all[] = {&a, &b, &c, &d, &e, &f, &g};
     Service s = {.name = (char *)"s", .listeners = all, .n_listeners = ELEMENTS(all)}, t = s;
     t.name = (char *)"t";
     /* Each has its own, whatever is alike; the same config gives the same. */

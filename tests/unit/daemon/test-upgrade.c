@@ -77,6 +77,7 @@ static void assert_judged(const Proof *given, bool good, const char *step, const
     assert_int_equal(upgrade_judge("/x/mpinetd", &end, &proof, &text, &failure), good);
     assert_string_equal(proof.version, given->version);
     assert_int_equal(proof.diags.n, given->diags.n);
+    assert_memory_equal(&proof.file, &given->file, sizeof(proof.file));
     if (good)
         return;
     assert_string_equal(failure.step, step);
@@ -91,6 +92,8 @@ static void test_word(void **state) {
     char version[] = "9.1", step[] = "state", why[] = "it is of format 7";
     (void)state;
     assert_judged(&(Proof){.ok = true, .version = version}, true, NULL, NULL);
+    assert_judged(&(Proof){.ok = true, .version = version, .file = {{1, 2, 3, UINT64_MAX}}}, true, NULL,
+                  NULL);
     assert_judged(&(Proof){.version = version, .step = step, .why = why}, false, "state",
                   "/x/mpinetd (version 9.1) cannot take over: it is of format 7; version ");
     CLEANUP_PROOF Proof bad = {.version = strdup("9.1"), .step = strdup("config"), .why = strdup("see")};
@@ -99,11 +102,30 @@ static void test_word(void **state) {
     assert_judged(&bad, false, "config", "cannot take over: see; version ");
 }
 
+static void test_file(void **state) {
+    static const struct {
+        ProofFile a, b;
+        bool differs;
+    } table[] = {
+        {{{1, 2, 3, 4}}, {{1, 2, 3, 4}}, false}, {{{1, 2, 3, 4}}, {{2, 2, 3, 4}}, true},
+        {{{1, 2, 3, 4}}, {{1, 3, 3, 4}}, true},  {{{1, 2, 3, 4}}, {{1, 2, 4, 4}}, true},
+        {{{1, 2, 3, 4}}, {{1, 2, 3, 5}}, true},  {{{1, 2, 3, 4}}, {{0}}, false},
+        {{{0}}, {{1, 2, 3, 4}}, false},          {{{0}}, {{0}}, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        assert_int_equal(proof_file_differs(&table[i].a, &table[i].b), table[i].differs);
+    ProofFile own = proof_file("/proc/self/exe"), none = proof_file("/does/not/exist");
+    assert_int_not_equal(own.numbers[1], 0);
+    assert_int_equal(none.numbers[1], 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next),
         cmocka_unit_test(test_no_word),
         cmocka_unit_test(test_word),
+        cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
