@@ -452,6 +452,23 @@ Instance *launch_for_slot(Service *s, Slot *slot) {
     return launch(s, &nobody, NULL, slot, NULL);
 }
 
+Instance *launch_for_leaving(Service *s, Listener *l) {
+    Slot alone = {.service = s, .index = l->slot};
+    Listener **own = s->listeners;
+    size_t n = s->n_listeners;
+    s->listeners = &l;
+    s->n_listeners = 1;
+    Instance *i = launch_for_slot(s, &alone);
+    s->listeners = own;
+    s->n_listeners = n;
+    if (!i)
+        return NULL;
+    i->slot = NULL;
+    i->stray = true;
+    s->n_strays++;
+    return i;
+}
+
 Instance *launch_for_worker(Service *s, Worker *w) {
     Peer nobody = {.kind = PEER_NONE};
     return launch(s, &nobody, NULL, NULL, w);

@@ -37,6 +37,9 @@ Instance *launch_for_connection(Service *s, Connection *connection);
 Instance *launch_backend(Service *s, Slot *slot);
 /* Starts an instance that gets the listeners of @slot. */
 Instance *launch_for_slot(Service *s, Slot *slot);
+/* The same with @l alone, which a reload has taken from its service: for who still waits there. It is a stray
+ * from the start. */
+Instance *launch_for_leaving(Service *s, Listener *l);
 /* Starts an instance of a pool, which takes @w over, also after a failure. */
 struct Worker;
 Instance *launch_for_worker(Service *s, struct Worker *w);

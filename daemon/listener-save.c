@@ -36,6 +36,7 @@ enum {
     LISTENER_LEFT,
     LISTENER_LEFT_INSTANCE,
     LISTENER_KEPT, /* under which name in the service manager's store */
+    LISTENER_LEFT_SERVED,
 };
 
 static const BlobRow rows[] = {
@@ -43,6 +44,7 @@ static const BlobRow rows[] = {
     BLOB_ROW(LISTENER_RESTORED, Listener, restored),
     BLOB_ROW(LISTENER_LEFT, Listener, left_usec),
     BLOB_ROW(LISTENER_LEFT_INSTANCE, Listener, left_instance),
+    BLOB_ROW(LISTENER_LEFT_SERVED, Listener, left_served),
     BLOB_ROW(LISTENER_UNSUITABLE, Listener, unsuitable),
     BLOB_ROW(LISTENER_DISPENSABLE, Listener, dispensable),
     BLOB_ROW(LISTENER_DEV, Listener, dev),

@@ -23,6 +23,7 @@ struct Listener {
     ListenConfig *own_config;   /* or its own, once it is leaving: then `config` is this one; owned */
     uint64_t left_usec;         /* since when it is; monotonic */
     uint64_t left_instance;     /* processes up to this number may have a copy of it */
+    bool left_served;           /* a process has been started for who waited there */
     size_t index;               /* which of the endpoint's addresses */
     EndpointKind kind;          /* the endpoint's; of systemd:NAME what was passed in, once it is */
     size_t slot;                /* on-demand: which slot it wakes */

@@ -71,11 +71,27 @@ static bool is_shared(const Service *s, const Listener *l) {
     return false;
 }
 
+/* A process for who has come while those of before were still there, and whom none of them can serve. Once:
+ * one that does not take what waits is not followed by others. Whether there is one now. */
+static bool starts_for(Service *s, Listener *l) {
+    bool may_run = s->config->model == MODEL_ON_DEMAND && s->config->enabled && !s->config->problem &&
+                   s->order != ORDER_PAUSE && s->order != ORDER_STOP && !s->rt->stopping;
+    if (!may_run || l->left_served || !endpoint_kind_is_stream(l->kind) || !listener_has_queued(l))
+        return false;
+    l->left_served = true;
+    const Instance *i = launch_for_leaving(s, l);
+    if (!i)
+        return false;
+    l->left_instance = i->number;
+    s->leave_looks = s->leave_empty = 0;
+    return true;
+}
+
 /* Whether a look at them without being told of anything may find something new. */
 static bool serve_leaving(Service *s) {
     uint64_t now = clock_monotonic_usec();
     LIST_FOREACH_SAFE (l, &s->leaving, Listener, link)
-        if (accepts(s) ? is_served(s, l, now) : !is_shared(s, l))
+        if (accepts(s) ? is_served(s, l, now) : !is_shared(s, l) && !starts_for(s, l))
             end(l);
     return accepts(s) && !list_is_empty(&s->leaving);
 }

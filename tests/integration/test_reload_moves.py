@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Reloads that move what listens: between `*` and one address, between families, services and models, while clients come."""
 import itertools
+import socket
 import time
 import unittest
 
-from harness import DaemonTest, free_port, wait_until
+from harness import PATIENCE, DaemonTest, free_port, wait_until
 from steady import Held, Load
 
 
@@ -69,6 +70,36 @@ class Moves(DaemonTest):
     def test_on_demand(self):
         """Each has what waits where it listens until it has served that, and is told to end only then."""
         self.move([["tcp:{port}"], ["tcp:127.0.0.1:{port}"]], model="on-demand", rounds=4)
+
+    def test_on_demand_twice(self):
+        """Who has come to a socket that goes again, while the process of before still has somebody, is served after it."""
+        port = free_port()
+
+        def config(endpoint):
+            return {"services": {"s": {"listen": endpoint, "exec": ["mp-echo"], "model": "on-demand"}}}
+        d = self.daemon(config(f"tcp:{port}"))
+        with d.dial("s") as first:
+            first.sendall(b"first")
+            self.assertEqual(first.recv(10), b"first")
+            (old,) = d.instances("s")
+            d.write_config(config(f"tcp:127.0.0.1:{port}"))
+            d.call("Reload")
+            waiting = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(5)]
+            for s in waiting:
+                self.addCleanup(s.close)
+                s.settimeout(PATIENCE)
+                s.sendall(b"waits")
+            d.write_config(config(f"tcp:{port}"))
+            d.call("Reload")
+            self.assertEqual([i["pid"] for i in d.instances("s")], [old["pid"]])
+            first.sendall(b"again")
+            self.assertEqual(first.recv(10), b"again")
+        for s in waiting:
+            self.assertEqual(s.recv(10), b"waits")
+            s.close()
+        self.assertEqual(d.ask("s", b"after"), b"after")
+        s = d.wait_service("s", active=1)
+        self.assertEqual(s["spawned"], s["active"] + sum(s["exited"].values()))
 
 
 if __name__ == "__main__":
