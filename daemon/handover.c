@@ -92,7 +92,10 @@ void handover_done(Handover *h) {
     *h = (Handover){0};
 }
 
-void handover_keep(const int *fds, size_t n, bool keep) {
+int handover_keep(const int *fds, size_t n, bool keep) {
+    int r = 0;
     for (size_t i = 0; i < n; i++)
-        (void)fcntl(fds[i], F_SETFD, keep ? 0 : FD_CLOEXEC);
+        if (fcntl(fds[i], F_SETFD, keep ? 0 : FD_CLOEXEC) < 0 && r == 0)
+            r = -errno;
+    return r;
 }

@@ -59,5 +59,6 @@ int handover_read(Handover *h, int fd);
 void handover_done(Handover *h);
 #define CLEANUP_HANDOVER CLEANUP(handover_done)
 
-/* Whether the @n descriptors stay open over execve(2). */
-void handover_keep(const int *fds, size_t n, bool keep);
+/* Whether the @n descriptors stay open over execve(2). All are tried: 0, or the negative errno of the first
+ * that could not be told. */
+int handover_keep(const int *fds, size_t n, bool keep);

@@ -187,18 +187,22 @@ static char **make_environ(int fd, char *word, size_t size) {
     return result;
 }
 
-/* Returns only when it has failed, with all as it was. */
-static int replace_program(const Manager *m, const BlobWriter *w, int fd) {
+/* Returns only when it has failed, with all as it was; @ret_tried: execve(2) itself has. */
+static int replace_program(const Manager *m, const BlobWriter *w, int fd, bool *ret_tried) {
     char word[64];
     CLEANUP_FREE char **envp = make_environ(fd, word, sizeof(word));
     if (!envp)
         return -ENOMEM;
-    handover_keep(w->fds, w->n_fds, true);
-    handover_keep(&fd, 1, true);
-    (void)execve(program_of(m), m->options->argv, envp);
-    int r = -errno;
-    handover_keep(w->fds, w->n_fds, false);
-    handover_keep(&fd, 1, false);
+    int r = handover_keep(w->fds, w->n_fds, true);
+    if (r >= 0)
+        r = handover_keep(&fd, 1, true);
+    if (r >= 0) {
+        (void)execve(program_of(m), m->options->argv, envp);
+        r = -errno;
+        *ret_tried = true;
+    }
+    (void)handover_keep(w->fds, w->n_fds, false);
+    (void)handover_keep(&fd, 1, false);
     return r;
 }
 
@@ -210,10 +214,10 @@ static void execute(Manager *m) {
     logger_flush(m->rt.events.logger);
     int r = manager_save(&w, m);
     CLEANUP_CLOSE int fd = r < 0 ? r : handover_write(&w);
-    bool saved = fd >= 0;
-    r = saved ? replace_program(m, &w, fd) : fd;
+    bool tried = false;
+    r = fd >= 0 ? replace_program(m, &w, fd, &tried) : fd;
     manager_tell_reloaded(m);
-    if (!saved) {
+    if (!tried) {
         fail_step(m, "snapshot", r);
         return;
     }

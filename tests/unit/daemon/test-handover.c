@@ -88,7 +88,7 @@ static void test_there_and_back(void **state) {
     /* Nobody can change it. */
     assert_int_equal(pwrite(fd, "x", 1, 40), -1);
     assert_int_equal(ftruncate(fd, 10), -1);
-    handover_keep(w.fds, w.n_fds, true);
+    assert_int_equal(handover_keep(w.fds, w.n_fds, true), 0);
     assert_int_equal(fcntl(given, F_GETFD), 0);
     assert_int_equal(handover_read(&h, fd), 0);
     assert_int_equal(fcntl(given, F_GETFD), FD_CLOEXEC);
@@ -101,6 +101,23 @@ static void test_there_and_back(void **state) {
     handover_done(&h);
     assert_int_equal(fcntl(given, F_GETFD), -1);
     (void)close(fd);
+}
+
+/* One that cannot be kept is told of, and the others are done all the same. */
+static void test_keep(void **state) {
+    (void)state;
+    int a = open("/dev/null", O_RDONLY | O_CLOEXEC), closed = dup(a),
+        b = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    (void)close(closed);
+    const int fds[] = {a, closed, b};
+    assert_int_equal(handover_keep(fds, 3, true), -EBADF);
+    assert_int_equal(fcntl(a, F_GETFD), 0);
+    assert_int_equal(fcntl(b, F_GETFD), 0);
+    assert_int_equal(handover_keep(fds, 3, false), -EBADF);
+    assert_int_equal(fcntl(a, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(fcntl(b, F_GETFD), FD_CLOEXEC);
+    (void)close(a);
+    (void)close(b);
 }
 
 static void test_refused(void **state) {
@@ -129,9 +146,8 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_parse),          cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_keep),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
