@@ -405,8 +405,7 @@ static void check_fds(BlobSource *s) {
             blob_spoil(s, "descriptor %d stands in it twice", s->fds[i]);
             continue;
         }
-        int flags = fcntl(s->fds[i], F_GETFD);
-        if (flags < 0 || fcntl(s->fds[i], F_SETFD, flags | FD_CLOEXEC) < 0) {
+        if (fcntl(s->fds[i], F_SETFD, FD_CLOEXEC) < 0) {
             blob_spoil(s, "descriptor %d is not open", s->fds[i]);
             continue;
         }
