@@ -34,7 +34,7 @@ def read_whole(fd):
 
 def prove(state, arguments, fds, timeout):
     """Lets mpinetd judge this state, with copies of these descriptors. (exit status, verdict, what it said); None: it
-    hung. A verdict is the fields of the blob by their tags."""
+    hung, or the machine did. A verdict is the fields of the blob by their tags."""
     result = os.memfd_create("result")
     fd = memfd(state)
     try:
@@ -44,7 +44,7 @@ def prove(state, arguments, fds, timeout):
         verdict = {f.tag: f.data for f in blob.decode(data)} if data else {}
         return run.returncode, verdict, run.stderr.decode(errors="replace")
     except subprocess.TimeoutExpired:
-        return None, {}, ""
+        return None, {}, f"nothing within {timeout} s"
     finally:
         os.close(fd)
         os.close(result)
@@ -173,7 +173,7 @@ class States(UpgradeTest):
               f"{found['taken']} of them still good", flush=True)
         self.assertTrue(found["same"], "what the test makes of it is what it was")
         self.assertEqual(found["problems"], [], f"seed {order['seed']}")
-        self.assertTrue(found["good"], found["first"])
+        self.assertTrue(found["good"], "the unspoilt one: " + found["first"])
         self.assertGreater(found["tried"], 50)
         # The daemon has not noticed.
         self.assertEqual(sockets_of(d.pid), sockets)
