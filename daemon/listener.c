@@ -57,9 +57,18 @@ static void leave_store(Listener *l) {
     l->kept = stored_fd_release(l->kept);
 }
 
+/* The same of the helper that proves an upgrade, which may hang. One that was passed in goes on. */
+static void leave_helper(const Listener *l) {
+    if (!l->service || !l->service->rt->proving || l->fd < 0 || l->adopted ||
+        !endpoint_kind_is_stream(l->kind) || !service_config_accepts(l->service->config))
+        return;
+    (void)shutdown(l->fd, SHUT_RD);
+}
+
 void listener_close(Listener *l, bool remove_node) {
     listener_disarm(l);
     leave_store(l);
+    leave_helper(l);
     mark_change(l);
     l->pause_timer = sd_event_source_disable_unref(l->pause_timer);
     if (l->adopted && l->fd >= 0)

@@ -29,6 +29,7 @@ static void release(Manager *m) {
 
 static void forget(Manager *m) {
     ManagerUpgrade *u = &m->upgrade;
+    m->rt.proving = false;
     u->helper = helper_free(u->helper);
     u->look = sd_event_source_disable_unref(u->look);
     free(u->version);
@@ -84,6 +85,7 @@ static void on_proof(const HelperEnd *end, void *userdata) {
     Text text CLEANUP_TEXT = {0};
     Proof proof CLEANUP_PROOF = {0};
     UpgradeFailure failure;
+    m->rt.proving = false;
     m->upgrade.helper = NULL;
     if (!upgrade_judge(program_of(m), end, &proof, &text, &failure)) {
         fail(m, &failure, &proof.diags);
@@ -133,7 +135,9 @@ static int start_proof(Manager *m) {
     };
     m->upgrade.generation = m->generation;
     m->upgrade.n_proofs++;
-    return helper_start(&m->helpers, m->rt.loop, &plan, on_proof, m, &m->upgrade.helper);
+    r = helper_start(&m->helpers, m->rt.loop, &plan, on_proof, m, &m->upgrade.helper);
+    m->rt.proving = r >= 0;
+    return r;
 }
 
 static void prove(Manager *m) {

@@ -59,6 +59,7 @@ typedef struct Runtime {
     void *on_suppressed_userdata;
     bool stopping;
     bool handing_over; /* another program is about to go on in this process: nothing is set up ahead */
+    bool proving;      /* whether it can is just found out, by a helper that has copies of all descriptors */
     struct Notifier *notifier; /* of the service manager; NULL: there is none, as with the store */
     struct FdStore *store;
     struct Ledger *ledger;              /* NULL: nobody would keep it */

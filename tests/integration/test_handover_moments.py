@@ -3,10 +3,11 @@
 which none is lost, however many other things there are to do just then; and yet another program."""
 import os
 import signal
+import socket
 import time
 import unittest
 
-from harness import PATIENCE, children_of, process_state, wait_until
+from harness import PATIENCE, children_of, free_port, process_state, wait_until
 from test_upgrade import ECHO, OTHER, UpgradeTest
 
 # In the middle of the time that processes may stay between two states in which they can be handed on; and beyond it.
@@ -68,6 +69,44 @@ class Replaced(SettlingTest):
         self.install(OTHER)
         self.d.wait_log(event="upgraded")
         self.assertEqual(self.d.ask("s", b"x"), b"x")
+
+
+class Proving(UpgradeTest):
+    def test_what_is_closed_meanwhile(self):
+        """The helper has copies of all that listens: what the daemon closes is closed all the same, and its address free."""
+        d = self.daemon({"services": {"s": {**ECHO, "listen": f"tcp:127.0.0.1:{free_port()}"},
+                                      "u": {"listen": "unix:{dir}/u.sock", "exec": ["mp-echo"]}}})
+        port = d.port("s")
+        self.put(b"#!/bin/sh\nexec sleep 60\n")
+        d.process.send_signal(signal.SIGUSR2)
+        helper = wait_until(lambda: [p for p, _ in children_of(d.pid)], "its helper")[0]
+        wait_until(lambda: self.words_of(helper)[:1] == [b"sleep"], "it to hang")
+        d.call("Stop", services=["s", "u"])
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), PATIENCE)
+        d.call("Start", services=["s", "u"])
+        self.assertEqual(d.ask("s", b"x"), b"x")
+        self.assertEqual(d.ask("u", b"x"), b"x")
+        self.assertEqual(self.words_of(helper)[:1], [b"sleep"], "it hangs still")
+
+    def test_what_it_was_shown_is_closed(self):
+        """Before the helper looks at it: it is still what it was shown."""
+        d = self.daemon({"services": {"s": ECHO, "u": {"listen": "unix:{dir}/u.sock", "exec": ["mp-echo"]}}})
+        real = os.path.join(self.temporary_folder(), "real")
+        os.rename(self.program, real)
+        self.put(f"#!/bin/sh\ncase $1 in --accept-*) sleep 0.5;; esac\nexec {real} \"$@\"\n".encode())
+        d.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: children_of(d.pid), "its helper")
+        d.call("Stop", services=["s", "u"])
+        d.wait_log(event="upgraded")
+        d.call("Start", services=["s", "u"])
+        self.assertEqual(d.ask("s", b"x"), b"x")
+        self.assertEqual(d.ask("u", b"x"), b"x")
+
+    @staticmethod
+    def words_of(pid):
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")
 
 
 if __name__ == "__main__":
