@@ -320,10 +320,10 @@ static void settle(const Prepared *p, ServiceSet *set) {
         Service *s = set->items[i];
         if (!wants_look(e, s))
             continue;
-        /* Connections of a service that is gone go on; a process that would accept new ones is told to end.
-         */
+        /* Connections of a service that is gone go on; a process that would accept new ones is told to end,
+         * one that has a listener with who waits there when that is served. */
         if (changes(e) && (s->removed || !s->config->enabled))
-            service_stop_instances(s, true);
+            service_stop_non_strays(s);
         else if (changes(e))
             gate_apply_to_existing(s);
         (void)service_open(s);

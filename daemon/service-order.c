@@ -33,6 +33,12 @@ void service_stop_instances(Service *s, bool on_demand_only) {
             stop_instance(s, i);
 }
 
+void service_stop_non_strays(Service *s) {
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        if (!i->stray && i->peer.kind == PEER_NONE && i->role != ROLE_BACKEND)
+            stop_instance(s, i);
+}
+
 void service_kill_instances(Service *s) {
     LIST_FOREACH (i, &s->instances, Instance, link) {
         i->asked = !i->timed_out;

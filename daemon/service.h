@@ -174,6 +174,8 @@ bool service_is_restarted(const Service *s);
 bool service_restart_failed(const Service *s);
 /* Ends its instances as asked for: TERM now, KILL after timeouts.stop. @on_demand_only: connections go on. */
 void service_stop_instances(Service *s, bool on_demand_only);
+/* The first, but for strays: service-leave.h. */
+void service_stop_non_strays(Service *s);
 void service_kill_instances(Service *s);
 /* Closes its listeners; nodes of UNIX sockets are removed if configured, unless @keep_nodes: then with the
  * last process. */

@@ -5,7 +5,7 @@ import socket
 import time
 import unittest
 
-from harness import PATIENCE, DaemonTest, free_port, wait_until
+from harness import SERVICES, PATIENCE, DaemonTest, free_port, wait_until
 from steady import Held, Load
 
 
@@ -100,6 +100,19 @@ class Moves(DaemonTest):
         self.assertEqual(d.ask("s", b"after"), b"after")
         s = d.wait_service("s", active=1)
         self.assertEqual(s["spawned"], s["active"] + sum(s["exited"].values()))
+
+    def test_on_demand_removed_while_somebody_waits(self):
+        """Its process is told to end only when it has served who waits."""
+        port = free_port()
+        other = {"t": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}
+        d = self.daemon({"services": {**other, "s": {"listen": f"tcp:127.0.0.1:{port}", "model": "on-demand",
+                                                     "exec": ["sh", "-c", f"sleep 0.05; exec {SERVICES}/mp-echo"]}}})
+        with socket.create_connection(("127.0.0.1", port), 20) as c:
+            c.settimeout(20)
+            c.sendall(b"x")
+            d.write_config({"services": other})
+            d.call("Reload")
+            self.assertEqual(c.recv(1), b"x")
 
 
 if __name__ == "__main__":
