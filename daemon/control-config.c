@@ -4,7 +4,7 @@
 
 #include "daemon/control-private.h"
 
-/* Services in one part, with more. */
+/* Services in one part. */
 #define SERVICES_IN_PART 32
 
 static const char *service_name(const void *items, size_t i) {
@@ -17,11 +17,42 @@ static const LimitsConfig *limits_now(const Calls *calls, const ServiceConfig *c
     return s && s->config == c ? &s->limits : &c->limits;
 }
 
+/* One message has a list of services, then, in a second pass, one of their origins: Stream's `number` is the
+ * pass, and survives an upgrade. Returns whether the next pass follows. */
+static bool encode_pass(Stream *s, Text *out, ApiConfig *c, bool last) {
+    bool second = s->number > 0;
+    c->globals = true;
+    if (!s->begun)
+        api_encode_config_begin(out, c);
+    s->begun = true;
+    if (second)
+        api_encode_config_origins(out, c, &s->any);
+    else
+        api_encode_config_services(out, c, &s->any);
+    if (!last)
+        return false;
+    if (!second)
+        api_encode_config_turn(out, c, &s->any);
+    if (second || !s->origin) {
+        api_encode_config_end(out, false);
+        return false;
+    }
+    stream_rewind(s);
+    s->number = 1;
+    return true;
+}
+
+static int advance(Stream *s, const char *service) {
+    uint64_t pass = s->number;
+    int r = stream_advance(s, service);
+    s->number = pass;
+    return r;
+}
+
 int calls_config_part(Calls *calls, Client *client, Stream *s, Text *out) {
     const Config *config = manager_config(calls->manager);
     size_t first = stream_position(s, (const void *)config->services, config->n_services, service_name);
-    size_t left = config->n_services - first,
-           n = s->more && left > SERVICES_IN_PART ? SERVICES_IN_PART : left;
+    size_t left = config->n_services - first, n = left > SERVICES_IN_PART ? SERVICES_IN_PART : left;
     const LimitsConfig **limits CLEANUP_FREE =
         (const LimitsConfig **)calloc(n + 1, sizeof(const LimitsConfig *));
     if (!limits)
@@ -39,9 +70,13 @@ int calls_config_part(Calls *calls, Client *client, Stream *s, Text *out) {
         .origin = s->origin,
     };
     bool last = n == left;
-    s->begun = true;
-    api_encode_config(out, &c, !last);
-    if (!last && stream_advance(s, config->services[first + n - 1]->name) < 0)
+    if (s->more) {
+        api_encode_config(out, &c, !last);
+        s->begun = true;
+    } else if (encode_pass(s, out, &c, last)) {
+        return 0;
+    }
+    if (!last && advance(s, config->services[first + n - 1]->name) < 0)
         return -ENOMEM;
     return last;
 }

@@ -68,29 +68,11 @@ static int visit_services(const ApiConfig *c, const EffectiveVisitor *visitor, D
     return r;
 }
 
-static int add_values(const ApiConfig *c, Document *d) {
-    json_open_object(d->writer, "config");
-    int r = c->globals ? effective_globals(c->config, &values, d) : 0;
-    json_open_object(d->writer, "services");
-    if (r == 0)
-        r = visit_services(c, &values, d);
-    json_close_object(d->writer);
-    json_close_object(d->writer);
-    return r;
+static void check(Text *out, int r) {
+    out->failed = out->failed || r < 0;
 }
 
-static int add_origins(const ApiConfig *c, Document *d) {
-    int r = 0;
-    json_open_array(d->writer, "origins");
-    if (c->origin && c->globals)
-        r = effective_globals(c->config, &origins, d);
-    if (c->origin && r == 0)
-        r = visit_services(c, &origins, d);
-    json_close_array(d->writer);
-    return r;
-}
-
-void api_encode_config(Text *out, const ApiConfig *c, bool continues) {
+void api_encode_config_begin(Text *out, const ApiConfig *c) {
     JsonWriter w = reply_begin(out);
     Document d = {.writer = &w, .secrets = c->secrets};
     char *const *files = c->config->files;
@@ -100,7 +82,44 @@ void api_encode_config(Text *out, const ApiConfig *c, bool continues) {
     for (; c->globals && files && *files; files++)
         json_add_string(&w, NULL, *files);
     json_close_array(&w);
-    if (add_values(c, &d) < 0 || add_origins(c, &d) < 0)
-        out->failed = true;
-    reply_end(&w, continues);
+    json_open_object(&w, "config");
+    check(out, c->globals ? effective_globals(c->config, &values, &d) : 0);
+    json_open_object(&w, "services");
+}
+
+void api_encode_config_services(Text *out, const ApiConfig *c, bool *any) {
+    JsonWriter w = {.out = out, .comma = *any};
+    Document d = {.writer = &w, .secrets = c->secrets};
+    check(out, visit_services(c, &values, &d));
+    *any = w.comma;
+}
+
+void api_encode_config_turn(Text *out, const ApiConfig *c, bool *any) {
+    JsonWriter w = {.out = out, .comma = true};
+    Document d = {.writer = &w, .secrets = c->secrets};
+    json_close_object(&w);
+    json_close_object(&w);
+    json_open_array(&w, "origins");
+    check(out, c->origin && c->globals ? effective_globals(c->config, &origins, &d) : 0);
+    *any = w.comma;
+}
+
+void api_encode_config_origins(Text *out, const ApiConfig *c, bool *any) {
+    JsonWriter w = {.out = out, .comma = *any};
+    Document d = {.writer = &w, .secrets = c->secrets};
+    check(out, c->origin ? visit_services(c, &origins, &d) : 0);
+    *any = w.comma;
+}
+
+void api_encode_config_end(Text *out, bool continues) {
+    reply_end_list(out, continues);
+}
+
+void api_encode_config(Text *out, const ApiConfig *c, bool continues) {
+    bool any = false;
+    api_encode_config_begin(out, c);
+    api_encode_config_services(out, c, &any);
+    api_encode_config_turn(out, c, &any);
+    api_encode_config_origins(out, c, &any);
+    api_encode_config_end(out, continues);
 }

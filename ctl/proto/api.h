@@ -396,6 +396,13 @@ typedef struct ApiConfig {
     bool origin;
 } ApiConfig;
 void api_encode_config(Text *out, const ApiConfig *c, bool continues);
+/* Or in parts of one message: begin, the services, turn, their origins, end; @any: whether something stands
+ * in the list already, false before the first services, and as the turn says before the first origins. */
+void api_encode_config_begin(Text *out, const ApiConfig *c);
+void api_encode_config_services(Text *out, const ApiConfig *c, bool *any);
+void api_encode_config_turn(Text *out, const ApiConfig *c, bool *any);
+void api_encode_config_origins(Text *out, const ApiConfig *c, bool *any);
+void api_encode_config_end(Text *out, bool continues);
 /* Signal: how many processes, and of which services. */
 void api_encode_signaled(Text *out, const char *const *services, uint64_t n);
 /* Unban: how many bans. */
