@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/gate.h"
+#include "daemon/service-leave.h"
 #include "daemon/slot.h"
 
 static LedgerKind kind_of(const Instance *i) {
@@ -77,11 +78,32 @@ static bool is_alive(const LedgerRecord *r) {
            ledger_is_same(r, ticks, hz > 0 ? (uint64_t)hz : 0);
 }
 
-static Service *find(Service *const *services, size_t n, uint64_t service) {
+/* The services as the ledger calls them. */
+typedef struct Named {
+    uint64_t name;
+    Service *service;
+} Named;
+
+static int compare_named(const void *a, const void *b) {
+    uint64_t x = ((const Named *)a)->name, y = ((const Named *)b)->name;
+    return (x > y) - (x < y);
+}
+
+/* NULL when memory runs out. */
+static Named *name_all(Service *const *services, size_t n) {
+    Named *all = calloc(n + 1, sizeof(*all));
+    if (!all)
+        return NULL;
     for (size_t i = 0; i < n; i++)
-        if (ledger_service(services[i]->name) == service)
-            return services[i];
-    return NULL;
+        all[i] = (Named){.name = ledger_service(services[i]->name), .service = services[i]};
+    qsort(all, n, sizeof(*all), compare_named);
+    return all;
+}
+
+static Service *find(const Named *all, size_t n, uint64_t service) {
+    const Named wanted = {.name = service};
+    const Named *found = all ? bsearch(&wanted, all, n, sizeof(*all), compare_named) : NULL;
+    return found ? found->service : NULL;
 }
 
 /* The slot that it has, unless the config gives it no more: then it is a stray, which has the listeners. */
@@ -158,10 +180,11 @@ static bool adopt(Runtime *rt, Service *s, const LedgerRecord *r, int pidfd) {
 size_t adopt_processes(Runtime *rt, Ledger *l, Service *const *services, size_t n) {
     uint32_t place = 0;
     size_t adopted = 0;
+    CLEANUP_FREE Named *all = name_all(services, n);
     LedgerRecord r;
     while (ledger_next(l, &place, &r)) {
         CLEANUP_CLOSE int pidfd = pidfd_open(r.pid, 0);
-        Service *s = find(services, n, r.service);
+        Service *s = find(all, n, r.service);
         bool alive = pidfd >= 0 && is_alive(&r);
         if (rt->next_instance < r.number)
             rt->next_instance = r.number;
@@ -177,6 +200,10 @@ size_t adopt_processes(Runtime *rt, Ledger *l, Service *const *services, size_t 
         uint32_t gone = place;
         ledger_remove(l, &gone);
     }
+    /* What the config has no place for any more keeps others from being started: it is told to end. */
+    for (size_t i = 0; i < n; i++)
+        if (services[i]->n_strays > 0)
+            service_go_on_leaving(services[i]);
     return adopted;
 }
 

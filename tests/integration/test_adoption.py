@@ -74,6 +74,20 @@ class Adoption(DaemonTest):
         self.addCleanup(s.close)
         return s
 
+    def test_no_place_for_it_any_more(self):
+        """What has listened under another config is told to end, and then its service serves."""
+        port = free_port()
+        d = self.start({"s": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["mp-echo"], "model": "on-demand"}})
+        with self.connect(d, "s"):
+            (old,) = d.instances("s")
+            d.write_config({"services": {"s": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["cat"]}}})
+            self.again(d)
+            self.assertEqual([i["pid"] for i in d.instances("s")], [old["pid"]])
+            wait_until(lambda: d.instances("s")[0]["state"] == "stopping", "its being told to end")
+        self.wait_gone(old["pid"])
+        self.assertEqual(d.ask("s", b"new"), b"new")
+        self.assertEqual(d.service("s")["exited"]["unknown"], 1)
+
     def test_connections_live_on(self):
         d = self.start({"cat": {"listen": f"tcp:127.0.0.1:{free_port()}", "exec": ["cat"], "limits": {"per_source": 2}}})
         a, b = self.connect(d, "cat"), self.connect(d, "cat")
