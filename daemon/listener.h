@@ -51,7 +51,7 @@ struct Listener {
     unsigned budget;     /* how many connections the next wake-up may take */
     unsigned n_full;     /* so many have taken as many as they might, one after the other */
     int error;           /* errno of the last try to open it, or 0 */
-    char error_step[24]; /* what failed then */
+    char error_step[64]; /* what failed then */
     ListenerWake wake;
 };
 

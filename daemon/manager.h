@@ -39,8 +39,8 @@ void manager_describe(const Manager *m, ApiDaemon *ret);
 uint64_t manager_newest_instance(const Manager *m);
 /* What has come of a load of the config. Borrowed for the time of the call. */
 typedef struct LoadReport {
-    int error;       /* 0; -EINVAL: see diags; another negative errno: see why */
-    const char *why; /* a sentence; NULL */
+    int error;           /* 0; -EINVAL: see diags; another negative errno: see why */
+    const char *why;     /* a sentence; NULL */
     uint64_t generation; /* in force by now */
     const DiagList *diags;
     const Changes *changes;

@@ -28,7 +28,7 @@ typedef struct Counters {
 
 typedef struct LastError {
     uint64_t time_usec; /* 0: none */
-    char step[32];      /* a word of the program; "" of none */
+    char step[64];      /* a word of the program; "" of none */
     int error;
     char *message;
     char *file;

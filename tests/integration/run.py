@@ -164,6 +164,9 @@ class Job:
 
 
 def main():
+    # Started in the background by a shell, these are ignored, and so they would be by all that the tests start.
+    for sig in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(sig, signal.SIG_DFL)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build", help="the build folder to test")
     parser.add_argument("--name", default="", help="how to call it in the output")

@@ -151,7 +151,8 @@ class Following(FollowTest):
             control, _ = self.follow(stack, "talk")
             self.d.write_config({"services": {"echo": self.config["services"]["echo"]}})
             self.d.call("Reload")
-            self.assertEqual([s["name"] for s in self.d.status()["services"]], ["echo"])
+            # It is there for as long as somebody may be on the way to it.
+            wait_until(lambda: [s["name"] for s in self.d.status()["services"]] == ["echo"], "it to go")
             self.d.write_config(self.config)
             self.d.call("Reload")
             self.talk()

@@ -221,7 +221,9 @@ class Series(MetricsTest):
     def test_a_service_that_goes_takes_its_series_along(self):
         self.d.write_config({"services": {"new": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}})
         self.d.call("Reload")
-        self.assertEqual({dict(labels)["service"] for _, labels in self.scrape() if "service" in dict(labels)}, {"new"})
+        # They are there for as long as somebody may be on the way to it.
+        wait_until(lambda: {dict(labels)["service"] for _, labels in self.scrape() if "service" in dict(labels)} == {"new"},
+                   "the others to go")
 
 
 class Text(MetricsTest):
