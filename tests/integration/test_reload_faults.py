@@ -6,7 +6,7 @@ import os
 import re
 import unittest
 
-from faults import Injection, tracing_works
+from faults import Injection, failing_calls, tracing_works
 from harness import (PATIENCE, SANITIZED, SLOW, DaemonTest, VarlinkError, children_of, descriptors_of, free_port,
                      lasting_descriptors_of, listening_sockets, wait_until)
 
@@ -21,21 +21,6 @@ FAILURES = {"memfd_create": ("EMFILE", "ENOMEM"), "F_ADD_SEALS": ("EBUSY",), "F_
             "fchownat": ("EPERM",), "connect": ("EAGAIN",), "poll": ("ENOMEM",), "timerfd_create": ("EMFILE",)}
 # What cannot be done without: the reload is refused.
 NEEDED = ("memfd_create", "clone", "socket", "bind", "listen")
-
-
-def failing_calls(text, most):
-    """(call, the how manieth of that call, error, kind) for so many of each kind in what strace has seen; the first of a kind
-    fails in each way."""
-    numbers, found = {}, []
-    for line in text.splitlines():
-        call, _, arguments = line.partition("(")
-        numbers[call] = number = numbers.get(call, 0) + 1
-        kind = arguments.split(",")[1].strip() if call in ("fcntl", "epoll_ctl") else call
-        errors = FAILURES.get(kind, ())
-        times = len({n for _, n, _, k in found if k == kind})
-        if errors and times < most:
-            found += [(call, number, error, kind) for error in (errors if times == 0 else errors[:1])]
-    return found
 
 
 def sockets_of(pid):
@@ -134,9 +119,9 @@ class EachCall(DaemonTest):
         for _ in self.files:
             reply, text = self.reload(trace="all")
             self.assertFalse(isinstance(reply, VarlinkError), reply)
-            seen = text if len(failing_calls(text, 1000)) > len(failing_calls(seen, 1000)) else seen
+            seen = text if len(failing_calls(text, 1000, FAILURES)) > len(failing_calls(seen, 1000, FAILURES)) else seen
         reached, refused = {}, {}
-        for call, number, error, kind in failing_calls(re.sub(r"(?m)^strace: .*\n", "", seen), 1000 if SLOW else 2):
+        for call, number, error, kind in failing_calls(re.sub(r"(?m)^strace: .*\n", "", seen), 1000 if SLOW else 2, FAILURES):
             with self.subTest(call=call, number=number, error=error):
                 was_reached, was_refused = self.check_failing(call, number, error)
                 reached[kind] = reached.get(kind, 0) + was_reached

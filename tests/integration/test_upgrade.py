@@ -17,7 +17,7 @@ import threading
 import time
 import unittest
 
-from faults import Injection, tracing_works
+from faults import Injection, failing_calls, tracing_works
 from harness import (MPINETD, PATIENCE, SANITIZED, SERVICES, SLOW, DaemonTest, Varlink, VarlinkError, children_of, exchange,
                      free_port, lasting_descriptors_of, listening_sockets, need_program, parse_probe, process_alive, read_all,
                      sanitizer_environment, wait_until)
@@ -418,21 +418,6 @@ FAILURES = {"memfd_create": ("EMFILE", "ENOMEM"), "write": ("ENOSPC", "EINTR"), 
             "openat": ("EMFILE",), "read": ("EINTR",), "poll": ("ENOMEM",), "ppoll": ("ENOMEM",)}
 
 
-def failing_calls(text, most):
-    """(call, the how manieth of that call, error, kind) for so many of each kind in what strace has seen; the first of a kind
-    fails in each way."""
-    numbers, found = {}, []
-    for line in text.splitlines():
-        call, _, arguments = line.partition("(")
-        numbers[call] = number = numbers.get(call, 0) + 1
-        kind = arguments.split(",")[1].strip() if call in ("fcntl", "epoll_ctl") else call
-        errors = FAILURES.get(kind, ())
-        times = len({n for _, n, _, k in found if k == kind})
-        if errors and times < most:
-            found += [(call, number, error, kind) for error in (errors if times == 0 else errors[:1])]
-    return found
-
-
 def inherited_by_all(pid):
     """Those of its descriptors that a process of its would have without being given them: not close-on-exec."""
     found = []
@@ -518,7 +503,7 @@ class Window(UpgradeTest):
         reply, seen = self.ask_for_upgrade(trace="all")
         self.assertIn("parameters", reply)
         self.assertIn("execve(", seen)
-        cases = failing_calls(seen.split("execve(", 1)[0], 1000 if SLOW else 2)
+        cases = failing_calls(seen.split("execve(", 1)[0], 1000 if SLOW else 2, FAILURES)
         cases += [("execve", 1, error, "execve") for error in ("EACCES", "ENOEXEC", "ENOMEM", "ETXTBSY", "E2BIG")]
         reached, refused = {}, {}
         for call, number, error, kind in cases:
