@@ -33,6 +33,7 @@ enum {
     CLIENT_FOLLOWING,
     CLIENT_FOLLOW,
     CLIENT_MISSED,
+    CLIENT_LOAD,
 };
 
 static const BlobRow rows[] = {
@@ -41,7 +42,7 @@ static const BlobRow rows[] = {
     BLOB_ROW(CLIENT_ENDED, Client, ended),         BLOB_ROW(CLIENT_MORE, Client, more),
     BLOB_ROW(CLIENT_TOLD_MARK, Client, told_mark), BLOB_ROW(CLIENT_TOLD, Client, told_usec),
     BLOB_ROW(CLIENT_FOLLOWING, Client, following), BLOB_ROW(CLIENT_FOLLOW, Client, follow),
-    BLOB_ROW(CLIENT_MISSED, Client, missed),
+    BLOB_ROW(CLIENT_MISSED, Client, missed),       BLOB_ROW(CLIENT_LOAD, Client, load),
 };
 
 /* One without a word has nothing to wait for in the program that takes over. */
@@ -49,6 +50,7 @@ static const char *const waits[] = {
     [WAIT_ORDER] = "order",
     [WAIT_SHUTDOWN] = "shutdown",
     [WAIT_UPGRADE] = "upgrade",
+    [WAIT_RELOAD] = "reload",
 };
 
 static const char *word_of(ClientWait wait) {

@@ -95,6 +95,8 @@ void manager_forget_loads(Manager *m);
 void manager_forget_checks(Manager *m);
 /* Whether a reload is under way: an upgrade waits for it. */
 bool manager_is_reloading(const Manager *m);
+/* Begins the reload that was held back for an upgrade, which is over: by us, or by the program before us. */
+void manager_go_on_loading(Manager *m);
 /* The service manager: looks whether there is one (0 or -ENOMEM); gives the services what it has passed in or
  * kept, sockets and processes; has it keep the listeners that have been opened since, and at the end what the
  * next daemon is to know; tells that we are ready, and from then on that the loop turns; that a reload

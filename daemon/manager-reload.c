@@ -103,6 +103,14 @@ static bool prepare(const Config *next, void *userdata) {
 
 static int begin(ManagerLoad *l);
 
+/* An upgrade whose next step needs that no reload is under way would hardly come to it if one followed the
+ * other: who asks meanwhile is served behind that step, be it by the next program. While the new program
+ * proves itself they go on. */
+static bool is_held(const ManagerLoad *l) {
+    const ManagerUpgrade *u = &l->manager->upgrade;
+    return l->applies && u->running && !u->helper;
+}
+
 static void conclude(ManagerLoad *l, const LoadReport *report) {
     Manager *m = l->manager;
     uint64_t number = l->begun;
@@ -112,7 +120,7 @@ static void conclude(ManagerLoad *l, const LoadReport *report) {
         manager_tell_reloaded(m);
     }
     l->loading = false;
-    if (l->asked > number && begin(l) < 0)
+    if (l->asked > number && !is_held(l) && begin(l) < 0)
         number = l->asked;
     control_on_load(m->control, l->applies, number, report);
     if (!m->reload.loading)
@@ -162,10 +170,22 @@ static int ask(Manager *m, ManagerLoad *l, bool applies, uint64_t *ret_number) {
     /* One that is under way may have read the files before they were as they are now. */
     if (l->asked == l->begun)
         l->asked++;
-    if (!l->loading)
+    if (!l->loading && !is_held(l))
         r = begin(l);
     *ret_number = l->asked;
     return r;
+}
+
+void manager_go_on_loading(Manager *m) {
+    ManagerLoad *l = &m->reload;
+    if (l->loading || l->asked <= l->begun || m->state != MANAGER_RUNNING)
+        return;
+    l->manager = m;
+    l->applies = true;
+    int r = is_held(l) ? 0 : begin(l);
+    const LoadReport report = {.error = r};
+    if (r < 0)
+        control_on_load(m->control, true, l->asked, &report);
 }
 
 int manager_reload(Manager *m, uint64_t *ret_number) {

@@ -24,6 +24,8 @@ enum {
     MANAGER_UPGRADE_PAUSED_USEC,
     MANAGER_N_SERVICES,
     MANAGER_LOG,
+    MANAGER_LOADS_BEGUN,
+    MANAGER_LOADS_ASKED,
 };
 
 static void save_manager(BlobWriter *w, const Manager *m) {
@@ -38,6 +40,8 @@ static void save_manager(BlobWriter *w, const Manager *m) {
     blob_put_u64(w, MANAGER_UPGRADE_BEGAN_USEC, m->upgrade.began_usec);
     blob_put_u64(w, MANAGER_UPGRADE_PAUSED_USEC, m->upgrade.paused_usec);
     blob_put_u64(w, MANAGER_N_SERVICES, m->services.n);
+    blob_put_u64(w, MANAGER_LOADS_BEGUN, m->reload.begun);
+    blob_put_u64(w, MANAGER_LOADS_ASKED, m->reload.asked);
     size_t at = blob_open(w, MANAGER_LOG);
     logger_save(w, m->rt.events.logger);
     blob_close(w, at);
@@ -112,6 +116,10 @@ static int restore_manager(Manager *m, BlobReader r, size_t *ret_n_services) {
             m->upgrade.paused_usec = blob_u64(&f);
         else if (f.tag == MANAGER_N_SERVICES)
             *ret_n_services = (size_t)blob_u64(&f);
+        else if (f.tag == MANAGER_LOADS_BEGUN)
+            m->reload.begun = blob_u64(&f);
+        else if (f.tag == MANAGER_LOADS_ASKED)
+            m->reload.asked = blob_u64(&f);
         else if (f.tag == MANAGER_LOG)
             logger_restore(blob_enter(&f), m->rt.events.logger);
     }

@@ -35,6 +35,7 @@ static void forget(Manager *m) {
     free(u->version);
     *u = (ManagerUpgrade){0};
     release(m);
+    manager_go_on_loading(m);
 }
 
 static void answer_failure(Manager *m, const UpgradeFailure *f, const DiagList *diags) {
@@ -154,6 +155,8 @@ static void prove(Manager *m) {
     int r = start_proof(m);
     if (r < 0)
         fail_step(m, "proof", r);
+    else
+        manager_go_on_loading(m);
 }
 
 /* Before execve(2) */

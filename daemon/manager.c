@@ -531,10 +531,12 @@ int manager_run(Manager *m) {
     }
     m->state = MANAGER_RUNNING;
     manager_tell_ready(m);
-    if (goes_on)
+    if (goes_on) {
         manager_tell_upgraded(m);
-    else
+        manager_go_on_loading(m);
+    } else {
         tell_running(m);
+    }
     int status = serve(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopped", "stopped");
     return status;
