@@ -227,6 +227,17 @@ ServiceConfig *service_config_unref(ServiceConfig *s) {
     return NULL;
 }
 
+static bool rate_equal(const Rate *a, const Rate *b) {
+    return a->count == b->count && a->per_usec == b->per_usec && a->burst == b->burst;
+}
+
+bool limits_config_equal(const LimitsConfig *a, const LimitsConfig *b) {
+    return a->instances == b->instances && a->per_source == b->per_source &&
+           a->source_ipv4 == b->source_ipv4 && a->source_ipv6 == b->source_ipv6 &&
+           rate_equal(&a->rate, &b->rate) && rate_equal(&a->rate_per_source, &b->rate_per_source) &&
+           a->load == b->load && a->when_full == b->when_full && a->refuse_with == b->refuse_with;
+}
+
 bool service_config_accepts(const ServiceConfig *s) {
     bool forward = s->model == MODEL_FORWARD && s->n_listen > 0;
     return s->model == MODEL_PER_CONNECTION || s->model == MODEL_TCPMUX ||

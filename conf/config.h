@@ -390,6 +390,7 @@ bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b);
 typedef void (*ConfigDiffEmit)(const char *key, const char *from, const char *to, void *userdata);
 size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit,
                            void *userdata);
+bool limits_config_equal(const LimitsConfig *a, const LimitsConfig *b);
 /* The same for limits alone, with the keys' whole paths. */
 size_t limits_config_diff(const LimitsConfig *a, const LimitsConfig *b, ConfigDiffEmit emit, void *userdata);
 /* The same for what stands outside of the services: control, log, shutdown. */

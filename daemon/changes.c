@@ -62,7 +62,7 @@ static const Service *find_next(const ServiceSet *set, const ServiceConfig *conf
 }
 
 static bool has_limits_set(const Service *s) {
-    return s && memcmp(&s->limits, &s->config->limits, sizeof(s->limits)) != 0;
+    return s && !limits_config_equal(&s->limits, &s->config->limits);
 }
 
 /* As it is now, with the limits that Set has changed. */

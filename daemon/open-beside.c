@@ -121,9 +121,9 @@ static bool leads_to(const Endpoint *e, const Listener *l) {
 
 /* A process has it still: as long as that is so its address is taken, and its node is not to go. */
 static bool node_comes_back(OpenBeside *b, Listener *l) {
-    for (size_t i = 0; i < b->n_nodes; i++) {
+    for (size_t i = 0; b->nodes && i < b->n_nodes; i++) {
         Listener *old = b->nodes[i];
-        if (listener_is_open(old) && !old->sealed &&
+        if (old && listener_is_open(old) && !old->sealed &&
             plan_serves(old->config, old->index, NULL, l->config, l->index) &&
             leads_to(&l->config->endpoint, old) && come_back(b, l, old))
             return true;
@@ -170,7 +170,7 @@ void open_beside_keep(OpenBeside *b) {
 }
 
 void open_beside_done(OpenBeside *b) {
-    while (b->n_returns > 0) {
+    while (b->returns && b->n_returns > 0) {
         const Return *back = &b->returns[--b->n_returns];
         listener_give_back(back->to, back->leaving);
     }

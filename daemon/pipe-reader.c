@@ -229,7 +229,7 @@ int pipe_reader_restore(BlobReader in, sd_event *loop, LinesEmit emit, PipeReade
         blob_spoil(in.source, "a pipe is missing");
     int e =
         blob_is_spoilt(in.source) ? -EBADMSG : pipe_reader_new(loop, TAKE_FD(fd), emit, end, userdata, &r);
-    if (e < 0) {
+    if (e < 0 || !r) {
         lines_done(&was.lines);
         return e;
     }

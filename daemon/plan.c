@@ -319,7 +319,7 @@ static HolderFate fate_of_holders(const PlanService *s, const ServiceConfig *c, 
     const ServiceConfig *old = s->config;
     if (e->fate == FATE_SAME || e->fate == FATE_ENDING)
         return HOLDERS_GO_ON;
-    if (e->fate == FATE_REMOVED || !c->enabled || c->model != old->model)
+    if (e->fate == FATE_REMOVED || !c || !c->enabled || c->model != old->model)
         return HOLDERS_END;
     if (c->model == MODEL_POOL && c->pool.handoff != old->pool.handoff)
         return HOLDERS_END;

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the library's own names are reserved */
 #define EXPORT __attribute__((visibility("default")))
 
 static long wrong_by(void) {
@@ -44,3 +45,4 @@ EXPORT time_t time(time_t *ret) {
         *ret = ts.tv_sec;
     return ts.tv_sec;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

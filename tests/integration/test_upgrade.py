@@ -258,7 +258,12 @@ class Upgrade(UpgradeTest):
         def ask():
             with socket.create_connection(("127.0.0.1", port), PATIENCE) as s:
                 return exchange(s, b"hello")
+        def control_answers():
+            with contextlib.suppress(OSError), Varlink(found[0]) as control:
+                return control.call("Ping")
+            return None
         wait_until(lambda: connects(port), "it to listen")
+        wait_until(control_answers, "its control socket to be listened on")
         self.install(OTHER)
         with Varlink(found[0], ANSWER) as control:
             self.assertEqual(control.call("Upgrade")["version"], OTHER)

@@ -60,6 +60,7 @@ static void test_good(void **state) {
         assert_string_equal(text.s ? text.s : "", cases[i].differences);
         assert_int_equal(n, *cases[i].differences != '\0');
         assert_int_equal(limits_config_diff(&l, &standard, NULL, NULL), n);
+        assert_int_equal(limits_config_equal(&standard, &l), n == 0);
     }
 }
 

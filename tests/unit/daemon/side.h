@@ -125,7 +125,7 @@ static inline void compare(Handover *before, const Instance *i) {
 /* Saves @i, and restores it in @to. NULL when the blob is spoilt. */
 static inline Instance *move(const Instance *i, Side *to) {
     Handover h;
-    BlobReader r;
+    BlobReader r = {0};
     Instance *got = NULL;
     handover_begin(&h);
     instance_save(&h.w, i);

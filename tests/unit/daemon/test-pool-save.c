@@ -35,7 +35,7 @@ static void end(Side *from, Side *to) {
 
 static int move_pool(Side *from, Side *to) {
     Handover h, again;
-    BlobReader r;
+    BlobReader r = {0};
     handover_begin(&h);
     pool_save(&h.w, &from->pool);
     assert_true(handover_turn(&h, &r));
@@ -142,7 +142,7 @@ static void test_board(void **state) {
         assert_int_equal(moved[k]->worker->slot, workers[k]->worker->slot);
     }
     /* It is the same memory. */
-    Score score;
+    Score score = {0};
     score_write(scoreboard_slot(from.pool.board, 2), &(Score){.active = 17});
     assert_true(score_read(scoreboard_slot(to.pool.board, 2), &score));
     assert_int_equal(score.active, 17);
@@ -159,7 +159,7 @@ static void test_other_board(void **state) {
     Instance *i = add_worker(&from);
     i->worker->slot = 5;
     Handover h;
-    BlobReader r;
+    BlobReader r = {0};
     handover_begin(&h);
     CLEANUP_CLOSE int fd = memfd_create("test", MFD_CLOEXEC);
     assert_int_equal(ftruncate(fd, (off_t)(SCOREBOARD_SLOTS * SCORE_BYTES)), 0);
@@ -189,7 +189,7 @@ static void test_handoff(void **state) {
     (void)state;
     begin(&from, &to);
     Instance *i = add_worker(&from), *second;
-    for (uint16_t k = 0; k < ELEMENTS(others); k++)
+    for (size_t k = 0; k < ELEMENTS(others); k++)
         pass_one(&from, i, (uint16_t)(4000 + k), &others[k]);
     CLEANUP_CLOSE int first = receive(i->worker, text, sizeof(text));
     assert_true(first >= 0);
@@ -214,10 +214,10 @@ static void test_handoff(void **state) {
     second->report->active = 0;
     second->report->capacity = 10;
     assert_true(handoff_pass_held(&then.pool));
-    for (uint16_t k = 1; k < ELEMENTS(others); k++) {
+    for (size_t k = 1; k < ELEMENTS(others); k++) {
         char expected[64], byte = 0;
         CLEANUP_CLOSE int fd = receive(second->worker, text, sizeof(text));
-        (void)snprintf(expected, sizeof(expected), "TCPREMOTEPORT=%u\n", 4000U + k);
+        (void)snprintf(expected, sizeof(expected), "TCPREMOTEPORT=%zu\n", 4000 + k);
         assert_non_null(strstr(text, expected));
         assert_int_equal(write(others[k], "x", 1), 1);
         assert_int_equal(read(fd, &byte, 1), 1);

@@ -190,7 +190,7 @@ static int restore(Side *side, Config *config, BlobReader r) {
 /* From the first to the second, which then is as the first was. */
 static void hand_over(Fixture *f) {
     Handover h, again, before;
-    BlobReader r;
+    BlobReader r = {0};
     save(&f->a, f->config, &h);
     save(&f->a, f->config, &before);
     assert_true(handover_turn(&h, &r));
@@ -427,7 +427,7 @@ static void test_wrong_descriptors(void **state) {
     Listener *l = f->a.services[0]->listeners[0];
     for (Wrong w = 0; w < _WRONG_MAX; w++) {
         Handover h;
-        BlobReader r;
+        BlobReader r = {0};
         int n_fds = count_fds(), right = l->fd, wrong = make_wrong(w, l);
         assert_true(wrong >= 0);
         l->fd = wrong;
@@ -669,7 +669,7 @@ static void test_held(void **state) {
 static void test_other_version(void **state) {
     Fixture *f = *state;
     Handover h;
-    BlobReader r;
+    BlobReader r = {0};
     start(f, "  s: {listen: tcp:127.0.0.1:0, exec: /bin/true}\n");
     handover_begin(&h);
     size_t at = blob_open(&h.w, 1);
@@ -699,7 +699,7 @@ static void test_spoilt(void **state) {
     start(f, "  s: {listen: tcp:127.0.0.1:0, exec: /bin/true}\n");
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         Handover h;
-        BlobReader r;
+        BlobReader r = {0};
         handover_begin(&h);
         size_t at = blob_open(&h.w, 1);
         blob_put_str(&h.w, 1, cases[i].name);

@@ -34,7 +34,7 @@ static void connect_pair(int ret[2]) {
 /* False where the kernel does not tell of ends. */
 static bool move_traffic(Side *from, Side *to) {
     Handover h, again;
-    BlobReader r;
+    BlobReader r = {0};
     handover_begin(&h);
     traffic_save(&h.w, from->rt.traffic);
     bool tells = h.w.n_fds == 1;
@@ -120,7 +120,7 @@ static void test_ending(void **state) {
         LOG_FACT_BIT(LOG_FACT_MEMORY) | LOG_FACT_BIT(LOG_FACT_DURATION);
     service_tell_end(&from.s, i, 15, EXIT_TIMEOUT, 3 * USEC_PER_SEC, &usage);
     Handover h, again;
-    BlobReader r;
+    BlobReader r = {0};
     bool tells = move_traffic(&from, &to);
     handover_begin(&h);
     service_save_endings(&h.w, &from.s);
@@ -155,7 +155,7 @@ static void test_order(void **state) {
     static const unsigned msec[] = {30, 10, 20};
     for (size_t k = 0; k < ELEMENTS(msec); k++) {
         Handover h;
-        BlobReader r;
+        BlobReader r = {0};
         handover_begin(&h);
         size_t one = blob_open(&h.w, 1), at = blob_open(&h.w, 1);
         ending_save(&h.w, &(Ending){.result = EXIT_FAILED, .status = (int)msec[k] << 8, .pid = PID});
