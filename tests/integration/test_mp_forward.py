@@ -311,7 +311,8 @@ class OneConnection(ForwardBase):
 
         backend = Backend(self, serve)
         client, process = self.one(backend.to)
-        n = 32 * MIB
+        # More than the buffers of two connections hold: tcp(7), tcp_rmem.
+        n = 96 * MIB
         sender = threading.Thread(target=send_pattern, args=(client, 4, n))
         sender.start()
         time.sleep(0.5)
