@@ -120,6 +120,8 @@ class EachCall(DaemonTest):
             reply, text = self.reload(trace="all")
             self.assertFalse(isinstance(reply, VarlinkError), reply)
             seen = text if len(failing_calls(text, 1000, FAILURES)) > len(failing_calls(seen, 1000, FAILURES)) else seen
+        # Behind the process of the helper the next one is a worker's: what fails then is that worker's start.
+        seen = "clone(".join(seen.split("clone(")[:2])
         reached, refused = {}, {}
         for call, number, error, kind in failing_calls(re.sub(r"(?m)^strace: .*\n", "", seen), 1000 if SLOW else 2, FAILURES):
             with self.subTest(call=call, number=number, error=error):
