@@ -10,8 +10,6 @@ int service_config_own_files(ServiceConfig *s);
 
 void listen_config_init(ListenConfig *l); /* "as the kernel has it" everywhere */
 void listen_config_done(ListenConfig *l);
-/* Moves a value that is not self-contained: its endpoint's path points into its own text. */
-void listen_config_move(ListenConfig *to, ListenConfig *from);
 void resolved_done(Resolved *r);
 /* Appends a copy of @origin to the @n at @v. Returns 0 or -ENOMEM. */
 int config_origin_add(ConfigOrigin **v, size_t *n, const ConfigOrigin *origin);

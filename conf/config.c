@@ -120,7 +120,7 @@ void listen_config_done(ListenConfig *l) {
     free(l->group_name);
 }
 
-void listen_config_move(ListenConfig *to, ListenConfig *from) {
+void listen_config_copy(ListenConfig *to, const ListenConfig *from) {
     *to = *from;
     if (from->endpoint.path) /* it points into the struct's own text */
         to->endpoint.path = to->endpoint.text + (from->endpoint.path - from->endpoint.text);

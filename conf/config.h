@@ -380,6 +380,9 @@ bool service_config_has_processes(const ServiceConfig *s);
 /* Whether it is a forward with a backend of its own, a process of the service. Pure. */
 bool service_config_has_backend(const ServiceConfig *s);
 
+/* Copies a value that is not self-contained: its endpoint's path points into its own text. Its other strings
+ * are those of @from. */
+void listen_config_copy(ListenConfig *to, const ListenConfig *from);
 /* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can
  * set), so that an open one serves for the other. Pure. */
 bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b);

@@ -101,9 +101,7 @@ int listener_keep_config(Listener *l) {
     ListenConfig *own = malloc(sizeof(*own));
     if (!own)
         return -ENOMEM;
-    *own = *l->config;
-    if (own->endpoint.path)
-        own->endpoint.path = own->endpoint.text + (l->config->endpoint.path - l->config->endpoint.text);
+    listen_config_copy(own, l->config);
     own->user_name = own->group_name = NULL;
     own->pos = (ConfigPos){0};
     own->name = strdup(l->config->name ? l->config->name : "");
@@ -159,10 +157,9 @@ int listener_open(Listener *l, uint16_t port) {
 }
 
 int listener_open_beside(Listener *l, uint16_t port) {
-    ListenConfig shared = *l->config;
+    ListenConfig shared;
     const ListenConfig *config = l->config;
-    if (shared.endpoint.path)
-        shared.endpoint.path = shared.endpoint.text + (config->endpoint.path - config->endpoint.text);
+    listen_config_copy(&shared, config);
     shared.reuse_port = true;
     l->config = &shared;
     int r = listener_open(l, port);
