@@ -116,6 +116,16 @@ def listening_sockets(pid):
     return found
 
 
+def connections_to(path):
+    """How many connections the one that listens at this path has accepted and not closed; a peer may have gone."""
+    count = 0
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
+        for line in table:
+            words = line.rstrip("\n").split(maxsplit=7)
+            count += len(words) > 7 and words[3] == "00000000" and words[7] == path
+    return count
+
+
 def lasting_descriptors_of(pid):
     """Those whose number should not change: without the listeners, which come and go with the config, and without the
     timers of the event loop, which makes one for each clock when it first needs it."""
