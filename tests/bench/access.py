@@ -7,13 +7,15 @@ import os
 import subprocess
 import tempfile
 
+from servers import ninja
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build-release")
     parser.add_argument("--prefixes", type=int, default=100000)
     args = parser.parse_args()
-    subprocess.run(["ninja", "-C", args.build, "tests/bench/access"], check=True, stdout=subprocess.DEVNULL)
+    ninja(args.build, "tests/bench/access")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([os.path.join(args.build, "tests", "bench", "access"), folder, str(args.prefixes)], check=True)
 

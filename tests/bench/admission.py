@@ -9,6 +9,8 @@ import statistics
 import subprocess
 import sys
 
+from servers import ninja
+
 # Nanoseconds a connection, of what the daemon may add to each.
 GOAL = 2000
 
@@ -21,7 +23,7 @@ def main():
     parser.add_argument("--check", action="store_true", help=f"exit 1 when a connection costs more than {GOAL} ns")
     args = parser.parse_args()
     program = os.path.join(args.build, "tests", "bench", "admission")
-    subprocess.run(["ninja", "-C", args.build, "tests/bench/admission"], check=True, stdout=subprocess.DEVNULL)
+    ninja(args.build, "tests/bench/admission")
     rounds = [json.loads(subprocess.run([program], check=True, stdout=subprocess.PIPE).stdout)
               for _ in range(1 if args.quick else args.rounds)]
     print(f"{'nanoseconds':24} {'mean':>8}   one by one, and reading the clock: median, 99th percentile, worst")

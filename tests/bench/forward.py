@@ -12,8 +12,11 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import time
+
+import processes
+from servers import ninja, say
+import slices
 
 PROXYD = "/lib/systemd/systemd-socket-proxyd"
 PIECE = 1 << 20
@@ -21,10 +24,6 @@ CONCURRENCY = 16
 ONE, EIGHT, CPU_BULK = "MB/s over 1", "MB/s over 8", "CPU ms/GB"
 RATE, CPU_RATE = "connections/s", "CPU us each"
 MEASURES = (ONE, EIGHT, CPU_BULK, RATE, CPU_RATE)
-
-
-def say(text):
-    print("bench: " + text, file=sys.stderr, flush=True)
 
 
 def start_listening(command, listener):
@@ -77,12 +76,10 @@ class Forwarder:
         raise SystemExit(f"bench: {self.name} does not answer")
 
     def cpu_seconds(self):
-        """Its own, and of its children that have ended."""
+        """Its own, and of its children."""
         if not self.process:
             return 0.0
-        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+        return processes.cpu_seconds(self.process.pid)
 
     def close(self):
         if self.process:
@@ -121,10 +118,7 @@ def bulk(forwarder, connections, total):
 
 def connections(forwarder, build, seconds):
     """New connections a second, each of which gets five bytes and the end; and how many there were."""
-    out = subprocess.run([os.path.join(build, "tests", "bench", "load"), "--port", str(forwarder.port), "--concurrency",
-                          str(CONCURRENCY), "--seconds", str(seconds), "--expect", "hello"],
-                         capture_output=True, text=True, check=True).stdout
-    result = json.loads(out)
+    result = slices.run_load(os.path.join(build, "tests", "bench"), forwarder.port, CONCURRENCY, seconds, "hello")
     if result.get("errors"):
         say(f"{forwarder.name}: errors: {result['errors']}")
     return result["rate"], result["connections"]
@@ -156,8 +150,7 @@ def main():
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.bytes, args.seconds = 1, 1 << 27, 0.3
-    subprocess.run(["ninja", "-C", args.build, "bench-programs", "services/mp-forward"], check=True,
-                   stdout=subprocess.DEVNULL)
+    ninja(args.build, "bench-programs", "services/mp-forward")
     names = ["none", "mp-forward"]
     names += ["proxyd"] if os.access(PROXYD, os.X_OK) else []
     names += ["socat"] if shutil.which("socat") else []

@@ -16,10 +16,13 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
+#include "tests/bench/latency.h"
 
 #define MAX_ERRNO 256
 /* A connection that takes longer is an error, ETIMEDOUT. */
 #define TIMEOUT_USEC (10 * USEC_PER_SEC)
+/* A socket's buffer holds so much without its reader, whatever its settings. */
+#define AT_ONCE 4096
 
 typedef struct Plan {
     uint16_t port;
@@ -45,9 +48,8 @@ typedef struct Load {
     size_t open;
     uint64_t begin_usec, end_usec;
     uint64_t begun;
-    uint32_t *latencies; /* µs, of those that were answered */
-    size_t n_latencies, room;
-    uint64_t wrong; /* answered, but not as expected */
+    Latencies latencies; /* of those that were answered */
+    uint64_t wrong;      /* answered, but not as expected */
     uint64_t errors[MAX_ERRNO];
 } Load;
 
@@ -56,17 +58,10 @@ static bool count_error(Load *l, int error) {
     return false;
 }
 
-static bool count_latency(Load *l, uint64_t usec) {
-    if (l->n_latencies == l->room) {
-        size_t room = l->room ? 2 * l->room : 1024;
-        uint32_t *more = reallocarray(l->latencies, room, sizeof(*more));
-        if (!more)
-            return false;
-        l->latencies = more;
-        l->room = room;
-    }
-    l->latencies[l->n_latencies++] = usec < UINT32_MAX ? (uint32_t)usec : UINT32_MAX;
-    return true;
+/* What fits into the socket is looked at once, at the end: that is when its latency ends, and each look takes
+ * CPU time from the server that is measured. */
+static uint32_t wait_for_reply(const Plan *plan) {
+    return strlen(plan->expect) <= AT_ONCE ? EPOLLRDHUP : EPOLLIN;
 }
 
 /* Begins a connection; false when it failed at once, which is counted. */
@@ -77,7 +72,7 @@ static bool begin(Load *l, Connection *c, uint64_t now) {
         return count_error(l, errno);
     const struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons(l->plan.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct epoll_event event = {.events = l->plan.send ? EPOLLOUT : EPOLLIN, .data.ptr = c};
+    struct epoll_event event = {.events = l->plan.send ? EPOLLOUT : wait_for_reply(&l->plan), .data.ptr = c};
     if ((connect(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS) ||
         epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0) {
         count_error(l, errno);
@@ -102,7 +97,7 @@ static int send_request(Load *l, Connection *c) {
     c->sent += (size_t)sent;
     if (c->sent < n)
         return 0;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    struct epoll_event event = {.events = wait_for_reply(&l->plan), .data.ptr = c};
     if (shutdown(c->fd, SHUT_WR) < 0 || epoll_ctl(l->epoll, EPOLL_CTL_MOD, c->fd, &event) < 0)
         return errno;
     return 0;
@@ -153,8 +148,8 @@ static int on_event(Load *l, Connection *c, uint64_t now) {
         count_error(l, -r);
     else if (c->wrong || c->got != strlen(l->plan.expect))
         l->wrong++;
-    else if (!count_latency(l, now - c->begin_usec))
-        return -ENOMEM;
+    else
+        latency_add(&l->latencies, now - c->begin_usec);
     l->end_usec = now;
     end(l, c);
     begin_next(l, c, now);
@@ -197,26 +192,17 @@ static int run(Load *l) {
     return 0;
 }
 
-static int compare(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static uint32_t percentile(const Load *l, double share) {
-    if (l->n_latencies == 0)
-        return 0;
-    size_t i = (size_t)((double)(l->n_latencies - 1) * share);
-    return l->latencies[i];
-}
-
-static void print_result(Load *l) {
+static void print_result(const Load *l) {
+    static const struct {
+        const char *name;
+        unsigned permille;
+    } quantiles[] = {{"p50_us", 500}, {"p90_us", 900}, {"p99_us", 990}, {"p999_us", 999}, {"max_us", 1000}};
     double seconds = (double)(l->end_usec - l->begin_usec) / 1e6;
-    double rate = seconds > 0 ? (double)l->n_latencies / seconds : 0;
-    if (l->n_latencies > 0)
-        qsort(l->latencies, l->n_latencies, sizeof(*l->latencies), compare);
-    printf("{\"connections\": %zu, \"seconds\": %.3f, \"rate\": %.1f, ", l->n_latencies, seconds, rate);
-    printf("\"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"max_us\": %u, ", percentile(l, 0.5),
-           percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1));
+    double rate = seconds > 0 ? (double)l->latencies.count / seconds : 0;
+    printf("{\"connections\": %llu, \"seconds\": %.3f, \"rate\": %.1f, ",
+           (unsigned long long)l->latencies.count, seconds, rate);
+    for (size_t i = 0; i < ELEMENTS(quantiles); i++)
+        printf("\"%s\": %u, ", quantiles[i].name, latency_quantile(&l->latencies, quantiles[i].permille));
     printf("\"wrong\": %llu, \"errors\": {", (unsigned long long)l->wrong);
     const char *comma = "";
     for (int e = 0; e < MAX_ERRNO; e++) {
@@ -286,7 +272,6 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     print_result(&l);
-    free(l.latencies);
     free(l.connections);
     (void)fd_close(l.epoll);
     return EXIT_SUCCESS;

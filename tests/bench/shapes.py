@@ -8,7 +8,6 @@ size of all its processes, and what the kernel keeps for them (page tables, stac
 machine that does other work, too, CPU time for each connection is the steadiest of the figures."""
 
 import argparse
-import json
 import os
 import random
 import resource
@@ -16,9 +15,13 @@ import select
 import signal
 import socket
 import statistics
-import subprocess
 import sys
 import time
+
+import processes
+from servers import ninja, say
+import session
+import slices
 
 MODELS = ["iterative", "fork", "prefork", "thread", "thread-pool", "epoll", "poll"]
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -26,38 +29,6 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 MESSAGE = "hello, is anybody there? 0123456789 abcdefghijklmnopqrstuvwxyz\n"
 # Clients that at most are connected without being served, while memory is measured.
 BACKLOG = 4096
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def children_of(pid):
-    """All descendants."""
-    found = []
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            for child in f.read().split():
-                found += [int(child)] + children_of(int(child))
-    except FileNotFoundError:
-        pass
-    return found
-
-
-def memory_kib(pids):
-    """Proportional: what processes share is counted once. Page tables and kernel stacks are theirs, too."""
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-                total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
-            with open(f"/proc/{pid}/status", encoding="ascii") as f:
-                fields = dict(line.split(":", 1) for line in f)
-            # 16 KiB of kernel stack for each thread, on all of the usual machines.
-            total += int(fields["VmPTE"].split()[0]) + 16 * int(fields["Threads"])
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return total
 
 
 class Server:
@@ -92,7 +63,7 @@ class Server:
                 raise RuntimeError("no echo")
 
     def memory(self):
-        return memory_kib([self.pid, *children_of(self.pid)])
+        return processes.memory_kib([self.pid, *processes.descendants(self.pid)])
 
     def stop(self):
         """Returns the CPU seconds of all its processes."""
@@ -103,9 +74,7 @@ class Server:
 
 
 def measure_load(args, server, clients, seconds):
-    command = [os.path.join(args.build, "tests", "bench", "load"), "--port", str(server.port), "--concurrency",
-               str(clients), "--seconds", str(seconds), "--send", MESSAGE, "--expect", MESSAGE]
-    result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    result = slices.run_load(args.programs, server.port, clients, seconds, MESSAGE, MESSAGE)
     if result["wrong"] or result["errors"]:
         say("  errors: %s, wrong: %d" % (result["errors"], result["wrong"]))
     return result
@@ -241,15 +210,11 @@ def show(results, args):
         len(os.sched_getaffinity(0)), os.uname().release, args.workers, bad))
 
 
-def numbers(text):
-    return [int(part) for part in text.split(",")]
-
-
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--build", default="build", help="folder that meson built in (default: build)")
-    parser.add_argument("--models", type=lambda t: t.split(","), default=MODELS, help="only these")
-    parser.add_argument("--clients", type=numbers, default=[1, 64, 1000, 10000], help="default: 1,64,1000,10000")
+    parser.add_argument("--models", type=session.words, default=MODELS, help="only these")
+    parser.add_argument("--clients", type=session.numbers, default=[1, 64, 1000, 10000], help="default: 1,64,1000,10000")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a slice of load")
     parser.add_argument("--workers", type=int, default=8, help="processes of prefork, threads of thread-pool")
@@ -277,15 +242,13 @@ def allow_descriptors(args):
 def main(argv):
     args = parse(argv)
     args.build = os.path.realpath(args.build)
-    subprocess.run(["ninja", "-C", args.build, "bench-programs", "services/mp-echo"], stdout=subprocess.DEVNULL,
-                   check=True)
+    args.programs = os.path.join(args.build, "tests", "bench")
+    ninja(args.build, "bench-programs", "services/mp-echo")
     allow_descriptors(args)
     results = run(args)
     show(results, args)
     if args.json:
-        with open(args.json, "w", encoding="utf-8") as out:
-            json.dump({"clients": args.clients, "workers": args.workers, "results": results}, out, indent=1)
-            out.write("\n")
+        session.write_json(args.json, {"clients": args.clients, "workers": args.workers, "results": results})
     return 0
 
 
