@@ -92,6 +92,7 @@ class Bench:
         self.daemon = daemon or os.path.join(self.build, "daemon", "mpinetd")
         self.packages = Packages(cache, say)
         self.started = 0
+        self.environment = None  # what is added to that of the server being started
         self.starters = {
             REFERENCE: self.limit,
             REFERENCE + AGAIN: self.limit,
@@ -118,11 +119,15 @@ class Bench:
         os.mkdir(folder)
         return folder
 
-    def start(self, name, service):
-        """The server of this name with svc-@service, ready."""
+    def start(self, name, service, environment=None):
+        """The server of this name with svc-@service, ready; @environment is added to its own."""
         program = self.program("svc-" + service)
+        self.environment = environment
         server = self.starters[name](name, service, program, free_port(), self.new_folder(name))
         return server.wait_ready()
+
+    def server(self, name, argv, port, folder, service, environment=None):
+        return Server(name, argv, port, folder, service, {**(environment or {}), **(self.environment or {})})
 
     def start_mpinetd(self, name, config, port, environment=None):
         """mpinetd with the text of a config that serves HELLO on @port, ready."""
@@ -138,7 +143,7 @@ class Bench:
         return Server(name, argv, port, folder, **more)
 
     def limit(self, name, service, program, port, folder):
-        return Server(name, [self.program(name.rstrip(AGAIN)), str(port), program], port, folder, service)
+        return self.server(name, [self.program(name.rstrip(AGAIN)), str(port), program], port, folder, service)
 
     def mpinetd(self, name, service, program, port, folder):
         """With what users have by default: limits, status, events, a log line for each start and end, to a file."""
@@ -165,7 +170,7 @@ class Bench:
             "  bind = 127.0.0.1\n  port = %d\n  wait = no\n  user = %s\n  server = %s\n  disable = no\n}\n"
             % (folder, service, port, self.user(), program)))
         argv = command + ["-dontfork", "-stayalive", "-f", config, "-pidfile", os.path.join(folder, "pid")]
-        return Server(name, argv, port, folder, service)
+        return self.server(name, argv, port, folder, service)
 
     def openbsd_inetd(self, name, service, program, port, folder):
         """Without libwrap (-l is not given), its rate limit out of reach."""
@@ -176,14 +181,14 @@ class Bench:
         command = self.packages.command("openbsd-inetd", "/usr/sbin/inetd", is_openbsd)
         config = write(folder, "inetd.conf", "127.0.0.1:%d stream tcp nowait.100000000 %s %s %s\n"
                        % (port, self.user(), program, os.path.basename(program)))
-        return Server(name, command + ["-i", config], port, folder, service)
+        return self.server(name, command + ["-i", config], port, folder, service)
 
     def tcpserver(self, name, service, program, port, folder):
         """Looks nothing up (-H, -R, -l), leaves IP options alone (-o), and its limits are out of reach."""
         command = self.packages.command("ucspi-tcp", "/usr/bin/tcpserver")
         argv = command + ["-q", "-o", "-H", "-R", "-l", "localhost", "-c", "10000", "-b", "4096", "127.0.0.1",
                           str(port), program]
-        return Server(name, argv, port, folder, service)
+        return self.server(name, argv, port, folder, service)
 
     def rlinetd(self, name, service, program, port, folder):
         """Without libwrap and log lines. -d keeps it in the foreground."""
@@ -192,10 +197,10 @@ class Bench:
         config = write(folder, "rlinetd.conf", (
             'service "%s" {\n  port %d;\n  interface 127.0.0.1;\n  protocol tcp;\n  user "%s";\n  exec "%s";\n'
             "  backlog 4096;\n  instances 10000;\n}\n" % (service, port, self.user(), program)))
-        return Server(name, command + ["-d", "-p", parser, "-f", config], port, folder, service)
+        return self.server(name, command + ["-d", "-p", parser, "-f", config], port, folder, service)
 
     def socket_activate(self, name, service, program, port, folder):
         """Without its four log lines for each connection."""
         command = self.packages.command("systemd", "/usr/bin/systemd-socket-activate")
         argv = command + ["--accept", "--inetd", "--listen", "127.0.0.1:%d" % port, program]
-        return Server(name, argv, port, folder, service, {"SYSTEMD_LOG_LEVEL": "warning"})
+        return self.server(name, argv, port, folder, service, {"SYSTEMD_LOG_LEVEL": "warning"})

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""The daemon under configs of a measurement's own: with many services, with other keys than the default."""
+import contextlib
+import json
+import os
+import subprocess
+import time
+
+from packages import Unavailable
+from servers import Server, say, write
+import slices
+
+# In one file of a config.
+FILE_SERVICES = 1000
+
+
+def private_address():
+    """An address of the loopback that nobody else uses, so that thousands of its ports are free."""
+    pid, now = os.getpid(), time.monotonic_ns()
+    return f"127.{64 + pid % 128}.{pid // 128 % 256}.{1 + now % 250}"
+
+
+def service(port, program, address="127.0.0.1", **keys):
+    """A service as it is configured by default, under the user that runs the daemon."""
+    user = {"user": "root"} if os.geteuid() == 0 else {}
+    return {"listen": f"tcp:{address}:{port}", "exec": [program], **user, **keys}
+
+
+def idle_services(count, address, program, first_port=10000):
+    """So many that nobody connects to, each on a port of its own."""
+    return {f"idle-{i}": service(first_port + i, program, address) for i in range(count)}
+
+
+def config_text(services):
+    """YAML as people write it, so that reading it costs what it costs them."""
+    lines = ["version: 1", "services:"]
+    for name, keys in services.items():
+        lines.append(f"  {name}:")
+        lines += [f"    {key}: {json.dumps(value)}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_config(folder, services):
+    """The path of a config; of many services it includes others, as one file has its bound."""
+    names = list(services)
+    parts = [names[i:i + FILE_SERVICES] for i in range(0, len(names), FILE_SERVICES)]
+    text = config_text({name: services[name] for name in parts[0]})
+    if len(parts) > 1:
+        text = "include: [services.d/*.yaml]\n" + text
+        os.mkdir(os.path.join(folder, "services.d"))
+    for i, part in enumerate(parts[1:]):
+        write(folder, f"services.d/{i:03}.yaml", config_text({name: services[name] for name in part}))
+    return write(folder, "mpinetd.yaml", text)
+
+
+def command(bench, folder, services):
+    """The words that start the daemon with these services, {name: {key: value}}; everything else is as users have it."""
+    return [bench.daemon, "-c", write_config(folder, services), "-s", os.path.join(folder, "control.sock"), "--log-target",
+            "stderr"]
+
+
+def start(bench, services, port, name="mpinetd", environment=None, wrap=()):
+    """The daemon, ready on @port of 127.0.0.1; the caller stops it."""
+    folder = bench.new_folder("mpinetd")
+    argv = [*wrap, *command(bench, folder, services)]
+    return Server(name, argv, port, folder, environment=environment).wait_ready()
+
+
+@contextlib.contextmanager
+def running(bench, services, port, **more):
+    server = start(bench, services, port, **more)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def started(bench, name, service_name):
+    """A server by its name in bench.starters; None where it cannot take part."""
+    server = None
+    try:
+        server = bench.start(name, service_name)
+    except Unavailable as why:
+        say(f"without {name}: {why}")
+    try:
+        yield server
+    finally:
+        if server:
+            server.stop()
+
+
+def serve(bench, port, connections, concurrency=1):
+    """The load client's result of so many connections. One that went wrong is the end."""
+    argv = [bench.program("load"), "--port", str(port), "--concurrency", str(concurrency), "--connections", str(connections)]
+    result = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    if slices.bad(result):
+        raise RuntimeError(f"port {port}: {result['wrong']} wrong answers, errors: {result['errors']}")
+    return result
+
+
+def wait_until(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what} did not come true within {seconds} s")
+        time.sleep(0.02)

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Whether a connection costs more than it did: system calls, instructions in user space, CPU time beside the bare loops.
+The bounds are in guard.json. Nothing of it is a matter of seconds: calls and instructions are counted, CPU time is compared
+with that of the bare loops in the same minutes, at a distance that a busy machine does not bridge. What this machine cannot
+count is left out, and said.
+
+--update writes what was counted to guard.json: what has become better shall stay so."""
+import json
+import os
+import shutil
+import sys
+
+import callgrind
+import figures
+import rows
+from servers import say
+import session
+import slices
+import syscalls
+import tables
+
+FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guard.json")
+# Connections that are traced.
+CONNECTIONS = 60
+# Compilers and libraries differ between machines: so much more than in the file is still the same.
+INSTRUCTIONS_SLACK = 0.1
+CONCURRENCY = 8
+CASES = {name: (program, keys) for name, program, keys in syscalls.CASES}
+
+
+def count_calls(bench, bounds):
+    """{"CASE: WHO": calls}; where they are too many, the lesser of two counts: what a busy machine adds is not there each
+    time, what the daemon does is."""
+    if not shutil.which("strace"):
+        say("without system calls: strace is not installed")
+        return {}
+    found = {}
+    for _ in range(2):
+        counts = syscalls.measure_daemon(bench, CONNECTIONS)
+        for case, both in counts.items():
+            for who, summary in both.items():
+                key = f"{case}: {who}"
+                found[key] = min(summary["median"], found.get(key, summary["median"]))
+        if all(found.get(key, 0) <= bound for key, bound in bounds.items()):
+            break
+        print("\n".join(syscalls.calls(counts)))
+    return found
+
+
+def count_instructions(bench, cases):
+    """{case: instructions in user space}"""
+    if not shutil.which("valgrind"):
+        say("without instructions: valgrind is not installed")
+        return {}
+    return {case: round(callgrind.each_connection(bench, *CASES[case])) for case in cases
+            if syscalls.may_run(CASES[case][1])}
+
+
+def compare_cpu(bench, plan, limits):
+    """{bare loop: the daemon's CPU per connection of its}"""
+    with session.stopping() as started:
+        for name in ("mpinetd", *limits):
+            started.append(bench.start(name, "raw"))
+        rounds = slices.Rounds(bench, started, plan, (CONCURRENCY,)).run("CPU")
+    found = {name: own for (_, name, _), own in rounds.items()}
+    return {name: figures.median(figures.ratios(found["mpinetd"], found[name], "cpu_us", slices.DISTURBED))
+            for name in limits}
+
+
+def measure(bench, plan):
+    bounds = read_bounds()
+    return {"calls": count_calls(bench, bounds["calls"]),
+            "instructions": count_instructions(bench, bounds["instructions"]),
+            "cpu": compare_cpu(bench, plan, list(bounds["cpu"]))}
+
+
+def read_bounds():
+    with open(FILE, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def update(results):
+    """CPU time has bounds that are chosen, not measured."""
+    bounds = read_bounds()
+    for what in ("calls", "instructions"):
+        bounds[what].update((key, value) for key, value in results[what].items() if key in bounds[what])
+    with open(FILE, "w", encoding="utf-8") as file:
+        json.dump(bounds, file, indent=1)
+        file.write("\n")
+
+
+def verdicts(bounds, results):
+    """Of all that was counted, against the bounds. Pure."""
+    slack = {"instructions": 1 + INSTRUCTIONS_SLACK}
+    names = {"calls": "system calls", "instructions": "instructions", "cpu": "CPU per connection, of"}
+    found = []
+    for what, name in names.items():
+        for key, bound in bounds[what].items():
+            row = rows.most(what, f"{name} {key}", bound * slack.get(what, 1), digits=2 if what == "cpu" else 1)
+            if key in results[what]:
+                found.append(rows.judge(row, figures.figure(results[what][key])))
+    return found
+
+
+def main():
+    parser = session.parser(__doc__, rounds=9, seconds=0.4)
+    parser.add_argument("--update", action="store_true", help="write what was counted to guard.json")
+    plan = session.complete(parser.parse_args())
+    with session.bench(plan) as bench:
+        results = measure(bench, plan)
+    if plan.update:
+        update(results)
+    judged = verdicts(read_bounds(), results)
+    print("\n".join(tables.verdicts(judged)))
+    return 0 if rows.all_hold(judged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

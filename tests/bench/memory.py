@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The daemon's memory: with one service, for each further idle one, for each held connection. Private dirty memory is what
+it has written and shares with nobody; PSS counts what processes share in parts, code included."""
+import sys
+
+import daemons
+import figures
+import held
+import servers
+import session
+import smaps
+import tables
+
+KIB = 1 << 10
+CONNECTIONS = 1000
+# How many services are compared with one.
+MANY = 1000
+STDERR = {"log": "memory.connection.log", "inherit": "memory.connection.plain"}
+
+
+def with_services(bench, count, connections=0):
+    """{"Private_Dirty": bytes, "Pss": bytes, ...} of a daemon with so many services, one of which has served."""
+    port = servers.free_port()
+    program = bench.program("svc-raw")
+    services = {"s": daemons.service(port, program),
+                **daemons.idle_services(count - 1, daemons.private_address(), program)}
+    with daemons.running(bench, services, port) as server:
+        if connections:
+            daemons.serve(bench, port, connections)
+        return smaps.of(server.pid)
+
+
+def of_held_connection(bench, stderr, count):
+    """Bytes of the daemon's own memory for each held connection. Rings and the like, which come with the first
+    connections and then stay, are there before."""
+    with held.holding(bench, stderr) as (server, hold_port):
+        daemons.serve(bench, server.port, CONNECTIONS)
+        before = smaps.private_dirty(server.pid)
+        with held.Held(server, hold_port, count):
+            return (smaps.private_dirty(server.pid) - before) / count
+
+
+def measure(bench, plan):
+    counts = (1, 100, MANY) if plan.quick else (1, MANY, 10000)
+    services = {n: with_services(bench, n) for n in counts}
+    started = services[1]["Private_Dirty"]
+    served = with_services(bench, 1, CONNECTIONS)["Private_Dirty"]
+    found = {"memory.daemon": max(started, served) / KIB,
+             "memory.service": (services[MANY]["Private_Dirty"] - started) / (MANY - 1)}
+    for stderr, key in STDERR.items():
+        found[key] = of_held_connection(bench, stderr, 200 if plan.quick else held.COUNT)
+    return {"figures": {key: figures.figure(value) for key, value in found.items()},
+            "services": {str(n): memory for n, memory in services.items()}, "served": served}
+
+
+def table(results, layout=tables.plain):
+    lines = [["services", "private dirty, KiB", "PSS, KiB"]]
+    for n, memory in results["services"].items():
+        lines.append([n, tables.number(memory["Private_Dirty"] / KIB), tables.number(memory["Pss"] / KIB)])
+    return layout(lines)
+
+
+def show(results):
+    return ["", *table(results), f"one service, after {CONNECTIONS} connections: {results['served'] / KIB:.0f} KiB"]
+
+
+if __name__ == "__main__":
+    session.alone("memory", sys.modules[__name__], __doc__)

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""From exec to the last listener: the daemon with 1, 1,000 and 10,000 services, one IPv4 address each, and with one service
+on as many, beside a bare loop that only binds and listens (limit-listen), in turns. Whether a port is listened on is asked
+of the kernel by its address (sock_diag(7)), which disturbs nobody and takes some microseconds."""
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import daemons
+import figures
+from servers import AGAIN
+import session
+import tables
+
+# linux/sock_diag.h, linux/inet_diag.h
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLMSG_ERROR = 4, 20, 2
+FIRST_PORT = 10000
+LIMIT = "limit-listen"
+# One service for each listener, or one service for all of them.
+SHAPES = (("services", 1), ("services", 1000), ("services", 10000), ("listeners", 1000), ("listeners", 10000))
+PAUSE = 0.0001
+SECONDS_MAX = 120
+
+
+class Listeners:
+    """Asks the kernel whether somebody listens."""
+
+    def __init__(self):
+        self.netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.netlink.close()
+
+    def there(self, address, port):
+        """Exactly one socket is looked up: that at which a connection from nowhere to address:port would arrive."""
+        source = socket.inet_aton(address).ljust(16, b"\0")
+        # struct inet_diag_sockid: ports in network order, addresses, interface, no cookie.
+        one = struct.pack("!HH", port, 0) + source + bytes(16) + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+        request = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + one
+        head = struct.pack("=IHHII", 16 + len(request), SOCK_DIAG_BY_FAMILY, 1, 0, 0)
+        self.netlink.send(head + request)
+        return struct.unpack_from("=IH", self.netlink.recv(8192))[1] == SOCK_DIAG_BY_FAMILY
+
+
+def seconds_to_listen(argv, folder, address, count):
+    """From exec until every one of the ports is listened on, whatever their order: the moment at which the last that had
+    been seen to be missing was there."""
+    with Listeners() as listeners, open(os.path.join(folder, "log"), "ab") as log:
+        begin = time.monotonic()
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+        try:
+            there = begin
+            # The last one first: with servers that go by the order of their config, all others are there when it is.
+            for port in range(FIRST_PORT + count - 1, FIRST_PORT - 1, -1):
+                while not listeners.there(address, port):
+                    if process.poll() is not None or time.monotonic() - begin > SECONDS_MAX:
+                        raise RuntimeError(f"{argv[0]}: nobody listens on {address}:{port}, see {folder}/log")
+                    time.sleep(PAUSE)
+                    there = time.monotonic()
+            return there - begin
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def services(bench, shape, count, address):
+    program = bench.program("svc-raw")
+    if shape == "services":
+        return daemons.idle_services(count, address, program, FIRST_PORT)
+    listen = [f"tcp:{address}:{port}" for port in range(FIRST_PORT, FIRST_PORT + count)]
+    return {"many": {**daemons.service(0, program), "listen": listen}}
+
+
+def one_round(bench, shape, count):
+    """Seconds of the bare loop, of it once more, and of the daemon, in random order."""
+    seconds = {}
+    for name in random.sample((LIMIT, LIMIT + AGAIN, "mpinetd"), 3):
+        # What one leaves in the kernel's tables is none of the next one's business.
+        address, folder = daemons.private_address(), bench.new_folder(name)
+        if name == "mpinetd":
+            argv = daemons.command(bench, folder, services(bench, shape, count, address))
+        else:
+            argv = [bench.program(LIMIT), address, str(FIRST_PORT), str(count)]
+        seconds[name] = seconds_to_listen(argv, folder, address, count)
+    return seconds
+
+
+def figure_of(rounds):
+    return figures.ratio([{"s": r["mpinetd"]} for r in rounds], [{"s": r[LIMIT]} for r in rounds],
+                         ([{"s": r[LIMIT + AGAIN]} for r in rounds], [{"s": r[LIMIT]} for r in rounds]), "s")
+
+
+def measure(bench, plan):
+    times = {}
+    for shape, count in SHAPES:
+        times[f"{count} {shape}"] = [one_round(bench, shape, count) for _ in range(plan.rounds)]
+    return {"figures": {f"start.{n}": figure_of(times[f"{n} services"]) for n in (1000, 10000)}, "seconds": times}
+
+
+def table(results, layout=tables.plain):
+    lines = [["from exec to the last listener", "mpinetd, ms", "bare loop, ms", "ratio"]]
+    for name, rounds in results["seconds"].items():
+        ms = [figures.median([r[who] for r in rounds]) * 1e3 for who in ("mpinetd", LIMIT)]
+        lines.append([name, *(tables.number(value, 1) for value in ms), tables.number(figure_of(rounds)["reached"], 2)])
+    return layout(lines)
+
+
+def show(results):
+    return ["", *table(results)]
+
+
+if __name__ == "__main__":
+    session.alone("start", sys.modules[__name__], __doc__)
