@@ -45,7 +45,6 @@ def parse(argv, available):
         if hasattr(module, "add_options"):
             module.add_options(parser.add_argument_group(group))
     parser.add_argument("--only", type=session.words, metavar="GROUPS", help="of the groups above; default: all")
-    parser.add_argument("--churn", type=float, default=0, metavar="SECONDS", help="steady load for so long, too")
     parser.add_argument("--check", action="store_true", help="exit 1 when a row is missed, or could not be decided")
     plan = session.complete(parser.parse_args(argv))
     unknown = set(plan.only or ()) - set(MODULES)

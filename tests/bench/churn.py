@@ -34,7 +34,7 @@ def growth(samples, key):
 
 
 def measure(bench, plan):
-    seconds = getattr(plan, "churn", 0) or (6 if plan.quick else SECONDS)
+    seconds = plan.churn or (6 if plan.quick else SECONDS)
     every = min(EVERY, max(1, seconds / 6))
     port, samples = free_port(), []
     with daemons.running(bench, {"s": daemons.service(port, bench.program("svc-raw"))}, port) as server:
@@ -63,7 +63,7 @@ def show(results):
 
 
 def add_options(parser):
-    parser.add_argument("--churn", type=float, metavar="SECONDS", help=f"default: {SECONDS}")
+    parser.add_argument("--churn", type=float, default=0, metavar="SECONDS", help="steady load for so long, too")
 
 
 if __name__ == "__main__":
