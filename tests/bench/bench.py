@@ -45,6 +45,8 @@ def parse(argv, available):
         if hasattr(module, "add_options"):
             module.add_options(parser.add_argument_group(group))
     parser.add_argument("--only", type=session.words, metavar="GROUPS", help="of the groups above; default: all")
+    parser.add_argument("--report", metavar="FOLDER", nargs="?", const=os.path.join(HERE, "..", "..", "docs"),
+                        help="write plots and tables into the documentation (default: docs of this tree)")
     parser.add_argument("--check", action="store_true", help="exit 1 when a row is missed, or could not be decided")
     plan = session.complete(parser.parse_args(argv))
     unknown = set(plan.only or ()) - set(MODULES)
@@ -71,13 +73,6 @@ def measure(bench, plan, available):
     return results, broken
 
 
-def judge(results, groups):
-    figures = {}
-    for one in results.values():
-        figures.update(one["figures"])
-    return rows.judge_all(figures, groups)
-
-
 def main(argv):
     available = modules()
     plan = parse(argv, available)
@@ -86,10 +81,12 @@ def main(argv):
     for group in plan.groups:
         if group in results and hasattr(available[group], "show"):
             print("\n".join(available[group].show(results[group])))
-    verdicts = judge(results, plan.groups)
+    verdicts = report.verdicts_of(results, plan.groups)
     print("\n" + "\n".join([*tables.verdicts(verdicts), "", tables.summary(verdicts)]))
     if plan.json:
-        session.write_json(plan.json, report.document(plan, results, verdicts))
+        session.write_json(plan.json, report.document(plan, results))
+    if plan.report:
+        report.write(plan.report, plan, results, available)
     return 1 if broken or report.failed(results) or (plan.check and not rows.all_hold(verdicts)) else 0
 
 

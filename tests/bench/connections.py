@@ -56,7 +56,8 @@ def judged_figures(rounds, service, concurrencies):
 
 
 def summarize(rounds, service):
-    """{server: {concurrency: its typical figures}}; concurrencies as text, as they are in JSON."""
+    """{server: {concurrency: its typical figures}}; concurrencies as text, as they are in JSON. "rounds" has rate, CPU and
+    the share of others of each."""
     table = {}
     for (_, name, c), results in rounds.items():
         reference = rounds[service, REFERENCE, c]
@@ -66,6 +67,7 @@ def summarize(rounds, service):
         at["cpu_ratio"] = figures.median(figures.ratios(results, reference, "cpu_us", slices.DISTURBED))
         at["connections"] = sum(r["connections"] for r in results)
         at["bad"] = sum(slices.bad(r) for r in results)
+        at["rounds"] = [[r["rate"], r["cpu_us"] and round(r["cpu_us"], 1), round(r["others"], 2)] for r in results]
         at["errors"] = sorted({e for r in results for e in r["errors"]})
         table.setdefault(name, {})[str(c)] = at
     return table
@@ -87,6 +89,8 @@ def measure(bench, plan):
 
 def table(by_server, layout=tables.plain):
     """One line for each server."""
+    if not by_server:
+        return []
     cs = list(next(iter(by_server.values())))
     at_cpu = min(cs, key=lambda c: abs(int(c) - CPU_AT))
     lines = [["server"] + ["conn/s %s" % c for c in cs] + ["of vfork %s" % c for c in cs] + ["CPU µs", "of vfork"]
