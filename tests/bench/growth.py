@@ -54,13 +54,13 @@ def start_other(bench, started, name, what, environment=None):
     started.append(server)
 
 
-def start_all(bench, started):
-    """Every server with everything that it can carry, which is what its `service` says."""
+def start_all(bench, started, quick):
+    """Every server with everything that it can carry, which is what its `service` says; a short run has only mpinetd."""
     for what, count in ((PLAIN, 1), (AGAIN, 1), ("1000 services", 1000), ("10000 services", 10000)):
         started.append(start_mpinetd(bench, what, count))
     for what, environment in burdens(bench).items():
         started.append(start_mpinetd(bench, what, environment=environment))
-    for name in OTHERS:
+    for name in () if quick else OTHERS:
         for what, environment in {PLAIN: None, **burdens(bench)}.items():
             start_other(bench, started, name, what, environment)
 
@@ -79,7 +79,7 @@ def summary(rounds, what, name):
 
 def measure(bench, plan):
     with session.stopping() as started:
-        start_all(bench, started)
+        start_all(bench, started, plan.quick)
         rounds = slices.Rounds(bench, started, plan, (CONCURRENCY,)).run("growth")
     itself = (rounds[AGAIN, "mpinetd", CONCURRENCY], rounds[PLAIN, "mpinetd", CONCURRENCY])
     found = {key: figures.ratio(rounds[what, "mpinetd", CONCURRENCY], rounds[of, "mpinetd", CONCURRENCY], itself, "rate",

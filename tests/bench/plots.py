@@ -74,7 +74,8 @@ def of_growth(results):
 def of_start(results):
     title = "From exec to the last listener"
     cases = [case for case in results["seconds"] if results["seconds"][case]]
-    return {"start.svg": (svg.bars(title, "ms", cases, [
+    labels = ["1 service" if case == "1 services" else case for case in cases]
+    return {"start.svg": (svg.bars(title, "ms", labels, [
         (label, [figures.median([r[who] for r in results["seconds"][case]]) * 1e3 for case in cases])
         for who, label in (("mpinetd", "mpinetd"), ("limit-listen", "a loop that only binds and listens"))],
         shades=False), title)}

@@ -14,7 +14,7 @@ from servers import HELLO, say
 DISTURBED = 0.15
 REPEATS = 2
 # Of all slices, at most such a share more may be spent on repeating, so that the run ends in any case.
-REPEATED_SHARE = 0.5
+REPEATED_SHARE = 0.2
 
 
 def run_load(programs, port, concurrency, seconds, expect=HELLO.decode(), send=None):

@@ -110,8 +110,9 @@ def bars(title, unit, categories, series, mark=None, strong=None, shades=True, l
     top = drawing.legend([name for name, _ in series], 40)
     left = MARGIN + LETTER * max(len(c) for c in categories) + 8
     thick = 12
-    group = thick * len(series) + 9
-    bottom = top + group * len(categories) + 4
+    # A category has room for those series that have a value of it.
+    there = [[k for k, (_, of) in enumerate(series) if of[i] is not None] for i in range(len(categories))]
+    bottom = top + sum(thick * len(ks) + 9 for ks in there) + 4
     values = [v for _, of in series for v in of if v is not None]
     scale = ticks(max(values + [mark or 0]))
     width = WIDTH - left - MARGIN - 46
@@ -124,13 +125,15 @@ def bars(title, unit, categories, series, mark=None, strong=None, shades=True, l
         drawing.text(at(tick), bottom + 15, short(tick), "middle", "soft")
     if mark is not None:
         drawing.line(at(mark), top, at(mark), bottom, "mark")
-    for i, category in enumerate(categories):
-        y = top + group * i + 5
-        drawing.text(left - 8, y + (group - 9) / 2 + 4, category, "end", "strong" if category == strong else "")
-        for k, (_, of) in enumerate(series):
-            if of[i] is not None:
-                drawing.bar(left, y + k * thick, at(of[i]) - left, thick - 1.5, k)
-                drawing.text(at(of[i]) + 4, y + k * thick + thick - 3, label(of[i]), kind="soft small")
+    y = top + 5
+    for i, (category, ks) in enumerate(zip(categories, there)):
+        drawing.text(left - 8, y + thick * len(ks) / 2 + 4, category, "end", "strong" if category == strong else "")
+        for k in ks:
+            value = series[k][1][i]
+            drawing.bar(left, y, at(value) - left, thick - 1.5, k)
+            drawing.text(at(value) + 4, y + thick - 3, label(value), kind="soft small")
+            y += thick
+        y += 9
     drawing.text(left + width / 2, bottom + 33, unit, "middle", "soft")
     drawing.height = int(bottom + 46)
     return drawing.finish("; ".join("%s: %s" % (c, ", ".join(
