@@ -68,6 +68,8 @@ const char *peer_format(const Peer *p, LogAddresses how, char buf[static PEER_TE
     if (how == LOG_ADDRESSES_PREFIX)
         return format_prefix(&a, buf);
     char text[ADDR_TEXT_MAX];
-    (void)snprintf(buf, PEER_TEXT_MAX, "%.79s", addr_format(&a, text));
+    size_t n = strnlen(addr_format(&a, text), PEER_TEXT_MAX - 1);
+    memcpy(buf, text, n);
+    buf[n] = '\0';
     return buf;
 }

@@ -53,12 +53,52 @@ void text_add_n(Text *t, const char *s, size_t n) {
     t->s[t->len] = '\0';
 }
 
-void text_add(Text *t, const char *s) {
-    text_add_n(t, s, strlen(s));
+void text_addc(Text *t, char c) {
+    if (!text_reserve(t, 1))
+        return;
+    t->s[t->len++] = c;
+    t->s[t->len] = '\0';
 }
 
-void text_addc(Text *t, char c) {
-    text_add_n(t, &c, 1);
+/* Two digits at a time: half of the divisions. Returns where they begin, before @end. */
+static char *put_backwards(char *end, uint64_t n) {
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
+    for (; n >= 100; n /= 100) {
+        end -= 2;
+        memcpy(end, pairs + n % 100 * 2, 2);
+    }
+    if (n < 10) {
+        *--end = (char)('0' + n);
+        return end;
+    }
+    end -= 2;
+    memcpy(end, pairs + n * 2, 2);
+    return end;
+}
+
+char *decimal_put(char *at, uint64_t n) {
+    char digits[DECIMAL_MAX];
+    const char *first = put_backwards(digits + sizeof(digits), n);
+    size_t length = (size_t)(digits + sizeof(digits) - first);
+    memcpy(at, first, length);
+    return at + length;
+}
+
+void text_add_u64(Text *t, uint64_t n) {
+    text_add_u64_padded(t, n, 1);
+}
+
+void text_add_u64_padded(Text *t, uint64_t n, size_t width) {
+    char digits[DECIMAL_MAX];
+    const char *first = put_backwards(digits + sizeof(digits), n);
+    size_t length = (size_t)(digits + sizeof(digits) - first);
+    for (; width > length; width--)
+        text_addc(t, '0');
+    text_add_n(t, first, length);
 }
 
 void text_addf(Text *t, const char *format, ...) {
@@ -178,10 +218,22 @@ size_t utf8_columns(const char *s) {
     return columns;
 }
 
+/* One character, as utf8_next() has it; or all those that every writer of text takes as they are, as if they
+ * were one: 'a'. */
+static size_t next_piece(const char *s, size_t n, uint32_t *ret) {
+    size_t len = 0;
+    while (len < n && s[len] >= 0x20 && s[len] < 0x7f && s[len] != '"' && s[len] != '\\')
+        len++;
+    if (len == 0)
+        return utf8_next(s, n, ret);
+    *ret = 'a';
+    return len;
+}
+
 void text_add_escaped(Text *t, const char *s, size_t n) {
     while (n > 0) {
         uint32_t cp = 0;
-        size_t len = utf8_next(s, n, &cp);
+        size_t len = next_piece(s, n, &cp);
         if (len == 0) {
             text_addf(t, "\\x%02x", (unsigned char)*s);
             len = 1;
@@ -199,7 +251,7 @@ void text_add_json(Text *t, const char *s, size_t n) {
     text_addc(t, '"');
     while (n > 0) {
         uint32_t cp = 0;
-        size_t len = utf8_next(s, n, &cp);
+        size_t len = next_piece(s, n, &cp);
         if (len == 0) {
             text_add(t, "\\ufffd");
             len = 1;

@@ -19,9 +19,14 @@ typedef struct Text {
 
 void text_done(Text *t);
 void text_reset(Text *t); /* empties it, keeps the memory */
-void text_add(Text *t, const char *s);
 void text_add_n(Text *t, const char *s, size_t n);
+static inline void text_add(Text *t, const char *s) {
+    text_add_n(t, s, __builtin_strlen(s));
+}
 void text_addc(Text *t, char c);
+/* A number in decimal; the latter with zeros in front of what has fewer than @width digits. */
+void text_add_u64(Text *t, uint64_t n);
+void text_add_u64_padded(Text *t, uint64_t n, size_t width);
 void text_addf(Text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool text_ok(const Text *t);
 /* The string ("" when empty), owned by the caller, or NULL when memory ran out; @t is empty afterwards. */
@@ -34,6 +39,10 @@ char *text_take(Text *t);
 void text_add_escaped(Text *t, const char *s, size_t n);
 /* Appends a JSON string literal, quotes included; invalid UTF-8 becomes U+FFFD. */
 void text_add_json(Text *t, const char *s, size_t n);
+
+/* Writes @n in decimal at @at, without a NUL, and returns its end. */
+#define DECIMAL_MAX 20
+char *decimal_put(char *at, uint64_t n);
 
 /* Length in bytes of the valid UTF-8 sequence at @s (1 to 4), or 0 when what stands there is not valid.
  * RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. Stores the code point if @ret is given.

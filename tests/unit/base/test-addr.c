@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/base/addr.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <setjmp.h>
@@ -49,6 +50,22 @@ static const ParseCase parse_cases[] = {
     {"fe80::1%18446744073709551616", -ENODEV, 0, NULL},
     {"fe80::1%no-such-interface", -ENODEV, 0, NULL},
 };
+
+/* Each number at each place, as inet_ntop(3) writes it. */
+static void test_ipv4_text(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 4 * 256; i++) {
+        char wanted[INET_ADDRSTRLEN], whole[32], got[ADDR_TEXT_MAX];
+        Addr a = {.len = sizeof(a.in)};
+        a.in.sin_family = AF_INET;
+        a.in.sin_addr.s_addr = htonl(0x01020364U ^ (i % 256) << (i / 256 * 8));
+        a.in.sin_port = htons((uint16_t)(i * 64));
+        assert_non_null(inet_ntop(AF_INET, &a.in.sin_addr, wanted, sizeof(wanted)));
+        assert_string_equal(addr_format_host(&a, got), wanted);
+        (void)snprintf(whole, sizeof(whole), "%s:%u", wanted, i * 64);
+        assert_string_equal(addr_format(&a, got), whole);
+    }
+}
 
 static void test_parse(void **state) {
     (void)state;
@@ -235,11 +252,11 @@ static void test_errno_groups(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),        cmocka_unit_test(test_scope_by_name),
-        cmocka_unit_test(test_any),          cmocka_unit_test(test_vsock),
-        cmocka_unit_test(test_equal),        cmocka_unit_test(test_unmap),
-        cmocka_unit_test(test_unix),         cmocka_unit_test(test_unix_length),
-        cmocka_unit_test(test_errno_groups),
+        cmocka_unit_test(test_ipv4_text),     cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_scope_by_name), cmocka_unit_test(test_any),
+        cmocka_unit_test(test_vsock),         cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_unmap),         cmocka_unit_test(test_unix),
+        cmocka_unit_test(test_unix_length),   cmocka_unit_test(test_errno_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

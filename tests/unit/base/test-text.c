@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,6 +23,52 @@ static void test_text_grows(void **state) {
     assert_int_equal(t.len, 10 * 2 + 90 * 3 + 900 * 4);
     assert_true(starts_with(t.s, "0,1,2,3,"));
     assert_string_equal(t.s + t.len - 8, "998,999,");
+}
+
+static void test_numbers(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t n;
+        size_t width;
+        const char *shown;
+    } cases[] = {
+        {0, 1, "0"},
+        {9, 1, "9"},
+        {10, 1, "10"},
+        {99, 1, "99"},
+        {100, 1, "100"},
+        {101, 1, "101"},
+        {65535, 1, "65535"},
+        {UINT64_MAX, 1, "18446744073709551615"},
+        {0, 3, "000"},
+        {7, 3, "007"},
+        {42, 3, "042"},
+        {999, 3, "999"},
+        {1234, 3, "1234"},
+        {5, 0, "5"},
+        {0, 25, "0000000000000000000000000"},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        CLEANUP_TEXT Text t = {0};
+        text_add(&t, "<");
+        text_add_u64_padded(&t, cases[i].n, cases[i].width);
+        text_add(&t, ">");
+        t.s[t.len - 1] = '\0';
+        assert_string_equal(t.s + 1, cases[i].shown);
+    }
+    /* Around each power of ten, as printf(3) has them. */
+    uint64_t power = 1;
+    for (size_t i = 0; i < DECIMAL_MAX; i++, power *= 10) {
+        for (uint64_t n = power - 1; n <= power + 1; n++) {
+            char wanted[32], got[DECIMAL_MAX + 1];
+            CLEANUP_TEXT Text t = {0};
+            (void)snprintf(wanted, sizeof(wanted), "%llu", (unsigned long long)n);
+            *decimal_put(got, n) = '\0';
+            assert_string_equal(got, wanted);
+            text_add_u64(&t, n);
+            assert_string_equal(t.s, wanted);
+        }
+    }
 }
 
 static void test_text_long_format(void **state) {
@@ -339,6 +386,7 @@ static void test_strtab(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_grows),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_text_long_format),
         cmocka_unit_test(test_text_bytes),
         cmocka_unit_test(test_text_take),
