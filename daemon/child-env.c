@@ -2,7 +2,6 @@
 #include "daemon/child-env.h"
 
 #include <fnmatch.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "daemon/base/text.h"
@@ -10,29 +9,35 @@
 /* PATH of a process: the folders in which programs are looked for, field of environ(7). */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static const char *const variable_names[_ENV_VARIABLE_MAX] = {
-    [ENV_MP_INSTANCE] = "MP_INSTANCE",
-    [ENV_MP_STATUS_FD] = "MP_STATUS_FD",
-    [ENV_LISTEN_PID] = "LISTEN_PID",
-    [ENV_LISTEN_FDS] = "LISTEN_FDS",
-    [ENV_NOTIFY_SOCKET] = "NOTIFY_SOCKET",
-    [ENV_WATCHDOG_USEC] = "WATCHDOG_USEC",
-    [ENV_WATCHDOG_PID] = "WATCHDOG_PID",
-    [ENV_LISTEN_FDNAMES] = "LISTEN_FDNAMES",
-    [ENV_PROTO] = "PROTO",
-    [ENV_TCPREMOTEIP] = "TCPREMOTEIP",
-    [ENV_TCPREMOTEPORT] = "TCPREMOTEPORT",
-    [ENV_TCPLOCALIP] = "TCPLOCALIP",
-    [ENV_TCPLOCALPORT] = "TCPLOCALPORT",
-    [ENV_REMOTE_ADDR] = "REMOTE_ADDR",
-    [ENV_REMOTE_PORT] = "REMOTE_PORT",
-    [ENV_UNIXREMOTEEUID] = "UNIXREMOTEEUID",
-    [ENV_UNIXREMOTEEGID] = "UNIXREMOTEEGID",
-    [ENV_UNIXREMOTEPID] = "UNIXREMOTEPID",
-    [ENV_UNIXLOCALPATH] = "UNIXLOCALPATH",
-    [ENV_MP_CONNECTION_FD] = "MP_CONNECTION_FD",
-    [ENV_MP_SCOREBOARD_FD] = "MP_SCOREBOARD_FD",
-    [ENV_MP_SCOREBOARD_SLOT] = "MP_SCOREBOARD_SLOT",
+/* As they stand before the value. */
+#define VARIABLE(name)                                                                                       \
+    { name "=", sizeof(name) }
+static const struct {
+    const char *name;
+    size_t length;
+} variables[_ENV_VARIABLE_MAX] = {
+    [ENV_MP_INSTANCE] = VARIABLE("MP_INSTANCE"),
+    [ENV_MP_STATUS_FD] = VARIABLE("MP_STATUS_FD"),
+    [ENV_LISTEN_PID] = VARIABLE("LISTEN_PID"),
+    [ENV_LISTEN_FDS] = VARIABLE("LISTEN_FDS"),
+    [ENV_NOTIFY_SOCKET] = VARIABLE("NOTIFY_SOCKET"),
+    [ENV_WATCHDOG_USEC] = VARIABLE("WATCHDOG_USEC"),
+    [ENV_WATCHDOG_PID] = VARIABLE("WATCHDOG_PID"),
+    [ENV_LISTEN_FDNAMES] = VARIABLE("LISTEN_FDNAMES"),
+    [ENV_PROTO] = VARIABLE("PROTO"),
+    [ENV_TCPREMOTEIP] = VARIABLE("TCPREMOTEIP"),
+    [ENV_TCPREMOTEPORT] = VARIABLE("TCPREMOTEPORT"),
+    [ENV_TCPLOCALIP] = VARIABLE("TCPLOCALIP"),
+    [ENV_TCPLOCALPORT] = VARIABLE("TCPLOCALPORT"),
+    [ENV_REMOTE_ADDR] = VARIABLE("REMOTE_ADDR"),
+    [ENV_REMOTE_PORT] = VARIABLE("REMOTE_PORT"),
+    [ENV_UNIXREMOTEEUID] = VARIABLE("UNIXREMOTEEUID"),
+    [ENV_UNIXREMOTEEGID] = VARIABLE("UNIXREMOTEEGID"),
+    [ENV_UNIXREMOTEPID] = VARIABLE("UNIXREMOTEPID"),
+    [ENV_UNIXLOCALPATH] = VARIABLE("UNIXLOCALPATH"),
+    [ENV_MP_CONNECTION_FD] = VARIABLE("MP_CONNECTION_FD"),
+    [ENV_MP_SCOREBOARD_FD] = VARIABLE("MP_SCOREBOARD_FD"),
+    [ENV_MP_SCOREBOARD_SLOT] = VARIABLE("MP_SCOREBOARD_SLOT"),
 };
 
 static size_t name_length(const char *assignment) {
@@ -78,7 +83,7 @@ static const char *env_get(char *const *env, const char *name) {
 /* What tells of one process is never the daemon's own to pass on. */
 static bool is_of_process(const char *assignment) {
     for (size_t v = 0; v < _ENV_VARIABLE_MAX; v++)
-        if (same_name(assignment, variable_names[v]))
+        if (same_name(assignment, variables[v].name))
             return true;
     return false;
 }
@@ -126,7 +131,7 @@ int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *env) 
     for (char *const *i = service->environment; r >= 0 && i && *i; i++) {
         r = base_set(&base, strdup(*i));
         for (size_t v = 0; v < _ENV_VARIABLE_MAX; v++)
-            if (same_name(*i, variable_names[v]))
+            if (same_name(*i, variables[v].name))
                 overridden |= 1U << v;
     }
     if (r < 0)
@@ -164,37 +169,59 @@ int env_builder_begin(EnvBuilder *b, const ChildEnv *e) {
     return 0;
 }
 
-int env_builder_set(EnvBuilder *b, EnvVariable v, const char *format, ...) {
-    if (b->of->overridden & (1U << v))
-        return 0;
-    size_t room = sizeof(b->bytes) - b->used;
+/* Where the value of @v goes, its name before it; NULL: there is no room for @length bytes of it. */
+static char *begin_variable(EnvBuilder *b, EnvVariable v, size_t length) {
     char *at = b->bytes + b->used;
-    size_t name = strlen(variable_names[v]);
-    if (name + 1 >= room)
+    size_t room = sizeof(b->bytes) - b->used;
+    if (variables[v].length + length >= room)
+        return NULL;
+    memcpy(at, variables[v].name, variables[v].length);
+    return at + variables[v].length;
+}
+
+/* @end is where the value ends that begins in what begin_variable() gave. */
+static void end_variable(EnvBuilder *b, char *end) {
+    b->envp[b->n++] = b->bytes + b->used;
+    *end = '\0';
+    b->used = (size_t)(end - b->bytes) + 1;
+}
+
+static bool is_overridden(const EnvBuilder *b, EnvVariable v) {
+    return b->of->overridden & (1U << v);
+}
+
+int env_builder_set(EnvBuilder *b, EnvVariable v, const char *value) {
+    if (is_overridden(b, v))
+        return 0;
+    size_t length = strlen(value);
+    char *at = begin_variable(b, v, length);
+    if (!at)
         return -E2BIG;
-    memcpy(at, variable_names[v], name);
-    at[name] = '=';
-    va_list ap;
-    va_start(ap, format);
-    int n = vsnprintf(at + name + 1, room - name - 1, format, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= room - name - 1)
+    memcpy(at, value, length);
+    end_variable(b, at + length);
+    return 0;
+}
+
+int env_builder_set_number(EnvBuilder *b, EnvVariable v, uint64_t value) {
+    if (is_overridden(b, v))
+        return 0;
+    char *at = begin_variable(b, v, DECIMAL_MAX);
+    if (!at)
         return -E2BIG;
-    b->used += name + 1 + (size_t)n + 1;
-    b->envp[b->n++] = at;
+    end_variable(b, decimal_put(at, value));
     return 0;
 }
 
 int env_builder_set_listen(EnvBuilder *b, size_t n_fds, const char *names) {
     /* Ten digits and their NUL: the child writes over them. */
     size_t before = b->used;
-    int r = env_builder_set(b, ENV_LISTEN_PID, "%010d", 0);
+    int r = env_builder_set(b, ENV_LISTEN_PID, "0000000000");
     if (r >= 0 && b->used != before)
         b->listen_pid = b->bytes + before + strlen("LISTEN_PID=");
     if (r >= 0)
-        r = env_builder_set(b, ENV_LISTEN_FDS, "%zu", n_fds);
+        r = env_builder_set_number(b, ENV_LISTEN_FDS, n_fds);
     if (r >= 0)
-        r = env_builder_set(b, ENV_LISTEN_FDNAMES, "%s", names);
+        r = env_builder_set(b, ENV_LISTEN_FDNAMES, names);
     return r;
 }
 
@@ -204,19 +231,19 @@ static int set_inet(EnvBuilder *b, const Addr *peer, const Addr *local) {
     addr_unmap(&from);
     addr_unmap(&to);
     const char *remote = addr_format_host(&from, text);
-    int r = env_builder_set(b, ENV_PROTO, "%s", from.sa.sa_family == AF_INET6 ? "TCP6" : "TCP");
+    int r = env_builder_set(b, ENV_PROTO, from.sa.sa_family == AF_INET6 ? "TCP6" : "TCP");
     if (r >= 0)
-        r = env_builder_set(b, ENV_TCPREMOTEIP, "%s", remote);
+        r = env_builder_set(b, ENV_TCPREMOTEIP, remote);
     if (r >= 0)
-        r = env_builder_set(b, ENV_REMOTE_ADDR, "%s", remote);
+        r = env_builder_set(b, ENV_REMOTE_ADDR, remote);
     if (r >= 0)
-        r = env_builder_set(b, ENV_TCPREMOTEPORT, "%u", addr_port(&from));
+        r = env_builder_set_number(b, ENV_TCPREMOTEPORT, addr_port(&from));
     if (r >= 0)
-        r = env_builder_set(b, ENV_REMOTE_PORT, "%u", addr_port(&from));
+        r = env_builder_set_number(b, ENV_REMOTE_PORT, addr_port(&from));
     if (r >= 0)
-        r = env_builder_set(b, ENV_TCPLOCALIP, "%s", addr_format_host(&to, text));
+        r = env_builder_set(b, ENV_TCPLOCALIP, addr_format_host(&to, text));
     if (r >= 0)
-        r = env_builder_set(b, ENV_TCPLOCALPORT, "%u", addr_port(&to));
+        r = env_builder_set_number(b, ENV_TCPLOCALPORT, addr_port(&to));
     return r;
 }
 
@@ -224,17 +251,17 @@ static int set_unix(EnvBuilder *b, const Addr *peer, const Addr *local, const st
     char text[ADDR_TEXT_MAX];
     int r = env_builder_set(b, ENV_PROTO, "UNIX");
     if (r >= 0 && credentials) {
-        r = env_builder_set(b, ENV_UNIXREMOTEEUID, "%u", credentials->uid);
+        r = env_builder_set_number(b, ENV_UNIXREMOTEEUID, credentials->uid);
         if (r >= 0)
-            r = env_builder_set(b, ENV_UNIXREMOTEEGID, "%u", credentials->gid);
+            r = env_builder_set_number(b, ENV_UNIXREMOTEEGID, credentials->gid);
         if (r >= 0)
-            r = env_builder_set(b, ENV_UNIXREMOTEPID, "%d", (int)credentials->pid);
+            r = env_builder_set_number(b, ENV_UNIXREMOTEPID, (uint64_t)credentials->pid);
     }
     if (r >= 0 && *addr_format(local, text))
-        r = env_builder_set(b, ENV_UNIXLOCALPATH, "%s", text);
+        r = env_builder_set(b, ENV_UNIXLOCALPATH, text);
     /* systemd.exec(5): of a UNIX peer its path or @name, unset when it has none. */
     if (r >= 0 && *addr_format(peer, text))
-        r = env_builder_set(b, ENV_REMOTE_ADDR, "%s", text);
+        r = env_builder_set(b, ENV_REMOTE_ADDR, text);
     return r;
 }
 
@@ -242,8 +269,8 @@ static int set_unix(EnvBuilder *b, const Addr *peer, const Addr *local, const st
 static int set_vsock(EnvBuilder *b, const Addr *peer) {
     int r = env_builder_set(b, ENV_PROTO, "VSOCK");
     if (r >= 0)
-        r = env_builder_set(b, ENV_REMOTE_ADDR, "%u", peer->vm.svm_cid);
-    return r < 0 ? r : env_builder_set(b, ENV_REMOTE_PORT, "%u", peer->vm.svm_port);
+        r = env_builder_set_number(b, ENV_REMOTE_ADDR, peer->vm.svm_cid);
+    return r < 0 ? r : env_builder_set_number(b, ENV_REMOTE_PORT, peer->vm.svm_port);
 }
 
 int env_builder_set_connection(EnvBuilder *b, const Addr *peer, const Addr *local,

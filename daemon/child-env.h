@@ -64,9 +64,10 @@ typedef struct EnvBuilder {
 void env_builder_done(EnvBuilder *b);
 /* Starts with the base @e alone. 0 or -ENOMEM. */
 int env_builder_begin(EnvBuilder *b, const ChildEnv *e);
-/* Sets one variable; nothing when `environment` has it. -E2BIG when it does not fit. */
-int env_builder_set(EnvBuilder *b, EnvVariable v, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Sets one variable, to a text or a number; nothing when `environment` has it. -E2BIG when it does not fit.
+ */
+int env_builder_set(EnvBuilder *b, EnvVariable v, const char *value);
+int env_builder_set_number(EnvBuilder *b, EnvVariable v, uint64_t value);
 /* LISTEN_PID with room for the child to write its own pid, LISTEN_FDS and LISTEN_FDNAMES. */
 int env_builder_set_listen(EnvBuilder *b, size_t n_fds, const char *names);
 /* UCSPI's and systemd's variables of a TCP or UNIX connection (@credentials for the latter). */

@@ -158,13 +158,13 @@ int launch_set_environment(const Instance *i, const Connection *connection, int 
     uint64_t watchdog = i->service->config->timeout_watchdog_usec;
     int r = connection ? set_connection(env, i, connection) : 0;
     if (r >= 0)
-        r = env_builder_set(env, ENV_MP_INSTANCE, "%llu", (unsigned long long)i->number);
+        r = env_builder_set_number(env, ENV_MP_INSTANCE, i->number);
     if (r >= 0 && i->notify)
-        r = env_builder_set(env, ENV_NOTIFY_SOCKET, "%s", notify_socket_name(i->notify));
+        r = env_builder_set(env, ENV_NOTIFY_SOCKET, notify_socket_name(i->notify));
     if (r >= 0 && watchdog != USEC_INFINITY && i->role != ROLE_FORWARD)
-        r = env_builder_set(env, ENV_WATCHDOG_USEC, "%llu", (unsigned long long)watchdog);
+        r = env_builder_set_number(env, ENV_WATCHDOG_USEC, watchdog);
     if (r >= 0 && status >= 0)
-        r = env_builder_set(env, ENV_MP_STATUS_FD, "%d", status);
+        r = env_builder_set_number(env, ENV_MP_STATUS_FD, (unsigned)status);
     return r;
 }
 
@@ -244,8 +244,8 @@ static int plan_score(Runtime *rt, ChildPlan *plan, const Worker *w) {
         return 0;
     int r = child_plan_move_fd(plan, scoreboard_fd(w->pool->board), target);
     if (r >= 0)
-        r = env_builder_set(&rt->env, ENV_MP_SCOREBOARD_FD, "%d", target);
-    return r < 0 ? r : env_builder_set(&rt->env, ENV_MP_SCOREBOARD_SLOT, "%lld", (long long)w->slot);
+        r = env_builder_set_number(&rt->env, ENV_MP_SCOREBOARD_FD, (unsigned)target);
+    return r < 0 ? r : env_builder_set_number(&rt->env, ENV_MP_SCOREBOARD_SLOT, (uint64_t)w->slot);
 }
 
 /* The listeners, or the socket over which it is passed connections; it ends with the daemon. */
@@ -260,7 +260,7 @@ static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes
         if (r >= 0)
             r = child_plan_move_fd(plan, w->its_fd, LISTEN_FDS_START);
         if (r >= 0)
-            r = env_builder_set(&rt->env, ENV_MP_CONNECTION_FD, "%d", LISTEN_FDS_START);
+            r = env_builder_set_number(&rt->env, ENV_MP_CONNECTION_FD, LISTEN_FDS_START);
     } else {
         /* One they can wait for in accept(2), where each connection wakes one of them. Of several all are
          * woken, and all but one find nothing. Workers that are there share what they have made of it. */

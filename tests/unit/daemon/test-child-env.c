@@ -192,6 +192,14 @@ static void test_too_much(void **state) {
     assert_int_equal(child_env_init(&e, &service, outer), 0);
     assert_int_equal(env_builder_begin(&b, &e), 0);
     assert_int_equal(env_builder_set_listen(&b, 2, names), -E2BIG);
+    /* The last byte is that of the NUL. */
+    size_t name = strlen("PROTO=");
+    assert_int_equal(env_builder_begin(&b, &e), 0);
+    assert_int_equal(env_builder_set(&b, ENV_PROTO, names + name), -E2BIG);
+    assert_int_equal(env_builder_set(&b, ENV_PROTO, names + name + 1), 0);
+    assert_int_equal(env_builder_set(&b, ENV_PROTO, ""), -E2BIG);
+    assert_int_equal(env_builder_set_number(&b, ENV_REMOTE_PORT, 1), -E2BIG);
+    assert_value(env_builder_finish(&b), "PROTO", names + name + 1);
     child_env_done(&e);
     env_builder_done(&b);
 }

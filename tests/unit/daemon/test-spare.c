@@ -55,7 +55,7 @@ static int give(Spare *s, EnvBuilder *env, int *ret) {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     assert_int_equal(env_builder_begin(env, &of), 0);
-    assert_int_equal(env_builder_set(env, ENV_MP_INSTANCE, "%d", 42), 0);
+    assert_int_equal(env_builder_set_number(env, ENV_MP_INSTANCE, 42), 0);
     *ret = spare_give(s, fds[0], env);
     (void)fd_close(fds[0]);
     return fds[1];
