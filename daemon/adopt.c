@@ -22,6 +22,8 @@ static LedgerKind kind_of(const Instance *i) {
 }
 
 void adopt_note(Instance *i) {
+    if (!i->rt->ledger)
+        return;
     uint64_t now = clock_usec(CLOCK_BOOTTIME);
     LedgerRecord r = {
         .pid = i->pid,
@@ -35,9 +37,7 @@ void adopt_note(Instance *i) {
         .kind = (uint8_t)kind_of(i),
         .peer = i->peer,
     };
-    if (!i->rt->ledger)
-        return;
-    (void)snprintf(r.name, sizeof(r.name), "%.*s", LEDGER_NAME_MAX - 1, i->service->name);
+    memcpy(r.name, i->service->name, strnlen(i->service->name, LEDGER_NAME_MAX - 1));
     i->ledger_place = ledger_add(i->rt->ledger, &r);
 }
 

@@ -75,13 +75,20 @@ Ending ending_of(const Instance *i, int status, ExitResult result, uint64_t live
 /* "0.8 ms", "4.1 s", "12 min", "3.2 h": as exact as anybody wants to know. */
 static void add_length(Text *out, uint64_t usec) {
     static const struct {
-        double usec;
+        uint64_t usec;
         const char *unit;
-    } units[] = {{3600e6, "h"}, {60e6, "min"}, {1e6, "s"}, {1e3, "ms"}};
+    } units[] = {{3600 * USEC_PER_SEC, " h"},
+                 {60 * USEC_PER_SEC, " min"},
+                 {USEC_PER_SEC, " s"},
+                 {USEC_PER_MSEC, " ms"}};
     size_t i = 0;
-    while (i + 1 < ELEMENTS(units) && (double)usec < units[i].usec)
+    while (i + 1 < ELEMENTS(units) && usec < units[i].usec)
         i++;
-    text_addf(out, "%.1f %s", (double)usec / units[i].usec, units[i].unit);
+    uint64_t unit = units[i].usec, tenths = (usec % unit * 10 + unit / 2) / unit;
+    text_add_u64(out, usec / unit + tenths / 10);
+    text_addc(out, '.');
+    text_add_u64(out, tenths % 10);
+    text_add(out, units[i].unit);
 }
 
 /* "340 B", "3.4 KiB", "12 MiB". */
@@ -106,7 +113,8 @@ static void add_exit(const Ending *e, Text *out) {
         return;
     }
     if (!WIFSIGNALED(e->status)) {
-        text_addf(out, ": exit %d", WEXITSTATUS(e->status));
+        text_add(out, ": exit ");
+        text_add_u64(out, (unsigned)WEXITSTATUS(e->status));
         return;
     }
     const char *name = sigabbrev_np(WTERMSIG(e->status));

@@ -88,7 +88,7 @@ void event_ring_init(EventRing *r, size_t capacity, size_t max_bytes) {
 static void drop_oldest(EventRing *r) {
     Event *oldest = r->slots[r->first];
     r->bytes -= oldest->size;
-    r->first = (r->first + 1) % r->capacity;
+    r->first = r->first + 1 < r->capacity ? r->first + 1 : 0;
     r->n--;
     event_unref(oldest);
 }
@@ -142,8 +142,11 @@ size_t event_rings_merge(const EventRing *a, const EventRing *b, size_t last, co
 
 void event_format(const ApiEvent *e, Text *out) {
     text_add(out, e->service ? e->service : "mpinetd");
-    if (e->pid > 0)
-        text_addf(out, "[%d]", (int)e->pid);
+    if (e->pid > 0) {
+        text_addc(out, '[');
+        text_add_u64(out, (uint64_t)e->pid);
+        text_addc(out, ']');
+    }
     if (e->peer) {
         text_addc(out, ' ');
         text_add_escaped(out, e->peer, strlen(e->peer));

@@ -108,9 +108,9 @@ static void add_stamp(Logger *l, uint64_t time_usec, Text *out) {
         l->stamp_second = second;
     }
     text_add(out, l->stamp);
-    char milli[8];
-    (void)snprintf(milli, sizeof(milli), ".%03u ", (unsigned)(time_usec / USEC_PER_MSEC % 1000));
-    text_add(out, milli);
+    text_addc(out, '.');
+    text_add_u64_padded(out, time_usec / USEC_PER_MSEC % 1000, 3);
+    text_addc(out, ' ');
 }
 
 /* A field of a text from outside: one line, whatever it holds. */
@@ -195,6 +195,11 @@ static void format_event(Logger *l, LogLevel level, const ApiEvent *e, Text *out
 }
 
 static void put_event(Logger *l, LogLevel level, const ApiEvent *e) {
+    if (!l->sink.is_datagram) {
+        format_line(l, e, sink_begin(&l->sink));
+        sink_end(&l->sink);
+        return;
+    }
     CLEANUP_TEXT Text out = {0};
     format_event(l, level, e, &out);
     if (text_ok(&out) && out.s)

@@ -64,12 +64,12 @@ void service_tell_start(Service *s, const Instance *i) {
     char peer[PEER_TEXT_MAX], user[64], message[96];
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
     ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->log, true));
-    const char *what = i->role == ROLE_BACKEND ? "started the backend" : "started";
-    if (facts.logged & LOG_FACT_BIT(LOG_FACT_USER))
+    e.message = i->role == ROLE_BACKEND ? "started the backend" : "started";
+    if (facts.logged & LOG_FACT_BIT(LOG_FACT_USER)) {
         facts.user = ending_user(s->config, user, sizeof(user));
-    (void)snprintf(message, sizeof(message), "%s%s%s", what, facts.user ? ", user " : "",
-                   facts.user ? facts.user : "");
-    e.message = message;
+        (void)snprintf(message, sizeof(message), "%s, user %s", e.message, facts.user);
+        e.message = message;
+    }
     e.facts = &facts;
     service_emit(s, &e);
 }

@@ -160,7 +160,26 @@ void sink_put(Sink *s, const char *data, size_t n) {
             s->lost++;
         return;
     }
-    text_add_n(&s->buffer, data, n);
-    if (s->buffer.len >= FLUSH_AT)
+    text_add_n(sink_begin(s), data, n);
+    sink_end(s);
+}
+
+Text *sink_begin(Sink *s) {
+    s->begun = s->buffer.len;
+    return &s->buffer;
+}
+
+void sink_end(Sink *s) {
+    if (!text_ok(&s->buffer)) {
+        /* What memory was too short for is lost, and nothing but that. */
+        s->buffer.len = s->begun;
+        s->buffer.failed = false;
+        if (s->buffer.s)
+            s->buffer.s[s->begun] = '\0';
+        s->lost++;
+    }
+    if (s->fd < 0)
+        text_reset(&s->buffer);
+    else if (s->buffer.len >= FLUSH_AT)
         sink_flush(s);
 }

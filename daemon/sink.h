@@ -16,6 +16,7 @@ typedef struct Sink {
     bool may_block; /* shared and blocking: poll(2) first */
     bool torn;      /* the buffer begins in the middle of a line of which the first part is out */
     Text buffer;
+    size_t begun; /* where the newest line begins in it */
     uint64_t lost;
     bool as_json; /* how the line that tells of lost ones is written */
 } Sink;
@@ -25,6 +26,9 @@ void sink_open_stderr(Sink *s);
 int sink_open_datagram(Sink *s, const char *path);
 void sink_done(Sink *s);
 
-/* Takes one line (its newline included, for a stream) or one datagram. */
+/* Takes one datagram, or a line, its newline included. */
 void sink_put(Sink *s, const char *data, size_t n);
+/* Of a stream: where a line is to be added, its newline included; and that it has been. */
+Text *sink_begin(Sink *s);
+void sink_end(Sink *s);
 void sink_flush(Sink *s);

@@ -117,6 +117,28 @@ static void test_a_closed_pipe_is_no_end(void **state) {
     sink_done(&p.sink);
 }
 
+/* What memory was too short for is lost alone, and counted. */
+static void test_a_line_that_failed(void **state) {
+    (void)state;
+    Pipe p;
+    Text got = {0};
+    open_pipe(&p);
+    put(&p, "one\n");
+    text_add(sink_begin(&p.sink), "tw");
+    p.sink.buffer.failed = true;
+    text_add(&p.sink.buffer, "o\n");
+    sink_end(&p.sink);
+    assert_int_equal(p.sink.lost, 1);
+    assert_string_equal(p.sink.buffer.s, "one\n");
+    text_add(sink_begin(&p.sink), "three\n");
+    sink_end(&p.sink);
+    sink_flush(&p.sink);
+    drain(&p, &got);
+    assert_string_equal(got.s, "mpinetd: 1 lines could not be written to the log\none\nthree\n");
+    text_done(&got);
+    close_pipe(&p);
+}
+
 static void test_datagrams(void **state) {
     (void)state;
     Sink s = {.fd = -EBADF};
@@ -140,6 +162,7 @@ int main(void) {
         cmocka_unit_test(test_lines_go_out_with_the_flush),
         cmocka_unit_test(test_nothing_torn_nothing_forgotten),
         cmocka_unit_test(test_a_closed_pipe_is_no_end),
+        cmocka_unit_test(test_a_line_that_failed),
         cmocka_unit_test(test_datagrams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
