@@ -64,14 +64,15 @@ int instance_open_notify(Instance *i) {
 }
 
 static int read_stderr(Instance *i, int fd) {
-    int r = pipe_reader_new(i->rt->loop, fd, on_stderr_line, on_stderr_end, i, &i->stderr_pipe);
+    int r = pipe_reader_new(i->rt->loop, &i->rt->late_readers, fd, on_stderr_line, on_stderr_end, i,
+                            &i->stderr_pipe);
     if (r >= 0)
         pipe_reader_set_limit(i->stderr_pipe, stderr_limit);
     return r;
 }
 
 static int read_status(Instance *i, int fd) {
-    int r = pipe_reader_new(i->rt->loop, fd, on_status_line, on_status_end, i, &i->status_pipe);
+    int r = pipe_reader_new(i->rt->loop, NULL, fd, on_status_line, on_status_end, i, &i->status_pipe);
     if (r >= 0)
         pipe_reader_set_limit(i->status_pipe, report_limit);
     return r;

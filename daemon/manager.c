@@ -281,6 +281,7 @@ static int make_tables(Runtime *rt) {
 int manager_init_runtime(Manager *m, Logger *logger) {
     Runtime *rt = &m->rt;
     eventlog_init(&rt->events, logger);
+    late_readers_init(&rt->late_readers);
     rt->events.follower = on_event;
     rt->events.userdata = m;
     rt->environ = m->load.environ;
@@ -469,16 +470,32 @@ static size_t open_services(Manager *m) {
     return not_open;
 }
 
+/* How long a turn may wait for something to happen. */
+static uint64_t longest_wait(const Runtime *rt) {
+    uint64_t due = late_readers_due(&rt->late_readers), now = 0;
+    if (due == USEC_INFINITY)
+        return UINT64_MAX;
+    (void)sd_event_now(rt->loop, CLOCK_MONOTONIC, &now);
+    return due > now ? due - now : 0;
+}
+
+static void look_at_late_readers(Runtime *rt) {
+    uint64_t now = 0;
+    (void)sd_event_now(rt->loop, CLOCK_MONOTONIC, &now);
+    late_readers_look(&rt->late_readers, now);
+}
+
 static int serve(Manager *m) {
     Logger *logger = m->rt.events.logger;
     while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
         logger_flush(logger);
         manager_keep_listeners(m);
-        int r = sd_event_run(m->rt.loop, UINT64_MAX);
+        int r = sd_event_run(m->rt.loop, longest_wait(&m->rt));
         if (r < 0) {
             eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-r));
             return EXIT_FAILURE;
         }
+        look_at_late_readers(&m->rt);
     }
     logger_flush(logger);
     return m->exit_status;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/fd-kind.h"
@@ -15,10 +16,14 @@
 
 struct PipeReader {
     int fd;
+    bool nonblocking; /* set for it: not where a call can say so for itself */
     bool ended;
     bool dispatching; /* freed by a callback meanwhile: the dispatcher frees */
     bool dead;
-    sd_event_source *source;
+    sd_event *loop;
+    sd_event_source *source; /* NULL: it is late */
+    List link;               /* among those that are */
+    uint64_t due_usec;
     PipeLimit limit;
     uint64_t spent, spent_usec; /* of the limit, and when that was so */
     sd_event_source *pause;
@@ -29,6 +34,7 @@ struct PipeReader {
 };
 
 static void destroy(PipeReader *r) {
+    list_remove(&r->link);
     sd_event_source_disable_unref(r->source);
     sd_event_source_disable_unref(r->pause);
     r->fd = fd_close(r->fd);
@@ -52,10 +58,26 @@ static size_t count_lines(const char *data, size_t n) {
     return lines;
 }
 
+/* read(2) that does not wait. Who writes shares nothing with us but the pipe: O_NONBLOCK is ours alone, but a
+ * call more. */
+static ssize_t read_now(PipeReader *r, char *buf, size_t size) {
+    struct iovec to = {.iov_base = buf, .iov_len = size};
+    if (!r->nonblocking) {
+        ssize_t n = preadv2(r->fd, &to, 1, -1, RWF_NOWAIT);
+        /* readv(2): pipes take the flag since Linux 6.5. */
+        if (n >= 0 || (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS))
+            return n;
+        if (fcntl(r->fd, F_SETFL, O_NONBLOCK) < 0)
+            return -1;
+        r->nonblocking = true;
+    }
+    return read(r->fd, buf, size);
+}
+
 /* One read: the number of bytes, 0 when nothing is there now, -1 at the end. */
 static ssize_t read_once(PipeReader *r) {
     char buf[READ_BYTES + 1];
-    ssize_t n = read(r->fd, buf, READ_BYTES);
+    ssize_t n = read_now(r, buf, READ_BYTES);
     if (n > 0) {
         r->spent += (size_t)n + count_lines(buf, (size_t)n) * r->limit.line_bytes;
         lines_feed(&r->lines, buf, (size_t)n, r->emit, r->userdata);
@@ -74,6 +96,7 @@ static void read_some(PipeReader *r, unsigned reads) {
         if (read_once(r) <= 0)
             break;
     if (r->ended && !r->dead) {
+        list_remove(&r->link);
         r->source = sd_event_source_disable_unref(r->source);
         r->pause = sd_event_source_disable_unref(r->pause);
         r->end(r, r->userdata);
@@ -95,8 +118,7 @@ static int on_pause_over(sd_event_source *s, uint64_t usec, void *userdata) {
 
 /* Whether it pauses; else it goes on. */
 static bool pause_until(PipeReader *r, uint64_t usec) {
-    sd_event *loop = sd_event_source_get_event(r->source);
-    if (sd_event_add_time(loop, &r->pause, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, on_pause_over, r) < 0)
+    if (sd_event_add_time(r->loop, &r->pause, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, on_pause_over, r) < 0)
         return false;
     (void)sd_event_source_set_enabled(r->source, SD_EVENT_OFF);
     return true;
@@ -105,7 +127,7 @@ static bool pause_until(PipeReader *r, uint64_t usec) {
 /* Whether more may be read now; else it pauses. */
 static bool within_limit(PipeReader *r) {
     uint64_t now = 0, forgiven;
-    (void)sd_event_now(sd_event_source_get_event(r->source), CLOCK_MONOTONIC, &now);
+    (void)sd_event_now(r->loop, CLOCK_MONOTONIC, &now);
     uint64_t intervals = (now - r->spent_usec) / r->limit.interval_usec;
     if (intervals > 0) {
         if (__builtin_mul_overflow(intervals, r->limit.bytes, &forgiven) || forgiven > r->spent)
@@ -138,23 +160,54 @@ void pipe_reader_set_limit(PipeReader *r, PipeLimit limit) {
     r->limit = limit;
 }
 
-int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,
-                    PipeReader **ret) {
+static int watch(PipeReader *r) {
+    return sd_event_add_io(r->loop, &r->source, r->fd, EPOLLIN, on_readable, r);
+}
+
+int pipe_reader_new(sd_event *loop, LateReaders *late, int fd, LinesEmit emit, PipeReaderEnd end,
+                    void *userdata, PipeReader **ret) {
     CLEANUP_CLOSE int owned = fd;
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-        return -errno;
     PipeReader *r = calloc(1, sizeof(*r));
     if (!r)
         return -ENOMEM;
-    *r = (PipeReader){.fd = fd, .emit = emit, .end = end, .userdata = userdata};
-    int e = sd_event_add_io(loop, &r->source, fd, EPOLLIN, on_readable, r);
-    if (e < 0) {
-        free(r);
-        return e;
+    *r = (PipeReader){.fd = fd, .loop = loop, .emit = emit, .end = end, .userdata = userdata};
+    list_init(&r->link);
+    if (late) {
+        (void)sd_event_now(loop, CLOCK_MONOTONIC, &r->due_usec);
+        r->due_usec += LATE_READER_USEC;
+        list_append(&late->readers, &r->link);
+    } else {
+        int e = watch(r);
+        if (e < 0) {
+            free(r);
+            return e;
+        }
     }
     (void)TAKE_FD(owned);
     *ret = r;
     return 0;
+}
+
+void late_readers_init(LateReaders *l) {
+    list_init(&l->readers);
+}
+
+uint64_t late_readers_due(const LateReaders *l) {
+    return list_is_empty(&l->readers) ? USEC_INFINITY
+                                      : LIST_ENTRY(l->readers.next, PipeReader, link)->due_usec;
+}
+
+void late_readers_look(LateReaders *l, uint64_t now_usec) {
+    while (late_readers_due(l) <= now_usec) {
+        PipeReader *r = LIST_ENTRY(l->readers.next, PipeReader, link);
+        list_remove(&r->link);
+        if (watch(r) >= 0)
+            continue;
+        /* Without memory for that it is read now and then. */
+        r->due_usec = now_usec + LATE_READER_USEC;
+        list_append(&l->readers, &r->link);
+        read_some(r, 1);
+    }
 }
 
 /* The upgrade in place */
@@ -227,8 +280,8 @@ int pipe_reader_restore(BlobReader in, sd_event *loop, LinesEmit emit, PipeReade
         take_field(&f, &fd, &was, &pause_usec);
     if (fd < 0)
         blob_spoil(in.source, "a pipe is missing");
-    int e =
-        blob_is_spoilt(in.source) ? -EBADMSG : pipe_reader_new(loop, TAKE_FD(fd), emit, end, userdata, &r);
+    int e = blob_is_spoilt(in.source) ? -EBADMSG
+                                      : pipe_reader_new(loop, NULL, TAKE_FD(fd), emit, end, userdata, &r);
     if (e < 0 || !r) {
         lines_done(&was.lines);
         return e;

@@ -7,16 +7,31 @@
 
 #include "daemon/base/blob.h"
 #include "daemon/base/lines.h"
+#include "daemon/base/list.h"
 
 typedef struct PipeReader PipeReader;
+
+/* Readers that the loop does not watch yet. Most processes end before LATE_READER_USEC are over, and then
+ * their pipes are read once, without the calls that it takes to begin and to end watching. */
+#define LATE_READER_USEC 10000ULL
+typedef struct LateReaders {
+    List readers; /* the oldest first */
+} LateReaders;
+
+void late_readers_init(LateReaders *l);
+/* When the loop has to look at them, CLOCK_MONOTONIC; USEC_INFINITY: there are none. */
+uint64_t late_readers_due(const LateReaders *l);
+/* Watches those that are due at @now_usec. */
+void late_readers_look(LateReaders *l, uint64_t now_usec);
 
 /* @emit gets each line; @end is called once at the end of the stream (or a read error) and may free the
  * reader. */
 typedef void (*PipeReaderEnd)(PipeReader *r, void *userdata);
 
-/* Reads from @fd, which it takes over in any case. 0 or a negative errno. */
-int pipe_reader_new(sd_event *loop, int fd, LinesEmit emit, PipeReaderEnd end, void *userdata,
-                    PipeReader **ret);
+/* Reads from @fd, which it takes over in any case; with @late once it is due there, or drained. 0 or a
+ * negative errno. */
+int pipe_reader_new(sd_event *loop, LateReaders *late, int fd, LinesEmit emit, PipeReaderEnd end,
+                    void *userdata, PipeReader **ret);
 /* Who writes faster than that waits. */
 typedef struct PipeLimit {
     uint64_t bytes; /* within the interval; 0: no limit */

@@ -12,6 +12,7 @@
 #include "daemon/linger.h"
 #include "daemon/machine-load.h"
 #include "daemon/memory-reserve.h"
+#include "daemon/pipe-reader.h"
 #include "daemon/sock-query.h"
 #include "daemon/sources.h"
 #include "daemon/spawn.h"
@@ -28,6 +29,7 @@ typedef struct Runtime {
     Spawner *spawner;
     EnvBuilder env;
     InstanceTable instances;
+    LateReaders late_readers;
     SockQuery *sockets; /* what the kernel says of connections */
     Traffic *traffic;
     uint64_t next_instance;

@@ -44,6 +44,7 @@ static inline void side_init(Side *side) {
     assert_int_equal(logger_new(LOG_TARGET_STDERR, &side->logger), 0);
     logger_set_level(side->logger, LOG_LEVEL_ERROR);
     eventlog_init(&rt->events, side->logger);
+    late_readers_init(&rt->late_readers);
     rt->events.follower = on_event;
     rt->events.userdata = side;
     rt->environ = no_environ;
@@ -94,6 +95,7 @@ static inline void side_done(Side *side) {
 }
 
 static inline void run(Side *side) {
+    late_readers_look(&side->rt.late_readers, LATER);
     while (sd_event_run(side->rt.loop, 0) > 0)
         continue;
 }
