@@ -214,6 +214,22 @@ class Processes(UpgradeTest):
         self.assertEqual((line["message"], line["service"], line["instance"]), ("from the grave", "s", number))
         self.assertEqual(d.service("s")["exited"]["failed"], 1)
 
+    def test_young_ones(self):
+        """What processes write whose pipes are not watched yet comes once, and before they end."""
+        d = self.daemon({"services": {"s": shell("echo young >&2; read x; echo old >&2")}})
+        for n in range(1, 4):
+            held = [d.dial("s") for _ in range(8)]
+            self.upgrade(d)
+            for s in held:
+                s.sendall(b"\n")
+                self.assertEqual(s.recv(1), b"")
+                s.close()
+            d.wait_service("s", spawned=8 * n, active=0)
+            wait_until(lambda: len(d.log(event="ended")) == 8 * n, "all to be told of")
+        for pid in {e["pid"] for e in d.log(event="ended")}:
+            story = [e["message"] if e["event"] == "stderr" else e["event"] for e in d.log(service="s", pid=pid)]
+            self.assertEqual(story, ["started", "young", "old", "ended"])
+
     def test_traffic(self):
         """What has passed over a connection is counted from its beginning to its end."""
         facts = ["pid", "exit", "traffic"]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Connections and datagrams reach the programs, with exactly what the contract says that a process gets."""
+import contextlib
 import os
 import socket
 import time
@@ -338,6 +339,54 @@ class Stderr(DaemonTest):
             self.assertEqual(s.recv(100), b"closed\n")
             self.assertEqual(d.service("s")["active"], 1, "the end of a pipe is no end of a process")
         self.assertEqual(d.wait_idle("s")["exited"]["ok"], 1)
+
+    def shell(self, script):
+        return self.daemon({"services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["sh", "-c", script]}}})
+
+    @staticmethod
+    def story(d, pid):
+        """What the log has of a process, in its order."""
+        return [e["message"] if e["event"] == "stderr" else e["event"] for e in d.log(service="s", pid=pid)]
+
+    def test_log_of_many_short_ones(self):
+        """All that each has said, under its own number, between its start and its end."""
+        d = self.shell("echo one >&2; echo two of $$$$ >&2; printf three >&2")
+        for _ in range(5):
+            with contextlib.ExitStack() as stack:
+                for s in [stack.enter_context(d.dial("s")) for _ in range(8)]:
+                    read_all(s)
+        d.wait_service("s", spawned=40, active=0)
+        wait_until(lambda: len(d.log(event="ended")) == 40, "all to be told of")
+        for pid in {e["pid"] for e in d.log(event="ended")}:
+            self.assertEqual(self.story(d, pid), ["started", "one", f"two of {pid}", "three", "ended"])
+
+    def test_log_of_a_long_one(self):
+        """What it says is told while it runs, soon after its start and later."""
+        d = self.shell("echo early >&2; read x; echo $x >&2; read x; echo last words >&2")
+        with d.dial("s") as s:
+            pid = d.wait_log(event="stderr", message="early")[0]["pid"]
+            s.sendall(b"later\n")
+            d.wait_log(event="stderr", message="later")
+            self.assertEqual(self.story(d, pid), ["started", "early", "later"])
+            s.sendall(b"\n")
+            self.assertEqual(read_all(s), b"")
+        d.wait_log(event="ended")
+        self.assertEqual(self.story(d, pid), ["started", "early", "later", "last words", "ended"])
+
+    def test_log_of_those_it_leaves_behind(self):
+        """A process of its own that outlives it is heard as well, whether it speaks at once or later."""
+        d = self.shell("(echo at once >&2; while ! [ -e {dir}/go ]; do sleep 0.05; done; echo later >&2) </dev/null >/dev/null & "
+                       "echo mine >&2")
+        self.assertEqual(d.ask("s"), b"")
+        pid = d.wait_log(event="ended")[0]["pid"]
+        d.wait_log(event="stderr", message="at once")
+        with open(d.path("go"), "w", encoding="utf-8"):
+            pass
+        d.wait_log(event="stderr", message="later")
+        story = self.story(d, pid)
+        self.assertLess(story.index("mine"), story.index("ended"))
+        self.assertEqual((story[0], story[-1]), ("started", "later"))
+        self.assertEqual(sorted(story), sorted(["started", "mine", "at once", "ended", "later"]))
 
     def test_flood_is_read_in_portions(self):
         d = self.start("log", "stderr", "20000")
