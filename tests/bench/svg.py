@@ -97,9 +97,17 @@ def ticks(top, most=6):
     return [i * step for i in range(math.ceil(top / step - 1e-9) + 1)]
 
 
-def decades(low, high):
-    """The powers of ten around both."""
-    return [10.0 ** e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+def factors(low, high, most=8):
+    """1, 2 and 5 times powers of ten, from below @low to above @high; only the powers where that were too many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        every = [step * 10.0 ** power for power in powers for step in steps]
+        first = max((t for t in every if t <= low), default=every[0])
+        last = min((t for t in every if t >= high), default=every[-1])
+        found = [t for t in every if first <= t <= last]
+        if len(found) <= most:
+            break
+    return found
 
 
 def bars(title, unit, categories, series, mark=None, strong=None, shades=True, label=short):
@@ -148,7 +156,7 @@ class Axis:
         if names:
             self.ticks = list(range(len(names)))
         elif log:
-            self.ticks = decades(min(values), max(values))
+            self.ticks = factors(min(values), max(values))
         else:
             self.ticks = ticks(max(values))
         self.labels = names or [short(t) for t in self.ticks]
@@ -167,7 +175,7 @@ class Axis:
 def panel(drawing, top, height, y_label, x_label, series, x_names=None, x_log=False, y_log=False):
     """One plot of lines; returns where it ends. @series: [(name, [(x, y)])]; with @x_names x is a number of theirs."""
     points = [p for _, of in series for p in of]
-    left, right, bottom = MARGIN + 66, WIDTH - MARGIN - 28, top + height
+    left, right, bottom = MARGIN + 76, WIDTH - MARGIN - 28, top + height
     xs = Axis([p[0] for p in points], (left, right), x_log, x_names)
     ys = Axis([p[1] for p in points], (bottom, top + 8), y_log)
     for tick, label in zip(ys.ticks, ys.labels):
@@ -181,7 +189,7 @@ def panel(drawing, top, height, y_label, x_label, series, x_names=None, x_log=Fa
         if len(of) <= 12:
             for x, y in of:
                 drawing.dot(xs.at(x), ys.at(y), i)
-    drawing.text(MARGIN + 6, (top + bottom) / 2, y_label, "middle", "soft", turned=True)
+    drawing.text(MARGIN + 2, (top + bottom) / 2, y_label, "middle", "soft", turned=True)
     drawing.text((left + right) / 2, bottom + 36, x_label, "middle", "soft")
     return bottom + 46
 

@@ -86,7 +86,12 @@ class Plots(unittest.TestCase):
         for top, expect in ((1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (6, [0, 1, 2, 3, 4, 5, 6]), (0, [0, 1]), (650, list(range(0, 801, 200)))):
             with self.subTest(top=top):
                 self.assertEqual([round(t, 6) for t in svg.ticks(top)], expect)
-        self.assertEqual(svg.decades(3, 900), [1, 10, 100, 1000])
+
+    def test_factors(self):
+        for low, high, expect in ((3, 90, [2, 5, 10, 20, 50, 100]), (10, 10, [10]), (200, 1000, [200, 500, 1000]),
+                                  (3, 90000, [1, 10, 100, 1000, 10000, 100000])):
+            with self.subTest(low=low, high=high):
+                self.assertEqual(svg.factors(low, high), expect)
 
     def test_colours_differ_in_dark(self):
         text = svg.bars("T", "u", ["a"], [("x", [1]), ("y", [2])])
