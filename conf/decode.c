@@ -21,6 +21,7 @@ typedef struct ServiceDecoder {
     Reader *r;
     const Tree *tree;
     const ServiceNode *node;
+    const ServiceConfig *standards; /* one with nothing but the defaults of the keys */
     Slot *own;
     ServiceConfig *s;
     bool model_known; /* else nothing is said about what fits it */
@@ -307,8 +308,17 @@ static int derive(Reader *r, const Slot *own, const Slot *defaults, ServiceConfi
     return derive_service(r, places, s);
 }
 
+/* To read them out of their texts for each of ten thousand services takes longer than all the rest. */
+static int copy_standards(ServiceDecoder *d) {
+    for (size_t i = 0; i < schema_n_keys(); i++)
+        if (schema_key(i)->scope == KEY_SCOPE_SERVICE &&
+            field_copy_standard(schema_key(i), d->standards, d->s) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
 static int decode_fields(ServiceDecoder *d) {
-    if (decode_standards(KEY_SCOPE_SERVICE, d->s) < 0)
+    if (copy_standards(d) < 0)
         return -ENOMEM;
     const Slot *listen = &d->own[index_of(KEY_SCOPE_SERVICE, "listen")];
     if (!listen->value && !is_given(d, "tcpmux"))
@@ -330,11 +340,12 @@ static int decode_fields(ServiceDecoder *d) {
 }
 
 /* Decodes one service; *@ret stays NULL when there is nothing to look at. */
-static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, Slot *own, ServiceConfig **ret) {
+static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, const ServiceConfig *standards,
+                          Slot *own, ServiceConfig **ret) {
     CLEANUP_SERVICE ServiceConfig *s = service_config_new();
     if (!s)
         return -ENOMEM;
-    ServiceDecoder d = {.r = r, .tree = t, .node = node, .own = own, .s = s};
+    ServiceDecoder d = {.r = r, .tree = t, .node = node, .standards = standards, .own = own, .s = s};
     if (decode_name(&d) < 0)
         return -ENOMEM;
     if (node->value->kind != YAML_MAPPING) {
@@ -393,11 +404,12 @@ int decode_config(Reader *r, const Tree *t, Config *c) {
         return -ENOMEM;
     CLEANUP_FREE Slot *own = calloc(schema_n_keys(), sizeof(Slot));
     c->services = (ServiceConfig **)calloc(t->n_services + 1, sizeof(ServiceConfig *));
-    if (!own || !c->services)
+    CLEANUP_SERVICE ServiceConfig *standards = service_config_new();
+    if (!own || !c->services || !standards || decode_standards(KEY_SCOPE_SERVICE, standards) < 0)
         return -ENOMEM;
     for (size_t i = 0; i < t->n_services; i++) {
         ServiceConfig *s = NULL;
-        if (decode_service(r, t, &t->services[i], own, &s) < 0)
+        if (decode_service(r, t, &t->services[i], standards, own, &s) < 0)
             return -ENOMEM;
         if (s)
             c->services[c->n_services++] = s;

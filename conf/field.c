@@ -359,3 +359,18 @@ int field_set_standard(const Key *key, void *base) {
     int r = parsers[key->type](key, text, base, &error);
     return r == -ENOMEM ? r : 0;
 }
+
+/* Those whose field is its value, and not a pointer to it. */
+static const bool is_value[_KEY_TYPE_MAX] = {
+    [KEY_BOOL] = true,     [KEY_WORD] = true, [KEY_INTEGER] = true, [KEY_NUMBER] = true,
+    [KEY_DURATION] = true, [KEY_SIZE] = true, [KEY_RATE] = true,    [KEY_MODE] = true,
+};
+
+int field_copy_standard(const Key *key, const void *from, void *base) {
+    if (key->size == 0 || !key->standard)
+        return 0;
+    if (!is_value[key->type] || key->has > 0)
+        return field_set_standard(key, base);
+    memcpy(field_of(key, base), (const char *)from + key->offset, key->size);
+    return 0;
+}

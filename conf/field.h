@@ -12,6 +12,8 @@
 int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base);
 /* Sets the built-in default, if the table has one. Returns 0 or -ENOMEM. */
 int field_set_standard(const Key *key, void *base);
+/* The same, by what it is in @from, where it has been set already. */
+int field_copy_standard(const Key *key, const void *from, void *base);
 /* Appends the value as it would be written; nothing where none is set. */
 void field_format(const Key *key, const void *base, Text *out);
 /* The same typed, for documents. */

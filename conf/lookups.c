@@ -19,10 +19,11 @@ typedef struct Entry {
     int error; /* 0, or as the look-up failed */
     UserEntry user;
     gid_t gid;
+    char *found;
 } Entry;
 
 struct Lookups {
-    void *users, *groups; /* tsearch(3) trees of Entry */
+    void *users, *groups, *found; /* tsearch(3) trees of Entry */
 };
 
 static int compare_entries(const void *a, const void *b) {
@@ -36,6 +37,7 @@ static void free_entry(void *p) {
     free(e->user.home);
     free(e->user.shell);
     free(e->user.groups);
+    free(e->found);
     free(e);
 }
 
@@ -48,6 +50,7 @@ Lookups *lookups_free(Lookups *l) {
         return NULL;
     tdestroy(l->users, free_entry);
     tdestroy(l->groups, free_entry);
+    tdestroy(l->found, free_entry);
     free(l);
     return NULL;
 }
@@ -185,4 +188,21 @@ int lookups_group(Lookups *l, const char *name, gid_t *ret) {
     if (r == 0)
         *ret = e->gid;
     return r;
+}
+
+const char *lookups_known(const Lookups *l, const char *key) {
+    const Entry wanted = {.key = (char *)key};
+    Entry *const *e = tfind(&wanted, &l->found, compare_entries);
+    return e ? (*e)->found : NULL;
+}
+
+void lookups_keep(Lookups *l, const char *key, const char *found) {
+    Entry *e = calloc(1, sizeof(*e));
+    if (!e)
+        return;
+    e->key = strdup(key);
+    e->found = strdup(found);
+    Entry **kept = e->key && e->found ? tsearch(e, &l->found, compare_entries) : NULL;
+    if (!kept || *kept != e)
+        free_entry(e);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Users and groups, each looked up once while a config is loaded: a look-up may go over the network. */
+/* Users and groups, each looked up once while a config is loaded: a look-up may go over the network. And
+ * files that were found and judged for one service already: ten thousand may run the same program. */
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -29,6 +30,12 @@ int lookups_user(Lookups *l, const char *name, const UserEntry **ret);
 int lookups_uid(Lookups *l, uid_t uid, const UserEntry **ret);
 /* The same for a group. */
 int lookups_group(Lookups *l, const char *name, gid_t *ret);
+
+/* What was found before for @key, which says all that it depends on: borrowed, until lookups_free(). NULL:
+ * nothing yet. */
+const char *lookups_known(const Lookups *l, const char *key);
+/* Keeps it; without memory it is not known. */
+void lookups_keep(Lookups *l, const char *key, const char *found);
 
 /* Whether @s is a decimal id; (uid_t)-1 is none. */
 bool lookups_is_number(const char *s, uid_t *ret);

@@ -200,6 +200,17 @@ static ProgramUser program_user(const ServiceConfig *s) {
     };
 }
 
+/* All that a search for @word as the service's user depends on. */
+static char *search_key(const Resolver *v, const char *what, const char *word) {
+    const ServiceConfig *s = v->s;
+    Text key = {0};
+    text_addf(&key, "%s %u:%u", what, s->resolved.uid, s->resolved.gid);
+    for (size_t i = 0; i < s->resolved.n_groups; i++)
+        text_addf(&key, ":%u", s->resolved.groups[i]);
+    text_addf(&key, " %zu %s%s", strlen(word), word, s->root_directory ? s->root_directory : "");
+    return text_take(&key);
+}
+
 static void tell_directory(Resolver *v, const char *key, const char *path, int error) {
     if (error == -ENOENT)
         tell(v, place(v, key), DIAG_NOT_FOUND, NULL, "%s: there is no %s", key, path);
@@ -224,9 +235,14 @@ static bool resolve_directories(Resolver *v) {
         if (r < 0)
             return false;
     }
+    char *key CLEANUP_FREE = search_key(v, "directory", s->working_directory);
+    if (key && lookups_known(v->lookups, key))
+        return true;
     int r = program_directory(s->working_directory, s->root_directory, &user);
     if (r < 0)
         tell_directory(v, "working_directory", s->working_directory, r);
+    else if (key)
+        lookups_keep(v->lookups, key, "");
     return true;
 }
 
@@ -247,13 +263,26 @@ static int resolve_forward(Resolver *v) {
     return 0;
 }
 
+/* As program_find(), unless another service has had the answer already. */
+static int find_program(Resolver *v, const char *word, const ProgramUser *user) {
+    char **ret = &v->s->resolved.program;
+    char *key CLEANUP_FREE = search_key(v, "program", word);
+    const char *known = key ? lookups_known(v->lookups, key) : NULL;
+    if (known)
+        return (*ret = strdup(known)) ? 0 : -ENOMEM;
+    int r = program_find(word, v->context->libexecdir, v->s->root_directory, user, ret);
+    if (r == 0 && key)
+        lookups_keep(v->lookups, key, *ret);
+    return r;
+}
+
 static int resolve_program(Resolver *v) {
     ServiceConfig *s = v->s;
     const ProgramUser user = program_user(s);
     const char *word = s->exec[0], *root = s->root_directory ? s->root_directory : "";
     if (word[0] != '/' && strchr(word, '/'))
         return 0; /* a rule of its own says so */
-    int r = program_find(word, v->context->libexecdir, s->root_directory, &user, &s->resolved.program);
+    int r = find_program(v, word, &user);
     if (r == 0 || r == -ENOMEM)
         return r;
     const char *inside = *root ? " in " : "";

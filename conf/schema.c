@@ -19,9 +19,11 @@ size_t schema_index(const Key *key) {
 }
 
 const Key *schema_find(KeyScope scope, const char *path) {
-    for (size_t i = 0; i < schema_table_size; i++)
-        if (schema_table[i].scope == scope && streq(schema_table[i].path, path))
-            return &schema_table[i];
+    for (size_t i = 0; i < schema_table_size; i++) {
+        const Key *key = &schema_table[i];
+        if (key->path[0] == path[0] && key->scope == scope && streq(key->path, path))
+            return key;
+    }
     return NULL;
 }
 

@@ -240,6 +240,14 @@ static unsigned find_interface(const char *scope) {
     return index > 0 ? index : (unsigned)strtoul(scope, NULL, 10);
 }
 
+/* Where the kernel had something to choose; @a is what was asked for. */
+static void ask_address(int fd, Addr *a) {
+    Addr own = {.len = sizeof(own.storage)};
+    bool inet = a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6;
+    if ((!inet || addr_port(a) == 0) && getsockname(fd, &own.sa, &own.len) == 0)
+        *a = own;
+}
+
 int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step) {
     Addr addr = c->endpoint.addrs[i];
     int type = endpoint_socket_type(c->endpoint.kind), family = addr.sa.sa_family;
@@ -252,9 +260,8 @@ int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret
             return -ENODEV;
     }
     *ret_step = "socket";
-    /* A listener that is never accepted on by the daemon goes to processes that expect it to block; the
-     * others are made non-blocking when they are armed. */
-    CLEANUP_CLOSE int fd = socket(family, type | SOCK_CLOEXEC, 0);
+    /* As the daemon needs it. To processes, which may expect it to block, it is handed as they do. */
+    CLEANUP_CLOSE int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     BoundSocket bound = {.fd = -EBADF, .addr = addr};
@@ -277,9 +284,7 @@ int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret
             bind_remove_node(addr.un.sun_path, bound.dev, bound.ino);
         return r;
     }
-    bound.addr.len = sizeof(bound.addr.storage);
-    if (getsockname(fd, &bound.addr.sa, &bound.addr.len) < 0)
-        bound.addr = addr;
+    ask_address(fd, &bound.addr);
     bound.fd = TAKE_FD(fd);
     *ret = bound;
     return 0;

@@ -200,6 +200,8 @@ static bool restore(Inherited *in, Listener *l) {
 }
 
 bool inherited_adopt(Inherited *in, Listener *l) {
+    if (in->n == 0)
+        return false;
     if (restore(in, l))
         return true;
     for (int by_name = 0; by_name <= 1; by_name++) {

@@ -74,6 +74,7 @@ void listener_close(Listener *l, bool remove_node) {
     if (l->adopted && l->fd >= 0)
         l->parked = TAKE_FD(l->fd);
     l->fd = fd_close(l->fd);
+    l->untouched = false;
     if (l->parked < 0)
         l->cut = false;
     l->sealed = l->exhausted = false;
@@ -147,11 +148,12 @@ int listener_open(Listener *l, uint16_t port) {
     l->fd = bound.fd;
     l->addr = bound.addr;
     /* A fifo or a queue that it has made before, and left, is still its own. */
-    if (bound.ino != 0 || !bind_is_open_on(l->fd, l->dev, l->ino)) {
+    if (bound.ino != 0 || (l->ino != 0 && !bind_is_open_on(l->fd, l->dev, l->ino))) {
         l->dev = bound.dev;
         l->ino = bound.ino;
     }
     l->adopted = l->restored = false;
+    l->untouched = endpoint_socket_type(l->kind) != 0;
     mark_change(l);
     return 0;
 }
@@ -179,6 +181,7 @@ static void pass_on(Listener *from, Listener *to) {
     to->error = 0;
     to->sealed = from->sealed;
     to->cut = from->cut;
+    to->untouched = from->untouched;
     mark_change(to);
 }
 
@@ -368,6 +371,8 @@ void listener_relax(Listener *l) {
 }
 
 int listener_set_blocking(Listener *l, bool blocking) {
+    /* Whoever gets it can change this at any time. */
+    l->untouched = false;
     int flags = fcntl(l->fd, F_GETFL);
     if (flags < 0)
         return -errno;

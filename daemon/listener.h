@@ -35,6 +35,8 @@ struct Listener {
     bool restored;         /* its own, opened by an earlier daemon, and kept by the service manager since */
     struct StoredFd *kept; /* in the service manager's store; NULL: it is not */
     bool armed;
+    bool untouched;   /* its socket is as bind_open() has made it: nobody else has had it, and it does not
+                         block */
     bool unsuitable;  /* what was passed in under its name has no connections, which its service needs */
     bool dispensable; /* one of a pair of families that this kernel does not have: not missed */
     dev_t dev;        /* of a node or queue that is ours to remove */

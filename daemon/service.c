@@ -304,7 +304,7 @@ static void arm_listeners(Service *s, bool polls) {
             listener_disarm(l);
             continue;
         }
-        int r = accepts && wake != pool_wake ? listener_set_blocking(l, false) : 0;
+        int r = accepts && wake != pool_wake && !l->untouched ? listener_set_blocking(l, false) : 0;
         if (r >= 0)
             r = listener_arm(l, wake);
         if (r < 0)

@@ -108,6 +108,33 @@ static void test_program(void **state) {
     }
 }
 
+/* What was found for one service serves for the next, but only for one that would find the same. */
+static void test_found_once(void **state) {
+    static const struct {
+        const char *second, *codes, *program;
+    } cases[] = {
+        {"exec: [\"${FOLDER}/owner\"]" ROOT, "", "+owner"},
+        {"exec: [\"${FOLDER}/owner\"]" OTHER, "not-allowed", NULL},
+        {"exec: [\"${FOLDER}/owner\"]\n    root_directory: ${FOLDER}/jail" ROOT, "not-found", NULL},
+        {"exec: [\"${FOLDER}/prog\"]\n    working_directory: ${FOLDER}/closed" ROOT, "", "+prog"},
+        {"exec: [\"${FOLDER}/prog\"]\n    working_directory: ${FOLDER}/closed" OTHER, "not-allowed", NULL},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char body[640];
+        (void)snprintf(body, sizeof(body),
+                       "exec: [\"${FOLDER}/owner\"]\n    working_directory: ${FOLDER}/closed" ROOT
+                       "\n  t:\n    listen: tcp:7008\n    %s",
+                       cases[i].second);
+        load(f, body);
+        fixture_expect(f, cases[i].second, cases[i].codes, NULL);
+        if (!cases[i].program)
+            continue;
+        assert_string_equal(f->config->services[0]->resolved.program, fixture_path(f, "owner"));
+        assert_string_equal(f->config->services[1]->resolved.program, fixture_path(f, cases[i].program + 1));
+    }
+}
+
 /* The group's bit counts for the group that the process will have, main or supplementary. */
 static void test_program_groups(void **state) {
     Fixture *f = *state;
@@ -349,10 +376,10 @@ static void test_control(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_program),     TEST(test_program_groups), TEST(test_links_stay_inside),
-        TEST(test_directories), TEST(test_identity),       TEST(test_identity_refused),
-        TEST(test_groups),      TEST(test_tolerated),      TEST(test_tolerated_several),
-        TEST(test_listeners),   TEST(test_control),
+        TEST(test_program),           TEST(test_found_once),  TEST(test_program_groups),
+        TEST(test_links_stay_inside), TEST(test_directories), TEST(test_identity),
+        TEST(test_identity_refused),  TEST(test_groups),      TEST(test_tolerated),
+        TEST(test_tolerated_several), TEST(test_listeners),   TEST(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
