@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* So many places a ring has at first. */
+#define RING_FIRST 2U
+
 static size_t string_size(const char *s) {
     return s ? strlen(s) + 1 : 0;
 }
@@ -81,8 +84,8 @@ ApiEvent event_logged(const ApiEvent *e) {
     return logged;
 }
 
-void event_ring_init(EventRing *r, size_t capacity, size_t max_bytes) {
-    *r = (EventRing){.capacity = capacity, .max_bytes = max_bytes};
+void event_ring_init(EventRing *r, uint32_t max, size_t max_bytes) {
+    *r = (EventRing){.max = max, .max_bytes = max_bytes};
 }
 
 static void drop_oldest(EventRing *r) {
@@ -98,14 +101,31 @@ void event_ring_done(EventRing *r) {
         drop_oldest(r);
     free((void *)r->slots);
     r->slots = NULL;
+    r->capacity = 0;
+}
+
+/* Of ten thousand services most have little to tell. Without memory it stays as it is. */
+static void grow(EventRing *r) {
+    uint32_t capacity = r->capacity == 0 ? RING_FIRST : r->capacity * 2;
+    if (capacity > r->max)
+        capacity = r->max;
+    Event **slots = (Event **)calloc(capacity, sizeof(Event *));
+    if (!slots)
+        return;
+    for (uint32_t i = 0; i < r->n; i++)
+        slots[i] = r->slots[(r->first + i) % r->capacity];
+    free((void *)r->slots);
+    r->slots = slots;
+    r->capacity = capacity;
+    r->first = 0;
 }
 
 void event_ring_push(EventRing *r, Event *e) {
-    if (!r->slots) {
-        r->slots = (Event **)calloc(r->capacity, sizeof(Event *));
-        if (!r->slots)
-            return;
-    }
+    bool fits = r->n == 0 || r->bytes + e->size <= r->max_bytes;
+    if (r->n == r->capacity && r->capacity < r->max && fits)
+        grow(r);
+    if (r->capacity == 0)
+        return;
     while (r->n == r->capacity || (r->n > 0 && r->bytes + e->size > r->max_bytes))
         drop_oldest(r);
     r->slots[(r->first + r->n++) % r->capacity] = event_ref(e);
@@ -119,8 +139,8 @@ const Event *event_ring_get(const EventRing *r, size_t i) {
 EventRing event_ring_newest(const EventRing *r, size_t n) {
     EventRing newest = *r;
     if (n < r->n) {
-        newest.first = (r->first + r->n - n) % r->capacity;
-        newest.n = n;
+        newest.first = (uint32_t)((r->first + r->n - n) % r->capacity);
+        newest.n = (uint32_t)n;
     }
     return newest;
 }

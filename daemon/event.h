@@ -30,12 +30,13 @@ ApiEvent event_logged(const ApiEvent *e);
 
 typedef struct EventRing {
     Event **slots; /* allocated with the first event */
-    size_t capacity, n, first;
+    uint32_t n, first;
+    uint32_t capacity, max;  /* so many there are, growing up to so many */
     size_t bytes, max_bytes; /* of what it refers to */
 } EventRing;
 
-/* At most @capacity events, and @max_bytes of them, but one always. */
-void event_ring_init(EventRing *r, size_t capacity, size_t max_bytes);
+/* At most @max events, and @max_bytes of them, but one always. */
+void event_ring_init(EventRing *r, uint32_t max, size_t max_bytes);
 void event_ring_done(EventRing *r);
 void event_ring_push(EventRing *r, Event *e); /* takes a reference of its own */
 /* The @i-th oldest, or NULL. */

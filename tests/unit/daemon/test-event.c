@@ -200,10 +200,32 @@ static void test_logged(void **state) {
     event_unref(kept);
 }
 
+static void test_ring_takes_what_it_needs(void **state) {
+    (void)state;
+    EventRing r;
+    ApiEvent e = {.event = "state"};
+    event_ring_init(&r, 5, 100000);
+    assert_true(r.capacity == 0 && !r.slots);
+    for (uint64_t i = 1; i <= 20; i++) {
+        Event *copy = event_new(&e);
+        assert_non_null(copy);
+        copy->seq = i;
+        event_ring_push(&r, copy);
+        event_unref(copy);
+        uint64_t kept = i < 5 ? i : 5;
+        assert_int_equal(r.n, kept);
+        assert_in_range(r.capacity, kept, kept < 3 ? 2 : 5);
+        for (uint64_t k = 0; k < kept; k++)
+            assert_int_equal(event_ring_get(&r, k)->seq, i - kept + 1 + k);
+    }
+    event_ring_done(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring_keeps_the_newest),
         cmocka_unit_test(test_ring_keeps_so_many_bytes),
+        cmocka_unit_test(test_ring_takes_what_it_needs),
         cmocka_unit_test(test_merge),
         cmocka_unit_test(test_shown),
         cmocka_unit_test(test_copy_is_its_own),
