@@ -16,6 +16,11 @@
 /* What one connection takes: its own, and two pipes. */
 #define A_CONNECTION 5
 
+/* So many a process has room for at once, in the kernel: whatever is below costs a child nothing. */
+#define LOW 64
+/* What is open for long is below that or from here on: what is open for a moment finds room between. */
+#define LASTING 256
+
 static void set_ceilings(Runtime *rt, rlim_t limit) {
     int most = limit < (rlim_t)INT_MAX ? (int)limit : INT_MAX;
     bool small = most <= 2 * RESERVED;
@@ -74,4 +79,17 @@ bool descriptors_are_scarce(const Service *s) {
     rt->crowded = last < 0 || last >= rt->fd_ceiling;
     /* One that fills the rest does not shut out all others. */
     return last < 0 || last >= (s->n_instances < FEW_INSTANCES ? rt->fd_ceiling_few : rt->fd_ceiling);
+}
+
+int descriptors_lift(const Runtime *rt, int fd) {
+    if (fd < LOW || fd >= LASTING)
+        return fd;
+    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, LASTING);
+    /* What is kept free stays free. */
+    if (lifted >= rt->fd_ceiling)
+        lifted = fd_close(lifted);
+    if (lifted < 0)
+        return fd;
+    (void)fd_close(fd);
+    return lifted;
 }

@@ -13,6 +13,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/bind.h"
+#include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
 #include "daemon/service.h"
 #include "daemon/unix-queue.h"
@@ -131,6 +132,11 @@ bool listener_family_is_missing(const Listener *l, int error) {
            (error == EAFNOSUPPORT || error == EADDRNOTAVAIL || error == EPROTONOSUPPORT);
 }
 
+void listener_lift(Listener *l) {
+    if (l->service && l->fd >= 0)
+        l->fd = descriptors_lift(l->service->rt, l->fd);
+}
+
 int listener_open(Listener *l, uint16_t port) {
     BoundSocket bound;
     const char *step = "adopt";
@@ -154,6 +160,7 @@ int listener_open(Listener *l, uint16_t port) {
     }
     l->adopted = l->restored = false;
     l->untouched = endpoint_socket_type(l->kind) != 0;
+    listener_lift(l);
     mark_change(l);
     return 0;
 }
@@ -215,6 +222,7 @@ void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr) {
     l->adopted = true;
     l->error = 0;
     l->ino = 0; /* the node belongs to who passed the socket */
+    listener_lift(l);
 }
 
 void listener_restore(Listener *l, int fd, const Addr *addr, dev_t dev, ino_t ino) {
@@ -228,6 +236,7 @@ void listener_restore(Listener *l, int fd, const Addr *addr, dev_t dev, ino_t in
     /* An earlier daemon may have died while it drained. */
     if (endpoint_kind_is_inet(l->kind))
         (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+    listener_lift(l);
     mark_change(l);
 }
 

@@ -78,6 +78,8 @@ void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr);
 /* Takes over @fd, which an earlier daemon has opened for it, as its own; @dev and @ino (0: none) tell of the
  * node or queue that goes with it. */
 void listener_restore(Listener *l, int fd, const Addr *addr, dev_t dev, ino_t ino);
+/* Gives its socket a number where lasting ones are; before it is polled or kept. */
+void listener_lift(Listener *l);
 /* Closes its socket; it may be opened again. One that the service manager keeps beyond our end keeps its node
  * as well. */
 void listener_close(Listener *l, bool remove_node);

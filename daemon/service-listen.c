@@ -151,6 +151,8 @@ static void place_listeners(Service *s) {
             l->config = &s->config->listen[i];
             l->index = a;
             l->service = s;
+            if (is_new)
+                listener_lift(l);
             if (is_new && listener_is_open(l))
                 tell_open(s, l);
             /* A process that has it may have made its queue shorter. */
