@@ -7,6 +7,7 @@ import sys
 
 import figures
 from packages import Unavailable
+import peers
 from servers import AGAIN, REFERENCE, say
 import session
 import slices
@@ -26,16 +27,16 @@ def add_options(parser):
     parser.add_argument("--servers", type=session.words, help="only these, and the reference")
 
 
-def chosen(bench, plan, service):
+def chosen(plan, service):
     always = (REFERENCE, REFERENCE + AGAIN)
-    names = [n for n in bench.starters if not plan.servers or n in plan.servers or n in always]
+    names = [n for n in peers.STARTERS if not plan.servers or n in plan.servers or n in always]
     return [n for n in names if not plan.quick or service == "raw" or n in QUICK_DYN]
 
 
 def start_all(bench, plan, service, started):
-    for name in chosen(bench, plan, service):
+    for name in chosen(plan, service):
         try:
-            started.append(bench.start(name, service))
+            started.append(peers.start(bench, name, service))
         except Unavailable as e:
             say("without %s for %s: %s" % (name, service, e))
 

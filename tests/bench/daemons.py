@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: MIT
 """The daemon under configs of a measurement's own: with many services, with other keys than the default."""
 import contextlib
+import itertools
 import json
 import os
 import subprocess
 import time
 
 from packages import Unavailable
-from servers import Server, say, write
+from servers import Server, write
 import slices
 
 # In one file of a config.
 FILE_SERVICES = 1000
 
 
+# Of the addresses that this process has taken.
+taken = itertools.count(1)
+
+
 def private_address():
     """An address of the loopback that nobody else uses, so that thousands of its ports are free."""
-    pid, now = os.getpid(), time.monotonic_ns()
-    return f"127.{64 + pid % 128}.{pid // 128 % 256}.{1 + now % 250}"
+    pid = os.getpid()
+    return f"127.{64 + pid % 128}.{pid // 128 % 256}.{1 + next(taken) % 250}"
 
 
 def service(port, program, address="127.0.0.1", **keys):
     """A service as it is configured by default, under the user that runs the daemon."""
     user = {"user": "root"} if os.geteuid() == 0 else {}
     return {"listen": f"tcp:{address}:{port}", "exec": [program], **user, **keys}
+
+
+def idle_endpoints(count, first_port=10000):
+    """So many on an address of their own: [(address, port)]"""
+    address = private_address()
+    return [(address, first_port + i) for i in range(count)]
 
 
 def idle_services(count, address, program, first_port=10000):
@@ -55,6 +66,8 @@ def write_config(folder, services):
 
 def command(bench, folder, services):
     """The words that start the daemon with these services, {name: {key: value}}; everything else is as users have it."""
+    if not os.access(bench.daemon, os.X_OK):
+        raise Unavailable("%s is not built" % bench.daemon)
     return [bench.daemon, "-c", write_config(folder, services), "-s", os.path.join(folder, "control.sock"), "--log-target",
             "stderr"]
 
@@ -73,21 +86,6 @@ def running(bench, services, port, **more):
         yield server
     finally:
         server.stop()
-
-
-@contextlib.contextmanager
-def started(bench, name, service_name):
-    """A server by its name in bench.starters; None where it cannot take part."""
-    server = None
-    try:
-        server = bench.start(name, service_name)
-    except Unavailable as why:
-        say(f"without {name}: {why}")
-    try:
-        yield server
-    finally:
-        if server:
-            server.stop()
 
 
 def serve(bench, port, connections, concurrency=1):

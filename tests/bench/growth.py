@@ -10,6 +10,7 @@ import sys
 import daemons
 import figures
 from packages import Unavailable
+import peers
 import servers
 import session
 import slices
@@ -35,34 +36,31 @@ def burdens(bench):
             HEAP: {**preload, "BURDEN_MIB": str(HEAP_MIB)}}
 
 
-def start_mpinetd(bench, what, services=1, environment=None):
-    port, program = servers.free_port(), bench.program("svc-raw")
-    config = {"s": daemons.service(port, program),
-              **daemons.idle_services(services - 1, daemons.private_address(), program)}
-    server = daemons.start(bench, config, port, environment=environment)
+def start(bench, name, what, environment=None, count=1):
+    """A server with svc-raw and so many services in all, of which the others are idle."""
+    server = peers.start(bench, name, "raw", environment, daemons.idle_endpoints(count - 1))
     server.service = what
     return server
 
 
-def start_other(bench, started, name, what, environment=None):
+def start_other(bench, started, name, *args, **more):
     try:
-        server = bench.start(name, "raw", environment)
+        started.append(start(bench, name, *args, **more))
     except Unavailable as why:
         servers.say(f"without {name}: {why}")
-        return
-    server.service = what
-    started.append(server)
 
 
 def start_all(bench, started, quick):
     """Every server with everything that it can carry, which is what its `service` says; a short run has only mpinetd."""
     for what, count in ((PLAIN, 1), (AGAIN, 1), ("1000 services", 1000), ("10000 services", 10000)):
-        started.append(start_mpinetd(bench, what, count))
+        started.append(start(bench, "mpinetd", what, count=count))
     for what, environment in burdens(bench).items():
-        started.append(start_mpinetd(bench, what, environment=environment))
+        started.append(start(bench, "mpinetd", what, environment))
     for name in () if quick else OTHERS:
         for what, environment in {PLAIN: None, **burdens(bench)}.items():
             start_other(bench, started, name, what, environment)
+        if name in peers.MANY:
+            start_other(bench, started, name, "1000 services", count=1000)
 
 
 def compared_with(what):

@@ -13,6 +13,7 @@ import sys
 
 import callgrind
 import figures
+import peers
 import rows
 from servers import say
 import session
@@ -61,7 +62,7 @@ def compare_cpu(bench, plan, limits):
     """{bare loop: the daemon's CPU per connection of its}"""
     with session.stopping() as started:
         for name in ("mpinetd", *limits):
-            started.append(bench.start(name, "raw"))
+            started.append(peers.start(bench, name, "raw"))
         rounds = slices.Rounds(bench, started, plan, (CONCURRENCY,)).run("CPU")
     found = {name: own for (_, name, _), own in rounds.items()}
     return {name: figures.median(figures.ratios(found["mpinetd"], found[name], "cpu_us", slices.DISTURBED))

@@ -7,6 +7,7 @@ import sys
 import daemons
 import figures
 import held
+import peers
 import servers
 import session
 import smaps
@@ -31,6 +32,17 @@ def with_services(bench, count, connections=0):
         return smaps.of(server.pid)
 
 
+def of_peers(bench):
+    """{name: {number of services: memory}} of those that have many services in one process."""
+    found = {}
+    for name in peers.MANY:
+        for count in (1, MANY):
+            with peers.started(bench, name, "raw", idle=daemons.idle_endpoints(count - 1)) as server:
+                if server:
+                    found.setdefault(name, {})[str(count)] = smaps.of(server.pid)
+    return found
+
+
 def of_held_connection(bench, stderr, count):
     """Bytes of the daemon's own memory for each held connection. Rings and the like, which come with the first
     connections and then stay, are there before."""
@@ -51,13 +63,15 @@ def measure(bench, plan):
     for stderr, key in STDERR.items():
         found[key] = of_held_connection(bench, stderr, 200 if plan.quick else held.COUNT)
     return {"figures": {key: figures.figure(value) for key, value in found.items()},
-            "services": {str(n): memory for n, memory in services.items()}, "served": served}
+            "services": {str(n): memory for n, memory in services.items()}, "served": served,
+            "peers": {} if plan.quick else of_peers(bench)}
 
 
 def table(results, layout=tables.plain):
     lines = [["services", "private dirty, KiB", "PSS, KiB"]]
-    for n, memory in results["services"].items():
-        lines.append([n, tables.number(memory["Private_Dirty"] / KIB), tables.number(memory["Pss"] / KIB)])
+    for name, by_count in {"mpinetd": results["services"], **results["peers"]}.items():
+        for n, memory in by_count.items():
+            lines.append([f"{name}, {n}", tables.number(memory["Private_Dirty"] / KIB), tables.number(memory["Pss"] / KIB)])
     return layout(lines)
 
 

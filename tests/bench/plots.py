@@ -73,12 +73,14 @@ def of_growth(results):
 
 def of_start(results):
     title = "From exec to the last listener"
-    cases = [case for case in results["seconds"] if results["seconds"][case]]
+    cases = list(results["seconds"])
     labels = ["1 service" if case == "1 services" else case for case in cases]
+    names = dict.fromkeys(name for rounds in results["seconds"].values() for name in sorted(rounds[0]))
+    names = ["mpinetd", "limit-listen", *(n for n in names if n != "mpinetd" and not n.startswith("limit-"))]
     return {"start.svg": (svg.bars(title, "ms", labels, [
-        (label, [figures.median([r[who] for r in results["seconds"][case]]) * 1e3 for case in cases])
-        for who, label in (("mpinetd", "mpinetd"), ("limit-listen", "a loop that only binds and listens"))],
-        shades=False), title)}
+        ("a loop that only binds" if name.startswith("limit-") else name, [
+            figures.median([r[name] * 1e3 for r in results["seconds"][case] if name in r]) for case in cases])
+        for name in names], shades=False), title)}
 
 
 def of_memory(results):

@@ -4,6 +4,7 @@
 limit-fdpass, in rates and CPU time of all their processes."""
 import sys
 
+import daemons
 import figures
 from servers import AGAIN, Server, free_port
 import session
@@ -28,10 +29,9 @@ def start_limit(bench, plan, name):
 
 def start_pool(bench, plan, handoff):
     port = free_port()
-    return bench.start_mpinetd(handoff, (
-        f"version: 1\nservices:\n  pool:\n    listen: tcp:127.0.0.1:{port}\n    model: pool\n"
-        f"    exec: [{bench.program('pool-hello')}, '{plan.capacity}']\n{bench.as_root()}"
-        f"    pool: {{min: {plan.workers}, max: {plan.workers}, handoff: {handoff}}}\n"), port)
+    keys = {"model": "pool", "pool": {"min": plan.workers, "max": plan.workers, "handoff": handoff},
+            "exec": [bench.program("pool-hello"), str(plan.capacity)]}
+    return daemons.start(bench, {"pool": daemons.service(port, None, **keys)}, port, handoff)
 
 
 def measure(bench, plan):

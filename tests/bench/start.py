@@ -14,7 +14,8 @@ import time
 
 import daemons
 import figures
-from servers import AGAIN
+import peers
+from servers import AGAIN, free_port
 import session
 import tables
 
@@ -24,6 +25,8 @@ FIRST_PORT = 10000
 LIMIT = "limit-listen"
 # One service for each listener, or one service for all of them.
 SHAPES = (("services", 1), ("services", 1000), ("services", 10000), ("listeners", 1000), ("listeners", 10000))
+# What others are measured with: some cannot have more (select).
+PEERS_SHAPE = ("services", 1000)
 PAUSE = 0.0001
 SECONDS_MAX = 120
 
@@ -84,37 +87,54 @@ def services(bench, shape, count, address):
     return {"many": {**daemons.service(0, program), "listen": listen}}
 
 
-def one_round(bench, shape, count):
-    """Seconds of the bare loop, of it once more, and of the daemon, in random order."""
+def command(bench, name, folder, shape, count, address):
+    if name == "mpinetd":
+        return daemons.command(bench, folder, services(bench, shape, count, address))
+    if name in peers.MANY:
+        ports = range(FIRST_PORT, FIRST_PORT + count)
+        return peers.command(bench, name, "raw", free_port(), folder, [(address, port) for port in ports])[0]
+    return [bench.program(LIMIT), address, str(FIRST_PORT), str(count)]
+
+
+def who_takes_part(bench, shape, count, quick):
+    """The bare loop, it once more, the daemon, and of others those that are there, with as many services as they can."""
+    names = [LIMIT, LIMIT + AGAIN, "mpinetd"]
+    for name in peers.MANY if (shape, count) == PEERS_SHAPE and not quick else ():
+        with peers.started(bench, name, "raw") as server:
+            names += [name] if server else []
+    return names
+
+
+def one_round(bench, names, shape, count):
+    """{name: seconds}, in random order."""
     seconds = {}
-    for name in random.sample((LIMIT, LIMIT + AGAIN, "mpinetd"), 3):
+    for name in random.sample(names, len(names)):
         # What one leaves in the kernel's tables is none of the next one's business.
         address, folder = daemons.private_address(), bench.new_folder(name)
-        if name == "mpinetd":
-            argv = daemons.command(bench, folder, services(bench, shape, count, address))
-        else:
-            argv = [bench.program(LIMIT), address, str(FIRST_PORT), str(count)]
-        seconds[name] = seconds_to_listen(argv, folder, address, count)
+        seconds[name] = seconds_to_listen(command(bench, name, folder, shape, count, address), folder, address, count)
     return seconds
 
 
-def figure_of(rounds):
-    return figures.ratio([{"s": r["mpinetd"]} for r in rounds], [{"s": r[LIMIT]} for r in rounds],
+def figure_of(rounds, name="mpinetd"):
+    return figures.ratio([{"s": r[name]} for r in rounds], [{"s": r[LIMIT]} for r in rounds],
                          ([{"s": r[LIMIT + AGAIN]} for r in rounds], [{"s": r[LIMIT]} for r in rounds]), "s")
 
 
 def measure(bench, plan):
     times = {}
     for shape, count in SHAPES:
-        times[f"{count} {shape}"] = [one_round(bench, shape, count) for _ in range(plan.rounds)]
+        names = who_takes_part(bench, shape, count, plan.quick)
+        times[f"{count} {shape}"] = [one_round(bench, names, shape, count) for _ in range(plan.rounds)]
     return {"figures": {f"start.{n}": figure_of(times[f"{n} services"]) for n in (1000, 10000)}, "seconds": times}
 
 
 def table(results, layout=tables.plain):
-    lines = [["from exec to the last listener", "mpinetd, ms", "bare loop, ms", "ratio"]]
-    for name, rounds in results["seconds"].items():
-        ms = [figures.median([r[who] for r in rounds]) * 1e3 for who in ("mpinetd", LIMIT)]
-        lines.append([name, *(tables.number(value, 1) for value in ms), tables.number(figure_of(rounds)["reached"], 2)])
+    lines = [["from exec to the last listener", "ms", "bare loop, ms", "ratio"]]
+    for case, rounds in results["seconds"].items():
+        for name in sorted((n for n in rounds[0] if not n.startswith(LIMIT)), key=lambda n: (n != "mpinetd", n)):
+            lines.append([f"{name}, {case}", *(tables.number(figures.median([r[who] for r in rounds]) * 1e3, 1)
+                                               for who in (name, LIMIT)),
+                          tables.number(figure_of(rounds, name)["reached"], 2)])
     return layout(lines)
 
 

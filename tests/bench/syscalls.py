@@ -9,6 +9,7 @@ import sys
 
 import daemons
 import figures
+import peers
 import servers
 import session
 import strace
@@ -73,7 +74,7 @@ def measure(bench, plan):
     counts = measure_daemon(bench, connections)
     results = {"figures": {key: figures.figure(median_of(counts, *where)) for key, where in FIGURES.items()}}
     for name in PEERS:
-        with daemons.started(bench, name, "raw") as server:
+        with peers.started(bench, name, "raw") as server:
             if server:
                 counts[name] = count(bench, server, connections)
     return {**results, "counts": counts}
