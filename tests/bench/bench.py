@@ -21,6 +21,7 @@ import sys
 import time
 import traceback
 
+from packages import Unavailable
 import report
 import rows
 from servers import say
@@ -65,6 +66,9 @@ def measure(bench, plan, available):
         begin = time.monotonic()
         try:
             results[group] = available[group].measure(bench, plan)
+        except Unavailable as e:
+            say("without %s: %s" % (group, e))
+            continue
         except Exception:  # whatever it is
             say("%s failed:\n%s" % (group, traceback.format_exc()))
             broken.append(group)

@@ -5,10 +5,12 @@ exec, which is not counted itself. Counted by strace over a hundred connections 
 a connection. Other servers are counted the same way."""
 import os
 import pwd
+import shutil
 import sys
 
 import daemons
 import figures
+from packages import Unavailable
 import peers
 import servers
 import session
@@ -70,6 +72,8 @@ def median_of(counts, case, who):
 
 
 def measure(bench, plan):
+    if not shutil.which("strace"):
+        raise Unavailable("strace is not installed")
     connections = 40 if plan.quick else 100
     counts = measure_daemon(bench, connections)
     results = {"figures": {key: figures.figure(median_of(counts, *where)) for key, where in FIGURES.items()}}

@@ -4,7 +4,7 @@ import rows
 
 
 def number(value, digits=0):
-    return "-" if value is None else "%.*f" % (digits, value)
+    return "-" if value is None else "{:,.{}f}".format(value, digits)
 
 
 def plain(lines):
@@ -29,7 +29,7 @@ def spread_of(verdict):
 
 
 def verdicts(judged, layout=plain):
-    lines = [["what", "bound", "reached", "spread", ""]]
+    lines = [["what", "bound", "reached", "spread", "verdict"]]
     for v in judged:
         bound = "%s %s" % ("≥" if v.row.least else "≤", value_of(v.row, v.row.bound))
         lines.append([v.row.what, bound, value_of(v.row, v.reached), spread_of(v), v.state])
