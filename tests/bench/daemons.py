@@ -88,9 +88,10 @@ def running(bench, services, port, **more):
         server.stop()
 
 
-def serve(bench, port, connections, concurrency=1):
+def serve(bench, port, connections, concurrency=1, send=None):
     """The load client's result of so many connections. One that went wrong is the end."""
     argv = [bench.program("load"), "--port", str(port), "--concurrency", str(concurrency), "--connections", str(connections)]
+    argv += ["--send", send] if send else []
     result = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout)
     if slices.bad(result):
         raise RuntimeError(f"port {port}: {result['wrong']} wrong answers, errors: {result['errors']}")

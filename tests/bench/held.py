@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Connections that stay: how fast 2,000 of them are opened, and how fast new ones are served beside them. The service that
-holds them is a tiny one without libc that waits for its peer; those that come beside them go to a second service of the
-same daemon."""
+"""Connections that stay: how fast 2,000 of them are opened, and how fast new ones are served beside them. The service is a
+tiny one without libc that waits for what its peer says: who says nothing is held. Other servers are measured the same way."""
 import contextlib
+import functools
 import resource
 import socket
 import sys
@@ -11,6 +11,7 @@ import time
 
 import daemons
 import figures
+import peers
 import processes
 import servers
 import session
@@ -19,13 +20,16 @@ import tables
 
 COUNT = 2000
 CONCURRENCY = 8
+# What the service waits for.
+SERVICE, WORD = "hold", "x"
+PEERS = ("limit-vfork", "limit-c3vm", "xinetd", "openbsd-inetd", "tcpserver", "rlinetd", "socket-activate")
 
 
 class Held:
-    """Connections to @port that are open while the block lasts, and served: each has a process."""
+    """Connections that are open while the block lasts, and served: each has a process."""
 
-    def __init__(self, server, port, count):
-        self.server, self.port, self.count = server, port, count
+    def __init__(self, server, count):
+        self.server, self.count = server, count
         self.sockets, self.seconds = [], None
 
     def __enter__(self):
@@ -33,7 +37,7 @@ class Held:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         begin = time.monotonic()
         for _ in range(self.count):
-            self.sockets.append(socket.create_connection(("127.0.0.1", self.port), timeout=30))
+            self.sockets.append(socket.create_connection(("127.0.0.1", self.server.port), timeout=30))
         daemons.wait_until(lambda: len(processes.children(self.server.pid)) >= self.count, "a process for each")
         self.seconds = time.monotonic() - begin
         return self
@@ -46,35 +50,35 @@ class Held:
 
 
 @contextlib.contextmanager
-def holding(bench, stderr):
-    """(server, port): mpinetd with one service that holds, at the port, and one that answers."""
-    hold_port, port = servers.free_port(), servers.free_port()
-    more = {"limits": {"instances": 20000}}
-    config = {"hold": daemons.service(hold_port, bench.program("svc-hold"), stderr=stderr, **more),
-              "hello": daemons.service(port, bench.program("svc-raw"), **more)}
+def mpinetd(bench, stderr):
+    """The daemon with as many at once as this takes."""
+    port = servers.free_port()
+    config = {SERVICE: daemons.service(port, bench.program("svc-" + SERVICE), stderr=stderr, limits={"instances": 20000})}
     with daemons.running(bench, config, port, name=f"mpinetd, stderr: {stderr}") as server:
-        yield server, hold_port
+        yield server
 
 
 def rates(bench, plan, server):
-    found = []
-    for _ in range(plan.rounds):
-        found.append(slices.run_slice(bench, server, CONCURRENCY, plan.seconds))
-    return {key: figures.typical(found, key) for key in ("rate", "cpu_us")}
+    load = functools.partial(slices.run_load, send=WORD)
+    found = [slices.run_slice(bench, server, CONCURRENCY, plan.seconds, load) for _ in range(plan.rounds)]
+    return {key: figures.typical(found, key, slices.DISTURBED) for key in ("rate", "cpu_us")}
 
 
-def measure_one(bench, plan, server, hold_port, count):
+def measure_one(bench, plan, server, count):
     alone = rates(bench, plan, server)
-    with Held(server, hold_port, count) as held:
+    with Held(server, count) as held:
         return {"opened": count / held.seconds, "alone": alone, "beside": rates(bench, plan, server)}
 
 
 def measure(bench, plan):
-    count = 200 if plan.quick else COUNT
-    found = {}
+    count, found = 200 if plan.quick else COUNT, {}
     for stderr in ("log", "inherit"):
-        with holding(bench, stderr) as (server, hold_port):
-            found[server.name] = measure_one(bench, plan, server, hold_port, count)
+        with mpinetd(bench, stderr) as server:
+            found[server.name] = measure_one(bench, plan, server, count)
+    for name in () if plan.quick else PEERS:
+        with peers.started(bench, name, SERVICE) as server:
+            if server:
+                found[name] = measure_one(bench, plan, server, count)
     return {"figures": {}, "count": count, "servers": found}
 
 

@@ -46,10 +46,10 @@ def of_peers(bench):
 def of_held_connection(bench, stderr, count):
     """Bytes of the daemon's own memory for each held connection. Rings and the like, which come with the first
     connections and then stay, are there before."""
-    with held.holding(bench, stderr) as (server, hold_port):
-        daemons.serve(bench, server.port, CONNECTIONS)
+    with held.mpinetd(bench, stderr) as server:
+        daemons.serve(bench, server.port, CONNECTIONS, send=held.WORD)
         before = smaps.private_dirty(server.pid)
-        with held.Held(server, hold_port, count):
+        with held.Held(server, count):
             return (smaps.private_dirty(server.pid) - before) / count
 
 

@@ -61,6 +61,8 @@ class Server:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=2) as sock:
                     sock.settimeout(2)
+                    # For a service that waits for what its peer has to say.
+                    sock.shutdown(socket.SHUT_WR)
                     if sock.makefile("rb").read() == expect:
                         return self
             except OSError:
