@@ -127,10 +127,10 @@ static void count(Instance *i, const LedgerRecord *r) {
         return;
     }
     s->n_instances++;
-    s->counters.spawned++;
+    service_history(s)->counters.spawned++;
     /* Who is served has come in. */
     if (r->kind == LEDGER_CONNECTION && service_config_accepts(s->config))
-        s->counters.accepted++;
+        service_history(s)->counters.accepted++;
 }
 
 static Instance *make(Runtime *rt, Service *s, const LedgerRecord *r) {

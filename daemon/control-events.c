@@ -17,7 +17,7 @@ static LogAddresses kept_addresses(const Calls *calls, const Client *client) {
 
 size_t calls_recall(const Calls *calls, const Client *client, const Service *s, size_t last,
                     size_t last_lines, ApiEvent *ret) {
-    const EventRing lines = s ? event_ring_newest(&s->lines, last_lines) : (EventRing){0};
+    const EventRing lines = s ? event_ring_newest(&service_past(s)->lines, last_lines) : (EventRing){0};
     const Event *events[EVENTS_MOST];
     size_t n = event_rings_merge(s ? &s->ring : &calls->log->ring, &lines,
                                  last < EVENTS_MOST ? last : EVENTS_MOST, events);

@@ -66,14 +66,14 @@ static void add_service(const Service *s, size_t family, Text *text) {
     MetricsService m = {
         .name = s->name,
         .state = s->state,
-        .counters = &s->counters,
+        .counters = &service_past(s)->counters,
         .instances = s->n_instances,
         .instances_limit = snapshot_instances_limit(s),
         .workers = snapshot_workers(s),
         .sets_up_ahead = s->config->prespawn > 0,
         .spares = s->spares.n,
-        .latency = s->latency,
-        .duration = s->duration,
+        .latency = service_past(s)->latency,
+        .duration = service_past(s)->duration,
         .reported = sums,
     };
     if (metrics_family_needs_queue(family))

@@ -179,7 +179,7 @@ static bool tell_progress(Client *client, const Progress *p) {
 }
 
 static void answer_failed(Client *client, const Service *s) {
-    const LastError *e = &s->last_error;
+    const LastError *e = &service_past(s)->last_error;
     api_encode_error(client_out(client), API_FAILED, e->step,
                      e->message ? e->message : "it could not be started", e->error);
 }

@@ -163,7 +163,7 @@ static void hold(Pool *p, int fd, const char *text, size_t n) {
     Held *h = malloc(sizeof(*h) + n);
     if (!h) {
         (void)fd_close(fd);
-        p->service->counters.gone++;
+        service_history(p->service)->counters.gone++;
         return;
     }
     h->fd = fd;
@@ -264,7 +264,7 @@ void handoff_take_back(Pool *p, Worker *w) {
             return;
         /* Without a descriptor to be had it is lost. */
         if (fd < 0)
-            p->service->counters.gone++;
+            service_history(p->service)->counters.gone++;
         else
             hold(p, fd, text, n);
         w->sent--;
@@ -324,7 +324,7 @@ void handoff_drop_held(Pool *p) {
     LIST_FOREACH_SAFE (h, &p->held, Held, link) {
         list_remove(&h->link);
         (void)fd_close(h->fd);
-        p->service->counters.gone++;
+        service_history(p->service)->counters.gone++;
         free(h);
     }
 }

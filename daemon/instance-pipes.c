@@ -20,7 +20,7 @@ static void on_stderr_line(const char *line, size_t n, bool truncated, void *use
         text_add(&text, "…");
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "stderr", peer);
     e.message = text.s ? text.s : "";
-    eventlog_emit(&i->rt->events, &e, &i->service->lines);
+    eventlog_emit(&i->rt->events, &e, &service_history(i->service)->lines);
 }
 
 static void on_stderr_end(PipeReader *r, void *userdata) {

@@ -289,8 +289,8 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
     s->starved = spawn_is_starved(step, error);
     /* Those are counted who could not be served. */
     if (i->role != ROLE_BACKEND) {
-        s->counters.spawn_failed++;
-        s->counters.failed_steps[step]++;
+        service_history(s)->counters.spawn_failed++;
+        service_history(s)->counters.failed_steps[step]++;
     }
     (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
                    step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)"
@@ -310,8 +310,8 @@ void launch_tell_start(Instance *i) {
     uint64_t now = clock_monotonic_usec();
     i->service->starved = false;
     if (i->role != ROLE_BACKEND) {
-        i->service->counters.spawned++;
-        histogram_add(&i->service->latency, now - i->started_usec);
+        service_history(i->service)->counters.spawned++;
+        histogram_add(&service_history(i->service)->latency, now - i->started_usec);
     }
     i->started_usec = now;
     service_tell_start(i->service, i);
@@ -395,8 +395,8 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     ChildPlan plan = {0};
     if (!i) {
         memory_reserve_use(&s->rt->memory);
-        s->counters.spawn_failed++;
-        s->counters.failed_steps[STEP_LIMIT]++;
+        service_history(s)->counters.spawn_failed++;
+        service_history(s)->counters.failed_steps[STEP_LIMIT]++;
         s->starved = true;
         worker_free(w);
         return NULL;

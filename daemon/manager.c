@@ -112,8 +112,9 @@ static void tell_summary(Manager *m) {
         eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
                      "%s: %s, %llu running, %llu accepted, %llu started, %llu not started", s->name,
                      service_state_to_string(s->state), (unsigned long long)s->n_instances,
-                     (unsigned long long)s->counters.accepted, (unsigned long long)s->counters.spawned,
-                     (unsigned long long)s->counters.spawn_failed);
+                     (unsigned long long)service_past(s)->counters.accepted,
+                     (unsigned long long)service_past(s)->counters.spawned,
+                     (unsigned long long)service_past(s)->counters.spawn_failed);
     }
 }
 
@@ -447,6 +448,7 @@ Manager *manager_free(Manager *m) {
     env_builder_done(&m->rt.env);
     instance_table_done(&m->rt.instances);
     eventlog_done(&m->rt.events);
+    history_done(&m->rt.lost);
     (void)fd_close(m->rt.null_fd);
     free(m->last_reload.error);
     free(m->upgrade.version);

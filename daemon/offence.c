@@ -55,7 +55,7 @@ uint64_t offence_ban(Service *s, const Peer *peer, BanCause cause) {
     int r = bans_add(s->rt->bans, peer, s->limits.source_ipv4, s->limits.source_ipv6, b->sensor ? 0 : s->id,
                      s->name, cause, now, b->for_usec, &is_new);
     if (r >= 0 && is_new) {
-        s->counters.bans[cause]++;
+        service_history(s)->counters.bans[cause]++;
         tell(s, peer, cause);
     }
     return b->for_usec;

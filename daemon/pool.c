@@ -201,7 +201,7 @@ static bool start_worker(Pool *p, bool replaces) {
     p->starved = 0;
     if (p->n_died > 0) {
         p->n_died--;
-        s->counters.restarts++;
+        service_history(s)->counters.restarts++;
     }
     return true;
 }

@@ -110,9 +110,9 @@ void prelude_free(Prelude *p) {
 /* Of a name that has been read it was, until it was known that it stays. */
 static void count_accepted(const Prelude *p) {
     Service *s = p->service;
-    s->counters.accepted++;
+    service_history(s)->counters.accepted++;
     if (p->data.kind == PRELUDE_HEADER)
-        rate_window_add(&s->accept_rate, clock_monotonic_usec());
+        rate_window_add(&service_history(s)->accept_rate, clock_monotonic_usec());
 }
 
 /* It ends here, without having been served. */
@@ -279,7 +279,7 @@ static void answer_help(Prelude *p) {
     Service *door = p->service;
     CLEANUP_TEXT Text list = {0};
     tcpmux_list(&door->rt->tcpmux, &list);
-    door->counters.requests++;
+    service_history(door)->counters.requests++;
     if (text_ok(&list) && list.len > 0)
         (void)send(p->connection.fd, list.s, list.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (p->connection.fd < door->rt->fd_ceiling)
@@ -290,7 +290,7 @@ static void answer_help(Prelude *p) {
 /* From now on it is one of @s, and only there it is counted. */
 static void move(Prelude *p, Service *s) {
     Service *door = p->service;
-    door->counters.requests++;
+    service_history(door)->counters.requests++;
     door->preludes.n--;
     s->preludes.n++;
     on_less(door);
@@ -417,8 +417,8 @@ static void begin(Service *s, Connection *c, PreludeKind kind, size_t more) {
     bool room = has_room_for(s, more);
     Prelude *p = prelude_new(s, c, kind);
     if (!p) {
-        s->counters.accepted++;
-        s->counters.gone++;
+        service_history(s)->counters.accepted++;
+        service_history(s)->counters.gone++;
         gate_release(s->rt, &c->source);
         connection_done(c);
     } else if (!room) {
@@ -436,7 +436,7 @@ void prelude_read_header(Service *s, Connection *c) {
 
 void prelude_read_name(Service *s, Connection *c) {
     /* Until it is known where it belongs. */
-    s->counters.accepted--;
+    service_history(s)->counters.accepted--;
     c->last_word = TCPMUX_REFUSAL;
     /* One whose header has just been read has its place. */
     begin(s, c, PRELUDE_NAME, s->config->proxy_trusted ? 0 : 1);

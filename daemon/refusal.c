@@ -13,9 +13,9 @@
 #include "daemon/service.h"
 
 static void count(Service *s, const Peer *peer, RefuseReason reason) {
-    s->counters.refused[reason]++;
+    service_history(s)->counters.refused[reason]++;
     Prefix source_prefix = prefix_of_source(peer, s->limits.source_ipv4, s->limits.source_ipv6);
-    top_sources_add(&s->refused_sources, &source_prefix, reason, clock_realtime_usec());
+    top_sources_add(&service_history(s)->refused_sources, &source_prefix, reason, clock_realtime_usec());
     if (peer->kind != PEER_NONE) {
         Peer prefix = gate_prefix(s, peer);
         Source *source = sources_find(s->rt->sources, s->id, &prefix);

@@ -8,6 +8,7 @@
 #include "daemon/bans.h"
 #include "daemon/child-env.h"
 #include "daemon/eventlog.h"
+#include "daemon/history.h"
 #include "daemon/instance.h"
 #include "daemon/linger.h"
 #include "daemon/machine-load.h"
@@ -52,6 +53,7 @@ typedef struct Runtime {
                            shut out all others */
     bool crowded;       /* one of that number has been seen */
     MemoryReserve memory;
+    History lost;             /* of services for whose own there was no memory: never read */
     bool has_capabilities;    /* that a program would get from it, as it is: ambient or inheritable ones */
     mode_t umask;             /* the daemon's */
     struct LoadContext *load; /* for looking a service's program and user up again */

@@ -75,13 +75,13 @@ static void find_peer(const Service *s, Connection *c) {
 }
 
 static void count_accepted(Service *s, const Connection *c) {
-    s->counters.accepted++;
-    rate_window_add(&s->accept_rate, c->accepted_usec);
+    service_history(s)->counters.accepted++;
+    rate_window_add(&service_history(s)->accept_rate, c->accepted_usec);
 }
 
 void serve_count_gone(Service *s, const Peer *peer, const char *why) {
     char text[PEER_TEXT_MAX];
-    s->counters.gone++;
+    service_history(s)->counters.gone++;
     ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "gone");
     e.service = s->name;
     e.peer = peer ? peer_format(peer, s->rt->log_addresses, text) : NULL;
@@ -121,8 +121,8 @@ static void go_on(Listener *l, uint64_t now_usec) {
 static bool on_accept_error(Listener *l, int error) {
     Service *s = l->service;
     if (error == ECONNABORTED || error == EPROTO) {
-        s->counters.accepted++;
-        rate_window_add(&s->accept_rate, clock_monotonic_usec());
+        service_history(s)->counters.accepted++;
+        rate_window_add(&service_history(s)->accept_rate, clock_monotonic_usec());
         serve_count_gone(s, NULL, GONE_LEFT);
         return true;
     }
@@ -265,7 +265,7 @@ static bool serve_one(Listener *l) {
         return true;
     }
     /* Those who wait are not to be taken and closed one after the other. */
-    if (s->last_error.error == EMFILE)
+    if (service_past(s)->last_error.error == EMFILE)
         descriptors_refresh(s->rt);
     listener_pause(l);
     return false;
@@ -314,8 +314,8 @@ static void turn_away(Listener *l) {
     c.fd = fd;
     c.accepted_usec = clock_monotonic_usec();
     count_accepted(s, &c);
-    s->counters.spawn_failed++;
-    s->counters.failed_steps[STEP_EXEC]++;
+    service_history(s)->counters.spawn_failed++;
+    service_history(s)->counters.failed_steps[STEP_EXEC]++;
     find_peer(s, &c);
     ApiEvent e = connection_event(s, &c, LOG_LEVEL_WARNING, "spawn_failed", peer);
     e.step = spawn_step_to_string(STEP_EXEC);

@@ -11,7 +11,7 @@ static void take_requests(Service *s, const Report *r, int64_t before) {
     int64_t more = r->requests - (before > 0 ? before : 0);
     /* A count that goes back is a process that has counted anew. */
     if (more > 0)
-        s->counters.requests += (uint64_t)more;
+        service_history(s)->counters.requests += (uint64_t)more;
 }
 
 static void take_status(Service *s, const Instance *i) {
@@ -45,7 +45,7 @@ void service_take_ready(Service *s, Instance *i) {
 /* Whom to ban is only known of a process that serves one peer. */
 static void ban_peer(Service *s, const Instance *i) {
     if (i->peer.kind == PEER_NONE)
-        s->counters.report_errors++;
+        service_history(s)->counters.report_errors++;
     else
         (void)offence_ban(s, &i->peer, BAN_REPORTED);
 }
@@ -60,7 +60,7 @@ void service_on_report(Service *s, Instance *i, const char *line, size_t n) {
         return;
     switch (kind) {
     case REPORT_MALFORMED:
-        s->counters.report_errors++;
+        service_history(s)->counters.report_errors++;
         break;
     case REPORT_READY:
         service_take_ready(s, i);

@@ -168,27 +168,27 @@ static int restore_gate(BlobReader r, Service *s) {
 }
 
 static int restore_counters(BlobReader r, Service *s) {
-    return counters_restore(r, &s->counters);
+    return counters_restore(r, &service_history(s)->counters);
 }
 
 static int restore_accept_rate(BlobReader r, Service *s) {
-    return rate_window_restore(r, &s->accept_rate);
+    return rate_window_restore(r, &service_history(s)->accept_rate);
 }
 
 static int restore_latency(BlobReader r, Service *s) {
-    return histogram_restore(r, &s->latency);
+    return histogram_restore(r, &service_history(s)->latency);
 }
 
 static int restore_duration(BlobReader r, Service *s) {
-    return histogram_restore(r, &s->duration);
+    return histogram_restore(r, &service_history(s)->duration);
 }
 
 static int restore_refused_sources(BlobReader r, Service *s) {
-    return top_sources_restore(r, &s->refused_sources);
+    return top_sources_restore(r, &service_history(s)->refused_sources);
 }
 
 static int restore_last_error(BlobReader r, Service *s) {
-    return last_error_restore(r, &s->last_error);
+    return last_error_restore(r, &service_history(s)->last_error);
 }
 
 static int restore_ring(BlobReader r, Service *s) {
@@ -196,7 +196,7 @@ static int restore_ring(BlobReader r, Service *s) {
 }
 
 static int restore_lines(BlobReader r, Service *s) {
-    return event_ring_restore(r, &s->lines);
+    return event_ring_restore(r, &service_history(s)->lines);
 }
 
 static const struct {
@@ -259,8 +259,9 @@ static int restore_field(const BlobField *f, Service *s, Counts *n) {
     case SERVICE_SLOT:
         return n->slots < s->n_slots ? slot_restore(blob_enter(f), &s->slots[n->slots++]) : 0;
     case SERVICE_LIMITED:
-        return n->limited < ELEMENTS(s->limited) ? ratelimit_restore(blob_enter(f), &s->limited[n->limited++])
-                                                 : 0;
+        return n->limited < _LIMITED_MAX
+                   ? ratelimit_restore(blob_enter(f), &service_history(s)->limited[n->limited++])
+                   : 0;
     case SERVICE_DRAIN_TIME:
         service_look_at(s, blob_u64(f));
         return 0;
@@ -311,8 +312,8 @@ void service_resume(Service *s) {
     service_update(s, NULL);
     if (s->pool)
         pool_look(s->pool);
-    for (size_t i = 0; i < ELEMENTS(s->limited); i++)
-        if (s->limited[i].suppressed > 0 && s->rt->on_suppressed)
+    for (size_t i = 0; i < _LIMITED_MAX; i++)
+        if (service_past(s)->limited[i].suppressed > 0 && s->rt->on_suppressed)
             s->rt->on_suppressed(s->rt->on_suppressed_userdata);
 }
 

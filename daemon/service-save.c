@@ -79,27 +79,27 @@ static void save_preludes(BlobWriter *w, const Service *s) {
 }
 
 static void save_counters(BlobWriter *w, const Service *s) {
-    counters_save(w, &s->counters);
+    counters_save(w, &service_past(s)->counters);
 }
 
 static void save_accept_rate(BlobWriter *w, const Service *s) {
-    rate_window_save(w, &s->accept_rate);
+    rate_window_save(w, &service_past(s)->accept_rate);
 }
 
 static void save_latency(BlobWriter *w, const Service *s) {
-    histogram_save(w, s->latency);
+    histogram_save(w, service_past(s)->latency);
 }
 
 static void save_duration(BlobWriter *w, const Service *s) {
-    histogram_save(w, s->duration);
+    histogram_save(w, service_past(s)->duration);
 }
 
 static void save_refused_sources(BlobWriter *w, const Service *s) {
-    top_sources_save(w, s->refused_sources);
+    top_sources_save(w, service_past(s)->refused_sources);
 }
 
 static void save_last_error(BlobWriter *w, const Service *s) {
-    last_error_save(w, &s->last_error);
+    last_error_save(w, &service_past(s)->last_error);
 }
 
 static void save_ring(BlobWriter *w, const Service *s) {
@@ -107,39 +107,51 @@ static void save_ring(BlobWriter *w, const Service *s) {
 }
 
 static void save_lines(BlobWriter *w, const Service *s) {
-    event_ring_save(w, &s->lines);
+    event_ring_save(w, &service_past(s)->lines);
 }
 
-static const struct {
+typedef struct Part {
     ServiceTag tag;
     void (*save)(BlobWriter *w, const Service *s);
-} parts[] = {
-    {SERVICE_LIMITS, save_limits},
-    {SERVICE_BACKEND, backend_save},
-    {SERVICE_GATE, save_gate},
-    {SERVICE_PRELUDES, save_preludes},
-    {SERVICE_ENDINGS, service_save_endings},
+} Part;
+
+static const Part parts[] = {
+    {SERVICE_LIMITS, save_limits},     {SERVICE_BACKEND, backend_save},         {SERVICE_GATE, save_gate},
+    {SERVICE_PRELUDES, save_preludes}, {SERVICE_ENDINGS, service_save_endings}, {SERVICE_RING, save_ring},
+};
+
+/* Of one to which something has happened. */
+static const Part past_parts[] = {
     {SERVICE_COUNTERS, save_counters},
     {SERVICE_ACCEPT_RATE, save_accept_rate},
     {SERVICE_LATENCY, save_latency},
     {SERVICE_DURATION, save_duration},
     {SERVICE_REFUSED_SOURCES, save_refused_sources},
     {SERVICE_LAST_ERROR, save_last_error},
-    {SERVICE_RING, save_ring},
     {SERVICE_LINES, save_lines},
 };
 
-static void save_parts(BlobWriter *w, const Service *s) {
-    for (size_t i = 0; i < ELEMENTS(parts); i++) {
-        size_t at = blob_open(w, (uint16_t)parts[i].tag);
-        parts[i].save(w, s);
-        blob_close(w, at);
-    }
-    for (size_t i = 0; i < ELEMENTS(s->limited); i++) {
+static void save_part(BlobWriter *w, const Part *part, const Service *s) {
+    size_t at = blob_open(w, (uint16_t)part->tag);
+    part->save(w, s);
+    blob_close(w, at);
+}
+
+static void save_past(BlobWriter *w, const Service *s) {
+    for (size_t i = 0; i < ELEMENTS(past_parts); i++)
+        save_part(w, &past_parts[i], s);
+    for (size_t i = 0; i < _LIMITED_MAX; i++) {
         size_t at = blob_open(w, SERVICE_LIMITED);
-        ratelimit_save(w, &s->limited[i]);
+        ratelimit_save(w, &s->history->limited[i]);
         blob_close(w, at);
     }
+}
+
+static void save_parts(BlobWriter *w, const Service *s) {
+    for (size_t i = 0; i < ELEMENTS(parts); i++)
+        save_part(w, &parts[i], s);
+    if (s->history)
+        save_past(w, s);
     if (s->passed) {
         size_t at = blob_open(w, SERVICE_PASSED);
         passed_save(w, s->passed);

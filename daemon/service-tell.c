@@ -88,7 +88,7 @@ void service_tell_idle_blind(Service *s, int error) {
 }
 
 void service_set_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos) {
-    LastError *last = &s->last_error;
+    LastError *last = &service_history(s)->last_error;
     char text[160];
     if (!message) {
         (void)snprintf(text, sizeof(text), "%s: %s", step, strerror(error));
@@ -124,7 +124,8 @@ void service_emit(Service *s, const ApiEvent *e) {
 }
 
 bool service_may_tell(Service *s, LimitedLine line) {
-    if (ratelimit_pass(&s->limited[line], LINES_PER_SECOND, LINES_BURST, clock_monotonic_usec()))
+    if (ratelimit_pass(&service_history(s)->limited[line], LINES_PER_SECOND, LINES_BURST,
+                       clock_monotonic_usec()))
         return true;
     if (s->rt->on_suppressed)
         s->rt->on_suppressed(s->rt->on_suppressed_userdata);
@@ -142,9 +143,10 @@ bool service_tell_suppressed(Service *s, uint64_t now_usec) {
         [LIMITED_GONE] = "gone",       [LIMITED_STATUS] = "status", [LIMITED_STATE] = "state",
         [LIMITED_ERROR] = "error",
     };
+    History *h = s->history;
     bool more = false;
-    for (size_t i = 0; i < _LIMITED_MAX; i++) {
-        uint64_t n = ratelimit_take_suppressed(&s->limited[i], now_usec);
+    for (size_t i = 0; h && i < _LIMITED_MAX; i++) {
+        uint64_t n = ratelimit_take_suppressed(&h->limited[i], now_usec);
         if (n > 0) {
             char message[96];
             (void)snprintf(message, sizeof(message), "%" PRIu64 " more lines of '%s' left out", n, kinds[i]);
@@ -153,7 +155,7 @@ bool service_tell_suppressed(Service *s, uint64_t now_usec) {
             e.message = message;
             service_emit(s, &e);
         }
-        more = more || s->limited[i].suppressed > 0;
+        more = more || h->limited[i].suppressed > 0;
     }
     return more;
 }

@@ -62,7 +62,6 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     spares_init(&s->spares);
     preludes_init(&s->preludes);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
-    event_ring_init(&s->lines, LINES_KEPT_SERVICE, LINES_KEPT_SERVICE_BYTES);
     s->name = strdup(config->name);
     service_set_config(s, generation_config, config, generation);
     if (!s->name || service_make_listeners(s) < 0)
@@ -98,17 +97,18 @@ Service *service_free(Service *s) {
     sources_forget(s->rt->sources, s->id);
     service_forget_process_data(s);
     event_ring_done(&s->ring);
-    event_ring_done(&s->lines);
-    free(s->latency);
-    free(s->duration);
-    free(s->refused_sources);
+    s->history = history_free(s->history);
     free(s->status);
-    free(s->last_error.message);
-    free(s->last_error.file);
     free(s->name);
     config_unref(s->generation_config);
     free(s);
     return NULL;
+}
+
+History *service_history(Service *s) {
+    if (!s->history)
+        s->history = history_new();
+    return s->history ? s->history : &s->rt->lost;
 }
 
 static size_t count_open(const Service *s) {
@@ -159,7 +159,7 @@ static bool resolve(Service *s) {
     }
     const Diag *d = s->config->problem;
     ConfigPos pos = {.file = d->file, .line = d->line, .column = d->column};
-    if (!streq_null(s->last_error.message, d->message))
+    if (!streq_null(service_past(s)->last_error.message, d->message))
         service_set_error(s, d->code == DIAG_NOT_ALLOWED ? "user" : "exec",
                           d->code == DIAG_NOT_ALLOWED ? EPERM : ENOENT, d->message, &pos);
     return false;
@@ -361,8 +361,8 @@ static void free_oldest_ghost(Service *s) {
 
 static void count_end(Service *s, Instance *i, ExitResult result, uint64_t lived_usec) {
     s->n_instances--;
-    s->counters.exited[result]++;
-    histogram_add(&s->duration, lived_usec);
+    service_history(s)->counters.exited[result]++;
+    histogram_add(&service_history(s)->duration, lived_usec);
     if (i->role == ROLE_FORWARD)
         forward_on_end(i, result);
 }

@@ -6,34 +6,15 @@
 #include "conf/config.h"
 #include "daemon/backoff.h"
 #include "daemon/gate.h"
-#include "daemon/histogram.h"
+#include "daemon/history.h"
 #include "daemon/instance.h"
 #include "daemon/listener.h"
 #include "daemon/passed.h"
 #include "daemon/plan.h"
 #include "daemon/prelude.h"
-#include "daemon/rate-window.h"
-#include "daemon/ratelimit.h"
 #include "daemon/runtime.h"
 #include "daemon/service-state.h"
 #include "daemon/spares.h"
-#include "daemon/top-sources.h"
-
-typedef struct Counters {
-    uint64_t accepted, refused[_REFUSE_REASON_MAX], gone, spawned, spawn_failed, exited[_EXIT_RESULT_MAX];
-    uint64_t failed_steps[_STEP_MAX]; /* of spawn_failed */
-    uint64_t restarts, requests, report_errors;
-    uint64_t bans[_BAN_CAUSE_MAX]; /* that it has imposed */
-} Counters;
-
-typedef struct LastError {
-    uint64_t time_usec; /* 0: none */
-    char step[64];      /* a word of the program; "" of none */
-    int error;
-    char *message;
-    char *file;
-    unsigned line;
-} LastError;
 
 /* On-demand: listeners that share one process. */
 typedef struct Slot {
@@ -63,18 +44,6 @@ typedef struct BackendState {
     bool replaced;        /* during a reload: its process does not serve for the new config */
     sd_event_source *idle;
 } BackendState;
-
-/* Kinds of log lines that are limited, each on its own. */
-typedef enum LimitedLine {
-    LIMITED_REFUSED,
-    LIMITED_BANNED,
-    LIMITED_SPAWN_FAILED,
-    LIMITED_GONE,
-    LIMITED_STATUS,
-    LIMITED_STATE,
-    LIMITED_ERROR,
-    _LIMITED_MAX,
-} LimitedLine;
 
 typedef struct Service {
     Runtime *rt;
@@ -116,22 +85,16 @@ typedef struct Service {
     Gate gate;
     bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
     Preludes preludes;
-    uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
-    uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the
-                            listeners */
-    Counters counters;
-    RateWindow accept_rate;
-    Histogram *latency;  /* from accept, or the wake-up, to exec; NULL: of none yet */
-    Histogram *duration; /* from exec to the end */
-    TopSources *refused_sources;
+    uint64_t n_starting;  /* so many of them have not said yet that they are ready, and should */
+    uint64_t n_strays;    /* processes that a reload has parted from their slot or pool: they still have the
+                             listeners */
+    History *history;     /* NULL: nothing has happened to it */
     bool told_idle_blind; /* that timeouts.idle cannot hold has been told */
     char *status;         /* the newest STATUS= text */
-    LastError last_error;
-    ChildEnv env; /* built, with argv, for the first process of a generation */
+    ChildEnv env;         /* built, with argv, for the first process of a generation */
     char **argv;
     char **forward_argv[2]; /* forward: of mp-forward; the second for connections over TCP */
-    EventRing ring, lines;  /* what happened, and the output of its processes */
-    Ratelimit limited[_LIMITED_MAX];
+    EventRing ring;         /* what happened */
     sd_event_source *retry; /* opens what is closed, looks up what is missing */
     unsigned retry_level;
 } Service;
@@ -180,6 +143,13 @@ void service_kill_instances(Service *s);
 /* Closes its listeners; nodes of UNIX sockets are removed if configured, unless @keep_nodes: then with the
  * last process. */
 void service_close_listeners(Service *s, bool keep_nodes);
+
+/* What has happened to it, to read. */
+static inline const History *service_past(const Service *s) {
+    return s->history ? s->history : history_none();
+}
+/* The same to add to. Without memory, what is added is lost. */
+History *service_history(Service *s);
 
 /* All its processes. */
 static inline uint64_t service_n_processes(const Service *s) {

@@ -68,7 +68,7 @@ void slot_activate(Slot *slot) {
             backend_on_failure(s, false);
     } else {
         slot->starved = 0;
-        s->counters.restarts += again;
+        service_history(s)->counters.restarts += again;
     }
     service_update(s, NULL);
 }

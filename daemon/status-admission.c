@@ -126,7 +126,7 @@ static void add_known(Service *s, const Now *now, const Peer *prefix, const Sour
 static void add_accepted(Service *s, const Now *now, const Source *known, LogAddresses addresses,
                          SourceList *list) {
     Prefix prefix = prefix_of_source(&known->prefix, s->limits.source_ipv4, s->limits.source_ipv6);
-    if (top_sources_have(s->refused_sources, &prefix))
+    if (top_sources_have(service_past(s)->refused_sources, &prefix))
         return;
     ApiSource *item = item_of(list, &prefix, addresses);
     if (!item)
@@ -148,7 +148,7 @@ static int compare(const void *a, const void *b) {
 }
 
 void snapshot_sources(Service *s, LogAddresses addresses, SourceList *ret) {
-    const TopSources *refused = s->refused_sources;
+    const TopSources *refused = service_past(s)->refused_sources;
     const Source *known[TOP_SOURCES];
     Now now = now_of_both();
     ret->n = top_sources_list(refused, addresses, ret->texts, ret->items);

@@ -54,7 +54,8 @@ uint64_t snapshot_instances_limit(const Service *s) {
 }
 
 static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
-    const Counters *c = &s->counters;
+    const History *past = service_past(s);
+    const Counters *c = &past->counters;
     *ret = (ApiService){
         .name = s->name,
         .model = model_to_string(s->config->model),
@@ -74,17 +75,17 @@ static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
         .status = s->status,
         .order = fill_order(s),
         .waiting = snapshot_waiting(s),
-        .accept_rate_milli = rate_window_milli(&s->accept_rate, now_usec),
-        .latency = histogram_quantiles(s->latency),
-        .duration = histogram_quantiles(s->duration),
+        .accept_rate_milli = rate_window_milli(&past->accept_rate, now_usec),
+        .latency = histogram_quantiles(past->latency),
+        .duration = histogram_quantiles(past->duration),
         .last_error =
             {
-                .time_usec = s->last_error.time_usec,
-                .step = s->last_error.step[0] ? s->last_error.step : NULL,
-                .error = s->last_error.error,
-                .message = s->last_error.message,
-                .file = s->last_error.file,
-                .line = s->last_error.line,
+                .time_usec = past->last_error.time_usec,
+                .step = past->last_error.step[0] ? past->last_error.step : NULL,
+                .error = past->last_error.error,
+                .message = past->last_error.message,
+                .file = past->last_error.file,
+                .line = past->last_error.line,
             },
     };
     memcpy(ret->refused, c->refused, sizeof(ret->refused));
@@ -147,8 +148,8 @@ void snapshot_done(Snapshot *s) {
 }
 
 void snapshot_measures(const Service *s, Measures *m, ApiDescription *ret) {
-    histogram_buckets(s->latency, m->latency);
-    histogram_buckets(s->duration, m->duration);
+    histogram_buckets(service_past(s)->latency, m->latency);
+    histogram_buckets(service_past(s)->duration, m->duration);
     ret->latency = m->latency;
     ret->n_latency = ELEMENTS(m->latency);
     ret->duration = m->duration;

@@ -65,7 +65,6 @@ static inline void side_init(Side *side) {
     spares_init(&s->spares);
     preludes_init(&s->preludes);
     event_ring_init(&s->ring, 10, 1000);
-    event_ring_init(&s->lines, 10, 1000);
     for (size_t i = 0; i < ELEMENTS(side->slots); i++)
         side->slots[i] = (Slot){.service = s, .index = i};
     side->pool.service = s;
@@ -83,8 +82,7 @@ static inline void side_done(Side *side) {
     sd_event_source_disable_unref(side->pool.delay_timer);
     sd_event_source_disable_unref(side->pool.look_timer);
     event_ring_done(&side->s.ring);
-    event_ring_done(&side->s.lines);
-    free(side->s.last_error.message);
+    side->s.history = history_free(side->s.history);
     free(side->s.status);
     traffic_free(side->rt.traffic);
     sock_query_free(side->rt.sockets);

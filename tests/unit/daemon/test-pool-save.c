@@ -222,7 +222,7 @@ static void test_handoff(void **state) {
         assert_int_equal(write(others[k], "x", 1), 1);
         assert_int_equal(read(fd, &byte, 1), 1);
     }
-    assert_int_equal(then.s.counters.gone, 0);
+    assert_int_equal(service_past(&then.s)->counters.gone, 0);
     side_done(&then);
     end(&from, &to);
     for (size_t k = 0; k < ELEMENTS(others); k++)

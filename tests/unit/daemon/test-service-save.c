@@ -270,25 +270,38 @@ static void fill(Service *s, uint64_t now) {
     s->limits.load = 2.5;
     s->limits.when_full = WHEN_FULL_REFUSE;
     s->limits.refuse_with = REFUSE_WITH_RESET;
-    s->counters.accepted = 10;
+    service_history(s)->counters.accepted = 10;
     for (size_t i = 0; i < _REFUSE_REASON_MAX; i++)
-        s->counters.refused[i] = i + 1;
+        service_history(s)->counters.refused[i] = i + 1;
     for (size_t i = 0; i < _STEP_MAX; i++)
-        s->counters.failed_steps[i] = i + 100;
-    s->counters.exited[EXIT_UNKNOWN] = 3;
-    s->counters.bans[0] = 8;
-    s->counters.requests = UINT64_MAX;
+        service_history(s)->counters.failed_steps[i] = i + 100;
+    service_history(s)->counters.exited[EXIT_UNKNOWN] = 3;
+    service_history(s)->counters.bans[0] = 8;
+    service_history(s)->counters.requests = UINT64_MAX;
     s->gate.rate = (Bucket){.missing = 4, .since_nsec = now * NSEC_PER_USEC};
     s->gate.throttling = true;
     s->gate.throttled_usec = now;
-    histogram_add(&s->latency, 1500);
-    histogram_add(&s->duration, 3000000);
-    rate_window_add(&s->accept_rate, now);
-    (void)ratelimit_pass(&s->limited[LIMITED_GONE], 10, 1, now);
-    (void)ratelimit_pass(&s->limited[LIMITED_GONE], 10, 1, now);
+    histogram_add(&service_history(s)->latency, 1500);
+    histogram_add(&service_history(s)->duration, 3000000);
+    rate_window_add(&service_history(s)->accept_rate, now);
+    (void)ratelimit_pass(&service_history(s)->limited[LIMITED_GONE], 10, 1, now);
+    (void)ratelimit_pass(&service_history(s)->limited[LIMITED_GONE], 10, 1, now);
     service_set_error(s, "working_directory", ENOENT, "a message\nof two lines", &s->config->pos);
     service_retry_at(s, now + 1000 * USEC_PER_SEC);
     service_look_at(s, now + 2000 * USEC_PER_SEC);
+}
+
+/* Nor does an upgrade make one. */
+static void test_nothing_has_happened(void **state) {
+    Fixture *f = *state;
+    start(f, "  s: {listen: tcp:127.0.0.1:0, exec: /bin/true}\n"
+             "  t: {listen: tcp:127.0.0.1:0, exec: /bin/true}\n");
+    service_history(f->a.services[0])->counters.accepted = 1;
+    hand_over(f);
+    assert_int_equal(service_past(f->b.services[0])->counters.accepted, 1);
+    assert_null(f->a.services[1]->history);
+    assert_null(f->b.services[1]->history);
+    assert_int_equal(service_past(f->b.services[1])->counters.accepted, 0);
 }
 
 static void test_all_fields(void **state) {
@@ -302,19 +315,20 @@ static void test_all_fields(void **state) {
     assert_int_equal(t->id, 41);
     assert_int_equal(f->b.rt.newest_service, 41);
     assert_string_equal(t->status, "one\nfd=3\ntwo");
-    assert_memory_equal(&t->counters, &s->counters, sizeof(t->counters));
+    assert_memory_equal(&service_past(t)->counters, &service_past(s)->counters,
+                        sizeof(service_past(t)->counters));
     assert_int_equal(t->limits.instances, 3);
     assert_true(t->limits.rate.count == 7 && t->limits.rate.burst == 11);
     assert_true(t->limits.load > 2.4 && t->limits.load < 2.6);
     assert_int_equal(t->limits.refuse_with, REFUSE_WITH_RESET);
-    assert_string_equal(t->last_error.step, "working_directory");
-    assert_string_equal(t->last_error.message, "a message\nof two lines");
-    assert_string_equal(t->last_error.file, s->last_error.file);
-    assert_int_equal(t->last_error.line, s->last_error.line);
+    assert_string_equal(service_past(t)->last_error.step, "working_directory");
+    assert_string_equal(service_past(t)->last_error.message, "a message\nof two lines");
+    assert_string_equal(service_past(t)->last_error.file, service_past(s)->last_error.file);
+    assert_int_equal(service_past(t)->last_error.line, service_past(s)->last_error.line);
     assert_int_equal(t->verb, VERB_PAUSE);
     assert_ptr_equal(t->config, s->config);
-    assert_int_equal(histogram_quantiles(t->duration).count, 1);
-    assert_int_equal(t->limited[LIMITED_GONE].suppressed, 1);
+    assert_int_equal(histogram_quantiles(service_past(t)->duration).count, 1);
+    assert_int_equal(service_past(t)->limited[LIMITED_GONE].suppressed, 1);
     assert_non_null(t->retry);
     assert_non_null(t->drain_timer);
     assert_int_equal(t->gate.rate.missing, 4);
@@ -492,12 +506,12 @@ static void test_leaving(void **state) {
     assert_int_equal(t->leave_looks, 3);
     assert_false(service_is_over(t));
     resume(f);
-    await(&f->b, &t->counters.accepted, ELEMENTS(fds));
+    await(&f->b, &service_history(t)->counters.accepted, ELEMENTS(fds));
     uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
     while (!service_is_over(t) && clock_monotonic_usec() < end)
         assert_true(sd_event_run(f->b.rt.loop, 10 * USEC_PER_MSEC) >= 0);
     assert_true(service_is_over(t));
-    assert_int_equal(t->counters.refused[REFUSE_ACCESS], ELEMENTS(fds));
+    assert_int_equal(service_past(t)->counters.refused[REFUSE_ACCESS], ELEMENTS(fds));
     (void)snprintf(path, sizeof(path), "%s/stream", f->folder);
     assert_true(access(path, F_OK) < 0);
     for (size_t i = 0; i < ELEMENTS(fds); i++)
@@ -580,11 +594,11 @@ static void test_half_header(void **state) {
     assert_int_equal(f->b.rt.n_preludes, 2);
     resume(f);
     send_text(early, header + 7);
-    await(&f->b, &t->counters.refused[REFUSE_ACCESS], 1);
+    await(&f->b, &service_history(t)->counters.refused[REFUSE_ACCESS], 1);
     assert_int_equal(t->preludes.n, 1);
     send_text(late, header);
-    await(&f->b, &t->counters.refused[REFUSE_ACCESS], 2);
-    assert_int_equal(t->counters.accepted, 2);
+    await(&f->b, &service_history(t)->counters.refused[REFUSE_ACCESS], 2);
+    assert_int_equal(service_past(t)->counters.accepted, 2);
     assert_int_equal(t->preludes.n, 0);
     (void)close(early);
     (void)close(late);
@@ -601,7 +615,7 @@ static void test_deadline(void **state) {
     hand_over(f);
     resume(f);
     Service *t = f->b.services[0];
-    await(&f->b, &t->counters.refused[REFUSE_PROXY], 1);
+    await(&f->b, &service_history(t)->counters.refused[REFUSE_PROXY], 1);
     assert_true(clock_monotonic_usec() - began > 2 * USEC_PER_SEC);
     (void)close(fd);
 }
@@ -623,7 +637,7 @@ static void test_half_name(void **state) {
     resume(f);
     Service *t = find(&f->b, "door");
     send_text(fd, "ody\r\n");
-    await(&f->b, &t->counters.refused[REFUSE_ACCESS], 1);
+    await(&f->b, &service_history(t)->counters.refused[REFUSE_ACCESS], 1);
     assert_int_equal(sources_stats(f->b.rt.sources).pinned, 0);
     assert_true(recv(fd, answer, sizeof(answer) - 1, 0) > 0);
     assert_string_equal(answer, TCPMUX_REFUSAL);
@@ -658,7 +672,7 @@ static void test_held(void **state) {
     assert_int_equal(t->state, SERVICE_FULL);
     t->n_instances = 0;
     service_order(t, VERB_STOP, 0);
-    assert_int_equal(t->counters.gone, ELEMENTS(fds));
+    assert_int_equal(service_past(t)->counters.gone, ELEMENTS(fds));
     assert_int_equal(f->b.rt.n_preludes, 0);
     for (size_t i = 0; i < ELEMENTS(fds); i++)
         (void)close(fds[i]);
@@ -716,10 +730,19 @@ static void test_spoilt(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_all_fields),    TEST(test_listeners),   TEST(test_wrong_descriptors),
-        TEST(test_removed),       TEST(test_leaving),     TEST(test_slots),
-        TEST(test_orders),        TEST(test_half_header), TEST(test_deadline),
-        TEST(test_half_name),     TEST(test_held),        TEST(test_spoilt),
+        TEST(test_nothing_has_happened),
+        TEST(test_all_fields),
+        TEST(test_listeners),
+        TEST(test_wrong_descriptors),
+        TEST(test_removed),
+        TEST(test_leaving),
+        TEST(test_slots),
+        TEST(test_orders),
+        TEST(test_half_header),
+        TEST(test_deadline),
+        TEST(test_half_name),
+        TEST(test_held),
+        TEST(test_spoilt),
         TEST(test_other_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
