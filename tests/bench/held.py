@@ -16,9 +16,12 @@ import processes
 import servers
 import session
 import slices
+import smaps
 import tables
 
 COUNT = 2000
+# No row is judged by these rates, so that fewer will do.
+ROUNDS = 3
 CONCURRENCY = 8
 # What the service waits for.
 SERVICE, WORD = "hold", "x"
@@ -60,14 +63,15 @@ def mpinetd(bench, stderr):
 
 def rates(bench, plan, server):
     load = functools.partial(slices.run_load, send=WORD)
-    found = [slices.run_slice(bench, server, CONCURRENCY, plan.seconds, load) for _ in range(plan.rounds)]
+    found = [slices.run_slice(bench, server, CONCURRENCY, plan.seconds, load) for _ in range(min(plan.rounds, ROUNDS))]
     return {key: figures.typical(found, key, slices.DISTURBED) for key in ("rate", "cpu_us")}
 
 
 def measure_one(bench, plan, server, count):
-    alone = rates(bench, plan, server)
+    alone, before = rates(bench, plan, server), smaps.private_dirty(server.pid)
     with Held(server, count) as held:
-        return {"opened": count / held.seconds, "alone": alone, "beside": rates(bench, plan, server)}
+        memory = (smaps.private_dirty(server.pid) - before) / count
+        return {"opened": count / held.seconds, "memory": memory, "alone": alone, "beside": rates(bench, plan, server)}
 
 
 def measure(bench, plan):
@@ -83,10 +87,10 @@ def measure(bench, plan):
 
 
 def table(results, layout=tables.plain):
-    lines = [[f"{results['count']} held connections", "opened/s", "new ones/s alone", "beside them", "CPU µs alone",
-              "beside them"]]
+    lines = [[f"{results['count']} held connections", "opened/s", "memory of each, B", "new ones/s alone", "beside them",
+              "CPU µs alone", "beside them"]]
     for name, r in results["servers"].items():
-        lines.append([name, tables.number(r["opened"]), tables.number(r["alone"]["rate"]),
+        lines.append([name, tables.number(r["opened"]), tables.number(r["memory"]), tables.number(r["alone"]["rate"]),
                       tables.number(r["beside"]["rate"]), tables.number(r["alone"]["cpu_us"], 1),
                       tables.number(r["beside"]["cpu_us"], 1)])
     return layout(lines)
