@@ -102,4 +102,4 @@ def show(results):
 
 
 if __name__ == "__main__":
-    session.alone("growth", sys.modules[__name__], __doc__, seconds=0.5)
+    session.alone("growth", sys.modules[__name__], __doc__)

@@ -101,4 +101,4 @@ def show(results):
 
 
 if __name__ == "__main__":
-    session.alone("held", sys.modules[__name__], __doc__, rounds=5, seconds=0.5)
+    session.alone("held", sys.modules[__name__], __doc__)

@@ -49,7 +49,7 @@ def show(rounds, names, concurrency):
 
 
 def main():
-    parser = session.parser(__doc__, rounds=9)
+    parser = session.parser(__doc__)
     parser.add_argument("--service", default="svc-dyn", help="svc-raw: without libc")
     parser.add_argument("--spares", type=int, default=16)
     parser.add_argument("--concurrency", type=session.numbers, default=[1, 8])

@@ -21,7 +21,7 @@ def words(text):
     return text.split(",")
 
 
-def parser(doc, rounds=8, seconds=0.8):
+def parser(doc, rounds=12, seconds=0.5):
     """@rounds, @seconds: the defaults of a full run; complete() fills them in."""
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mpinetd-bench")
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Slices of load on servers that take turns. What else the machine does hits all alike: in every round each server has
-its slice at each concurrency, in a new random order. A slice during which others used much of the machine is repeated."""
+"""Slices of load on servers that take turns. What else the machine does hits all alike: in every round each concurrency has
+its turn, and within that each server its slice, in a new random order, so that what is compared is seconds apart. A slice
+during which others used much of the machine is repeated."""
 import json
 import os
 import random
@@ -47,8 +48,9 @@ class Rounds:
 
     def __init__(self, bench, servers, plan, concurrencies, load=run_load):
         self.bench, self.plan, self.load = bench, plan, load
-        self.turns = [(server, c) for server in servers for c in concurrencies]
-        self.repeats_left = 0 if plan.quick else int(REPEATED_SHARE * plan.rounds * len(self.turns))
+        self.servers, self.concurrencies = list(servers), list(concurrencies)
+        slices = plan.rounds * len(self.servers) * len(self.concurrencies)
+        self.repeats_left = 0 if plan.quick else int(REPEATED_SHARE * slices)
 
     def quiet_slice(self, server, concurrency):
         """The quietest of a few tries, the first one if that was quiet enough."""
@@ -62,12 +64,12 @@ class Rounds:
         return best
 
     def run(self, what):
-        results = {(server.service, server.name, c): [] for server, c in self.turns}
+        results = {(server.service, server.name, c): [] for server in self.servers for c in self.concurrencies}
         dice = random.Random(self.plan.seed)
         for number in range(self.plan.rounds):
-            dice.shuffle(self.turns)
-            for server, c in self.turns:
-                results[server.service, server.name, c].append(self.quiet_slice(server, c))
+            for c in dice.sample(self.concurrencies, len(self.concurrencies)):
+                for server in dice.sample(self.servers, len(self.servers)):
+                    results[server.service, server.name, c].append(self.quiet_slice(server, c))
             say("%s: round %d of %d" % (what, number + 1, self.plan.rounds))
         return results
 

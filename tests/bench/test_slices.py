@@ -35,6 +35,10 @@ class Rounds(unittest.TestCase):
         orders = [tuple(turns[i:i + 4]) for i in range(0, 16, 4)]
         self.assertEqual({tuple(sorted(o)) for o in orders}, {(("a", 1), ("a", 8), ("b", 1), ("b", 8))})
         self.assertGreater(len(set(orders)), 1)
+        # What is compared follows one another.
+        for order in orders:
+            self.assertEqual(order[0][1], order[1][1])
+            self.assertEqual(order[2][1], order[3][1])
 
     def test_the_quietest_of_three(self):
         # 0.2 of 4 rounds of 5 servers at 2 concurrencies are 8 repeats.
