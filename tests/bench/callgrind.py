@@ -21,7 +21,7 @@ def total(text):
     return int(found[-1])
 
 
-def of_daemon(bench, keys, program, connections):
+def of_daemon(bench, program, keys, connections):
     """Instructions of a daemon that serves so many connections, one at a time, from its start to its end."""
     port = servers.free_port()
     folder = bench.new_folder("callgrind")
@@ -39,6 +39,6 @@ def of_daemon(bench, keys, program, connections):
         return total(out.read())
 
 
-def each_connection(bench, keys, program, few=50, many=250):
+def each_connection(bench, program, keys, few=50, many=250):
     """Of each connection: what remains when the start, the end and the first ones are taken away."""
-    return (of_daemon(bench, keys, program, many) - of_daemon(bench, keys, program, few)) / (many - few)
+    return (of_daemon(bench, program, keys, many) - of_daemon(bench, program, keys, few)) / (many - few)

@@ -1,24 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """System calls for each connection, one at a time: of the daemon, with its loop, signals and log, and of the child before
-exec, which is not counted itself. Counted by strace over a hundred connections after a warm-up; the figure is the median of
-a connection. Other servers are counted the same way."""
+exec, which is not counted itself. Counted over a hundred connections after a warm-up by the kernel's tracer, which disturbs
+nobody, or where that cannot be had by strace; the figure is the median of a connection. Other servers are counted the same
+way."""
 import os
 import pwd
 import shutil
 import sys
+import time
 
 import daemons
 import figures
+import ktrace
 from packages import Unavailable
 import peers
 import servers
 import session
 import strace
 import tables
+import traces
 
 WARM_UP = 20
-# What is left out at the beginning of a trace: strace and the server come to terms with each other.
+# What is left out at the beginning of a trace: strace and the server come to terms with each other first.
 SETTLING = 3
 # Name, service, and what differs from the default.
 CASES = (
@@ -33,14 +37,25 @@ FIGURES = {"syscalls.daemon.inherit": ("inherit", "daemon"), "syscalls.daemon.lo
 PEERS = ("limit-vfork", "limit-c3vm", "xinetd", "openbsd-inetd", "tcpserver", "rlinetd", "socket-activate")
 
 
+def tracer():
+    """The module that traces here; Unavailable where there is none."""
+    if ktrace.works():
+        return ktrace
+    if not shutil.which("strace"):
+        raise Unavailable("strace is not installed")
+    return strace
+
+
 def count(bench, server, connections):
     """{"daemon": summary, "child": summary} of a server."""
     daemons.serve(bench, server.port, WARM_UP)
-    with strace.Trace(server.pid, os.path.join(bench.new_folder("strace"), "calls")) as trace:
+    with tracer().Trace(server.pid, bench.new_folder("trace")) as trace:
         daemons.serve(bench, server.port, connections + SETTLING + 1)
+        # The last one is reaped after its client has its answer.
+        time.sleep(0.1)
     old = {server.pid}
-    return {"daemon": strace.summary(strace.by_connection(trace.calls, old)[SETTLING:]),
-            "child": strace.summary(list(strace.before_exec(trace.calls, old).values())[SETTLING:])}
+    return {"daemon": traces.summary(traces.by_connection(trace.calls, old)[SETTLING:]),
+            "child": traces.summary(list(traces.before_exec(trace.calls, old).values())[SETTLING:])}
 
 
 def may_run(keys):
@@ -72,8 +87,6 @@ def median_of(counts, case, who):
 
 
 def measure(bench, plan):
-    if not shutil.which("strace"):
-        raise Unavailable("strace is not installed")
     connections = 40 if plan.quick else 100
     counts = measure_daemon(bench, connections)
     results = {"figures": {key: figures.figure(median_of(counts, *where)) for key, where in FIGURES.items()}}
@@ -81,7 +94,7 @@ def measure(bench, plan):
         with peers.started(bench, name, "raw") as server:
             if server:
                 counts[name] = count(bench, server, connections)
-    return {**results, "counts": counts}
+    return {**results, "counts": counts, "by": tracer().__name__}
 
 
 def table(results, layout=tables.plain):
@@ -93,7 +106,7 @@ def table(results, layout=tables.plain):
     return layout(lines)
 
 
-def calls(counts):
+def which(counts):
     """Which calls, of the daemon and of the child, on average."""
     lines = []
     for name, both in counts.items():
@@ -104,7 +117,7 @@ def calls(counts):
 
 
 def show(results):
-    return ["", *table(results), "", *calls(results["counts"])]
+    return ["", *table(results), "", *which(results["counts"])]
 
 
 if __name__ == "__main__":

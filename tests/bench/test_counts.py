@@ -6,9 +6,11 @@ import unittest
 
 import daemons
 import guard
+import ktrace
 import smaps
 import start
 import strace
+import traces
 
 # strace 6.1 -f -qq -s 0 -e signal=none, shortened: two connections, one of which is cut off at the end.
 SAMPLE = """\
@@ -36,6 +38,23 @@ SAMPLE = """\
 100   clone(child_stack=0x7f, flags=CLONE_VM|CLONE_VFORK|SIGCHLD) = 202
 202   dup3(9, 0, 0)                     = 0
 100   close(9
+"""
+
+# /sys/kernel/tracing/trace; in the names of processes there may be anything.
+KERNEL_SAMPLE = """\
+# tracer: nop
+         mpinetd-123     [001] ..... 51980.445790: sys_exit: NR 232 = 1
+         mpinetd-123     [001] ..... 51980.445791: sys_enter: NR 288 (4, 7ffc, 7ffd, 80000, 0, 0)
+         mpinetd-123     [001] ..... 51980.445792: sys_exit: NR 288 = 9
+         mpinetd-123     [001] ..... 51980.445793: sys_enter: NR 56 (4111, 7f, 0, 0, 0, 0)
+ a-7 [000] x: b-201     [000] ..... 51980.445794: sys_exit: NR 56 = 0
+ a-7 [000] x: b-201     [000] ..... 51980.445795: sys_enter: NR 112 (0, 0, 0, 0, 0, 0)
+         mpinetd-123     [001] ..... 51980.445796: sys_exit: NR 56 = 201
+ a-7 [000] x: b-201     [000] ..... 51980.445797: sys_exit: NR 112 = 201
+ a-7 [000] x: b-201     [000] ..... 51980.445798: sys_enter: NR 59 (7f, 7f, 7f, 0, 0, 0)
+         svc-raw-201     [000] ..... 51980.445799: sys_exit: NR 59 = 0
+CPU:0 [LOST 3 EVENTS]
+         mpinetd-123     [001] ..... 51980.445800: sys_enter: NR 999 (1, 1, 1, 1, 1, 1)
 """
 
 SMAPS = """\
@@ -74,20 +93,20 @@ class Strace(unittest.TestCase):
 
     def test_what_a_child_does_before_exec(self):
         """An execve(2) that failed is a call of the child; one that never came to its program is left out."""
-        self.assertEqual(strace.before_exec(self.calls, {100}), {201: ["dup3", "dup3", "execve", "setsid"]})
+        self.assertEqual(traces.before_exec(self.calls, {100}), {201: ["dup3", "dup3", "execve", "setsid"]})
 
     def test_what_belongs_to_a_connection(self):
         """From one that was accepted to the next; the last is cut off."""
-        self.assertEqual(strace.by_connection(self.calls, {100}),
+        self.assertEqual(traces.by_connection(self.calls, {100}),
                          [["accept4", "clone", "close", "epoll_wait", "accept4", "wait4", "epoll_wait"]])
 
     def test_nothing(self):
         self.assertEqual(strace.parse(["", "strace: Process 1 attached", "100   --- SIGCHLD {si_signo=SIGCHLD} ---"]), [])
-        self.assertEqual(strace.by_connection([], {100}), [])
-        self.assertIsNone(strace.summary([]))
+        self.assertEqual(traces.by_connection([], {100}), [])
+        self.assertIsNone(traces.summary([]))
 
     def test_summary(self):
-        found = strace.summary([["a", "b"], ["a"], ["a", "a", "a", "b"]])
+        found = traces.summary([["a", "b"], ["a"], ["a", "a", "a", "b"]])
         self.assertEqual((found["median"], found["mean"], found["least"], found["most"]), (2, 2.33, 1, 4))
         self.assertEqual(found["calls"], {"a": 1.67, "b": 0.67})
 
@@ -97,6 +116,35 @@ class Strace(unittest.TestCase):
                              ("5, F_GETFL) = 0x8002 (flags O_RDWR|O_LARGEFILE)", 0x8002)):
             with self.subTest(text):
                 self.assertEqual(strace.result_of(text), result)
+
+
+class KernelTrace(unittest.TestCase):
+    KNOWN = {288: "accept4", 56: "clone", 59: "execve", 232: "epoll_wait", 112: "setsid"}
+
+    def setUp(self):
+        self.calls = ktrace.parse(KERNEL_SAMPLE.splitlines(), self.KNOWN)
+
+    def test_calls_are_taken_in_their_order(self):
+        self.assertEqual([(c.pid, c.name, c.result) for c in self.calls], [
+            (123, "accept4", 9), (123, "clone", 201), (201, "setsid", 201), (201, "execve", 0), (123, "number 999", None)])
+
+    def test_a_process_before_exec(self):
+        self.assertEqual(traces.before_exec(self.calls, {123}), {201: ["setsid"]})
+
+    def test_numbers(self):
+        text = "#define __NR_read 0\n#define __NR_write 1\n#define __X 7\n#define __NR_syscalls __NR_x\n"
+        self.assertEqual(ktrace.numbers(text), {0: "read", 1: "write"})
+
+    @unittest.skipUnless(ktrace.works(), "no tracing by the kernel here")
+    def test_a_process(self):
+        """What it traces of this process is what this process does."""
+        with tempfile.TemporaryDirectory() as folder, ktrace.Trace(os.getpid(), folder) as trace:
+            os.getppid()
+            os.close(os.open("/dev/null", os.O_RDONLY))
+        names = [c.name for c in trace.calls]
+        at = names.index("getppid")
+        self.assertEqual(names[at:at + 3], ["getppid", "openat", "close"])
+        self.assertEqual(trace.calls[at].result, os.getppid())
 
 
 class Smaps(unittest.TestCase):
