@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A process for each connection: mpinetd beside bare loops and other super-servers, with a service that has no libc (raw),
-which shows the daemon, and an ordinary dynamic program (dyn), which is what users see. In connections per second at
-several concurrencies, CPU time of the whole tree, and latency."""
+which shows the daemon, an ordinary dynamic program (dyn), which is what users see, and the same linked statically. In
+connections per second at several concurrencies, CPU time of the whole tree, and latency."""
 import sys
 
 import figures
@@ -22,8 +22,8 @@ CPU_AT = 8
 
 def add_options(parser):
     parser.add_argument("--concurrency", type=session.numbers, default=[1, 8, 64], help="default: 1,8,64")
-    parser.add_argument("--services", type=session.words, default=["raw", "dyn"],
-                        help="of raw (no libc), dyn, static; default: raw,dyn")
+    parser.add_argument("--services", type=session.words, metavar="NAMES",
+                        help="of raw (no libc), dyn, static; default: all; with --quick raw,dyn")
     parser.add_argument("--servers", type=session.words, help="only these, and the reference")
 
 
@@ -41,7 +41,12 @@ def start_all(bench, plan, service, started):
             say("without %s for %s: %s" % (name, service, e))
 
 
-def judged_figures(rounds, service, concurrencies):
+def concurrencies_of(plan, service):
+    """Of the static one only that at which CPU time is compared."""
+    return plan.concurrency if service != "static" or plan.services else [CPU_AT]
+
+
+def judged_figures(rounds, service):
     """mpinetd's ratios to each of the others, by the keys of rows."""
     found = {}
     for (_, name, c) in rounds:
@@ -50,7 +55,7 @@ def judged_figures(rounds, service, concurrencies):
         mine, theirs = rounds.get((service, "mpinetd", c)), rounds[service, name, c]
         again = rounds[service, REFERENCE + AGAIN, c], rounds[service, REFERENCE, c]
         for what, key in (("rate", "rate"), ("cpu", "cpu_us"), ("p50", "p50_us"), ("p99", "p99_us")):
-            if mine and c in concurrencies:
+            if mine:
                 found["conn.%s.%s.%s.%d" % (service, what, name, c)] = figures.ratio(
                     mine, theirs, again, key, slices.DISTURBED)
     return found
@@ -76,11 +81,11 @@ def summarize(rounds, service):
 
 def measure(bench, plan):
     results = {"figures": {}, "services": {}, "slices": 0, "disturbed": 0}
-    for service in plan.services:
+    for service in plan.services or (SERVICES[:2] if plan.quick else SERVICES):
         with session.stopping() as started:
             start_all(bench, plan, service, started)
-            rounds = slices.Rounds(bench, started, plan, plan.concurrency).run(service)
-        results["figures"].update(judged_figures(rounds, service, plan.concurrency))
+            rounds = slices.Rounds(bench, started, plan, concurrencies_of(plan, service)).run(service)
+        results["figures"].update(judged_figures(rounds, service))
         results["services"][service] = summarize(rounds, service)
         every = [r for results_ in rounds.values() for r in results_]
         results["slices"] += len(every)

@@ -12,7 +12,7 @@ ORDER = ("limit-vfork", "limit-c3vm", "limit-fork", "mpinetd", "tcpserver", "rli
 LATENCY = ("mpinetd", "limit-vfork", "limit-c3vm", "tcpserver", "xinetd", "openbsd-inetd")
 LATENCY_AT = ("1", "64")
 PERCENTILES = (("p50", "p50_us"), ("p90", "p90_us"), ("p99", "p99_us"), ("p99.9", "p999_us"))
-SERVICES = {"raw": "a service without libc", "dyn": "an ordinary dynamic program"}
+SERVICES = {"raw": "a service without libc", "static": "a static program", "dyn": "an ordinary dynamic program"}
 
 
 def servers_of(by_server):
@@ -44,8 +44,8 @@ def latency(by_server, c):
 
 
 def of_connections(results):
-    services = {s: by for s, by in results["services"].items() if s in SERVICES and by}
-    plots = {"rate-%s.svg" % s: rates(by, s) for s, by in services.items()}
+    services = {s: results["services"][s] for s in SERVICES if results["services"].get(s)}
+    plots = {"rate-%s.svg" % s: rates(by, s) for s, by in services.items() if s != "static"}
     if "raw" in services:
         plots["cpu.svg"] = cpu(services)
         for c in (c for c in LATENCY_AT if c in services["raw"][connections.REFERENCE]):

@@ -23,7 +23,7 @@ def drawn():
     memory = {"memory.service": {"reached": 1800.0, "spread": 0}, "memory.connection.log": {"reached": 900, "spread": 0}}
     one = {"daemon": {"median": 12}, "child": {"median": 8}}
     return plots.draw({
-        "conn": {"services": {"raw": by_server, "dyn": by_server}, "figures": {}},
+        "conn": {"services": {"raw": by_server, "dyn": by_server, "static": by_server}, "figures": {}},
         "pool": {"workers": 4, "servers": {"limit-prefork": server(1), "limit-prefork'": server(1), "listener": server(2)}},
         "growth": {"servers": {"mpinetd": {"plain": {}, "1000 services": {"rate_ratio": 1.0}, "heap": {"rate_ratio": 0.9}},
                                "xinetd": {"heap": {"rate_ratio": 0.1}}}},
