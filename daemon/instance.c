@@ -34,7 +34,8 @@ static int grow_table(InstanceTable *t) {
         }
     }
     free((void *)t->buckets);
-    *t = bigger;
+    t->buckets = buckets;
+    t->n_buckets = n;
     return 0;
 }
 
@@ -46,6 +47,7 @@ int instance_table_add(InstanceTable *t, Instance *i) {
     i->next_in_table = t->buckets[b];
     t->buckets[b] = i;
     t->n++;
+    t->newest[t->n_added++ % INSTANCES_NEWEST] = i->pid;
     return 0;
 }
 
@@ -68,6 +70,14 @@ void instance_table_remove(InstanceTable *t, Instance *i) {
             return;
         }
     }
+}
+
+size_t instance_table_newest(const InstanceTable *t, pid_t ret[static INSTANCES_NEWEST]) {
+    size_t n = 0;
+    for (size_t k = 0; k < INSTANCES_NEWEST; k++)
+        if (instance_table_find(t, t->newest[k]))
+            ret[n++] = t->newest[k];
+    return n;
 }
 
 void instance_table_done(InstanceTable *t) {

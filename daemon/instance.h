@@ -113,15 +113,22 @@ typedef struct Instance {
     sd_event_source *adopted; /* of an earlier daemon: on its pidfd, which it owns; NULL: a child of ours */
 } Instance;
 
+/* How many of the newest are known. */
+#define INSTANCES_NEWEST 16
+
 /* All instances by pid. Starts as {0}. */
 typedef struct InstanceTable {
     Instance **buckets;
     size_t n_buckets, n;
+    pid_t newest[INSTANCES_NEWEST]; /* that were added last; some are gone */
+    size_t n_added;
 } InstanceTable;
 
 int instance_table_add(InstanceTable *t, Instance *i); /* 0 or -ENOMEM */
 Instance *instance_table_find(const InstanceTable *t, pid_t pid);
 void instance_table_remove(InstanceTable *t, Instance *i);
+/* The pids of those that were added last and are still there. Returns how many. */
+size_t instance_table_newest(const InstanceTable *t, pid_t ret[static INSTANCES_NEWEST]);
 void instance_table_done(InstanceTable *t);
 
 /* A new one with a number of its own; not in the table or a service yet. NULL when memory runs out. */

@@ -58,7 +58,9 @@ struct Manager {
         char *error;
         uint64_t time_usec, success_usec;
     } last_reload;
-    uint64_t strangers; /* children reaped that were not ours */
+    uint64_t strangers;   /* children reaped that were not ours */
+    uint64_t reaped_usec; /* when all children were last looked through, CLOCK_MONOTONIC */
+    bool reap_again;      /* others may have ended since */
     bool told_cpu_limit;
     int state_fd; /* for the next daemon: the service manager has not taken it yet; -EBADF: it has */
     sd_event_source *drain_timer, *suppressed_timer;
@@ -78,6 +80,12 @@ Manager *manager_alloc(const Options *options, const LoadContext *load);
 int manager_init_runtime(Manager *m, Logger *logger);
 /* Takes the ends of all children that have ended. */
 void manager_reap(Manager *m);
+/* The same when SIGCHLD has come, if there are not too many to be looked through; else of those alone that
+ * are likely, and of the rest soon. */
+struct signalfd_siginfo;
+void manager_on_child(Manager *m, const struct signalfd_siginfo *si);
+/* When manager_reap() is to be called for the rest, CLOCK_MONOTONIC; USEC_INFINITY: there is none. */
+uint64_t manager_reap_due(const Manager *m);
 /* The whole blob. 0, or a negative errno of blob_end(). */
 int manager_save(BlobWriter *w, const Manager *m);
 /* What is under way comes to nothing, since the daemon ends. */

@@ -68,31 +68,6 @@ void manager_describe(const Manager *m, ApiDaemon *ret) {
 
 /* Signals */
 
-void manager_reap(Manager *m) {
-    for (;;) {
-        int status = 0;
-        struct rusage usage;
-        siginfo_t ended = {0};
-        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) < 0 || ended.si_pid <= 0)
-            return;
-        Instance *i = instance_table_find(&m->rt.instances, ended.si_pid);
-        if (i && ended.si_code != CLD_EXITED)
-            i->before_exec = !spawn_came_to_exec(ended.si_pid);
-        if (wait4(ended.si_pid, &status, WNOHANG, &usage) <= 0)
-            return;
-        if (!i && helpers_on_end(&m->helpers, ended.si_pid, status))
-            continue;
-        if (!i) {
-            m->strangers++; /* as PID 1: somebody's orphan */
-            continue;
-        }
-        Service *s = i->service;
-        service_on_instance_end(s, i, status, &usage);
-        if (service_is_over(s))
-            (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
-    }
-}
-
 static int on_sweep(sd_event_source *s, void *userdata) {
     Manager *m = userdata;
     (void)s;
@@ -144,7 +119,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
     (void)source;
     switch (si->ssi_signo) {
     case SIGCHLD:
-        manager_reap(m);
+        manager_on_child(m, si);
         manager_finish_if_empty(m);
         break;
     case SIGTERM:
@@ -473,18 +448,24 @@ static size_t open_services(Manager *m) {
 }
 
 /* How long a turn may wait for something to happen. */
-static uint64_t longest_wait(const Runtime *rt) {
-    uint64_t due = late_readers_due(&rt->late_readers), now = 0;
+static uint64_t longest_wait(const Manager *m) {
+    uint64_t pipes = late_readers_due(&m->rt.late_readers), children = manager_reap_due(m), now = 0;
+    uint64_t due = pipes < children ? pipes : children;
     if (due == USEC_INFINITY)
         return UINT64_MAX;
-    (void)sd_event_now(rt->loop, CLOCK_MONOTONIC, &now);
+    (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
     return due > now ? due - now : 0;
 }
 
-static void look_at_late_readers(Runtime *rt) {
+/* What is due though nothing may have happened. */
+static void do_what_is_due(Manager *m) {
     uint64_t now = 0;
-    (void)sd_event_now(rt->loop, CLOCK_MONOTONIC, &now);
-    late_readers_look(&rt->late_readers, now);
+    (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
+    late_readers_look(&m->rt.late_readers, now);
+    if (manager_reap_due(m) <= now) {
+        manager_reap(m);
+        manager_finish_if_empty(m);
+    }
 }
 
 static int serve(Manager *m) {
@@ -492,12 +473,12 @@ static int serve(Manager *m) {
     while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
         logger_flush(logger);
         manager_keep_listeners(m);
-        int r = sd_event_run(m->rt.loop, longest_wait(&m->rt));
+        int r = sd_event_run(m->rt.loop, longest_wait(m));
         if (r < 0) {
             eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-r));
             return EXIT_FAILURE;
         }
-        look_at_late_readers(&m->rt);
+        do_what_is_due(m);
     }
     logger_flush(logger);
     return m->exit_status;

@@ -2,12 +2,13 @@
 """Connections and datagrams reach the programs, with exactly what the contract says that a process gets."""
 import contextlib
 import os
+import signal
 import socket
 import time
 import unittest
 
-from harness import (DaemonTest, children_of, descriptors_of, has_ipv6, need_ipv6, need_root, parse_probe, read_all,
-                     user_of, wait_until)
+from harness import (DaemonTest, children_of, descriptors_of, has_ipv6, need_ipv6, need_root, parse_probe,
+                     process_state, read_all, user_of, wait_until)
 
 
 class Echo(DaemonTest):
@@ -393,6 +394,37 @@ class Stderr(DaemonTest):
         d.ask("s")
         d.wait_idle("s")
         self.assertEqual(d.call("Ping").__class__, dict)
+
+
+class Reaping(DaemonTest):
+    def kill_at_once(self, d, pids):
+        """The daemon gets one signal for all of them."""
+        os.kill(d.pid, signal.SIGSTOP)
+        wait_until(lambda: process_state(d.pid) == "T", "the daemon to stand still")
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: all(process_state(pid) == "Z" for pid in pids), "all of them to be dead")
+        os.kill(d.pid, signal.SIGCONT)
+
+    def test_many_at_once(self):
+        """Of many processes, whichever and however many end at the same time, each is taken soon, and others are served."""
+        d = self.daemon({"services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}})
+        with contextlib.ExitStack() as stack:
+            for _ in range(150):
+                stack.enter_context(d.dial("s"))
+            d.wait_service("s", active=150)
+            pids = [i["pid"] for i in sorted(d.instances("s"), key=lambda i: i["instance"])]
+            left, signaled = 150, 0
+            for gone in (pids[:2], pids[70:72], pids[-1:], pids[2:50] + pids[100:149], pids[50:70]):
+                self.kill_at_once(d, gone)
+                left -= len(gone)
+                signaled += len(gone)
+                d.wait_service("s", active=left)
+                self.assertEqual(d.service("s")["exited"]["signaled"], signaled)
+                self.assertEqual(d.ask("s", b"x"), b"x")
+                d.wait_service("s", active=left)
+            wait_until(lambda: len(d.log(event="ended")) == signaled + 5, "all to be told of")
+            self.assertEqual(len({e["pid"] for e in d.log(event="ended", signal="SIGKILL")}), signaled)
 
 
 class OnDemand(DaemonTest):

@@ -36,6 +36,38 @@ static void test_classify(void **state) {
         assert_int_equal(exit_classify(cases[i].status, cases[i].asked, cases[i].timed_out), cases[i].result);
 }
 
+static bool is_among(pid_t pid, const pid_t *pids, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (pids[i] == pid)
+            return true;
+    return false;
+}
+
+/* The newest that are still there, however the table has grown meanwhile. */
+static void test_newest(void **state) {
+    static Instance all[200];
+    (void)state;
+    InstanceTable t = {0};
+    pid_t newest[INSTANCES_NEWEST];
+    assert_int_equal(instance_table_newest(&t, newest), 0);
+    for (size_t i = 0; i < ELEMENTS(all); i++) {
+        all[i].pid = 1000 + (pid_t)i * 7;
+        assert_int_equal(instance_table_add(&t, &all[i]), 0);
+        size_t n = instance_table_newest(&t, newest);
+        assert_int_equal(n, i < INSTANCES_NEWEST ? i + 1 : INSTANCES_NEWEST);
+        for (size_t k = 0; k < n; k++)
+            assert_true(is_among(all[i - k].pid, newest, n));
+    }
+    for (size_t i = 0; i < 5; i++)
+        instance_table_remove(&t, &all[ELEMENTS(all) - 1 - 2 * i]);
+    size_t n = instance_table_newest(&t, newest);
+    assert_int_equal(n, INSTANCES_NEWEST - 5);
+    for (size_t k = 0; k < INSTANCES_NEWEST; k++)
+        assert_int_equal(is_among(all[ELEMENTS(all) - 1 - k].pid, newest, n), k % 2 == 1 || k >= 10);
+    instance_table_done(&t);
+    assert_int_equal(instance_table_newest(&t, newest), 0);
+}
+
 /* What is slowed and restarted as a failure. */
 static void test_failed(void **state) {
     static const struct {
@@ -94,7 +126,7 @@ static void test_table(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classify),
-        cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_newest), cmocka_unit_test(test_failed),
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_table),
     };
