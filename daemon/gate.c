@@ -67,8 +67,14 @@ static bool admits(const Service *s) {
 
 /* Of a service */
 
+/* Without a limit or hours that the time decides no clock is read. */
+static uint64_t now_if_wanted(const Service *s) {
+    bool wanted = s->limits.rate.count > 0 || s->limits.load > 0 || s->config->access.open;
+    return wanted ? clock_monotonic_nsec() : 0;
+}
+
 Admission gate_ask(Service *s) {
-    ServiceUsage usage = usage_of(s, clock_monotonic_nsec());
+    ServiceUsage usage = usage_of(s, now_if_wanted(s));
     return admission_of_service(limits_of(s), &usage);
 }
 
@@ -153,7 +159,8 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
 void gate_settle(Service *s) {
     Gate *g = &s->gate;
     g->held = look(s);
-    uint64_t at = next_look(g, clock_monotonic_usec());
+    bool idle = g->held.verdict != VERDICT_WAIT && g->throttled_usec == 0 && !g->throttling;
+    uint64_t at = idle ? USEC_INFINITY : next_look(g, clock_monotonic_usec());
     if (at == USEC_INFINITY || !is_wanted(s)) {
         g->timer = sd_event_source_disable_unref(g->timer);
         return;
@@ -191,14 +198,16 @@ Peer gate_prefix(const Service *s, const Peer *peer) {
     return peer_mask(peer, s->limits.source_ipv4, s->limits.source_ipv6);
 }
 
-static Source *visit(Service *s, const Peer *peer) {
+static Source *visit(Service *s, const Peer *peer, uint64_t now_nsec) {
     if (peer->kind == PEER_NONE)
         return NULL;
     Peer prefix = gate_prefix(s, peer);
-    return sources_visit(s->rt->sources, s->id, &prefix, clock_monotonic_usec());
+    return sources_visit(s->rt->sources, s->id, &prefix, now_nsec / NSEC_PER_USEC);
 }
 
 static void find_ban(Service *s, const Peer *peer, uint64_t now_nsec, SourceUsage *u) {
+    if (bans_newest(s->rt->bans) == 0)
+        return;
     uint64_t boot_usec = clock_usec(CLOCK_BOOTTIME);
     const Ban *ban = bans_find(s->rt->bans, peer, s->id, boot_usec);
     u->banned = ban != NULL;
@@ -241,7 +250,7 @@ static void book(Service *s, Connection *c, Source *source, uint64_t now_nsec) {
 }
 
 void gate_take_back(Instance *i) {
-    Source *source = visit(i->service, &i->peer);
+    Source *source = visit(i->service, &i->peer, clock_monotonic_nsec());
     if (!source)
         return;
     source->accepted++;
@@ -271,7 +280,7 @@ static void look_again(Service *s, Source *source) {
 Admission gate_admit(Service *s, Connection *c, const Admission *before) {
     uint64_t now_nsec = clock_monotonic_nsec();
     gate_release(s->rt, &c->source);
-    Source *source = visit(s, &c->peer);
+    Source *source = visit(s, &c->peer, now_nsec);
     if (source && s->passed && s->limits.per_source > 0 && source->active >= s->limits.per_source)
         look_again(s, source);
     ServiceUsage usage = usage_of(s, now_nsec);
@@ -304,7 +313,7 @@ void gate_release(Runtime *rt, Source **source) {
 /* Changes */
 
 static Source *find_home(const Peer *peer, void *userdata) {
-    return visit(userdata, peer);
+    return visit(userdata, peer, clock_monotonic_nsec());
 }
 
 /* Those that are being served are counted under their new prefix. */
@@ -315,7 +324,7 @@ static void rehome(Service *s) {
         if (!i->source)
             continue;
         gate_release(s->rt, &i->source);
-        Source *source = visit(s, &i->peer);
+        Source *source = visit(s, &i->peer, clock_monotonic_nsec());
         if (!source)
             continue;
         sources_hold(s->rt->sources, source);

@@ -167,7 +167,7 @@ static int watch(PipeReader *r) {
 int pipe_reader_new(sd_event *loop, LateReaders *late, int fd, LinesEmit emit, PipeReaderEnd end,
                     void *userdata, PipeReader **ret) {
     CLEANUP_CLOSE int owned = fd;
-    PipeReader *r = calloc(1, sizeof(*r));
+    PipeReader *r = malloc(sizeof(*r));
     if (!r)
         return -ENOMEM;
     *r = (PipeReader){.fd = fd, .loop = loop, .emit = emit, .end = end, .userdata = userdata};

@@ -17,16 +17,14 @@ void text_reset(Text *t) {
         t->s[0] = '\0';
 }
 
-static bool text_reserve(Text *t, size_t more) {
+static bool grow(Text *t, size_t more) {
+    size_t need;
     if (t->failed)
         return false;
-    size_t need;
     if (__builtin_add_overflow(t->len, more, &need) || __builtin_add_overflow(need, 1, &need)) {
         t->failed = true;
         return false;
     }
-    if (need <= t->cap)
-        return true;
     size_t cap = t->cap ? t->cap : 64;
     while (cap < need) {
         if (__builtin_mul_overflow(cap, 2, &cap)) {
@@ -42,6 +40,11 @@ static bool text_reserve(Text *t, size_t more) {
     t->s = s;
     t->cap = cap;
     return true;
+}
+
+/* Room for so many bytes and a NUL. */
+static inline bool text_reserve(Text *t, size_t more) {
+    return (more < t->cap - t->len && !t->failed) || grow(t, more);
 }
 
 void text_add_n(Text *t, const char *s, size_t n) {
@@ -60,32 +63,19 @@ void text_addc(Text *t, char c) {
     t->s[t->len] = '\0';
 }
 
-/* Two digits at a time: half of the divisions. Returns where they begin, before @end. */
-static char *put_backwards(char *end, uint64_t n) {
-    static const char pairs[] = "0001020304050607080910111213141516171819"
-                                "2021222324252627282930313233343536373839"
-                                "4041424344454647484950515253545556575859"
-                                "6061626364656667686970717273747576777879"
-                                "8081828384858687888990919293949596979899";
-    for (; n >= 100; n /= 100) {
-        end -= 2;
-        memcpy(end, pairs + n % 100 * 2, 2);
-    }
-    if (n < 10) {
-        *--end = (char)('0' + n);
-        return end;
-    }
-    end -= 2;
-    memcpy(end, pairs + n * 2, 2);
-    return end;
+static size_t count_digits(uint64_t n) {
+    size_t digits = 1;
+    for (; n >= 1000; n /= 1000)
+        digits += 3;
+    return digits + (n >= 10) + (n >= 100);
 }
 
 char *decimal_put(char *at, uint64_t n) {
-    char digits[DECIMAL_MAX];
-    const char *first = put_backwards(digits + sizeof(digits), n);
-    size_t length = (size_t)(digits + sizeof(digits) - first);
-    memcpy(at, first, length);
-    return at + length;
+    char *end = at + count_digits(n), *digit = end;
+    for (; n >= 10; n /= 10)
+        *--digit = (char)('0' + n % 10);
+    *--digit = (char)('0' + n);
+    return end;
 }
 
 void text_add_u64(Text *t, uint64_t n) {
@@ -93,12 +83,12 @@ void text_add_u64(Text *t, uint64_t n) {
 }
 
 void text_add_u64_padded(Text *t, uint64_t n, size_t width) {
-    char digits[DECIMAL_MAX];
-    const char *first = put_backwards(digits + sizeof(digits), n);
-    size_t length = (size_t)(digits + sizeof(digits) - first);
-    for (; width > length; width--)
+    for (size_t digits = count_digits(n); digits < width; digits++)
         text_addc(t, '0');
-    text_add_n(t, first, length);
+    if (!text_reserve(t, DECIMAL_MAX))
+        return;
+    t->len = (size_t)(decimal_put(t->s + t->len, n) - t->s);
+    t->s[t->len] = '\0';
 }
 
 void text_addf(Text *t, const char *format, ...) {
