@@ -11,6 +11,10 @@ from packages import Unavailable
 from servers import Server, write
 import slices
 
+# Where ports in a row begin to be looked for, and in which steps.
+FIRST_PORT, PORT_STEP = 10000, 500
+# TCP_LISTEN in /proc/net/tcp.
+LISTEN = "0A"
 # In one file of a config.
 FILE_SERVICES = 1000
 
@@ -25,21 +29,44 @@ def private_address():
     return f"127.{64 + pid % 128}.{pid // 128 % 256}.{1 + next(taken) % 250}"
 
 
+def wildcard_ports(text):
+    """Those of /proc/net/tcp or tcp6 on which somebody listens at all addresses. Pure."""
+    found = set()
+    for fields in (line.split() for line in text.splitlines()[1:]):
+        address, port = fields[1].split(":")
+        if fields[3] == LISTEN and not address.strip("0"):
+            found.add(int(port, 16))
+    return found
+
+
+def first_port(count):
+    """The first of so many ports that can be bound on an address that nobody else has."""
+    taken_ports = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+            taken_ports |= wildcard_ports(file.read())
+    for first in range(FIRST_PORT, 65536 - count, PORT_STEP):
+        if not taken_ports.intersection(range(first, first + count)):
+            return first
+    raise Unavailable(f"no {count} ports in a row are free")
+
+
 def service(port, program, address="127.0.0.1", **keys):
     """A service as it is configured by default, under the user that runs the daemon."""
     user = {"user": "root"} if os.geteuid() == 0 else {}
     return {"listen": f"tcp:{address}:{port}", "exec": [program], **user, **keys}
 
 
-def idle_endpoints(count, first_port=10000):
+def idle_endpoints(count):
     """So many on an address of their own: [(address, port)]"""
-    address = private_address()
-    return [(address, first_port + i) for i in range(count)]
+    address, first = private_address(), first_port(count)
+    return [(address, first + i) for i in range(count)]
 
 
-def idle_services(count, address, program, first_port=10000):
+def idle_services(count, address, program, first=None):
     """So many that nobody connects to, each on a port of its own."""
-    return {f"idle-{i}": service(first_port + i, program, address) for i in range(count)}
+    first = first or first_port(count)
+    return {f"idle-{i}": service(first + i, program, address) for i in range(count)}
 
 
 def config_text(services):

@@ -21,7 +21,6 @@ import tables
 
 # linux/sock_diag.h, linux/inet_diag.h
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLMSG_ERROR = 4, 20, 2
-FIRST_PORT = 10000
 LIMIT = "limit-listen"
 # One service for each listener, or one service for all of them.
 SHAPES = (("services", 1), ("services", 1000), ("services", 10000), ("listeners", 1000), ("listeners", 10000))
@@ -54,21 +53,23 @@ class Listeners:
         return struct.unpack_from("=IH", self.netlink.recv(8192))[1] == SOCK_DIAG_BY_FAMILY
 
 
-def seconds_to_listen(argv, folder, address, count):
+def seconds_to_listen(argv, folder, address, ports):
     """From exec until every one of the ports is listened on, whatever their order: the moment at which the last that had
     been seen to be missing was there."""
     with Listeners() as listeners, open(os.path.join(folder, "log"), "ab") as log:
         begin = time.monotonic()
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
         try:
-            there = begin
+            there = None
             # The last one first: with servers that go by the order of their config, all others are there when it is.
-            for port in range(FIRST_PORT + count - 1, FIRST_PORT - 1, -1):
+            for port in reversed(ports):
                 while not listeners.there(address, port):
                     if process.poll() is not None or time.monotonic() - begin > SECONDS_MAX:
                         raise RuntimeError(f"{argv[0]}: nobody listens on {address}:{port}, see {folder}/log")
                     time.sleep(PAUSE)
                     there = time.monotonic()
+                # None was missing at the first look: not later than now.
+                there = there or time.monotonic()
             return there - begin
         finally:
             process.send_signal(signal.SIGTERM)
@@ -79,21 +80,20 @@ def seconds_to_listen(argv, folder, address, count):
                 process.wait()
 
 
-def services(bench, shape, count, address):
+def services(bench, shape, address, ports):
     program = bench.program("svc-raw")
     if shape == "services":
-        return daemons.idle_services(count, address, program, FIRST_PORT)
-    listen = [f"tcp:{address}:{port}" for port in range(FIRST_PORT, FIRST_PORT + count)]
+        return daemons.idle_services(len(ports), address, program, ports[0])
+    listen = [f"tcp:{address}:{port}" for port in ports]
     return {"many": {**daemons.service(0, program), "listen": listen}}
 
 
-def command(bench, name, folder, shape, count, address):
+def command(bench, name, folder, shape, address, ports):
     if name == "mpinetd":
-        return daemons.command(bench, folder, services(bench, shape, count, address))
+        return daemons.command(bench, folder, services(bench, shape, address, ports))
     if name in peers.MANY:
-        ports = range(FIRST_PORT, FIRST_PORT + count)
         return peers.command(bench, name, "raw", free_port(), folder, [(address, port) for port in ports])[0]
-    return [bench.program(LIMIT), address, str(FIRST_PORT), str(count)]
+    return [bench.program(LIMIT), address, str(ports[0]), str(len(ports))]
 
 
 def who_takes_part(bench, shape, count, quick):
@@ -111,7 +111,9 @@ def one_round(bench, names, shape, count):
     for name in random.sample(names, len(names)):
         # What one leaves in the kernel's tables is none of the next one's business.
         address, folder = daemons.private_address(), bench.new_folder(name)
-        seconds[name] = seconds_to_listen(command(bench, name, folder, shape, count, address), folder, address, count)
+        first = daemons.first_port(count)
+        ports = range(first, first + count)
+        seconds[name] = seconds_to_listen(command(bench, name, folder, shape, address, ports), folder, address, ports)
     return seconds
 
 

@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from unittest import mock
 
+import daemons
 from packages import Unavailable
 import peers
 import servers
@@ -57,6 +58,23 @@ class Peers(unittest.TestCase):
         self.assertTrue(self.all_of("xinetd", idle[:3]).startswith("/the/peer"))
         # mpinetd raises its limit by itself, and is measured with that.
         self.assertTrue(self.all_of("mpinetd", idle).startswith("/bin/true"))
+
+
+class Ports(unittest.TestCase):
+    def test_wildcard_ports(self):
+        text = ("  sl  local_address rem_address   st tx_queue rx_queue\n"
+                "   0: 00000000:07E8 00000000:0000 0A 00000000:00000000\n"
+                "   1: 0100007F:1F40 00000000:0000 0A 00000000:00000000\n"  # of one address
+                "   2: 00000000:2710 0100007F:C000 01 00000000:00000000\n"  # no listener
+                "   3: 00000000000000000000000000000000:50D4 00000000000000000000000000000000:0000 0A 00000000:00000000\n")
+        self.assertEqual(daemons.wildcard_ports(text), {2024, 20692})
+
+    def test_first_port(self):
+        for taken, count, expect in ((set(), 10, 10000), ({10005}, 10, 10500), ({10005}, 5, 10000), ({12000, 20692}, 10000, 21000)):
+            with self.subTest(taken=taken, count=count), mock.patch.object(daemons, "wildcard_ports", return_value=taken):
+                self.assertEqual(daemons.first_port(count), expect)
+        with mock.patch.object(daemons, "wildcard_ports", return_value=set()), self.assertRaises(Unavailable):
+            daemons.first_port(60000)
 
 
 if __name__ == "__main__":
