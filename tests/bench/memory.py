@@ -61,7 +61,7 @@ def measure(bench, plan):
     found = {"memory.daemon": max(started, served) / KIB,
              "memory.service": (services[MANY]["Private_Dirty"] - started) / (MANY - 1)}
     for stderr, key in STDERR.items():
-        found[key] = of_held_connection(bench, stderr, 200 if plan.quick else held.COUNT)
+        found[key] = of_held_connection(bench, stderr, 1000 if plan.quick else held.COUNT)
     return {"figures": {key: figures.figure(value) for key, value in found.items()},
             "services": {str(n): memory for n, memory in services.items()}, "served": served,
             "peers": {} if plan.quick else of_peers(bench)}

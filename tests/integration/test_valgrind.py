@@ -71,7 +71,7 @@ class ValgrindTest(DaemonTest):
     def start(self, services, **more):
         folder = self.temporary_folder()
         self.logs = os.path.join(folder, "memcheck.")
-        wrap = [shutil.which("valgrind"), "--quiet", "--verbose", "--track-fds=yes", "--leak-check=full",
+        wrap = [shutil.which("valgrind"), "--track-fds=yes", "--leak-check=full",
                 "--show-leak-kinds=definite,indirect,possible", "--errors-for-leak-kinds=definite,indirect,possible",
                 "--num-callers=20", "--log-file=" + self.logs + "%p"]
         environment = {"MPINETD_SPAWN": "vfork", **more.pop("environment", {})}
