@@ -81,12 +81,12 @@ bool descriptors_are_scarce(const Service *s) {
     return last < 0 || last >= (s->n_instances < FEW_INSTANCES ? rt->fd_ceiling_few : rt->fd_ceiling);
 }
 
-int descriptors_lift(const Runtime *rt, int fd) {
+int descriptors_lift(int fd, int ceiling) {
     if (fd < LOW || fd >= LASTING)
         return fd;
     int lifted = fcntl(fd, F_DUPFD_CLOEXEC, LASTING);
     /* What is kept free stays free. */
-    if (lifted >= rt->fd_ceiling)
+    if (lifted >= ceiling)
         lifted = fd_close(lifted);
     if (lifted < 0)
         return fd;

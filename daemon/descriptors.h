@@ -13,8 +13,8 @@ void descriptors_init(Runtime *rt);
 size_t descriptors_lacking(const struct Config *config, uint64_t *ret_limit);
 /* Gives @fd, which will be open for long, a number out of the way of what comes and goes with each
  * connection: a child then copies a short table. Returns the number that it has from now on; where there are
- * too few to choose, the same. */
-int descriptors_lift(const Runtime *rt, int fd);
+ * none below @ceiling to choose from, the same. */
+int descriptors_lift(int fd, int ceiling);
 /* They have run out: the limit may have been changed from outside. */
 void descriptors_refresh(Runtime *rt);
 /* Whether only what is kept free is left for @s. Costs nothing as long as there are plenty. */

@@ -15,6 +15,7 @@
 #include "daemon/bind.h"
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
+#include "daemon/lobby.h"
 #include "daemon/service.h"
 #include "daemon/unix-queue.h"
 
@@ -134,7 +135,7 @@ bool listener_family_is_missing(const Listener *l, int error) {
 
 void listener_lift(Listener *l) {
     if (l->service && l->fd >= 0)
-        l->fd = descriptors_lift(l->service->rt, l->fd);
+        l->fd = descriptors_lift(l->fd, l->service->rt->fd_ceiling);
 }
 
 int listener_open(Listener *l, uint16_t port) {
@@ -180,6 +181,7 @@ int listener_open_beside(Listener *l, uint16_t port) {
 
 /* What @from has is @to's: with its node and those who wait there. */
 static void pass_on(Listener *from, Listener *to) {
+    listener_disarm(from);
     to->fd = TAKE_FD(from->fd);
     to->addr = from->addr;
     to->dev = from->dev;
@@ -320,26 +322,55 @@ static void revive(Listener *l) {
     listener_pause(l);
 }
 
+static void take_up(Listener *l, uint32_t revents) {
+    if ((revents & (EPOLLHUP | EPOLLERR)) && !(revents & EPOLLIN))
+        revive(l);
+    else
+        l->wake(l);
+}
+
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-    Listener *l = userdata;
     (void)s;
     (void)fd;
-    if ((revents & (EPOLLHUP | EPOLLERR)) && !(revents & EPOLLIN)) {
-        revive(l);
-        return 0;
-    }
-    l->wake(l);
+    take_up(userdata, revents);
     return 0;
+}
+
+static Lobby *lobby_of(const Listener *l) {
+    return l->service && !l->visited ? l->service->rt->lobby : NULL;
+}
+
+static int watch(Listener *l) {
+    Lobby *lobby = lobby_of(l);
+    int r = lobby ? lobby_add(lobby, l->fd, l) : 0;
+    if (!lobby)
+        return sd_event_add_io(l->loop, &l->source, l->fd, EPOLLIN, on_io, l);
+    l->in_lobby = r >= 0;
+    return r;
+}
+
+static void unwatch(Listener *l) {
+    l->source = sd_event_source_disable_unref(l->source);
+    if (l->in_lobby)
+        lobby_remove(l->service->rt->lobby, l->fd);
+    l->in_lobby = false;
+}
+
+void listener_leave_lobby(Listener *l, uint32_t revents) {
+    unwatch(l);
+    l->visited = true;
+    if (listener_arm(l, l->wake) >= 0)
+        take_up(l, revents);
 }
 
 int listener_arm(Listener *l, ListenerWake wake) {
     l->wake = wake;
     l->armed = true;
-    if (l->pause_timer)
+    if (l->pause_timer || l->in_lobby)
         return 0;
     if (l->source)
         return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
-    int r = sd_event_add_io(l->loop, &l->source, l->fd, EPOLLIN, on_io, l);
+    int r = watch(l);
     if (r < 0)
         listener_pause(l); /* tried again when that is over */
     return r;
@@ -348,7 +379,7 @@ int listener_arm(Listener *l, ListenerWake wake) {
 void listener_disarm(Listener *l) {
     l->armed = false;
     /* Taken out of epoll, before any close: a copy of the socket in a child would keep firing there. */
-    l->source = sd_event_source_disable_unref(l->source);
+    unwatch(l);
 }
 
 static int on_pause_over(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -367,7 +398,7 @@ void listener_pause_until(Listener *l, uint64_t at_usec) {
     if (sd_event_add_time(l->loop, &l->pause_timer, CLOCK_MONOTONIC, at_usec, USEC_PER_MSEC, on_pause_over,
                           l) < 0)
         return;
-    l->source = sd_event_source_disable_unref(l->source);
+    unwatch(l);
 }
 
 void listener_pause(Listener *l) {

@@ -35,6 +35,8 @@ struct Listener {
     bool restored;         /* its own, opened by an earlier daemon, and kept by the service manager since */
     struct StoredFd *kept; /* in the service manager's store; NULL: it is not */
     bool armed;
+    bool in_lobby;    /* polled there, and not by `source` */
+    bool visited;     /* somebody has come: not there again */
     bool untouched;   /* its socket is as bind_open() has made it: nobody else has had it, and it does not
                          block */
     bool unsuitable;  /* what was passed in under its name has no connections, which its service needs */
@@ -89,6 +91,8 @@ bool listener_has_socket(const Listener *l);
 /* Before its config goes: it keeps what it needs of it. 0 or -ENOMEM. */
 int listener_keep_config(Listener *l);
 
+/* Of one in the lobby. */
+void listener_leave_lobby(Listener *l, uint32_t revents);
 /* Starts or stops polling; @wake is called when something waits. 0 or a negative errno. */
 int listener_arm(Listener *l, ListenerWake wake);
 void listener_disarm(Listener *l);

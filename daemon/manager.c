@@ -14,6 +14,7 @@
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
 #include "daemon/ledger.h"
+#include "daemon/lobby.h"
 #include "daemon/manager-private.h"
 #include "daemon/notifier.h"
 #include "daemon/status.h"
@@ -257,7 +258,7 @@ static int make_tables(Runtime *rt) {
 int manager_init_runtime(Manager *m, Logger *logger) {
     Runtime *rt = &m->rt;
     eventlog_init(&rt->events, logger);
-    late_readers_init(&rt->late_readers);
+    late_readers_init(&rt->late_readers, &rt->fd_ceiling);
     rt->events.follower = on_event;
     rt->events.userdata = m;
     rt->environ = m->load.environ;
@@ -291,6 +292,8 @@ int manager_init_runtime(Manager *m, Logger *logger) {
         rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, on_settled, m);
         r = rt->traffic ? 0 : -ENOMEM;
     }
+    if (r >= 0)
+        r = lobby_new(rt->loop, listener_leave_lobby, &rt->lobby);
     if (r >= 0)
         r = make_tables(rt);
     if (r >= 0)
@@ -417,6 +420,7 @@ Manager *manager_free(Manager *m) {
     sd_event_source_disable_unref(m->suppressed_timer);
     sd_event_source_disable_unref(m->sweep);
     memory_reserve_done(&m->rt.memory);
+    m->rt.lobby = lobby_free(m->rt.lobby);
     sd_event_unref(m->rt.loop);
     spawner_free(m->rt.spawner);
     sock_query_free(m->rt.sockets);

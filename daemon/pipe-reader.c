@@ -7,6 +7,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/fd-kind.h"
+#include "daemon/descriptors.h"
 #include "daemon/timer-save.h"
 
 /* A turn of the loop takes at most this much from one pipe. */
@@ -188,8 +189,9 @@ int pipe_reader_new(sd_event *loop, LateReaders *late, int fd, LinesEmit emit, P
     return 0;
 }
 
-void late_readers_init(LateReaders *l) {
+void late_readers_init(LateReaders *l, const int *fd_ceiling) {
     list_init(&l->readers);
+    l->fd_ceiling = fd_ceiling;
 }
 
 uint64_t late_readers_due(const LateReaders *l) {
@@ -201,6 +203,7 @@ void late_readers_look(LateReaders *l, uint64_t now_usec) {
     while (late_readers_due(l) <= now_usec) {
         PipeReader *r = LIST_ENTRY(l->readers.next, PipeReader, link);
         list_remove(&r->link);
+        r->fd = descriptors_lift(r->fd, *l->fd_ceiling);
         if (watch(r) >= 0)
             continue;
         /* Without memory for that it is read now and then. */

@@ -15,10 +15,11 @@ typedef struct PipeReader PipeReader;
  * their pipes are read once, without the calls that it takes to begin and to end watching. */
 #define LATE_READER_USEC 10000ULL
 typedef struct LateReaders {
-    List readers; /* the oldest first */
+    List readers;          /* the oldest first */
+    const int *fd_ceiling; /* for descriptors_lift() */
 } LateReaders;
 
-void late_readers_init(LateReaders *l);
+void late_readers_init(LateReaders *l, const int *fd_ceiling);
 /* When the loop has to look at them, CLOCK_MONOTONIC; USEC_INFINITY: there are none. */
 uint64_t late_readers_due(const LateReaders *l);
 /* Watches those that are due at @now_usec. */

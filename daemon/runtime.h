@@ -31,7 +31,8 @@ typedef struct Runtime {
     EnvBuilder env;
     InstanceTable instances;
     LateReaders late_readers;
-    SockQuery *sockets; /* what the kernel says of connections */
+    struct Lobby *lobby; /* of listeners; NULL: each has a source of its own */
+    SockQuery *sockets;  /* what the kernel says of connections */
     Traffic *traffic;
     uint64_t next_instance;
     uint32_t newest_service; /* the id that was given last */

@@ -44,7 +44,7 @@ static inline void side_init(Side *side) {
     assert_int_equal(logger_new(LOG_TARGET_STDERR, &side->logger), 0);
     logger_set_level(side->logger, LOG_LEVEL_ERROR);
     eventlog_init(&rt->events, side->logger);
-    late_readers_init(&rt->late_readers);
+    late_readers_init(&rt->late_readers, &rt->fd_ceiling);
     rt->events.follower = on_event;
     rt->events.userdata = side;
     rt->environ = no_environ;

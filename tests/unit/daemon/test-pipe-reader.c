@@ -14,6 +14,8 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 
+static const int ceiling = 1000;
+
 typedef struct Ends {
     sd_event *loop;
     LateReaders late;
@@ -83,7 +85,7 @@ static void test_watched_late(void **state) {
     sd_event *loop = NULL;
     LateReaders late;
     Ends all[4];
-    late_readers_init(&late);
+    late_readers_init(&late, &ceiling);
     assert_int_equal(late_readers_due(&late), USEC_INFINITY);
     late_readers_look(&late, UINT64_MAX - 1);
     assert_true(sd_event_new(&loop) >= 0);
@@ -128,7 +130,7 @@ static void test_drained_before(void **state) {
     sd_event *loop = NULL;
     LateReaders late;
     Ends alone, held;
-    late_readers_init(&late);
+    late_readers_init(&late, &ceiling);
     assert_true(sd_event_new(&loop) >= 0);
     open_ends(&alone, loop, &late);
     open_ends(&held, loop, &late);

@@ -63,7 +63,7 @@ static void side_init(Side *side) {
     assert_int_equal(logger_new(LOG_TARGET_STDERR, &side->logger), 0);
     logger_set_level(side->logger, LOG_LEVEL_ERROR);
     eventlog_init(&rt->events, side->logger);
-    late_readers_init(&rt->late_readers);
+    late_readers_init(&rt->late_readers, &rt->fd_ceiling);
     rt->environ = no_environ;
     rt->fd_ceiling = rt->fd_ceiling_few = 1000;
     rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
