@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Whether a connection costs more than it did: system calls, instructions in user space, CPU time beside the bare loops.
-The bounds are in guard.json. Nothing of it is a matter of seconds: calls and instructions are counted, CPU time is compared
-with that of the bare loops in the same minutes, at a distance that a busy machine does not bridge. What this machine cannot
-count is left out, and said.
+"""Whether a connection costs more than it did: system calls, instructions in user space, memory, CPU time beside the bare
+loops. The bounds are in guard.json. Nothing of it is a matter of seconds: calls, instructions and bytes are counted, CPU time
+is compared with that of the bare loops in the same minutes, at a distance that a busy machine does not bridge. What this
+machine cannot count is left out, and said.
 
 --update writes what was counted to guard.json: what has become better shall stay so."""
 import json
@@ -14,6 +14,7 @@ import sys
 import callgrind
 import figures
 import ktrace
+import memory
 from packages import Unavailable
 import peers
 import rows
@@ -26,8 +27,8 @@ import tables
 FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guard.json")
 # Connections that are traced.
 CONNECTIONS = 60
-# Compilers and libraries differ between machines: so much more than in the file is still the same.
-INSTRUCTIONS_SLACK = 0.1
+# Compilers, libraries and kernels differ between machines: so much more than in the file is still the same.
+SLACK = {"instructions": 0.1, "memory": 0.1}
 CONCURRENCY = 8
 CASES = {name: (program, keys) for name, program, keys in syscalls.CASES}
 
@@ -80,7 +81,7 @@ def measure(bench, plan):
     bounds = read_bounds()
     return {"calls": count_calls(bench, bounds["calls"]),
             "instructions": count_instructions(bench, bounds["instructions"]),
-            "cpu": compare_cpu(bench, plan, list(bounds["cpu"]))}
+            "memory": memory.measure_quickly(bench), "cpu": compare_cpu(bench, plan, list(bounds["cpu"]))}
 
 
 def read_bounds():
@@ -91,8 +92,8 @@ def read_bounds():
 def update(results):
     """CPU time has bounds that are chosen, not measured."""
     bounds = read_bounds()
-    for what in ("calls", "instructions"):
-        bounds[what].update((key, value) for key, value in results[what].items() if key in bounds[what])
+    for what in ("calls", "instructions", "memory"):
+        bounds[what].update((key, round(value)) for key, value in results[what].items() if key in bounds[what])
     with open(FILE, "w", encoding="utf-8") as file:
         json.dump(bounds, file, indent=1)
         file.write("\n")
@@ -100,12 +101,13 @@ def update(results):
 
 def verdicts(bounds, results):
     """Of all that was counted, against the bounds. Pure."""
-    slack = {"instructions": 1 + INSTRUCTIONS_SLACK}
-    names = {"calls": "system calls", "instructions": "instructions", "cpu": "CPU per connection, of"}
+    names = {"calls": "system calls", "instructions": "instructions", "memory": "", "cpu": "CPU per connection, of"}
+    told = {row.key: row for row in rows.ROWS}
     found = []
     for what, name in names.items():
         for key, bound in bounds[what].items():
-            row = rows.most(what, f"{name} {key}", bound * slack.get(what, 1), digits=2 if what == "cpu" else 1)
+            like = told.get(key, rows.most(what, f"{name} {key}", 0, digits=2 if what == "cpu" else 1))
+            row = like._replace(bound=bound * (1 + SLACK.get(what, 0)))
             if key in results[what]:
                 found.append(rows.judge(row, figures.figure(results[what][key])))
     return found

@@ -155,18 +155,19 @@ class Smaps(unittest.TestCase):
 
 
 class Guard(unittest.TestCase):
-    BOUNDS = {"calls": {"a: daemon": 12, "a: child": 8}, "instructions": {"a": 1000}, "cpu": {"limit": 1.5}}
+    BOUNDS = {"calls": {"a: daemon": 12, "a: child": 8}, "instructions": {"a": 1000}, "memory": {"b": 500},
+              "cpu": {"limit": 1.5}}
 
     def states(self, calls, instructions, cpu):
-        results = {"calls": calls, "instructions": instructions, "cpu": cpu}
+        results = {"calls": calls, "instructions": instructions, "memory": {"b": 549}, "cpu": cpu}
         return [v.state for v in guard.verdicts(self.BOUNDS, results)]
 
     def test_verdicts(self):
         for calls, instructions, cpu, expect in (
-                ({"a: daemon": 12, "a: child": 8}, {"a": 1100}, {"limit": 1.5}, ["holds"] * 4),
-                ({"a: daemon": 13, "a: child": 8}, {"a": 1101}, {"limit": 1.6}, ["MISSED", "holds", "MISSED", "MISSED"]),
+                ({"a: daemon": 12, "a: child": 8}, {"a": 1100}, {"limit": 1.5}, ["holds"] * 5),
+                ({"a: daemon": 13, "a: child": 8}, {"a": 1101}, {"limit": 1.6}, ["MISSED", "holds", "MISSED", "holds", "MISSED"]),
                 # What could not be counted, or has no bound, is left out.
-                ({"a: daemon": 12.5, "b: daemon": 99}, {}, {}, ["MISSED"])):
+                ({"a: daemon": 12.5, "b: daemon": 99}, {}, {}, ["MISSED", "holds"])):
             with self.subTest(str(calls)):
                 self.assertEqual(self.states(calls, instructions, cpu), expect)
 
