@@ -14,7 +14,7 @@ import smaps
 import tables
 
 KIB = 1 << 10
-CONNECTIONS = 1000
+CONNECTIONS, AT_ONCE = 1000, 64
 # How many services are compared with one.
 MANY = 1000
 HELD_FEW = 1000
@@ -29,7 +29,7 @@ def with_services(bench, count, connections=0):
                 **daemons.idle_services(count - 1, daemons.private_address(), program)}
     with daemons.running(bench, services, port) as server:
         if connections:
-            daemons.serve(bench, port, connections)
+            daemons.serve(bench, port, connections, AT_ONCE)
         return smaps.of(server.pid)
 
 
@@ -45,10 +45,10 @@ def of_peers(bench):
 
 
 def of_held_connection(bench, stderr, count):
-    """Bytes of the daemon's own memory for each held connection. Rings and the like, which come with the first
-    connections and then stay, are there before."""
+    """Bytes of the daemon's own memory for each held connection. What comes with the first ones and then stays,
+    rings and what is kept for processes that are being started, is there before."""
     with held.mpinetd(bench, stderr) as server:
-        daemons.serve(bench, server.port, CONNECTIONS, send=held.WORD)
+        daemons.serve(bench, server.port, CONNECTIONS, AT_ONCE, send=held.WORD)
         before = smaps.private_dirty(server.pid)
         with held.Held(server, count):
             return (smaps.private_dirty(server.pid) - before) / count
