@@ -30,8 +30,9 @@ static Instance *process_of(const Service *s) {
  */
 static bool is_up(const Service *s) {
     const Instance *i = process_of(s);
-    return i && (i->state == INSTANCE_RUNNING ||
-                 (i->state == INSTANCE_STARTING && s->config->notify == NOTIFY_NONE));
+    return i && !i->flight &&
+           (i->state == INSTANCE_RUNNING ||
+            (i->state == INSTANCE_STARTING && s->config->notify == NOTIFY_NONE));
 }
 
 bool backend_wake(Service *s) {

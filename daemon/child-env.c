@@ -147,15 +147,26 @@ void child_env_done(ChildEnv *e) {
 }
 
 void env_builder_done(EnvBuilder *b) {
-    free((void *)b->envp);
+    if (!b->placed)
+        free((void *)b->envp);
     b->envp = NULL;
     b->capacity = 0;
 }
 
+size_t env_builder_capacity(const ChildEnv *e) {
+    return e->n_base + _ENV_VARIABLE_MAX + 1;
+}
+
+void env_builder_place(EnvBuilder *b, char **envp, size_t capacity) {
+    b->envp = envp;
+    b->capacity = capacity;
+    b->placed = true;
+}
+
 int env_builder_begin(EnvBuilder *b, const ChildEnv *e) {
-    size_t need = e->n_base + _ENV_VARIABLE_MAX + 1;
+    size_t need = env_builder_capacity(e);
     if (need > b->capacity) {
-        char **envp = (char **)realloc((void *)b->envp, need * sizeof(char *));
+        char **envp = b->placed ? NULL : (char **)realloc((void *)b->envp, need * sizeof(char *));
         if (!envp)
             return -ENOMEM;
         b->envp = envp;

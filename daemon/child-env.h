@@ -2,6 +2,7 @@
 #pragma once
 /* The environment of a process: a base that is the same for each process of a service, built when the config
  * is loaded, and the variables of one process behind it. What `environment` sets wins over everything. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -50,18 +51,22 @@ typedef struct ChildEnv {
 int child_env_init(ChildEnv *e, const ServiceConfig *service, char *const *env);
 void child_env_done(ChildEnv *e);
 
-/* The whole environment of one process. One is enough for all services, used one after the other. Starts as
- * {0}. */
+/* The whole environment of one process. Starts as {0}; or as what env_builder_place() makes of it. */
 typedef struct EnvBuilder {
     const ChildEnv *of;
-    char **envp; /* owned; its strings are the base's and those in `bytes` */
+    char **envp; /* its strings are the base's and those in `bytes` */
     size_t n, capacity;
+    bool placed;      /* `envp` is somebody else's */
     char *listen_pid; /* into `bytes`: the digits of LISTEN_PID, room for 11 bytes, or NULL */
     size_t used;
     char bytes[CHILD_ENV_BYTES];
 } EnvBuilder;
 
 void env_builder_done(EnvBuilder *b);
+/* So many pointers an environment on the base @e takes. */
+size_t env_builder_capacity(const ChildEnv *e);
+/* Its environments are to stand in @envp, which has room for @capacity pointers and stays the caller's. */
+void env_builder_place(EnvBuilder *b, char **envp, size_t capacity);
 /* Starts with the base @e alone. 0 or -ENOMEM. */
 int env_builder_begin(EnvBuilder *b, const ChildEnv *e);
 /* Sets one variable, to a text or a number; nothing when `environment` has it. -E2BIG when it does not fit.

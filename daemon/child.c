@@ -14,24 +14,6 @@
 
 #include "daemon/rawcall.h"
 
-static const char *const spawn_step_table[_STEP_MAX] = {
-    [STEP_LIMIT] = "limit",
-    [STEP_FORK] = "fork",
-    [STEP_FDS] = "fds",
-    [STEP_SESSION] = "session",
-    [STEP_RLIMITS] = "rlimits",
-    [STEP_PRIORITY] = "priority",
-    [STEP_CGROUP] = "cgroup",
-    [STEP_NAMESPACES] = "namespaces",
-    [STEP_ROOT_DIRECTORY] = "root_directory",
-    [STEP_WORKING_DIRECTORY] = "working_directory",
-    [STEP_GROUPS] = "groups",
-    [STEP_USER] = "user",
-    [STEP_SANDBOX] = "sandbox",
-    [STEP_EXEC] = "exec",
-};
-DEFINE_STRTAB(spawn_step, SpawnStep, spawn_step_table);
-
 static inline long call0(long nr) {
     return rawcall(nr, 0, 0, 0, 0, 0);
 }
@@ -71,11 +53,9 @@ static long save_sources(ChildPlan *p) {
 
 /* The numbers of a connection that is still to come are free, so that it arrives at the first of them: also
  * where resources.nofile leaves room for no other. */
-static long begin_wait(ChildPlan *p) {
+static void free_connection_numbers(const ChildPlan *p) {
     for (size_t i = 0; i < p->wait.n_connection; i++)
         (void)call1(SYS_close, p->wait.connection[i]);
-    long r = call3(SYS_fcntl, p->wait.socket, F_SETFD, FD_CLOEXEC);
-    return r < 0 ? r : call3(SYS_write, p->wait.socket, (long)"", 1);
 }
 
 static long step_fds(ChildPlan *p) {
@@ -86,35 +66,39 @@ static long step_fds(ChildPlan *p) {
         return r;
     r = call3(SYS_close_range, p->first_closed, ~0U, 0);
     /* Kernels before 5.9: all of ours are close-on-exec from birth. */
-    r = r == -ENOSYS ? 0 : r;
-    return r >= 0 && p->wait.waits ? begin_wait(p) : r;
+    if (r < 0 && r != -ENOSYS)
+        return r;
+    free_connection_numbers(p);
+    r = p->tether >= 0 ? call3(SYS_fcntl, p->tether, F_SETFD, FD_CLOEXEC) : 0;
+    p->apart = true;
+    return r;
 }
 
-/* From the change of user on, whoever has that user may stop us with a signal, and the daemon waits for exec:
- * a timer, which exec removes, ends a child that does not come that far. SIGKILL reaches a stopped process as
- * well. Nobody waits for a spare like that. */
+/* From the change of user on, whoever has that user may stop us with a signal. Where the daemon waits for
+ * exec a timer, which exec removes, ends a child that does not come that far. SIGKILL reaches a stopped
+ * process as well. */
 static long step_guard(ChildPlan *p) {
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
     struct itimerspec at = {.it_value = {.tv_sec = CHILD_SECONDS_MAX}};
     int id = 0;
-    if (!p->change_ids || p->wait.waits)
-        return 0;
     /* Without a timer (RLIMIT_SIGPENDING) it goes on as it is. */
-    if (call3(SYS_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&id) >= 0)
+    if (p->guarded && call3(SYS_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&id) >= 0)
         (void)rawcall(SYS_timer_settime, id, 0, (long)&at, 0, 0);
     return 0;
 }
 
-/* A new session; and no signal blocked: their handling is at its default already, as the daemon sets it at
- * its start. */
 static long step_session(ChildPlan *p) {
     (void)p;
-    uint64_t none = 0;
-    long r = rawcall(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&none, 0, sizeof(none), 0);
-    if (r < 0)
-        return r;
-    r = call0(SYS_setsid);
+    long r = call0(SYS_setsid);
     return r < 0 ? r : 0;
+}
+
+/* Their handling is at its default already, as the daemon sets it at its start. Last of all, so that nothing
+ * that is told to the daemon and its processes in common ends one halfway. */
+static long step_signals(ChildPlan *p) {
+    (void)p;
+    uint64_t none = 0;
+    return rawcall(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&none, 0, sizeof(none), 0);
 }
 
 static long set_rlimit(int resource, rlim_t soft, rlim_t hard) {
@@ -131,7 +115,7 @@ static long step_rlimits(ChildPlan *p) {
             return r;
     }
     if (p->restore_nofile) {
-        long r = set_rlimit(RLIMIT_NOFILE, p->restore_nofile->value, p->restore_nofile_hard);
+        long r = set_rlimit(RLIMIT_NOFILE, p->nofile, p->nofile_hard);
         if (r < 0)
             return r;
     }
@@ -227,7 +211,7 @@ static long step_sandbox(ChildPlan *p) {
 /* It shares the daemon's memory: whoever has its user may look into neither, whatever fs.suid_dumpable
  * says. */
 static long step_seclude(ChildPlan *p) {
-    return p->wait.waits && p->change_ids ? rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0) : 0;
+    return child_plan_waits(p) && p->change_ids ? rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0) : 0;
 }
 
 static long take_connection(ChildPlan *p, int fd) {
@@ -258,10 +242,10 @@ static long step_wait(ChildPlan *p) {
         .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     long n = 0;
     int fd = 0;
-    if (!p->wait.waits)
+    if (!child_plan_waits(p))
         return 0;
     do
-        n = call3(SYS_recvmsg, p->wait.socket, (long)&message, 0);
+        n = call3(SYS_recvmsg, p->tether, (long)&message, 0);
     while (n == -EINTR);
     if (n <= 0)
         return n < 0 ? n : -ECANCELED;
@@ -303,6 +287,7 @@ static const struct {
     {STEP_SESSION, step_parent},
     {STEP_USER, step_seclude},
     {STEP_SANDBOX, step_sandbox},
+    {STEP_SESSION, step_signals},
     {STEP_FDS, step_wait},
     {STEP_EXEC, step_exec},
 };

@@ -48,13 +48,11 @@ typedef struct FdMove {
 /* The most numbers that one connection has: 0, 1 and 2. */
 #define CONNECTION_FDS_MAX 3
 
-/* Of a spare: what it needs to wait, before exec, for the connection that it is to serve. */
+/* Of a spare: what it needs to wait, before exec, for the connection that it is to serve. That comes by its
+ * tether. */
 typedef struct ChildWait {
-    bool waits; /* false: it is no spare */
-    int socket; /* the number that its end of the socket has, by which the connection comes; it is one of the
-                   moves. A byte says there that all that is not its own is closed */
     int connection[CONNECTION_FDS_MAX]; /* what the connection becomes, free until then, lowest first */
-    size_t n_connection;
+    size_t n_connection;                /* 0: it is no spare */
     volatile bool taken; /* written by the child: it has the connection, and is on its way to exec */
 } ChildWait;
 
@@ -73,23 +71,31 @@ typedef struct ChildPlan {
     bool set_umask;
     mode_t umask;
     const ResourceConfig *resources;
-    const RlimitConfig
-        *restore_nofile; /* the daemon's own original limit, or NULL when it never changed it */
-    rlim_t restore_nofile_hard;
+    bool restore_nofile; /* the daemon has changed it: to what it was */
+    rlim_t nofile, nofile_hard;
     bool no_new_privileges;
     bool drop_capabilities; /* the daemon has ambient or inheritable ones, and the process is not root's */
     rlim_t processes;       /* the soft limit that it is to have, lowered while it is made; 0: as it is */
     pid_t parent;           /* the daemon: the child is to end, by TERM, when that does; 0: it lives on */
-    /* What is of this process. Moves are done in order; `saved` says which sources were first to be brought
-     * above all targets because a target would overwrite them. */
-    FdMove moves[CHILD_FDS_MAX];
-    size_t n_moves;
+    /* What is of this process. */
+    bool guarded; /* the daemon waits for exec: a timer ends it if it does not come that far */
+    int tether; /* the number of a descriptor of its own, one of the moves, that ends with exec; -EBADF: none
+                 */
     int first_closed; /* every descriptor from here on is closed */
     ChildWait wait;
     /* Written by the child. */
+    volatile bool apart; /* it has no descriptor of the daemon's any more but what it is to have */
     volatile SpawnStep step;
     volatile int error; /* errno of `step`, or 0 */
+    /* Done in order; sources that a target would overwrite are first brought above all targets. */
+    size_t n_moves;
+    FdMove moves[CHILD_FDS_MAX];
 } ChildPlan;
+
+/* Whether it is one that waits for its connection. Pure. */
+static inline bool child_plan_waits(const ChildPlan *p) {
+    return p->wait.n_connection > 0;
+}
 
 /* The function for clone(2): takes the steps on the ChildPlan @plan and execs, or ends the child with its
  * step and errno in the plan. Never returns. */

@@ -7,6 +7,7 @@
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/recipe.h"
 
 #define PROGRAM "mp-forward"
 /* The longest times that it takes. */
@@ -67,25 +68,12 @@ char **forward_argv(const ServiceConfig *config, bool by_tcp) {
     return r < 0 ? NULL : TAKE_PTR(v);
 }
 
-int forward_plan(Service *s, bool by_tcp, ChildPlan *plan) {
-    char ***argv = &s->forward_argv[by_tcp];
-    if (!*argv)
-        *argv = forward_argv(s->config, by_tcp);
-    if (!*argv)
-        return -ENOMEM;
+void forward_plan(const Service *s, bool by_tcp, ChildPlan *plan) {
     plan->program = s->config->resolved.forward;
-    plan->argv = *argv;
+    plan->argv = s->recipe->forward_argv[by_tcp];
     /* Those are the backend's. */
     plan->root_directory = NULL;
     plan->working_directory = "/";
-    return 0;
-}
-
-void forward_forget(Service *s) {
-    for (size_t i = 0; i < ELEMENTS(s->forward_argv); i++) {
-        strv_free(s->forward_argv[i]);
-        s->forward_argv[i] = NULL;
-    }
 }
 
 bool forward_on_report(Instance *i, ReportKind said) {

@@ -9,10 +9,8 @@
  * connection over TCP, for which timeouts.idle holds. Pure. NULL when memory runs out. */
 char **forward_argv(const ServiceConfig *config, bool by_tcp);
 
-/* Makes @plan, which is that of the service's own program, one of mp-forward. 0 or -ENOMEM. */
-int forward_plan(Service *s, bool by_tcp, ChildPlan *plan);
-/* What is kept for that is made anew with the next process. */
-void forward_forget(Service *s);
+/* Makes @plan, which is that of the service's own program, one of mp-forward. */
+void forward_plan(const Service *s, bool by_tcp, ChildPlan *plan);
 
 /* A process of mp-forward has said something. Whether that was all there is to do about it. */
 bool forward_on_report(Instance *i, ReportKind said);

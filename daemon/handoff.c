@@ -85,8 +85,8 @@ Instance *handoff_pick(const Pool *p) {
     uint64_t now = clock_monotonic_usec();
     LIST_FOREACH (i, &p->service->instances, Instance, link) {
         const Worker *w = i->worker;
-        if (!w || w->fd < 0 || w->retired || i->state != INSTANCE_RUNNING || now < w->stuck_until_usec ||
-            (i->report && i->report->stopping))
+        if (!w || w->fd < 0 || w->retired || i->flight || i->state != INSTANCE_RUNNING ||
+            now < w->stuck_until_usec || (i->report && i->report->stopping))
             continue;
         HandoffLoad load = load_of(i);
         /* One that has just been started is up later than the others. */

@@ -129,7 +129,7 @@ void instance_save(BlobWriter *w, const Instance *i) {
     /* Nothing is read of one that is only to be reaped. */
     if (i->state == INSTANCE_SPAWN_FAILED)
         return;
-    blob_put_bool(w, INSTANCE_TAG_UNTOLD, i->spare);
+    blob_put_bool(w, INSTANCE_TAG_UNTOLD, i->flight);
     peer_put(w, INSTANCE_TAG_PEER, &i->peer);
     save_groups(w, i);
     source_put(w, INSTANCE_TAG_SOURCE, i->source);

@@ -11,7 +11,6 @@
 #include "daemon/launch.h"
 #include "daemon/runtime.h"
 #include "daemon/service.h"
-#include "daemon/spare.h"
 #include "daemon/traffic.h"
 #include "daemon/worker.h"
 
@@ -39,9 +38,13 @@ static int grow_table(InstanceTable *t) {
     return 0;
 }
 
-int instance_table_add(InstanceTable *t, Instance *i) {
+int instance_table_reserve(InstanceTable *t) {
     /* A table that could not grow is slower, not full. */
-    if (t->n >= t->n_buckets && grow_table(t) < 0 && t->n_buckets == 0)
+    return t->n >= t->n_buckets && grow_table(t) < 0 && t->n_buckets == 0 ? -ENOMEM : 0;
+}
+
+int instance_table_add(InstanceTable *t, Instance *i) {
+    if (instance_table_reserve(t) < 0)
         return -ENOMEM;
     size_t b = bucket_of(t, i->pid);
     i->next_in_table = t->buckets[b];
@@ -123,8 +126,7 @@ Instance *instance_free(Instance *i) {
     i->status_pipe = pipe_reader_free(i->status_pipe);
     i->notify = notify_socket_free(i->notify);
     i->worker = worker_free(i->worker);
-    i->spare_watch = sd_event_source_disable_unref(i->spare_watch);
-    i->spare = spare_free(i->spare);
+    launch_forget_flight(i);
     i->connection = connection_free(i->connection);
     gate_release(i->rt, &i->source);
     free(i->groups);

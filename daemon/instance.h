@@ -20,7 +20,7 @@ struct Service;
 struct Slot;
 struct Runtime;
 struct Worker;
-struct Spare;
+struct Flight;
 struct Connection;
 struct Source;
 struct IdleConnection;
@@ -100,16 +100,15 @@ typedef struct Instance {
     PipeReader *stderr_pipe, *status_pipe;
     NotifySocket *notify;          /* with notify: sd_notify */
     Report *report;                /* with a status pipe or a notify socket only */
-    struct Spare *spare;           /* of one that was set up ahead, until it has come to exec */
-    struct Connection *connection; /* meanwhile: what it was given to serve */
-    sd_event_source *spare_watch;
-    struct IdleConnection *idle; /* with a connection over TCP, and timeouts.idle */
-    bool counts_traffic;         /* the same, where its traffic is wanted */
-    struct Flow *flow;           /* then, unless the kernel does not tell */
-    int status_number;           /* then: which descriptor its status pipe is; negative: none */
-    bool untold;                 /* restored: that it has been started is still to be told */
-    uint64_t born_usec;          /* CLOCK_BOOTTIME, just before it was made */
-    uint32_t ledger_place;       /* 0: none */
+    struct Flight *flight;         /* until it has come to exec */
+    struct Connection *connection; /* meanwhile, of one that was set up ahead: what it was given to serve */
+    struct IdleConnection *idle;   /* with a connection over TCP, and timeouts.idle */
+    bool counts_traffic;           /* the same, where its traffic is wanted */
+    struct Flow *flow;             /* then, unless the kernel does not tell */
+    int status_number;             /* then: which descriptor its status pipe is; negative: none */
+    bool untold;                   /* restored: that it has been started is still to be told */
+    uint64_t born_usec;            /* CLOCK_BOOTTIME, just before it was made */
+    uint32_t ledger_place;         /* 0: none */
     sd_event_source *adopted; /* of an earlier daemon: on its pidfd, which it owns; NULL: a child of ours */
 } Instance;
 
@@ -125,6 +124,8 @@ typedef struct InstanceTable {
 } InstanceTable;
 
 int instance_table_add(InstanceTable *t, Instance *i); /* 0 or -ENOMEM */
+/* Sees to it that the next one can be added. 0 or -ENOMEM. */
+int instance_table_reserve(InstanceTable *t);
 Instance *instance_table_find(const InstanceTable *t, pid_t pid);
 void instance_table_remove(InstanceTable *t, Instance *i);
 /* The pids of those that were added last and are still there. Returns how many. */

@@ -10,11 +10,14 @@
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/flight.h"
 #include "daemon/forward.h"
 #include "daemon/pool.h"
 #include "daemon/spares.h"
 
 #define LISTEN_FDS_START 3
+/* So long is waited for the program of a process that others depend on. */
+#define SOON_USEC (20 * USEC_PER_MSEC)
 
 void connection_done(Connection *c) {
     c->fd = fd_close(c->fd);
@@ -75,42 +78,16 @@ static int output_fd(const Runtime *rt, const ServiceConfig *c, const Pipes *pip
 }
 
 /* With the first process of a generation: an idle service costs nothing of it. */
-static int prepare_service(Service *s) {
-    /* A forward to somebody else's backend has no program of its own. */
-    char **argv = s->config->exec ? strv_copy(s->config->exec) : NULL;
-    if (!argv && s->config->exec)
-        return -ENOMEM;
-    if (argv && s->config->argv0) {
-        char *argv0 = strdup(s->config->argv0);
-        if (!argv0) {
-            strv_free(argv);
-            return -ENOMEM;
-        }
-        free(argv[0]);
-        argv[0] = argv0;
-    }
-    int r = child_env_init(&s->env, s->config, s->rt->environ);
-    if (r < 0) {
-        strv_free(argv);
-        return r;
-    }
-    s->argv = argv;
-    return 0;
+int launch_begin_flight(Service *s, Flight **ret) {
+    int r = s->recipe ? 0 : recipe_new(s->config, s->rt->environ, &s->recipe);
+    return r < 0 ? r : flight_new(s->rt->spawner, s->recipe, ret);
 }
 
-int launch_begin_environment(Service *s) {
-    int r = s->env.base ? 0 : prepare_service(s);
-    return r < 0 ? r : env_builder_begin(&s->rt->env, &s->env);
-}
-
-int launch_begin_plan(Service *s, ChildPlan *plan) {
+void launch_begin_plan(const Service *s, ChildPlan *plan) {
     const ServiceConfig *c = s->config;
-    int r = launch_begin_environment(s);
-    if (r < 0)
-        return r;
     const Runtime *rt = s->rt;
     plan->program = c->resolved.program;
-    plan->argv = s->argv;
+    plan->argv = s->recipe->argv;
     plan->root_directory = c->root_directory;
     plan->working_directory = c->working_directory;
     plan->change_ids = c->resolved.change_ids;
@@ -121,15 +98,12 @@ int launch_begin_plan(Service *s, ChildPlan *plan) {
     plan->set_umask = c->umask != rt->umask;
     plan->umask = c->umask;
     plan->resources = &c->resources;
-    plan->restore_nofile = rt->nofile_raised ? &rt->nofile : NULL;
-    plan->restore_nofile_hard = rt->nofile_hard;
+    plan->restore_nofile = rt->nofile_raised;
+    plan->nofile = rt->nofile.value;
+    plan->nofile_hard = rt->nofile_hard;
     plan->no_new_privileges = c->no_new_privileges;
     plan->drop_capabilities =
         rt->has_capabilities && (c->resolved.change_ids ? c->resolved.uid : geteuid()) != 0;
-    plan->parent = 0;
-    plan->n_moves = 0;
-    plan->first_closed = 0;
-    return 0;
 }
 
 int launch_move_status(ChildPlan *plan, const Pipes *pipes, int *ret_target) {
@@ -154,7 +128,7 @@ static int set_connection(EnvBuilder *env, const Instance *i, const Connection *
 }
 
 int launch_set_environment(const Instance *i, const Connection *connection, int status) {
-    EnvBuilder *env = &i->rt->env;
+    EnvBuilder *env = i->flight->env;
     uint64_t watchdog = i->service->config->timeout_watchdog_usec;
     int r = connection ? set_connection(env, i, connection) : 0;
     if (r >= 0)
@@ -196,7 +170,7 @@ int launch_move_connection(Service *s, ChildPlan *plan, int fd, const Pipes *pip
 }
 
 /* @slot is NULL for all there are. */
-static int plan_listen_fds(Service *s, const Slot *slot, ChildPlan *plan) {
+static int plan_listen_fds(Service *s, const Slot *slot, const Flight *f) {
     Text names CLEANUP_TEXT = {0};
     int n = 0;
     for (size_t i = 0; i < s->n_listeners; i++) {
@@ -206,15 +180,15 @@ static int plan_listen_fds(Service *s, const Slot *slot, ChildPlan *plan) {
         if (n > 0)
             text_addc(&names, ':');
         text_add(&names, l->config->name);
-        int r = child_plan_move_fd(plan, l->fd, LISTEN_FDS_START + n++);
+        int r = child_plan_move_fd(f->plan, l->fd, LISTEN_FDS_START + n++);
         if (r < 0)
             return r;
     }
-    return text_ok(&names) ? env_builder_set_listen(&s->rt->env, (size_t)n, names.s ? names.s : "") : -ENOMEM;
+    return text_ok(&names) ? env_builder_set_listen(f->env, (size_t)n, names.s ? names.s : "") : -ENOMEM;
 }
 
 /* The listener itself on 0 and 1, or all of the slot from 3 on. */
-static int plan_slot(Service *s, const Slot *slot, ChildPlan *plan, const Pipes *pipes) {
+static int plan_slot(Service *s, const Slot *slot, const Flight *f, const Pipes *pipes) {
     const Listener *first = NULL;
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];
@@ -232,35 +206,35 @@ static int plan_slot(Service *s, const Slot *slot, ChildPlan *plan, const Pipes 
     /* What would be written to a fifo or a queue comes back to who reads it. */
     bool two_way = first->kind != ENDPOINT_FIFO && first->kind != ENDPOINT_MQUEUE;
     if (s->config->pass == HANDOFF_STDIO)
-        return move_three(plan, first->fd, two_way ? first->fd : output, output);
-    int r = move_three(plan, s->rt->null_fd, output, output);
-    return r < 0 ? r : plan_listen_fds(s, slot, plan);
+        return move_three(f->plan, first->fd, two_way ? first->fd : output, output);
+    int r = move_three(f->plan, s->rt->null_fd, output, output);
+    return r < 0 ? r : plan_listen_fds(s, slot, f);
 }
 
 /* Where the memory is, and which part of it. */
-static int plan_score(Runtime *rt, ChildPlan *plan, const Worker *w) {
-    int target = plan->first_closed;
+static int plan_score(const Flight *f, const Worker *w) {
+    int target = f->plan->first_closed;
     if (w->slot < 0)
         return 0;
-    int r = child_plan_move_fd(plan, scoreboard_fd(w->pool->board), target);
+    int r = child_plan_move_fd(f->plan, scoreboard_fd(w->pool->board), target);
     if (r >= 0)
-        r = env_builder_set_number(&rt->env, ENV_MP_SCOREBOARD_FD, (unsigned)target);
-    return r < 0 ? r : env_builder_set_number(&rt->env, ENV_MP_SCOREBOARD_SLOT, (uint64_t)w->slot);
+        r = env_builder_set_number(f->env, ENV_MP_SCOREBOARD_FD, (unsigned)target);
+    return r < 0 ? r : env_builder_set_number(f->env, ENV_MP_SCOREBOARD_SLOT, (uint64_t)w->slot);
 }
 
 /* The listeners, or the socket over which it is passed connections; it ends with the daemon. */
-static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes *pipes) {
+static int plan_worker(Service *s, const Worker *w, const Flight *f, const Pipes *pipes) {
     if (!w)
         return -EINVAL;
-    Runtime *rt = s->rt;
+    const Runtime *rt = s->rt;
     int output = output_fd(rt, s->config, pipes, rt->null_fd);
-    int r = move_three(plan, rt->null_fd, output, output);
-    plan->parent = getpid();
+    int r = move_three(f->plan, rt->null_fd, output, output);
+    f->plan->parent = getpid();
     if (w->fd >= 0) {
         if (r >= 0)
-            r = child_plan_move_fd(plan, w->its_fd, LISTEN_FDS_START);
+            r = child_plan_move_fd(f->plan, w->its_fd, LISTEN_FDS_START);
         if (r >= 0)
-            r = env_builder_set_number(&rt->env, ENV_MP_CONNECTION_FD, LISTEN_FDS_START);
+            r = env_builder_set_number(f->env, ENV_MP_CONNECTION_FD, LISTEN_FDS_START);
     } else {
         /* One they can wait for in accept(2), where each connection wakes one of them. Of several all are
          * woken, and all but one find nothing. Workers that are there share what they have made of it. */
@@ -271,9 +245,9 @@ static int plan_worker(Service *s, const Worker *w, ChildPlan *plan, const Pipes
             if (listener_is_open(s->listeners[i]))
                 r = listener_set_blocking(s->listeners[i], n_open == 1);
         if (r >= 0)
-            r = plan_listen_fds(s, NULL, plan);
+            r = plan_listen_fds(s, NULL, f);
     }
-    return r < 0 ? r : plan_score(rt, plan, w);
+    return r < 0 ? r : plan_score(f, w);
 }
 
 /* Nothing but where its output goes. */
@@ -282,103 +256,49 @@ static int plan_backend(Service *s, ChildPlan *plan, const Pipes *pipes) {
     return move_three(plan, s->rt->null_fd, output, output);
 }
 
-void launch_tell_failure(Instance *i, SpawnStep step, int error) {
+static void count(Instance *i) {
     Service *s = i->service;
-    char peer[PEER_TEXT_MAX], message[192];
-    const char *name = spawn_step_to_string(step);
-    s->starved = spawn_is_starved(step, error);
-    /* Those are counted who could not be served. */
-    if (i->role != ROLE_BACKEND) {
-        service_history(s)->counters.spawn_failed++;
-        service_history(s)->counters.failed_steps[step]++;
-    }
-    (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
-                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)"
-                                                        : "");
-    ApiEvent e = instance_event(i, LOG_LEVEL_ERROR, "spawn_failed", peer);
-    e.step = name;
-    e.error = error;
-    e.message = message;
-    service_emit_limited(s, LIMITED_SPAWN_FAILED, &e);
-    const ConfigPos *pos = step == STEP_EXEC                          ? &s->config->exec_pos
-                           : step == STEP_USER || step == STEP_GROUPS ? &s->config->user_pos
-                                                                      : &s->config->pos;
-    service_set_error(s, name, error, NULL, pos);
-}
-
-void launch_tell_start(Instance *i) {
-    uint64_t now = clock_monotonic_usec();
-    i->service->starved = false;
-    if (i->role != ROLE_BACKEND) {
-        service_history(i->service)->counters.spawned++;
-        histogram_add(&service_history(i->service)->latency, now - i->started_usec);
-    }
-    i->started_usec = now;
-    service_tell_start(i->service, i);
-}
-
-void launch_watch(Instance *i) {
-    const ServiceConfig *c = i->service->config;
-    if (i->role == ROLE_BACKEND) {
-        backend_on_start(i);
-        return;
-    }
-    int r = instance_limit_lifetime(i, c->timeout_lifetime_usec);
-    if (i->role == ROLE_FORWARD)
-        backend_on_connection(i);
-    else if (r >= 0)
-        r = instance_watch(i);
-    if (r < 0)
-        instance_stop(i, c->timeout_stop_usec);
-}
-
-/* Carries the plan out. A child that failed before exec is still a child: it stays in the table, without a
- * place in the service, until it is reaped. */
-static Instance *start(Service *s, Instance *i, ChildPlan *plan, Pipes *pipes) {
-    Runtime *rt = s->rt;
-    plan->envp = env_builder_finish(&rt->env);
-    plan->listen_pid = rt->env.listen_pid;
-    int r = spawner_start(rt->spawner, plan, &i->pid);
-    if (i->pid > 0 && instance_table_add(&rt->instances, i) < 0 && r >= 0) {
-        /* Without memory for its entry nobody could ever wait for it. */
-        instance_kill(i);
-        r = -ENOMEM;
-        plan->step = STEP_FORK;
-    }
-    if (r < 0) {
-        launch_tell_failure(i, plan->step, -r);
-        if (i->pid <= 0)
-            return instance_free(i);
-        i->state = INSTANCE_SPAWN_FAILED;
-        i->worker = worker_free(i->worker);
-        list_append(&s->ghosts, &i->link);
-        return NULL;
-    }
+    bool backend = i->role == ROLE_BACKEND;
     list_append(&s->instances, &i->link);
-    if (i->role == ROLE_BACKEND)
-        s->backend.n_processes++;
-    else
-        s->n_instances++;
-    launch_tell_start(i);
+    *(backend ? &s->backend.n_processes : &s->n_instances) += 1;
+    *(backend ? &s->backend.n_flying : &s->n_flying) += 1;
+    s->n_flights++;
+}
+
+/* Carries the plan out. */
+static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
+    Service *s = i->service;
+    /* Without memory for its entry nobody could ever wait for it. */
+    *ret_step = STEP_FORK;
+    int r = instance_table_reserve(&i->rt->instances);
+    if (r >= 0)
+        r = flight_start(i->flight, ret_step);
+    if (r < 0)
+        return r;
+    i->pid = i->flight->pid;
+    i->flight->owner = i;
+    (void)instance_table_add(&i->rt->instances, i);
+    count(i);
     r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
     if (r < 0)
         service_set_error(s, "fds", -r, NULL, &s->config->pos);
-    return i;
+    adopt_note(i);
+    return 0;
 }
 
-/* What it gets: one of @connection, @slot and the worker is given. */
-static int plan_handoff(const Instance *i, const Connection *connection, const Slot *slot, ChildPlan *plan,
-                        const Pipes *pipes) {
+/* What it gets: one of @connection, its slot and its worker is given. */
+static int plan_handoff(const Instance *i, const Connection *connection, const Pipes *pipes) {
     Service *s = i->service;
+    const Flight *f = i->flight;
     bool by_tcp = connection && connection->remote.sa.sa_family != AF_UNIX;
-    int r = i->role == ROLE_FORWARD ? forward_plan(s, by_tcp, plan) : 0;
-    if (r < 0)
-        return r;
+    launch_begin_plan(s, f->plan);
+    if (i->role == ROLE_FORWARD)
+        forward_plan(s, by_tcp, f->plan);
     if (connection)
-        return launch_move_connection(s, plan, connection->fd, pipes);
+        return launch_move_connection(s, f->plan, connection->fd, pipes);
     if (i->role == ROLE_BACKEND)
-        return plan_backend(s, plan, pipes);
-    return slot ? plan_slot(s, slot, plan, pipes) : plan_worker(s, i->worker, plan, pipes);
+        return plan_backend(s, f->plan, pipes);
+    return i->slot ? plan_slot(s, i->slot, f, pipes) : plan_worker(s, i->worker, f, pipes);
 }
 
 static InstanceRole role_in(const Service *s, const Slot *slot) {
@@ -387,12 +307,26 @@ static InstanceRole role_in(const Service *s, const Slot *slot) {
     return slot && slot_is_backend(slot) ? ROLE_BACKEND : ROLE_FORWARD;
 }
 
+static int plan(Instance *i, const Connection *connection, Pipes *pipes) {
+    Service *s = i->service;
+    int status = -EBADF, r = pipes_open(s->rt, s->config, pipes);
+    if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY && i->role != ROLE_FORWARD)
+        r = instance_open_notify(i);
+    if (r >= 0)
+        r = launch_begin_flight(s, &i->flight);
+    if (r >= 0)
+        r = plan_handoff(i, connection, pipes);
+    if (r >= 0)
+        r = launch_move_status(i->flight->plan, pipes, &status);
+    return r < 0 ? r : launch_set_environment(i, connection, status);
+}
+
 /* One of @connection, @slot and @w, which it takes over, is given. */
 static Instance *launch(Service *s, const Peer *peer, const Connection *connection, Slot *slot, Worker *w) {
     /* What there is now is for others. */
     Instance *i = s->rt->memory.low ? NULL : instance_new(s->rt, s, peer);
     Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
-    ChildPlan plan = {0};
+    SpawnStep step = STEP_FDS;
     if (!i) {
         memory_reserve_use(&s->rt->memory);
         service_history(s)->counters.spawn_failed++;
@@ -402,34 +336,29 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
         return NULL;
     }
     i->worker = w;
+    i->slot = slot;
     i->role = role_in(s, slot);
     /* Until it runs: since when it is on its way. */
     if (connection)
         i->started_usec = connection->accepted_usec;
-    int status = -EBADF, r = pipes_open(s->rt, s->config, &pipes);
-    if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY && i->role != ROLE_FORWARD)
-        r = instance_open_notify(i);
+    int r = plan(i, connection, &pipes);
+    if (r == -ENOMEM)
+        memory_reserve_use(&s->rt->memory);
     if (r >= 0)
-        r = launch_begin_plan(s, &plan);
-    if (r >= 0)
-        r = plan_handoff(i, connection, slot, &plan, &pipes);
-    if (r >= 0)
-        r = launch_move_status(&plan, &pipes, &status);
-    if (r >= 0)
-        r = launch_set_environment(i, connection, status);
+        r = start(i, &pipes, &step);
     if (r < 0) {
-        if (r == -ENOMEM)
-            memory_reserve_use(&s->rt->memory);
-        launch_tell_failure(i, STEP_FDS, -r);
+        launch_tell_failure(i, step, -r);
         return instance_free(i);
     }
-    i = start(s, i, &plan, &pipes);
-    if (!i)
-        return NULL;
-    i->slot = slot;
-    adopt_note(i);
-    launch_watch(i);
     return i;
+}
+
+/* The same for one that is not for a connection: what depends on it goes on when it has come to exec, so that
+ * is waited for, but not for long. */
+static Instance *launch_at_once(Service *s, Slot *slot, Worker *w) {
+    Peer nobody = {.kind = PEER_NONE};
+    Instance *i = launch(s, &nobody, NULL, slot, w);
+    return i && flight_wait(i->flight, SOON_USEC) ? launch_conclude(i) : i;
 }
 
 Instance *launch_for_connection(Service *s, Connection *connection) {
@@ -448,8 +377,7 @@ Instance *launch_for_connection(Service *s, Connection *connection) {
 }
 
 Instance *launch_for_slot(Service *s, Slot *slot) {
-    Peer nobody = {.kind = PEER_NONE};
-    return launch(s, &nobody, NULL, slot, NULL);
+    return launch_at_once(s, slot, NULL);
 }
 
 Instance *launch_for_leaving(Service *s, Listener *l) {
@@ -470,8 +398,7 @@ Instance *launch_for_leaving(Service *s, Listener *l) {
 }
 
 Instance *launch_for_worker(Service *s, Worker *w) {
-    Peer nobody = {.kind = PEER_NONE};
-    return launch(s, &nobody, NULL, NULL, w);
+    return launch_at_once(s, NULL, w);
 }
 
 Instance *launch_backend(Service *s, Slot *slot) {

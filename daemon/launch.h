@@ -40,6 +40,23 @@ Instance *launch_for_slot(Service *s, Slot *slot);
 /* The same with @l alone, which a reload has taken from its service: for who still waits there. It is a stray
  * from the start. */
 Instance *launch_for_leaving(Service *s, Listener *l);
+/* Processes that are on their way to exec. Looks what has become of @i; acts upon it. To be called when it
+ * has been reaped: then it is in the table no more and stays; else @i may be gone after it. */
+void launch_settle(Instance *i);
+/* The same for all of them. Once a turn of the loop, before events are served. */
+void launch_settle_all(Runtime *rt);
+/* So long, in microseconds, the loop may sleep until that is to be done again; UINT64_MAX: as long as it
+ * likes. */
+uint64_t launch_patience(const Runtime *rt);
+/* Whether none of the service's is on its way. */
+bool launch_is_settled(const Service *s);
+/* Whether one more may be on its way now; of @urgent ones so many as there may be in all. Where not, it is
+ * noted that somebody waits for that: the service is looked at when there is room. */
+bool launch_may_start(Service *s, bool urgent);
+/* Whether somebody waits so. */
+bool launch_is_awaited(const Service *s);
+/* It is over, or given up. */
+void launch_forget_flight(Instance *i);
 /* Starts an instance of a pool, which takes @w over, also after a failure. */
 struct Worker;
 Instance *launch_for_worker(Service *s, struct Worker *w);

@@ -15,6 +15,7 @@
 #include "daemon/bind.h"
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
+#include "daemon/flight.h"
 #include "daemon/lobby.h"
 #include "daemon/service.h"
 #include "daemon/unix-queue.h"
@@ -75,6 +76,9 @@ void listener_close(Listener *l, bool remove_node) {
     l->pause_timer = sd_event_source_disable_unref(l->pause_timer);
     if (l->adopted && l->fd >= 0)
         l->parked = TAKE_FD(l->fd);
+    /* Nor may a process that is on its way to exec still have one. */
+    if (l->fd >= 0 && l->service)
+        flights_part(l->service->rt->spawner);
     l->fd = fd_close(l->fd);
     l->untouched = false;
     if (l->parked < 0)

@@ -7,6 +7,7 @@
 #include "build-config.h"
 #include "daemon/base/clock.h"
 #include "daemon/handover.h"
+#include "daemon/launch.h"
 #include "daemon/manager-private.h"
 #include "daemon/upgrade.h"
 
@@ -177,7 +178,7 @@ static bool is_settled(const Manager *m) {
     if (clock_monotonic_usec() - m->upgrade.settle_usec >= UPGRADE_SETTLE_USEC)
         return true;
     for (size_t i = 0; i < m->services.n; i++)
-        if (!spares_are_settled(m->services.items[i]))
+        if (!launch_is_settled(m->services.items[i]))
             return false;
     return true;
 }

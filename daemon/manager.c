@@ -13,6 +13,7 @@
 #include "daemon/capabilities.h"
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
+#include "daemon/launch.h"
 #include "daemon/ledger.h"
 #include "daemon/lobby.h"
 #include "daemon/manager-private.h"
@@ -283,7 +284,7 @@ int manager_init_runtime(Manager *m, Logger *logger) {
         return r;
     }
     rt->sockets = sock_query_new();
-    int r = rt->sockets ? spawner_new(&rt->spawner) : -ENOMEM;
+    int r = rt->sockets ? spawner_new(rt->environ, &rt->spawner) : -ENOMEM;
     if (r >= 0)
         r = sd_event_new(&rt->loop);
     if (r >= 0)
@@ -454,11 +455,12 @@ static size_t open_services(Manager *m) {
 /* How long a turn may wait for something to happen. */
 static uint64_t longest_wait(const Manager *m) {
     uint64_t pipes = late_readers_due(&m->rt.late_readers), children = manager_reap_due(m), now = 0;
-    uint64_t due = pipes < children ? pipes : children;
+    uint64_t due = pipes < children ? pipes : children, patience = launch_patience(&m->rt);
     if (due == USEC_INFINITY)
-        return UINT64_MAX;
+        return patience;
     (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
-    return due > now ? due - now : 0;
+    uint64_t left = due > now ? due - now : 0;
+    return left < patience ? left : patience;
 }
 
 /* What is due though nothing may have happened. */
@@ -472,12 +474,22 @@ static void do_what_is_due(Manager *m) {
     }
 }
 
+/* As sd_event_run(3), but that it is known who has come to exec before what he writes is read, or that he has
+ * ended. */
+static int take_turn(Manager *m) {
+    int r = sd_event_prepare(m->rt.loop);
+    if (r == 0)
+        r = sd_event_wait(m->rt.loop, longest_wait(m));
+    launch_settle_all(&m->rt);
+    return r > 0 ? sd_event_dispatch(m->rt.loop) : r;
+}
+
 static int serve(Manager *m) {
     Logger *logger = m->rt.events.logger;
     while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
         logger_flush(logger);
         manager_keep_listeners(m);
-        int r = sd_event_run(m->rt.loop, longest_wait(m));
+        int r = take_turn(m);
         if (r < 0) {
             eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-r));
             return EXIT_FAILURE;

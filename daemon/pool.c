@@ -44,7 +44,7 @@ bool pool_worker_is_live(const Instance *i) {
 WorkerDoing pool_worker_doing(const Instance *i, uint64_t now_usec) {
     WorkerFacts facts = {
         .leaving = !pool_worker_is_live(i),
-        .unready = i->unready,
+        .unready = i->unready || i->flight,
         .report = i->report,
         /* One that hangs has something in hand, whatever it says. */
         .passed = i->worker->fd < 0                        ? 0
@@ -163,7 +163,7 @@ static void charge(Pool *p, bool failed, uint64_t lived_usec, uint64_t least_del
 }
 
 /* One could not be started: a shortage is not its fault, and when it is over nobody is to wait for long. */
-static void on_start_failure(Pool *p, bool starved) {
+void pool_on_start_failure(Pool *p, bool starved) {
     if (starved)
         hold_back(p, backoff_retry_delay(&p->starved, BACKOFF_STARVED_MIN_USEC, BACKOFF_STARVED_MAX_USEC));
     else
@@ -179,6 +179,8 @@ static void give_slot(Pool *p, Worker *w) {
 
 static bool start_worker(Pool *p, bool replaces) {
     Service *s = p->service;
+    if (!launch_may_start(s, false))
+        return false;
     Worker *w = worker_new(p);
     int its_end = -EBADF, r = w ? 0 : -ENOMEM;
     if (w && passes_connections(p))
@@ -186,7 +188,7 @@ static bool start_worker(Pool *p, bool replaces) {
     if (r < 0) {
         service_set_error(s, "fds", -r, NULL, &s->config->pos);
         worker_free(w);
-        on_start_failure(p, errno_is_resource(-r));
+        pool_on_start_failure(p, errno_is_resource(-r));
         return false;
     }
     w->max_requests = pool_worker_requests(s->config->pool.max_requests, w->number);
@@ -195,7 +197,7 @@ static bool start_worker(Pool *p, bool replaces) {
         give_slot(p, w);
     const Instance *i = launch_for_worker(s, w);
     if (!i) {
-        on_start_failure(p, s->starved);
+        pool_on_start_failure(p, s->starved);
         return false;
     }
     p->starved = 0;

@@ -59,6 +59,8 @@ void pool_wake(Listener *l);
 void pool_on_report(Pool *p, Instance *i, ReportKind kind);
 /* To be called while worker @i is still there: what it has not received is taken from it. */
 void pool_take_leave(Pool *p, Instance *i);
+/* A worker did not come to exec; @starved: for want of processes, descriptors or memory. */
+void pool_on_start_failure(Pool *p, bool starved);
 /* Then, when it is gone. */
 void pool_on_end(Pool *p, bool asked, bool failed, uint64_t lived_usec);
 

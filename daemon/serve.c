@@ -11,6 +11,7 @@
 #include "daemon/descriptors.h"
 #include "daemon/greeting.h"
 #include "daemon/handoff.h"
+#include "daemon/launch.h"
 #include "daemon/linger.h"
 #include "daemon/refusal.h"
 
@@ -213,7 +214,7 @@ static Verdict serve_taken(Service *s, Connection *c, const Door *door) {
 
 Verdict serve_connection(Service *s, Connection *c) {
     Door door = ask(s);
-    if (door.admission.verdict == VERDICT_WAIT) {
+    if (door.admission.verdict == VERDICT_WAIT || !launch_may_start(s, false)) {
         Admission a = gate_judge(s, c);
         if (a.verdict == VERDICT_SERVE)
             return VERDICT_WAIT;
@@ -235,11 +236,12 @@ static void learn_budget(Listener *l, unsigned taken) {
     }
 }
 
-/* Takes one connection; whether there may be more. */
-static bool serve_one(Listener *l) {
+/* Takes one connection; whether there may be more. @leaves: the listener is about to go, so that nobody is
+ * kept waiting for the sake of other services. */
+static bool serve_one(Listener *l, bool leaves) {
     Service *s = l->service;
     Door door = ask(s);
-    if (door.admission.verdict == VERDICT_WAIT || !prelude_has_room(s))
+    if (door.admission.verdict == VERDICT_WAIT || !prelude_has_room(s) || !launch_may_start(s, leaves))
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
     if (s->rt->memory.low || descriptors_are_scarce(s)) {
@@ -276,7 +278,7 @@ void serve_listener(Listener *l) {
     unsigned taken = 0;
     if (!backend_wake(s))
         return;
-    while (taken < l->budget && serve_one(l))
+    while (taken < l->budget && serve_one(l, false))
         taken++;
     learn_budget(l, taken);
     if (s->pool && s->pool->blocked)
@@ -285,7 +287,7 @@ void serve_listener(Listener *l) {
         service_update(s, "too many are still to say who they are, or what they want");
     else if (gate_ask(s).verdict == VERDICT_WAIT)
         service_update(s, NULL);
-    else if (l->cut || l->sealed)
+    else if (l->cut || l->sealed || launch_is_awaited(s))
         service_update(s, NULL);
     backend_end_wake(s);
 }
@@ -299,7 +301,7 @@ void serve_queue(Listener *l) {
     /* A backend that is not ready yet has the time that mp-forward holds them. */
     if (listener_has_queued(l))
         (void)backend_wake(l->service);
-    for (unsigned i = 0; i < QUEUE_MAX && serve_one(l); i++)
+    for (unsigned i = 0; i < QUEUE_MAX && serve_one(l, true); i++)
         continue;
     backend_end_wake(l->service);
 }

@@ -23,12 +23,12 @@ bool service_order_listens(ServiceOrder order) {
 static bool has_servers(const ServiceFacts *f) {
     if (f->model == MODEL_PER_CONNECTION || (f->model == MODEL_FORWARD && f->accepts))
         return f->backends > 0;
-    return f->instances > 0;
+    return f->instances > f->flying;
 }
 
 /* While its only process is on its way; with a backend, while that is. */
 static bool is_starting(const ServiceFacts *f) {
-    return f->starting > 0 && (f->backends > 0 || f->starting == f->instances);
+    return f->starting > 0 && (f->backends > 0 || f->starting == f->instances - f->flying);
 }
 
 ServiceState service_state_of(const ServiceFacts *f) {

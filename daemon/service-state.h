@@ -49,6 +49,7 @@ typedef struct ServiceFacts {
     ServiceOrder order;
     size_t listeners, listeners_open;
     uint64_t instances; /* all its processes */
+    uint64_t flying;    /* so many of them have not come to exec yet */
     uint64_t backends;  /* forward: so many of them are the backend's */
     bool accepts;       /* forward: connections, and not datagrams */
     uint64_t starting;  /* so many of them are not ready yet */

@@ -11,9 +11,11 @@
 #include "daemon/forward.h"
 #include "daemon/idle.h"
 #include "daemon/knock.h"
+#include "daemon/launch.h"
 #include "daemon/ledger.h"
 #include "daemon/offence.h"
 #include "daemon/pool.h"
+#include "daemon/recipe.h"
 #include "daemon/serve.h"
 #include "daemon/service-leave.h"
 #include "daemon/service-private.h"
@@ -41,10 +43,7 @@ void service_set_config(Service *s, Config *generation_config, ServiceConfig *co
 }
 
 void service_forget_process_data(Service *s) {
-    child_env_done(&s->env);
-    strv_free(s->argv);
-    s->argv = NULL;
-    forward_forget(s);
+    s->recipe = recipe_unref(s->recipe);
 }
 
 Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *config, uint64_t generation) {
@@ -59,6 +58,7 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     list_init(&s->ghosts);
     list_init(&s->endings);
     list_init(&s->leaving);
+    list_init(&s->flights_link);
     spares_init(&s->spares);
     preludes_init(&s->preludes);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
@@ -93,6 +93,7 @@ Service *service_free(Service *s) {
         instance_free(i);
     }
     gate_done(s);
+    list_remove(&s->flights_link);
     s->passed = passed_free(s->passed);
     sources_forget(s->rt->sources, s->id);
     service_forget_process_data(s);
@@ -200,7 +201,8 @@ ServiceFacts service_facts(const Service *s) {
         .listeners = s->n_listeners,
         .listeners_open = count_open(s),
         .instances = service_n_processes(s),
-        .backends = s->backend.n_processes,
+        .flying = s->n_flying + s->backend.n_flying,
+        .backends = s->backend.n_processes - s->backend.n_flying,
         .accepts = service_config_accepts(s->config),
         .waiting = s->preludes.blocked || (s->pool ? s->pool->full : gate_is_held(s)),
         .preludes = s->preludes.n,
@@ -331,7 +333,8 @@ void service_update(Service *s, const char *why) {
     }
     facts.throttled = false;
     facts.waiting = gate_is_held(s) || (s->pool && !pool_wants_traffic(s->pool));
-    bool open = service_facts_poll(&facts) && !s->rt->stopping && s->n_strays == 0 && backend_is_open(s);
+    bool open = service_facts_poll(&facts) && !s->rt->stopping && s->n_strays == 0 && backend_is_open(s) &&
+                !launch_is_awaited(s);
     arm_listeners(s, open && !s->preludes.blocked);
     preludes_open(s, open);
     spares_update(s);
@@ -370,8 +373,8 @@ static void count_end(Service *s, Instance *i, ExitResult result, uint64_t lived
 void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage) {
     instance_table_remove(&s->rt->instances, i);
     ledger_remove(s->rt->ledger, &i->ledger_place);
-    if (i->spare && i->state != INSTANCE_SPAWN_FAILED)
-        spares_settle(i);
+    if (i->flight && i->state != INSTANCE_SPAWN_FAILED)
+        launch_settle(i);
     if (i->state == INSTANCE_SPAWN_FAILED) {
         instance_free(i);
         return;

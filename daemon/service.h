@@ -38,6 +38,7 @@ typedef struct Slot {
 typedef struct BackendState {
     Slot *slot;           /* the last of the service's; NULL: it has none */
     uint64_t n_processes; /* also those that are on their way out */
+    uint64_t n_flying;    /* so many of them have not come to exec yet */
     uint64_t n_waiting;   /* so many that are passed on have not been answered by it yet */
     bool waking;          /* somebody is just being let in */
     bool stale;           /* its process is of another config: it goes when nobody is there */
@@ -85,15 +86,16 @@ typedef struct Service {
     Gate gate;
     bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
     Preludes preludes;
+    uint64_t n_flying;   /* so many of n_instances have not come to exec yet */
+    size_t n_flights;    /* so many places among those that are on their way its processes have */
+    List flights_link;   /* among the services that wait for one */
     uint64_t n_starting;  /* so many of them have not said yet that they are ready, and should */
     uint64_t n_strays;    /* processes that a reload has parted from their slot or pool: they still have the
                              listeners */
     History *history;     /* NULL: nothing has happened to it */
     bool told_idle_blind; /* that timeouts.idle cannot hold has been told */
     char *status;         /* the newest STATUS= text */
-    ChildEnv env;         /* built, with argv, for the first process of a generation */
-    char **argv;
-    char **forward_argv[2]; /* forward: of mp-forward; the second for connections over TCP */
+    struct Recipe *recipe; /* built with the first process of a generation; NULL: not yet */
     EventRing ring;         /* what happened */
     sd_event_source *retry; /* opens what is closed, looks up what is missing */
     unsigned retry_level;

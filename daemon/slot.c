@@ -49,11 +49,24 @@ static bool could_start(const Service *s) {
     return s->config->enabled && !s->config->problem && !s->removed && !s->rt->stopping && s->n_strays == 0;
 }
 
+void slot_on_start_failure(Slot *slot) {
+    Service *s = slot->service;
+    /* While it drains: nobody can be served that way for ever. */
+    slot->told++;
+    slot_on_end(slot, &(SlotEnd){.failed = true, .unready = true, .starved = s->starved});
+    if (slot_is_backend(slot))
+        backend_on_failure(s, false);
+}
+
 void slot_activate(Slot *slot) {
     Service *s = slot->service;
     /* While it drains, what is queued is still served. */
     if (!slot_is_idle(slot) || !could_start(s) || (s->order != ORDER_RUN && s->order != ORDER_DRAIN))
         return;
+    if (!launch_may_start(s, false)) {
+        service_update(s, NULL);
+        return;
+    }
     bool again = slot->start_by_itself;
     slot->start_by_itself = false;
     slot->instance = slot_is_backend(slot) ? launch_backend(s, slot) : launch_for_slot(s, slot);
@@ -61,11 +74,7 @@ void slot_activate(Slot *slot) {
     if (!slot_is_backend(slot))
         gate_count_start(s);
     if (!slot->instance) {
-        /* While it drains: nobody can be served that way for ever. */
-        slot->told++;
-        slot_on_end(slot, &(SlotEnd){.failed = true, .unready = true, .starved = s->starved});
-        if (slot_is_backend(slot))
-            backend_on_failure(s, false);
+        slot_on_start_failure(slot);
     } else {
         slot->starved = 0;
         service_history(s)->counters.restarts += again;

@@ -10,6 +10,8 @@ size_t slot_count(const ServiceConfig *config, size_t n_listeners);
 bool slot_is_idle(const Slot *slot);
 /* Something waits on one of its listeners (or it is to run without traffic): starts its process. */
 void slot_activate(Slot *slot);
+/* Its process did not come to exec. */
+void slot_on_start_failure(Slot *slot);
 /* How its process ended. */
 typedef struct SlotEnd {
     bool failed;

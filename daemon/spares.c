@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/spares.h"
 
-#include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "daemon/adopt.h"
 #include "daemon/base/clock.h"
 #include "daemon/gate.h"
 #include "daemon/launch-private.h"
-#include "daemon/spare.h"
 
 /* How soon it is tried again when they cannot be set up. */
 #define RETRY_MIN_USEC USEC_PER_SEC
@@ -35,15 +32,9 @@ static size_t wanted(const Service *s) {
     return spares_wanted(serves, s->config->prespawn, s->limits.instances);
 }
 
-/* From here on it only waits to be reaped. */
 static void set_aside(Instance *i) {
-    Service *s = i->service;
-    if (i->state == INSTANCE_SPARE)
-        s->spares.n--;
-    list_remove(&i->link);
-    i->spare_watch = sd_event_source_disable_unref(i->spare_watch);
-    i->state = INSTANCE_SPAWN_FAILED;
-    list_append(&s->ghosts, &i->link);
+    i->service->spares.n -= i->state == INSTANCE_SPARE;
+    launch_set_aside(i);
 }
 
 static void end_spare(Instance *i) {
@@ -100,39 +91,23 @@ static void on_set_up_failure(Service *s, SpawnStep step, int error) {
     service_set_error(s, name, error, message, user ? &s->config->user_pos : &s->config->pos);
 }
 
-static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-    (void)source;
-    (void)fd;
-    (void)revents;
-    spares_settle(userdata);
-    return 0;
-}
-
-/* Its pipes are read, and its socket is watched, before there is any work. */
-static int watch(Instance *i, Pipes *pipes) {
-    int r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
-    if (r >= 0)
-        r = sd_event_add_io(i->rt->loop, &i->spare_watch, spare_fd(i->spare), EPOLLIN, on_socket, i);
-    return r < 0 ? r : sd_event_source_set_priority(i->spare_watch, PRIORITY_STARTED);
-}
-
 static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
     Service *s = i->service;
-    ChildPlan plan = {0};
     *ret_step = STEP_FDS;
     int r = pipes_open(s->rt, s->config, pipes);
     if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY)
         r = instance_open_notify(i);
     if (r >= 0)
-        r = launch_begin_plan(s, &plan);
-    if (r >= 0)
-        r = launch_move_connection(s, &plan, -EBADF, pipes);
-    if (r >= 0)
-        r = launch_move_status(&plan, pipes, &i->status_number);
+        r = launch_begin_flight(s, &i->flight);
     if (r < 0)
         return r;
-    plan.envp = env_builder_finish(&s->rt->env);
-    return spare_start(&plan, &i->spare, &i->pid, ret_step);
+    launch_begin_plan(s, i->flight->plan);
+    r = launch_move_connection(s, i->flight->plan, -EBADF, pipes);
+    if (r >= 0)
+        r = launch_move_status(i->flight->plan, pipes, &i->status_number);
+    if (r >= 0)
+        r = instance_table_reserve(&s->rt->instances);
+    return r < 0 ? r : flight_start(i->flight, ret_step);
 }
 
 static int set_up(Service *s, SpawnStep *ret_step) {
@@ -147,15 +122,13 @@ static int set_up(Service *s, SpawnStep *ret_step) {
         return r;
     }
     *ret_step = STEP_FDS;
-    r = instance_table_add(&s->rt->instances, i);
-    if (r < 0) {
-        instance_free(i);
-        return r;
-    }
+    i->pid = i->flight->pid;
+    i->flight->owner = i;
+    (void)instance_table_add(&s->rt->instances, i);
     list_append(&s->spares.waiting, &i->link);
     s->spares.n++;
-    r = watch(i, &pipes);
-    if (r >= 0 && spare_fd(i->spare) >= s->rt->fd_ceiling)
+    r = instance_read_pipes(i, TAKE_FD(pipes.stderr_read), TAKE_FD(pipes.status_read));
+    if (r >= 0 && i->flight->tether >= s->rt->fd_ceiling)
         r = -EMFILE;
     if (r < 0)
         end_spare(i);
@@ -200,39 +173,13 @@ void spares_done(Service *s) {
     Spares *spares = &s->spares;
     spares->refill = sd_event_source_disable_unref(spares->refill);
     spares->retry = sd_event_source_disable_unref(spares->retry);
-    spares->overdue = sd_event_source_disable_unref(spares->overdue);
     LIST_FOREACH_SAFE (i, &spares->waiting, Instance, link)
         end_spare(i);
 }
 
 /* Giving work */
 
-static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata);
-
-/* Whoever has the user of a spare may stop it with a signal: one that does not come to exec is ended. */
-static void look_after_given(Service *s) {
-    if (s->spares.overdue || s->spares.n_given == 0)
-        return;
-    (void)sd_event_add_time_relative(s->rt->loop, &s->spares.overdue, CLOCK_MONOTONIC,
-                                     CHILD_SECONDS_MAX * USEC_PER_SEC, USEC_PER_SEC / 10, on_overdue, s);
-}
-
-static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
-    Service *s = userdata;
-    uint64_t now = clock_monotonic_usec();
-    (void)source;
-    s->spares.overdue = sd_event_source_disable_unref(s->spares.overdue);
-    /* Where the daemon itself was away, that they have come to exec is still to be read. */
-    bool late = clock_timer_is_late(usec, now);
-    LIST_FOREACH (i, &s->instances, Instance, link)
-        if (!late && i->spare && now - i->started_usec >= CHILD_SECONDS_MAX * USEC_PER_SEC)
-            instance_kill(i);
-    look_after_given(s);
-    return 0;
-}
-
 static int give(Instance *i, Connection *c) {
-    Service *s = i->service;
     i->connection = malloc(sizeof(*i->connection));
     if (!i->connection)
         return -ENOMEM;
@@ -241,14 +188,14 @@ static int give(Instance *i, Connection *c) {
     i->connection->groups = NULL;
     i->connection->source = NULL;
     i->connection->n_groups = 0;
-    int r = launch_begin_environment(s);
+    int r = env_builder_begin(i->flight->env, &i->flight->recipe->env);
     if (r < 0)
         return r;
     instance_begin(i, &c->peer);
     i->started_usec = c->accepted_usec;
     r = launch_set_environment(i, c, i->status_number);
     if (r >= 0)
-        r = spare_give(i->spare, c->fd, &s->rt->env);
+        r = flight_give(i->flight, c->fd);
     if (r < 0)
         i->state = INSTANCE_SPARE;
     return r;
@@ -266,11 +213,11 @@ Instance *spares_give(Service *s, Connection *connection) {
         i->connection->fd = TAKE_FD(connection->fd);
         list_remove(&i->link);
         s->spares.n--;
-        s->spares.n_given++;
         list_append(&s->instances, &i->link);
         s->n_instances++;
+        s->n_flying++;
+        s->n_flights++;
         adopt_note(i);
-        look_after_given(s);
         refill_later(s);
         return i;
     }
@@ -279,7 +226,7 @@ Instance *spares_give(Service *s, Connection *connection) {
 
 /* What has become of one */
 
-static void on_lost_ahead(Instance *i, const SpareEnd *end) {
+static void on_lost_ahead(Instance *i, const FlightEnd *end) {
     Service *s = i->service;
     set_aside(i);
     if (end->error)
@@ -290,20 +237,7 @@ static void on_lost_ahead(Instance *i, const SpareEnd *end) {
     refill_later(s);
 }
 
-static void on_started(Instance *i) {
-    Spares *spares = &i->service->spares;
-    i->spare_watch = sd_event_source_disable_unref(i->spare_watch);
-    i->spare = spare_free(i->spare);
-    i->connection = connection_free(i->connection);
-    launch_tell_start(i);
-    if (i->asked)
-        return;
-    launch_watch(i);
-    spares->retry_level = 0;
-    spares->told = false;
-}
-
-static void serve_by_another(Instance *lost, const SpareEnd *end) {
+static void serve_by_another(Instance *lost, const FlightEnd *end) {
     Service *s = lost->service;
     Connection *c = TAKE_PTR(lost->connection);
     if (end->error)
@@ -316,35 +250,21 @@ static void serve_by_another(Instance *lost, const SpareEnd *end) {
     connection_free(c);
 }
 
-void spares_settle(Instance *i) {
+void spares_on_lost(Instance *i, const FlightEnd *end) {
     Service *s = i->service;
-    SpareEnd end = spare_look(i->spare);
-    if (end.fate == SPARE_WAITS)
-        return;
+    launch_forget_flight(i);
     if (i->state == INSTANCE_SPARE) {
-        on_lost_ahead(i, &end);
+        on_lost_ahead(i, end);
         return;
     }
-    s->spares.n_given--;
-    /* One that was asked to end has ended as asked, however far it came. */
-    if (i->asked || end.fate == SPARE_STARTED) {
-        on_started(i);
-        return;
-    }
+    s->n_flying--;
     s->n_instances--;
     set_aside(i);
-    if (end.fate == SPARE_FAILED)
-        launch_tell_failure(i, end.step, end.error);
-    else
-        serve_by_another(i, &end);
-    i->connection = connection_free(i->connection);
-    gate_release(s->rt, &i->source);
+    serve_by_another(i, end);
     service_update(s, NULL);
 }
 
-bool spares_are_settled(Service *s) {
-    LIST_FOREACH_SAFE (i, &s->instances, Instance, link)
-        if (i->spare)
-            spares_settle(i);
-    return s->spares.n_given == 0;
+void spares_on_started(Service *s) {
+    s->spares.retry_level = 0;
+    s->spares.told = false;
 }

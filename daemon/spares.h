@@ -18,10 +18,8 @@ struct Connection;
 typedef struct Spares {
     List waiting; /* instances, the oldest first */
     size_t n;
-    size_t n_given;           /* have a connection, and have not come to exec yet: among the instances */
-    sd_event_source *refill;  /* when there is nothing else to do */
-    sd_event_source *retry;   /* after a failure */
-    sd_event_source *overdue; /* looks after those that have a connection */
+    sd_event_source *refill; /* when there is nothing else to do */
+    sd_event_source *retry;  /* after a failure */
     unsigned retry_level;
     bool told; /* that they cannot be set up */
     Ratelimit replaced;
@@ -44,10 +42,8 @@ void spares_drop(struct Service *s);
 /* Gives @connection to the oldest one, which is from now on an instance. NULL when there is none. Takes the
  * descriptor over, and leaves -EBADF, unless it returns NULL. */
 struct Instance *spares_give(struct Service *s, struct Connection *connection);
-/* Looks what has become of @i, and acts upon it. To be called when it has been reaped; else it is looked at
- * when its socket says so. @i may be gone after it, unless it is reaped: then it is in the table no more and
- * stays. */
-void spares_settle(struct Instance *i);
-/* Looks at those that were given a connection. Whether all of them have come to exec by now, or failed: those
- * that wait do not count. */
-bool spares_are_settled(struct Service *s);
+/* What is to be done when launch_settle() has found that @i is lost: another process, or spare, takes its
+ * place; and that one has come to exec. */
+struct FlightEnd;
+void spares_on_lost(struct Instance *i, const struct FlightEnd *end);
+void spares_on_started(struct Service *s);

@@ -2,43 +2,96 @@
 #include "daemon/spawn.h"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/errors.h"
-#include "daemon/process-reserve.h"
-
-/* The deepest chain of child_main() takes a few hundred bytes; the kernel's frame of a signal never lies
- * here. */
-#define STACK_SIZE ((size_t)16384)
-#define GUARD_SIZE ((size_t)4096)
+#include "daemon/flight.h"
+#include "daemon/rawcall.h"
 
 /* PF_FORKNOEXEC of the kernel's sched.h, the same since 2.4. */
 #define FORKED_WITHOUT_EXEC 0x40U
 
-struct Spawner {
-    char *stack; /* the guard first */
-};
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define IS_SANITIZED true
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED false
+#endif
 
-int spawner_new(Spawner **ret) {
-    CLEANUP(spawner_freep) Spawner *s = calloc(1, sizeof(*s));
+static const char *const spawn_step_table[_STEP_MAX] = {
+    [STEP_LIMIT] = "limit",
+    [STEP_FORK] = "fork",
+    [STEP_FDS] = "fds",
+    [STEP_SESSION] = "session",
+    [STEP_RLIMITS] = "rlimits",
+    [STEP_PRIORITY] = "priority",
+    [STEP_CGROUP] = "cgroup",
+    [STEP_NAMESPACES] = "namespaces",
+    [STEP_ROOT_DIRECTORY] = "root_directory",
+    [STEP_WORKING_DIRECTORY] = "working_directory",
+    [STEP_GROUPS] = "groups",
+    [STEP_USER] = "user",
+    [STEP_SANDBOX] = "sandbox",
+    [STEP_EXEC] = "exec",
+};
+DEFINE_STRTAB(spawn_step, SpawnStep, spawn_step_table);
+
+static const char *const spawn_mode_table[_SPAWN_MODE_MAX] = {
+    [SPAWN_SHARED] = "shared",
+    [SPAWN_VFORK] = "vfork",
+};
+DEFINE_STRTAB(spawn_mode, SpawnMode, spawn_mode_table);
+
+/* The value of @name, or NULL. */
+static const char *value_of(char *const *environ, const char *name) {
+    size_t n = strlen(name);
+    for (char *const *v = environ; v && *v; v++)
+        if (strncmp(*v, name, n) == 0 && (*v)[n] == '=')
+            return *v + n + 1;
+    return NULL;
+}
+
+SpawnMode spawn_mode_for(char *const *environ, bool sanitized) {
+    const char *wanted = value_of(environ, "MPINETD_SPAWN"), *preloaded = value_of(environ, "LD_PRELOAD");
+    int mode = wanted ? spawn_mode_from_string(wanted) : -1;
+    if (!RAWCALL_IS_APART)
+        return SPAWN_VFORK;
+    if (mode >= 0)
+        return (SpawnMode)mode;
+    /* valgrind ends a program that makes a process in its memory without waiting for it. */
+    if (sanitized || (preloaded && strstr(preloaded, "vgpreload")))
+        return SPAWN_VFORK;
+    return SPAWN_SHARED;
+}
+
+int spawner_new(char *const *environ, Spawner **ret) {
+    Spawner *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
-    void *p = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (p == MAP_FAILED)
-        return -ENOMEM;
-    s->stack = p;
-    if (mprotect(p, GUARD_SIZE, PROT_NONE) < 0)
-        return -errno;
-    *ret = TAKE_PTR(s);
+    list_init(&s->flying);
+    list_init(&s->ahead);
+    list_init(&s->free);
+    list_init(&s->left);
+    list_init(&s->waiting);
+    s->mode = spawn_mode_for(environ, IS_SANITIZED);
+    *ret = s;
     return 0;
 }
 
 Spawner *spawner_free(Spawner *s) {
-    if (s && s->stack)
-        (void)munmap(s->stack, GUARD_SIZE + STACK_SIZE);
+    if (!s)
+        return NULL;
+    LIST_FOREACH_SAFE (f, &s->free, Flight, link)
+        flight_unmap(f);
+    LIST_FOREACH_SAFE (f, &s->left, Flight, link)
+        if (flight_has_ended(f))
+            flight_unmap(f);
     free(s);
     return NULL;
 }
@@ -79,29 +132,4 @@ bool spawn_is_starved(SpawnStep step, int error) {
     if (error == EAGAIN)
         return true;
     return (step == STEP_LIMIT || step == STEP_FORK || step == STEP_FDS) && errno_is_resource(error);
-}
-
-int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid) {
-    plan->step = STEP_FORK;
-    plan->error = 0;
-    *ret_pid = 0;
-    ProcessReserve reserve = process_reserve_hold();
-    plan->processes = reserve.held ? reserve.before.rlim_cur : 0;
-    pid_t pid = clone(child_main, s->stack + GUARD_SIZE + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
-    int e = errno;
-    process_reserve_let_go(&reserve);
-    if (pid < 0) {
-        plan->step = spawn_clone_step(e);
-        plan->error = e;
-        return -e;
-    }
-    *ret_pid = pid;
-    if (plan->error)
-        return -plan->error;
-    /* Ended without a word before it came to exec: killed from outside. */
-    if (plan->step != STEP_EXEC) {
-        plan->error = ESRCH;
-        return -ESRCH;
-    }
-    return 0;
 }

@@ -1,17 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Spawning: the one way by which the daemon starts a process. The caller's plan holds everything resolved;
- * what goes wrong in the child comes back as step and errno. */
+/* Spawning: what all processes on their way to exec (flight.h) have in common: by which flags of clone(2)
+ * they are made, how many of them there may be at once, and the memory that they go through. */
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/base/list.h"
 #include "daemon/child.h"
 
-typedef struct Spawner Spawner;
+/* So many may be on their way at once: all, and those of one service, so that one whose program hangs
+ * (faults of a file system) does not keep out all others. A service whose processes have taken up its share
+ * waits until half of that is free, so that it is not let in and kept out with each of them. */
+#define FLIGHTS_MAX 64
+#define FLIGHTS_OF_SERVICE_MAX 16
+#define FLIGHTS_OF_SERVICE_AGAIN 8
 
-/* A stack for children, with a guard page below. 0 or -ENOMEM. */
-int spawner_new(Spawner **ret);
-Spawner *spawner_free(Spawner *s); /* returns NULL */
+/* How a process is made. */
+typedef enum SpawnMode {
+    SPAWN_SHARED, /* in the daemon's memory, while the daemon goes on */
+    SPAWN_VFORK,  /* the daemon waits until it has come to exec: where the others cannot be had, or a tool
+                     looks  on that does not know them */
+    _SPAWN_MODE_MAX,
+} SpawnMode;
+DECLARE_STRTAB(spawn_mode, SpawnMode); /* "shared" */
+
+typedef struct Spawner {
+    SpawnMode mode;
+    List flying; /* flights, the oldest first */
+    List ahead;  /* those that wait for a connection */
+    size_t n_flying;
+    List free; /* memory of flights that are over, for the next ones */
+    size_t n_free;
+    List left;            /* of such as nobody cares for any more, and that may still run in it */
+    uint64_t looked_usec; /* when it was last looked what has become of them */
+    List waiting;         /* services that wait until one of theirs, or of all, has come to exec */
+} Spawner;
+
+/* @environ is the daemon's own environment: MPINETD_SPAWN chooses the mode. 0 or -ENOMEM. */
+int spawner_new(char *const *environ, Spawner **ret);
+/* All flights have been freed before. What one of them still runs in stays. Returns NULL; NULL is fine. */
+Spawner *spawner_free(Spawner *s);
 DEFINE_CLEANUP(Spawner *, spawner_free);
+
+/* The mode for a daemon of the environment @environ; @sanitized: built with a sanitizer. Pure. */
+SpawnMode spawn_mode_for(char *const *environ, bool sanitized);
 
 /* Adds a descriptor of the child to @plan: @source (of the daemon) will be @target. -E2BIG past
  * CHILD_FDS_MAX. */
@@ -27,8 +60,3 @@ bool spawn_came_to_exec(pid_t pid);
 /* Whether @step failed with @error (an errno) for want of processes, descriptors or memory, which comes to an
  * end by itself, and is no fault of the service. Pure. */
 bool spawn_is_starved(SpawnStep step, int error);
-
-/* Starts a process by @plan. Returns 0 when the program was exec'ed; else a negative errno, and plan->step
- * says where it failed. *ret_pid is the child to be reaped, in either case when there is one, else 0. Returns
- * once the child has exec'ed or ended (vfork(2) has the same). */
-int spawner_start(Spawner *s, ChildPlan *plan, pid_t *ret_pid);

@@ -62,7 +62,7 @@ static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {
         .state = s->state,
         .since_usec = s->since_usec,
         /* What has not come to exec yet is not counted as spawned yet. */
-        .active = s->n_instances - s->spares.n_given,
+        .active = s->n_instances - s->n_flying,
         .workers = snapshot_workers(s),
         .instances_limit = snapshot_instances_limit(s),
         .accepted = c->accepted,

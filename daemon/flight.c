@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/flight.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/process-reserve.h"
+#include "daemon/rawcall.h"
+
+/* The deepest chain of child_main() takes a few hundred bytes; the kernel's frame of a signal never lies
+ * here. */
+#define STACK_SIZE ((size_t)16384)
+#define GUARD_SIZE ((size_t)4096)
+/* So much memory is kept for the next ones. */
+#define FREE_MAX FLIGHTS_OF_SERVICE_MAX
+
+/* How often is looked what has become of them, at first and in the end. */
+#define LOOK_MIN_USEC 200
+#define LOOK_MAX_USEC (20 * USEC_PER_MSEC)
+/* The longest that is waited until they have closed what is not their own. */
+#define PART_USEC (100 * USEC_PER_MSEC)
+
+/* What the process and the daemon have in common, above its stack. */
+typedef struct Image {
+    alignas(64) _Atomic int aboard;
+    ChildPlan plan;
+    EnvBuilder env;
+    char *envp[];
+} Image;
+
+/* Memory */
+
+static Image *image_of(const Flight *f) {
+    return (Image *)(void *)(f->memory + GUARD_SIZE + STACK_SIZE);
+}
+
+static size_t size_for(size_t capacity) {
+    return GUARD_SIZE + STACK_SIZE + sizeof(Image) + capacity * sizeof(char *);
+}
+
+static Flight *map(Spawner *s, size_t size) {
+    Flight *f = calloc(1, sizeof(*f));
+    /* Shared: one with memory of its own has this part in common with us as well. */
+    void *p = f ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+                : MAP_FAILED;
+    if (p == MAP_FAILED) {
+        free(f);
+        return NULL;
+    }
+    list_init(&f->link);
+    f->spawner = s;
+    f->memory = p;
+    f->size = size;
+    if (mprotect(p, GUARD_SIZE, PROT_NONE) < 0) {
+        flight_unmap(f);
+        return NULL;
+    }
+    return f;
+}
+
+void flight_unmap(Flight *f) {
+    list_remove(&f->link);
+    f->recipe = recipe_unref(f->recipe);
+    (void)munmap(f->memory, f->size);
+    free(f);
+}
+
+static void recycle(Flight *f) {
+    Spawner *s = f->spawner;
+    list_remove(&f->link);
+    f->recipe = recipe_unref(f->recipe);
+    /* What has memory of its own may still be at it. */
+    if (!f->ended || s->n_free == FREE_MAX) {
+        flight_unmap(f);
+        return;
+    }
+    s->n_free++;
+    list_append(&s->free, &f->link);
+}
+
+/* One that has been used lately is still in the processor's memory. */
+static Flight *take_free(Spawner *s, size_t size) {
+    LIST_FOREACH_SAFE (f, &s->left, Flight, link)
+        if (flight_has_ended(f))
+            recycle(f);
+    if (s->n_free == 0)
+        return map(s, size);
+    Flight *f = LIST_ENTRY(s->free.prev, Flight, link);
+    list_remove(&f->link);
+    s->n_free--;
+    if (f->size >= size)
+        return f;
+    flight_unmap(f);
+    return map(s, size);
+}
+
+int flight_new(Spawner *s, Recipe *recipe, Flight **ret) {
+    Flight *f = take_free(s, size_for(env_builder_capacity(&recipe->env)));
+    if (!f)
+        return -ENOMEM;
+    Image *image = image_of(f);
+    *f = (Flight){.link = f->link,
+                  .spawner = s,
+                  .recipe = recipe_ref(recipe),
+                  .plan = &image->plan,
+                  .env = &image->env,
+                  .ended = true,
+                  .tether = -EBADF,
+                  .memory = f->memory,
+                  .size = f->size};
+    list_init(&f->link);
+    /* Of the moves only those that are there are looked at. */
+    memset(f->plan, 0, offsetof(ChildPlan, moves));
+    f->plan->tether = -EBADF;
+    f->plan->step = STEP_FORK;
+    env_builder_place(f->env, image->envp, (f->size - size_for(0)) / sizeof(char *));
+    *ret = f;
+    return env_builder_begin(f->env, &recipe->env);
+}
+
+/* Starting */
+
+/* How one is made: the flags of clone(2). proc(5), oom_score_adj: of processes that share their memory,
+ * vfork(2) aside, all get the value that one is given. Such a one is forked, copying the daemon's tables of
+ * pages. */
+static int flags_for(const Spawner *s, const ChildPlan *p) {
+    if (p->resources->has_oom_score_adjust || (s->mode == SPAWN_VFORK && child_plan_waits(p)))
+        return SIGCHLD;
+    if (s->mode == SPAWN_VFORK)
+        return CLONE_VM | CLONE_VFORK | SIGCHLD;
+    return CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD;
+}
+
+/* The ends of what ties it to us: by a socket a spare gets its connection, by the end of a pipe is seen that
+ * one with memory of its own has come to exec. */
+static int open_tether(Flight *f, int flags, int *ret_childs) {
+    ChildPlan *p = f->plan;
+    bool waits = child_plan_waits(p);
+    int fds[2], r = 0;
+    if (!waits && (flags & CLONE_CHILD_CLEARTID))
+        return 0;
+    r = waits ? socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) : pipe2(fds, O_CLOEXEC);
+    if (r < 0)
+        return -errno;
+    f->tether = fds[0];
+    *ret_childs = fds[1];
+    p->tether = p->first_closed > STDERR_FILENO ? p->first_closed : STDERR_FILENO + 1;
+    return child_plan_move_fd(p, fds[1], p->tether);
+}
+
+static pid_t make_process(Flight *f, int flags) {
+    ChildPlan *p = f->plan;
+    Image *image = image_of(f);
+    ProcessReserve reserve = process_reserve_hold();
+    p->processes = reserve.held ? reserve.before.rlim_cur : 0;
+    p->guarded = flags & CLONE_VFORK;
+    f->aboard = flags & CLONE_CHILD_CLEARTID ? &image->aboard : NULL;
+    f->ended = false;
+    atomic_store_explicit(&image->aboard, 1, memory_order_relaxed);
+    pid_t pid = clone(child_main, f->memory + GUARD_SIZE + STACK_SIZE, flags, p, NULL, NULL, &image->aboard);
+    int r = pid < 0 ? -errno : pid;
+    process_reserve_let_go(&reserve);
+    f->ended = pid < 0;
+    return r;
+}
+
+static void count(Flight *f) {
+    f->counted = true;
+    if (f->spawner->n_flying++ == 0)
+        f->spawner->looked_usec = f->began_usec;
+    list_remove(&f->link);
+    list_append(&f->spawner->flying, &f->link);
+}
+
+/* A filter of system calls, or a kernel or tool that does not know them, refuses what vfork(2) has not. */
+static bool is_refusal(int error) {
+    return error == ENOSYS || error == EPERM || error == EINVAL;
+}
+
+static int try_to_start(Flight *f, int *childs, SpawnStep *ret_step) {
+    int flags = flags_for(f->spawner, f->plan);
+    int r = f->tether < 0 ? open_tether(f, flags, childs) : 0;
+    if (r < 0)
+        return r;
+    pid_t pid = make_process(f, flags);
+    if (pid < 0) {
+        *ret_step = spawn_clone_step(-pid);
+        return pid;
+    }
+    f->pid = pid;
+    return 0;
+}
+
+int flight_start(Flight *f, SpawnStep *ret_step) {
+    CLEANUP_CLOSE int childs = -EBADF;
+    Spawner *s = f->spawner;
+    *ret_step = STEP_FDS;
+    f->plan->envp = env_builder_finish(f->env);
+    f->plan->listen_pid = f->env->listen_pid;
+    f->began_usec = clock_monotonic_usec();
+    int r = try_to_start(f, &childs, ret_step);
+    if (is_refusal(-r) && *ret_step == STEP_FORK && s->mode != SPAWN_VFORK) {
+        s->mode = SPAWN_VFORK;
+        r = try_to_start(f, &childs, ret_step);
+    }
+    if (r >= 0 && child_plan_waits(f->plan))
+        list_append(&s->ahead, &f->link);
+    else if (r >= 0)
+        count(f);
+    return r;
+}
+
+int flight_give(Flight *f, int fd) {
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {
+        .header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+    struct iovec data = {.iov_base = &(char){0}, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    if (f->given)
+        return -EALREADY;
+    f->plan->envp = env_builder_finish(f->env);
+    f->plan->listen_pid = f->env->listen_pid;
+    f->given = true;
+    f->began_usec = clock_monotonic_usec();
+    if (sendmsg(f->tether, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return -errno;
+    count(f);
+    return 0;
+}
+
+/* The end */
+
+bool flight_has_ended(Flight *f) {
+    struct pollfd p = {.fd = f->tether};
+    if (!f->ended)
+        f->ended = f->aboard ? atomic_load_explicit(f->aboard, memory_order_acquire) == 0
+                             : poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+    return f->ended;
+}
+
+FlightEnd flight_look(Flight *f) {
+    const ChildPlan *p = f->plan;
+    FlightEnd end = {.fate = FLIGHT_LOST, .step = p->step, .error = p->error};
+    if (!flight_has_ended(f) && !f->overdue)
+        return (FlightEnd){.fate = FLIGHT_UNDER_WAY};
+    end = (FlightEnd){.fate = FLIGHT_LOST, .step = p->step, .error = p->error};
+    if (child_plan_waits(p) && !p->wait.taken)
+        return end;
+    if (f->overdue && !end.error)
+        end.error = ETIMEDOUT;
+    if (end.error)
+        end.fate = FLIGHT_FAILED;
+    else if (end.step == STEP_EXEC)
+        end.fate = FLIGHT_STARTED;
+    return end;
+}
+
+bool flight_wait(Flight *f, uint64_t usec) {
+    struct timespec time = {.tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
+                            .tv_sec = (time_t)(usec / USEC_PER_SEC)};
+    struct pollfd p = {.fd = f->tether};
+    if (flight_has_ended(f))
+        return true;
+    if (f->aboard)
+        (void)syscall(SYS_futex, f->aboard, FUTEX_WAIT, 1, &time, NULL, 0);
+    else
+        (void)ppoll(&p, 1, &time, NULL);
+    return flight_has_ended(f);
+}
+
+void flight_end_overdue(Flight *f) {
+    (void)kill(f->pid, SIGKILL);
+    f->overdue = true;
+}
+
+Flight *flight_free(Flight *f) {
+    if (!f)
+        return NULL;
+    bool ended = flight_has_ended(f);
+    if (!ended && child_plan_waits(f->plan) && !f->given)
+        (void)kill(f->pid, SIGKILL);
+    f->tether = fd_close(f->tether);
+    f->owner = NULL;
+    f->spawner->n_flying -= f->counted;
+    f->counted = false;
+    list_remove(&f->link);
+    if (ended || !f->aboard)
+        recycle(f);
+    else
+        list_append(&f->spawner->left, &f->link);
+    return NULL;
+}
+
+/* All */
+
+static bool is_apart(Flight *f) {
+    return f->plan->apart || flight_has_ended(f);
+}
+
+static bool all_apart(Spawner *s) {
+    LIST_FOREACH (f, &s->flying, Flight, link)
+        if (!is_apart(f))
+            return false;
+    LIST_FOREACH (f, &s->ahead, Flight, link)
+        if (!is_apart(f))
+            return false;
+    return true;
+}
+
+void flights_part(Spawner *s) {
+    static const struct timespec moment = {.tv_nsec = 50000};
+    if (all_apart(s))
+        return;
+    uint64_t until = clock_monotonic_usec() + PART_USEC;
+    while (!all_apart(s) && clock_monotonic_usec() < until)
+        (void)nanosleep(&moment, NULL);
+}
+
+void flights_postpone(Spawner *s, uint64_t usec, uint64_t now_usec) {
+    LIST_FOREACH (f, &s->flying, Flight, link)
+        f->began_usec = f->began_usec + usec < now_usec ? f->began_usec + usec : now_usec;
+}
+
+uint64_t flights_patience(const Spawner *s, uint64_t now_usec) {
+    uint64_t age = UINT64_MAX;
+    LIST_FOREACH (f, &s->flying, Flight, link)
+        if (!f->overdue && now_usec - f->began_usec < age)
+            age = now_usec - f->began_usec;
+    if (age == UINT64_MAX)
+        return age;
+    return age < LOOK_MIN_USEC ? LOOK_MIN_USEC : age > LOOK_MAX_USEC ? LOOK_MAX_USEC : age;
+}

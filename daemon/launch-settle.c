@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* What has become of the processes that are on their way to exec, and what follows from it. */
+#include <string.h>
+
+#include "daemon/backend.h"
+#include "daemon/base/clock.h"
+#include "daemon/descriptors.h"
+#include "daemon/gate.h"
+#include "daemon/idle-connection.h"
+#include "daemon/launch-private.h"
+#include "daemon/pool.h"
+#include "daemon/service-leave.h"
+#include "daemon/slot.h"
+#include "daemon/spares.h"
+
+void launch_tell_failure(Instance *i, SpawnStep step, int error) {
+    Service *s = i->service;
+    char peer[PEER_TEXT_MAX], message[192];
+    const char *name = spawn_step_to_string(step);
+    s->starved = spawn_is_starved(step, error);
+    /* Those are counted who could not be served. */
+    if (i->role != ROLE_BACKEND) {
+        service_history(s)->counters.spawn_failed++;
+        service_history(s)->counters.failed_steps[step]++;
+    }
+    (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
+                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)"
+                                                        : "");
+    ApiEvent e = instance_event(i, LOG_LEVEL_ERROR, "spawn_failed", peer);
+    e.step = name;
+    e.error = error;
+    e.message = message;
+    service_emit_limited(s, LIMITED_SPAWN_FAILED, &e);
+    const ConfigPos *pos = step == STEP_EXEC                          ? &s->config->exec_pos
+                           : step == STEP_USER || step == STEP_GROUPS ? &s->config->user_pos
+                                                                      : &s->config->pos;
+    service_set_error(s, name, error, NULL, pos);
+}
+
+static void tell_start_at(Instance *i, uint64_t usec) {
+    i->service->starved = false;
+    if (i->role != ROLE_BACKEND) {
+        service_history(i->service)->counters.spawned++;
+        histogram_add(&service_history(i->service)->latency, usec - i->started_usec);
+    }
+    i->started_usec = usec;
+    service_tell_start(i->service, i);
+}
+
+void launch_tell_start(Instance *i) {
+    tell_start_at(i, clock_monotonic_usec());
+}
+
+void launch_watch(Instance *i) {
+    const ServiceConfig *c = i->service->config;
+    if (i->role == ROLE_BACKEND) {
+        backend_on_start(i);
+        return;
+    }
+    int r = instance_limit_lifetime(i, c->timeout_lifetime_usec);
+    if (i->role == ROLE_FORWARD)
+        backend_on_connection(i);
+    else if (r >= 0)
+        r = instance_watch(i);
+    if (r < 0)
+        instance_stop(i, c->timeout_stop_usec);
+}
+
+/* Places */
+
+bool launch_is_awaited(const Service *s) {
+    return !list_is_empty(&s->flights_link);
+}
+
+bool launch_may_start(Service *s, bool urgent) {
+    bool room = s->rt->spawner->n_flying < FLIGHTS_MAX;
+    if (room && (urgent || (s->n_flights < FLIGHTS_OF_SERVICE_MAX && !launch_is_awaited(s))))
+        return true;
+    if (!launch_is_awaited(s))
+        list_append(&s->rt->spawner->waiting, &s->flights_link);
+    return false;
+}
+
+static bool may_start_again(const Service *s) {
+    return s->n_flights <= FLIGHTS_OF_SERVICE_AGAIN && s->rt->spawner->n_flying < FLIGHTS_MAX;
+}
+
+static void start_what_waited(Service *s) {
+    list_remove(&s->flights_link);
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].start_by_itself)
+            slot_activate(&s->slots[i]);
+    if (s->pool)
+        pool_look(s->pool);
+    if (!list_is_empty(&s->leaving))
+        service_go_on_leaving(s);
+    service_update(s, NULL);
+}
+
+static void look_who_waits(Runtime *rt) {
+    LIST_FOREACH_SAFE (s, &rt->spawner->waiting, Service, flights_link)
+        if (may_start_again(s))
+            start_what_waited(s);
+}
+
+void launch_forget_flight(Instance *i) {
+    if (i->flight && i->flight->counted)
+        i->service->n_flights--;
+    i->flight = flight_free(i->flight);
+}
+
+/* One */
+
+void launch_set_aside(Instance *i) {
+    list_remove(&i->link);
+    i->state = INSTANCE_SPAWN_FAILED;
+    list_append(&i->service->ghosts, &i->link);
+}
+
+/* It is no longer among those that have not come to exec yet. */
+static void arrive(Instance *i) {
+    Service *s = i->service;
+    *(i->role == ROLE_BACKEND ? &s->backend.n_flying : &s->n_flying) -= 1;
+    /* The place of one that cannot even be killed is not free before it has ended. */
+    if (i->flight->ended)
+        launch_forget_flight(i);
+}
+
+/* Of one that has been reaped already it is known only that it had been made at @began_usec. */
+static void on_started(Instance *i, uint64_t began_usec) {
+    bool over = instance_table_find(&i->rt->instances, i->pid) != i;
+    i->connection = connection_free(i->connection);
+    tell_start_at(i, over ? began_usec : clock_monotonic_usec());
+    if (!i->asked)
+        launch_watch(i);
+}
+
+/* It never was one of the service's. */
+static void on_failure(Instance *i) {
+    Service *s = i->service;
+    *(i->role == ROLE_BACKEND ? &s->backend.n_processes : &s->n_instances) -= 1;
+    if (s->n_old > 0 && i->number <= s->watermark)
+        s->n_old--;
+    launch_set_aside(i);
+    i->idle = idle_connection_free(i->idle);
+}
+
+Instance *launch_conclude(Instance *i) {
+    FlightEnd end = flight_look(i->flight);
+    uint64_t began = i->flight->began_usec;
+    arrive(i);
+    /* One that was asked to end has ended as asked, however far it came. */
+    if (i->asked || end.fate == FLIGHT_STARTED) {
+        on_started(i, began);
+        return i;
+    }
+    on_failure(i);
+    launch_tell_failure(i, end.step, end.error ? end.error : ESRCH);
+    i->worker = worker_free(i->worker);
+    return NULL;
+}
+
+/* Those who wait are not to be taken and closed one after the other. */
+static void pause_listeners(Service *s) {
+    if (s->last_error.error == EMFILE)
+        descriptors_refresh(s->rt);
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (listener_is_open(s->listeners[i]))
+            listener_pause(s->listeners[i]);
+}
+
+/* What depended on it is told only now. */
+static void tell_late(Service *s, Slot *slot, Pool *pool, bool stray) {
+    if (stray && --s->n_strays == 0)
+        service_start_now(s);
+    if (slot) {
+        slot->instance = NULL;
+        slot->start_failed = true;
+        slot_on_start_failure(slot);
+    }
+    if (pool)
+        pool_on_start_failure(pool, s->starved);
+    if (s->starved && !slot && !pool)
+        pause_listeners(s);
+    service_update(s, NULL);
+}
+
+void launch_settle(Instance *i) {
+    Service *s = i->service;
+    FlightEnd end = flight_look(i->flight);
+    if (end.fate == FLIGHT_UNDER_WAY)
+        return;
+    /* Without work, or the connection can still be served by another. */
+    if (i->state == INSTANCE_SPARE || (end.fate == FLIGHT_LOST && i->connection && !i->asked)) {
+        spares_on_lost(i, &end);
+        return;
+    }
+    Slot *slot = i->slot;
+    Pool *pool = i->worker ? i->worker->pool : NULL;
+    bool stray = i->stray;
+    bool was_ahead = i->connection;
+    if (launch_conclude(i)) {
+        if (was_ahead && !i->asked)
+            spares_on_started(s);
+        return;
+    }
+    i->slot = NULL;
+    i->stray = false;
+    i->connection = connection_free(i->connection);
+    gate_release(s->rt, &i->source);
+    tell_late(s, slot, pool, stray);
+}
+
+/* All */
+
+/* One whose end is to be looked at, or NULL. */
+static Flight *next_ended(const Spawner *spawner) {
+    LIST_FOREACH (f, &spawner->flying, Flight, link)
+        if (f->owner && !f->overdue && flight_has_ended(f))
+            return f;
+    return NULL;
+}
+
+static void end_overdue(Runtime *rt, uint64_t now_usec) {
+    LIST_FOREACH_SAFE (f, &rt->spawner->flying, Flight, link) {
+        if (f->overdue || now_usec - f->began_usec < CHILD_SECONDS_MAX * USEC_PER_SEC)
+            continue;
+        flight_end_overdue(f);
+        /* A spare that has not taken its connection is dead first, and then another serves it. */
+        if (f->owner)
+            launch_settle(f->owner);
+        return;
+    }
+}
+
+void launch_settle_all(Runtime *rt) {
+    Spawner *spawner = rt->spawner;
+    if (spawner->n_flying == 0 && list_is_empty(&spawner->waiting))
+        return;
+    for (Flight *f = next_ended(spawner); f; f = next_ended(spawner))
+        launch_settle(f->owner);
+    uint64_t now = clock_monotonic_usec();
+    /* Frozen together with the daemon, they have not had their time. */
+    if (now - spawner->looked_usec > USEC_PER_SEC)
+        flights_postpone(spawner, now - spawner->looked_usec, now);
+    spawner->looked_usec = now;
+    end_overdue(rt, now);
+    if (!list_is_empty(&spawner->waiting))
+        look_who_waits(rt);
+}
+
+uint64_t launch_patience(const Runtime *rt) {
+    return rt->spawner->n_flying == 0 ? UINT64_MAX : flights_patience(rt->spawner, clock_monotonic_usec());
+}
+
+bool launch_is_settled(const Service *s) {
+    return s->n_flying == 0 && s->backend.n_flying == 0;
+}

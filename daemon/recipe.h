@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A recipe: what is the same for each process of a service, of one generation of its config: worked out with
+ * the first process, so that an idle service costs nothing of it. Counted: a process on its way to exec reads
+ * it in the daemon's memory, whatever a reload makes of the service meanwhile. */
+#include "daemon/child-env.h"
+
+typedef struct Recipe {
+    unsigned n_refs;
+    ServiceConfig *config; /* a reference */
+    ChildEnv env;
+    char **argv;            /* NULL: a forward to somebody else's backend has no program of its own */
+    char **forward_argv[2]; /* forward: of mp-forward; the second for connections over TCP */
+} Recipe;
+
+/* Of @config; @env is the daemon's own environment. 0 or -ENOMEM. */
+int recipe_new(ServiceConfig *config, char *const *env, Recipe **ret);
+Recipe *recipe_ref(Recipe *r);
+Recipe *recipe_unref(Recipe *r); /* returns NULL; NULL is fine */
+DEFINE_CLEANUP(Recipe *, recipe_unref);
