@@ -322,7 +322,7 @@ static bool all_apart(Spawner *s) {
 
 void flights_part(Spawner *s) {
     static const struct timespec moment = {.tv_nsec = 50000};
-    if (all_apart(s))
+    if (!s || all_apart(s))
         return;
     uint64_t until = clock_monotonic_usec() + PART_USEC;
     while (!all_apart(s) && clock_monotonic_usec() < until)

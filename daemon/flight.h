@@ -80,7 +80,7 @@ DEFINE_CLEANUP(Flight *, flight_free);
 void flight_unmap(Flight *f);
 
 /* Waits, not for long, until none has a descriptor any more that is not its own: what is closed next is then
- * closed. */
+ * closed. NULL is fine. */
 void flights_part(Spawner *s);
 /* They get @usec more until they are overdue. */
 void flights_postpone(Spawner *s, uint64_t usec, uint64_t now_usec);

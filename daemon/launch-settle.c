@@ -17,7 +17,7 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
     Service *s = i->service;
     char peer[PEER_TEXT_MAX], message[192];
     const char *name = spawn_step_to_string(step);
-    s->starved = spawn_is_starved(step, error);
+    s->starved = s->probing = spawn_is_starved(step, error);
     /* Those are counted who could not be served. */
     if (i->role != ROLE_BACKEND) {
         service_history(s)->counters.spawn_failed++;
@@ -38,7 +38,7 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
 }
 
 static void tell_start_at(Instance *i, uint64_t usec) {
-    i->service->starved = false;
+    i->service->starved = i->service->probing = false;
     if (i->role != ROLE_BACKEND) {
         service_history(i->service)->counters.spawned++;
         histogram_add(&service_history(i->service)->latency, usec - i->started_usec);
@@ -74,7 +74,8 @@ bool launch_is_awaited(const Service *s) {
 
 bool launch_may_start(Service *s, bool urgent) {
     bool room = s->rt->spawner->n_flying < FLIGHTS_MAX;
-    if (room && (urgent || (s->n_flights < FLIGHTS_OF_SERVICE_MAX && !launch_is_awaited(s))))
+    bool own_room = s->n_flights < (s->probing ? 1 : FLIGHTS_OF_SERVICE_MAX);
+    if (room && (urgent || (own_room && !launch_is_awaited(s))))
         return true;
     if (!launch_is_awaited(s))
         list_append(&s->rt->spawner->waiting, &s->flights_link);
@@ -82,7 +83,8 @@ bool launch_may_start(Service *s, bool urgent) {
 }
 
 static bool may_start_again(const Service *s) {
-    return s->n_flights <= FLIGHTS_OF_SERVICE_AGAIN && s->rt->spawner->n_flying < FLIGHTS_MAX;
+    return s->n_flights <= (s->probing ? 0 : FLIGHTS_OF_SERVICE_AGAIN) &&
+           s->rt->spawner->n_flying < FLIGHTS_MAX;
 }
 
 static void start_what_waited(Service *s) {
@@ -167,6 +169,7 @@ static void pause_listeners(Service *s) {
     for (size_t i = 0; i < s->n_listeners; i++)
         if (listener_is_open(s->listeners[i]))
             listener_pause(s->listeners[i]);
+    preludes_rest(s);
 }
 
 /* What depended on it is told only now. */

@@ -148,6 +148,10 @@ static bool serves(const Service *s) {
     return s->preludes.open || s->removed || !s->config->enabled;
 }
 
+void preludes_rest(Service *s) {
+    s->preludes.rest_until_usec = clock_monotonic_usec() + REST_USEC;
+}
+
 /* Whether nobody is passed on for now; it is looked at again in time. */
 static bool rests(Service *s) {
     uint64_t now = clock_monotonic_usec();
@@ -177,7 +181,7 @@ static bool pass_held(Service *s) {
             prelude_free(p);
             any = true;
             if (s->starved && !s->pool) {
-                s->preludes.rest_until_usec = clock_monotonic_usec() + REST_USEC;
+                preludes_rest(s);
                 break;
             }
         } else if (s->removed || !s->config->enabled) {

@@ -43,6 +43,8 @@ void preludes_drop(struct Service *s);
  * as far as the service alone knows: those that are held get their turn. */
 void preludes_settle(struct Service *s);
 void preludes_open(struct Service *s, bool open);
+/* One could not be started for want of something: for a moment nobody gets his turn. */
+void preludes_rest(struct Service *s);
 /* Those that are held cannot be served: closes them. */
 void preludes_turn_away(struct Service *s, const char *why);
 

@@ -263,7 +263,8 @@ static bool serve_one(Listener *l, bool leaves) {
         (void)serve_taken(s, &c, &door);
     }
     if (!s->starved) {
-        go_on(l, now);
+        if (!s->probing)
+            go_on(l, now);
         return true;
     }
     /* Those who wait are not to be taken and closed one after the other. */

@@ -84,6 +84,8 @@ typedef struct Service {
     uint64_t n_instances; /* without processes of the backend */
     BackendState backend;
     Gate gate;
+    bool probing; /* until one has come to exec they are started one after the other: the newest that ended
+                     before failed for want of processes, descriptors or memory */
     bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
     Preludes preludes;
     uint64_t n_flying;   /* so many of n_instances have not come to exec yet */

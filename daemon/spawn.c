@@ -49,16 +49,16 @@ static const char *const spawn_mode_table[_SPAWN_MODE_MAX] = {
 DEFINE_STRTAB(spawn_mode, SpawnMode, spawn_mode_table);
 
 /* The value of @name, or NULL. */
-static const char *value_of(char *const *environ, const char *name) {
+static const char *value_of(char *const *env, const char *name) {
     size_t n = strlen(name);
-    for (char *const *v = environ; v && *v; v++)
+    for (char *const *v = env; v && *v; v++)
         if (strncmp(*v, name, n) == 0 && (*v)[n] == '=')
             return *v + n + 1;
     return NULL;
 }
 
-SpawnMode spawn_mode_for(char *const *environ, bool sanitized) {
-    const char *wanted = value_of(environ, "MPINETD_SPAWN"), *preloaded = value_of(environ, "LD_PRELOAD");
+SpawnMode spawn_mode_for(char *const *env, bool sanitized) {
+    const char *wanted = value_of(env, "MPINETD_SPAWN"), *preloaded = value_of(env, "LD_PRELOAD");
     int mode = wanted ? spawn_mode_from_string(wanted) : -1;
     if (!RAWCALL_IS_APART)
         return SPAWN_VFORK;
@@ -70,7 +70,7 @@ SpawnMode spawn_mode_for(char *const *environ, bool sanitized) {
     return SPAWN_SHARED;
 }
 
-int spawner_new(char *const *environ, Spawner **ret) {
+int spawner_new(char *const *env, Spawner **ret) {
     Spawner *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -79,7 +79,7 @@ int spawner_new(char *const *environ, Spawner **ret) {
     list_init(&s->free);
     list_init(&s->left);
     list_init(&s->waiting);
-    s->mode = spawn_mode_for(environ, IS_SANITIZED);
+    s->mode = spawn_mode_for(env, IS_SANITIZED);
     *ret = s;
     return 0;
 }

@@ -37,14 +37,14 @@ typedef struct Spawner {
     List waiting;         /* services that wait until one of theirs, or of all, has come to exec */
 } Spawner;
 
-/* @environ is the daemon's own environment: MPINETD_SPAWN chooses the mode. 0 or -ENOMEM. */
-int spawner_new(char *const *environ, Spawner **ret);
+/* @env is the daemon's own environment: MPINETD_SPAWN chooses the mode. 0 or -ENOMEM. */
+int spawner_new(char *const *env, Spawner **ret);
 /* All flights have been freed before. What one of them still runs in stays. Returns NULL; NULL is fine. */
 Spawner *spawner_free(Spawner *s);
 DEFINE_CLEANUP(Spawner *, spawner_free);
 
-/* The mode for a daemon of the environment @environ; @sanitized: built with a sanitizer. Pure. */
-SpawnMode spawn_mode_for(char *const *environ, bool sanitized);
+/* The mode for a daemon of the environment @env; @sanitized: built with a sanitizer. Pure. */
+SpawnMode spawn_mode_for(char *const *env, bool sanitized);
 
 /* Adds a descriptor of the child to @plan: @source (of the daemon) will be @target. -E2BIG past
  * CHILD_FDS_MAX. */

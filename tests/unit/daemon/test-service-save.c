@@ -70,6 +70,7 @@ static void side_init(Side *side) {
     rt->sources = sources_new(100, key);
     rt->bans = bans_new(100, key);
     rt->sockets = sock_query_new();
+    assert_int_equal(spawner_new(no_environ, &rt->spawner), 0);
     rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, NULL, NULL);
     assert_int_equal(linger_new(rt->loop, &rt->linger), 0);
 }
@@ -85,6 +86,7 @@ static void side_done(Side *side) {
     traffic_free(rt->traffic);
     sock_query_free(rt->sockets);
     sd_event_unref(rt->loop);
+    spawner_free(rt->spawner);
     env_builder_done(&rt->env);
     instance_table_done(&rt->instances);
     eventlog_done(&rt->events);

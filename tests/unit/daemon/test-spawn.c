@@ -74,9 +74,9 @@ static void test_mode(void **state) {
         {"a longer name", "MPINETD_SPAWN_X=vfork", false, SPAWN_SHARED},
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        char *environ[] = {(char *)"PATH=/bin", (char *)cases[i].variable, NULL};
+        char *env[] = {(char *)"PATH=/bin", (char *)cases[i].variable, NULL};
         SpawnMode expected = RAWCALL_IS_APART ? cases[i].mode : SPAWN_VFORK;
-        if (spawn_mode_for(environ, cases[i].sanitized) != expected)
+        if (spawn_mode_for(env, cases[i].sanitized) != expected)
             fail_msg("%s", cases[i].name);
     }
     assert_int_equal(spawn_mode_for(NULL, false), RAWCALL_IS_APART ? SPAWN_SHARED : SPAWN_VFORK);
