@@ -164,7 +164,7 @@ Instance *launch_conclude(Instance *i) {
 
 /* Those who wait are not to be taken and closed one after the other. */
 static void pause_listeners(Service *s) {
-    if (s->last_error.error == EMFILE)
+    if (service_past(s)->last_error.error == EMFILE)
         descriptors_refresh(s->rt);
     for (size_t i = 0; i < s->n_listeners; i++)
         if (listener_is_open(s->listeners[i]))

@@ -88,16 +88,16 @@ typedef struct Service {
                      before failed for want of processes, descriptors or memory */
     bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
     Preludes preludes;
-    uint64_t n_flying;   /* so many of n_instances have not come to exec yet */
-    size_t n_flights;    /* so many places among those that are on their way its processes have */
-    List flights_link;   /* among the services that wait for one */
-    uint64_t n_starting;  /* so many of them have not said yet that they are ready, and should */
-    uint64_t n_strays;    /* processes that a reload has parted from their slot or pool: they still have the
-                             listeners */
-    History *history;     /* NULL: nothing has happened to it */
-    bool told_idle_blind; /* that timeouts.idle cannot hold has been told */
-    char *status;         /* the newest STATUS= text */
-    struct Recipe *recipe; /* built with the first process of a generation; NULL: not yet */
+    uint64_t n_flying;      /* so many of n_instances have not come to exec yet */
+    size_t n_flights;       /* so many places among those that are on their way its processes have */
+    List flights_link;      /* among the services that wait for one */
+    uint64_t n_starting;    /* so many of them have not said yet that they are ready, and should */
+    uint64_t n_strays;      /* processes that a reload has parted from their slot or pool: they still have the
+                               listeners */
+    History *history;       /* NULL: nothing has happened to it */
+    bool told_idle_blind;   /* that timeouts.idle cannot hold has been told */
+    char *status;           /* the newest STATUS= text */
+    struct Recipe *recipe;  /* built with the first process of a generation; NULL: not yet */
     EventRing ring;         /* what happened */
     sd_event_source *retry; /* opens what is closed, looks up what is missing */
     unsigned retry_level;
