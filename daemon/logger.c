@@ -98,16 +98,24 @@ static int level_priority(LogLevel level) {
     return priorities[level];
 }
 
-/* Local time to the millisecond; the date is worked out once a second. */
-static void add_stamp(Logger *l, uint64_t time_usec, Text *out) {
+/* Local time as the target has it, worked out once a second. */
+static const char *stamp_of(Logger *l, uint64_t time_usec) {
     time_t second = (time_t)(time_usec / USEC_PER_SEC);
     if (second != l->stamp_second) {
         struct tm tm = {0};
         (void)localtime_r(&second, &tm);
-        (void)strftime(l->stamp, sizeof(l->stamp), "%Y-%m-%d %H:%M:%S", &tm);
+        if (l->target == LOG_TARGET_SYSLOG)
+            (void)strftime(l->stamp, sizeof(l->stamp), "%h %e %T", &tm);
+        else
+            (void)strftime(l->stamp, sizeof(l->stamp), "%Y-%m-%d %H:%M:%S", &tm);
         l->stamp_second = second;
     }
-    text_add(out, l->stamp);
+    return l->stamp;
+}
+
+/* To the millisecond. */
+static void add_stamp(Logger *l, uint64_t time_usec, Text *out) {
+    text_add(out, stamp_of(l, time_usec));
     text_addc(out, '.');
     text_add_u64_padded(out, time_usec / USEC_PER_MSEC % 1000, 3);
     text_addc(out, ' ');
@@ -124,22 +132,30 @@ static void add_field(Text *out, const char *name, const char *value) {
 }
 
 static void add_number(Text *out, const char *name, uint64_t value) {
+    text_add(out, name);
+    text_addc(out, '=');
+    text_add_u64(out, value);
+    text_addc(out, '\n');
+}
+
+static void add_known(Text *out, const char *name, uint64_t value) {
     if (value != UINT64_MAX)
-        text_addf(out, "%s=%llu\n", name, (unsigned long long)value);
+        add_number(out, name, value);
 }
 
 static void add_journal_facts(Text *out, const ApiFacts *f) {
-    add_number(out, "MP_BYTES_IN", f->bytes_in);
-    add_number(out, "MP_BYTES_OUT", f->bytes_out);
-    add_number(out, "MP_CPU_USEC", f->cpu_usec);
-    add_number(out, "MP_MEMORY", f->memory);
+    add_known(out, "MP_BYTES_IN", f->bytes_in);
+    add_known(out, "MP_BYTES_OUT", f->bytes_out);
+    add_known(out, "MP_CPU_USEC", f->cpu_usec);
+    add_known(out, "MP_MEMORY", f->memory);
     add_field(out, "MP_USER", f->user);
 }
 
 /* The journal's native protocol (systemd's JOURNAL_NATIVE_PROTOCOL): one FIELD=value a line, in one datagram.
  */
 static void format_journal(LogLevel level, const ApiEvent *e, Text *out) {
-    text_addf(out, "PRIORITY=%d\nSYSLOG_IDENTIFIER=mpinetd\nMESSAGE=", level_priority(level));
+    add_number(out, "PRIORITY", (unsigned)level_priority(level));
+    text_add(out, "SYSLOG_IDENTIFIER=mpinetd\nMESSAGE=");
     event_format(e, out);
     text_addc(out, '\n');
     add_field(out, "MESSAGE_ID", message_id(e));
@@ -149,29 +165,29 @@ static void format_journal(LogLevel level, const ApiEvent *e, Text *out) {
     add_field(out, "MP_REASON", e->reason);
     add_field(out, "MP_STEP", e->step);
     if (e->instance)
-        text_addf(out, "MP_INSTANCE=%llu\n", (unsigned long long)e->instance);
+        add_number(out, "MP_INSTANCE", e->instance);
     if (e->pid)
-        text_addf(out, "MP_PID=%d\n", (int)e->pid);
+        add_number(out, "MP_PID", (uint64_t)e->pid);
     if (e->error)
-        text_addf(out, "ERRNO=%d\n", e->error);
+        add_number(out, "ERRNO", (uint64_t)e->error);
     if (e->exit_code >= 0)
-        text_addf(out, "MP_EXIT_CODE=%d\n", e->exit_code);
+        add_number(out, "MP_EXIT_CODE", (unsigned)e->exit_code);
     if (e->signal)
-        text_addf(out, "MP_SIGNAL=%d\n", e->signal);
-    if (e->duration_usec != USEC_INFINITY)
-        text_addf(out, "MP_DURATION_USEC=%llu\n", (unsigned long long)e->duration_usec);
+        add_number(out, "MP_SIGNAL", (unsigned)e->signal);
+    add_known(out, "MP_DURATION_USEC", e->duration_usec);
     if (e->facts)
         add_journal_facts(out, e->facts);
 }
 
 /* As syslog(3) writes it: RFC 3164, 4.1, without a host. */
-static void format_syslog(LogLevel level, const ApiEvent *e, Text *out) {
-    time_t second = (time_t)(e->time_usec / USEC_PER_SEC);
-    struct tm tm = {0};
-    char stamp[32];
-    (void)localtime_r(&second, &tm);
-    (void)strftime(stamp, sizeof(stamp), "%h %e %T", &tm);
-    text_addf(out, "<%d>%s mpinetd[%d]: ", LOG_DAEMON | level_priority(level), stamp, (int)getpid());
+static void format_syslog(Logger *l, LogLevel level, const ApiEvent *e, Text *out) {
+    text_addc(out, '<');
+    text_add_u64(out, (unsigned)(LOG_DAEMON | level_priority(level)));
+    text_addc(out, '>');
+    text_add(out, stamp_of(l, e->time_usec));
+    text_add(out, " mpinetd[");
+    text_add_u64(out, (uint64_t)getpid());
+    text_add(out, "]: ");
     event_format(e, out);
 }
 
@@ -189,7 +205,7 @@ static void format_event(Logger *l, LogLevel level, const ApiEvent *e, Text *out
     if (l->target == LOG_TARGET_JOURNAL)
         format_journal(level, e, out);
     else if (l->target == LOG_TARGET_SYSLOG)
-        format_syslog(level, e, out);
+        format_syslog(l, level, e, out);
     else
         format_line(l, e, out);
 }

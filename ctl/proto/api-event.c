@@ -75,10 +75,20 @@ void api_event_what(Text *out, const ApiEvent *e) {
 void api_add_time(Text *out, uint64_t time_usec) {
     time_t seconds = (time_t)(time_usec / USEC_PER_SEC);
     struct tm tm = {0};
-    char date[64];
     (void)gmtime_r(&seconds, &tm);
-    (void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    text_addf(out, "%s.%06uZ", date, (unsigned)(time_usec % USEC_PER_SEC));
+    text_add_u64_padded(out, (uint64_t)tm.tm_year + 1900, 4);
+    const struct {
+        char before;
+        int n;
+    } parts[] = {
+        {'-', tm.tm_mon + 1}, {'-', tm.tm_mday}, {'T', tm.tm_hour}, {':', tm.tm_min}, {':', tm.tm_sec}};
+    for (size_t i = 0; i < ELEMENTS(parts); i++) {
+        text_addc(out, parts[i].before);
+        text_add_u64_padded(out, (uint64_t)parts[i].n, 2);
+    }
+    text_addc(out, '.');
+    text_add_u64_padded(out, time_usec % USEC_PER_SEC, 6);
+    text_addc(out, 'Z');
 }
 
 static void add_given(JsonWriter *w, const char *key, const char *s) {

@@ -66,17 +66,8 @@ void json_add_int(JsonWriter *w, const char *key, int64_t n) {
 }
 
 void json_add_uint(JsonWriter *w, const char *key, uint64_t n) {
-    /* By hand: a status has some sixty numbers a service, and printf would be most of its cost. */
-    char digits[24];
-    size_t i = sizeof(digits);
-    if (n > INT64_MAX)
-        n = INT64_MAX;
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
     json_begin(w, key);
-    text_add_n(w->out, digits + i, sizeof(digits) - i);
+    text_add_u64(w->out, n > INT64_MAX ? INT64_MAX : n);
 }
 
 void json_add_milli(JsonWriter *w, const char *key, uint64_t milli) {

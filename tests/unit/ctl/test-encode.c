@@ -454,16 +454,48 @@ static void test_many(void **state) {
     text_done(&out);
 }
 
+/* As strftime(3) and printf(3) have it. */
+static void test_time(void **state) {
+    static const uint64_t times[] = {0,
+                                     1,
+                                     951782400ULL * 1000000 + 123,
+                                     1709164799ULL * 1000000 + 999999,
+                                     1763750000ULL * 1000000 + 50000,
+                                     4102444799ULL * 1000000,
+                                     253402300799ULL * 1000000 + 999999};
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(times); i++) {
+        CLEANUP_TEXT Text got = {0};
+        time_t second = (time_t)(times[i] / 1000000);
+        struct tm tm = {0};
+        char date[32], wanted[64];
+        assert_non_null(gmtime_r(&second, &tm));
+        assert_int_equal(strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm), 19);
+        (void)snprintf(wanted, sizeof(wanted), "%s.%06uZ", date, (unsigned)(times[i] % 1000000));
+        api_add_time(&got, times[i]);
+        assert_string_equal(got.s, wanted);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),   cmocka_unit_test(test_status_order),
-        cmocka_unit_test(test_describe), cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_events),   cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_upgrade),  cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_small),    cmocka_unit_test(test_hostile_values),
-        cmocka_unit_test(test_log_line), cmocka_unit_test(test_facts_in_log_line),
-        cmocka_unit_test(test_what),     cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_bans),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_status_order),
+        cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_hostile_values),
+        cmocka_unit_test(test_log_line),
+        cmocka_unit_test(test_facts_in_log_line),
+        cmocka_unit_test(test_what),
+        cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_bans),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
