@@ -23,7 +23,7 @@ def descriptors(pid):
 def sample(bench, server, seconds):
     result = slices.run_slice(bench, server, CONCURRENCY, seconds)
     return {**{key: result[key] for key in ("rate", "p50_us", "p99_us", "cpu_us", "others")}, "bad": slices.bad(result),
-            "private_dirty": smaps.private_dirty(server.pid), "descriptors": descriptors(server.pid)}
+            "private_dirty": smaps.own(server.pid), "descriptors": descriptors(server.pid)}
 
 
 def growth(samples, key):

@@ -68,9 +68,9 @@ def rates(bench, plan, server):
 
 
 def measure_one(bench, plan, server, count):
-    alone, before = rates(bench, plan, server), smaps.private_dirty(server.pid)
+    alone, before = rates(bench, plan, server), smaps.own(server.pid)
     with Held(server, count) as held:
-        memory = (smaps.private_dirty(server.pid) - before) / count
+        memory = (smaps.own(server.pid) - before) / count
         return {"opened": count / held.seconds, "memory": memory, "alone": alone, "beside": rates(bench, plan, server)}
 
 

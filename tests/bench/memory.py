@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The daemon's memory: with one service, for each further idle one, for each held connection. Private dirty memory is what
-it has written and shares with nobody; PSS counts what processes share in parts, code included."""
+"""The daemon's memory: with one service, for each further idle one, for each held connection. Private memory is what it
+has written for itself, its dirty pages; PSS counts what processes share in parts, code included."""
 import sys
 
 import daemons
@@ -22,7 +22,7 @@ STDERR = {"log": "memory.connection.log", "inherit": "memory.connection.plain"}
 
 
 def with_services(bench, count, connections=0):
-    """{"Private_Dirty": bytes, "Pss": bytes, ...} of a daemon with so many services, one of which has served."""
+    """{"Own": bytes, "Pss": bytes, ...} of a daemon with so many services, one of which has served."""
     port = servers.free_port()
     program = bench.program("svc-raw")
     services = {"s": daemons.service(port, program),
@@ -49,14 +49,14 @@ def of_held_connection(bench, stderr, count):
     rings and what is kept for processes that are being started, is there before."""
     with held.mpinetd(bench, stderr) as server:
         daemons.serve(bench, server.port, CONNECTIONS, AT_ONCE, send=held.WORD)
-        before = smaps.private_dirty(server.pid)
+        before = smaps.own(server.pid)
         with held.Held(server, count):
-            return (smaps.private_dirty(server.pid) - before) / count
+            return (smaps.own(server.pid) - before) / count
 
 
 def figures_of(bench, started, many, connections):
     """{key of a row: bytes, or KiB}, of what a daemon with one service and one with many have, and with so many held."""
-    served = with_services(bench, 1, CONNECTIONS)["Private_Dirty"]
+    served = with_services(bench, 1, CONNECTIONS)["Own"]
     found = {"memory.daemon": max(started, served) / KIB, "memory.service": (many - started) / (MANY - 1)}
     for stderr, key in STDERR.items():
         found[key] = of_held_connection(bench, stderr, connections)
@@ -65,23 +65,23 @@ def figures_of(bench, started, many, connections):
 
 def measure_quickly(bench):
     """Only the figures of the rows, and with fewer connections that are held."""
-    started, many = (with_services(bench, n)["Private_Dirty"] for n in (1, MANY))
+    started, many = (with_services(bench, n)["Own"] for n in (1, MANY))
     return figures_of(bench, started, many, HELD_FEW)
 
 
 def measure(bench, plan):
     services = {n: with_services(bench, n) for n in ((1, 100, MANY) if plan.quick else (1, MANY, 10000))}
-    found = figures_of(bench, services[1]["Private_Dirty"], services[MANY]["Private_Dirty"],
+    found = figures_of(bench, services[1]["Own"], services[MANY]["Own"],
                        HELD_FEW if plan.quick else held.COUNT)
     return {"figures": {key: figures.figure(value) for key, value in found.items()},
             "services": {str(n): memory for n, memory in services.items()}, "peers": {} if plan.quick else of_peers(bench)}
 
 
 def table(results, layout=tables.plain):
-    lines = [["services", "private dirty, KiB", "PSS, KiB"]]
+    lines = [["services", "private, KiB", "PSS, KiB"]]
     for name, by_count in {"mpinetd": results["services"], **results["peers"]}.items():
         for n, memory in by_count.items():
-            lines.append([f"{name}, {n}", tables.number(memory["Private_Dirty"] / KIB), tables.number(memory["Pss"] / KIB)])
+            lines.append([f"{name}, {n}", tables.number(memory["Own"] / KIB), tables.number(memory["Pss"] / KIB)])
     return layout(lines)
 
 

@@ -62,6 +62,9 @@ SMAPS = """\
 Rss:                3452 kB
 Pss:                1741 kB
 Pss_Dirty:           428 kB
+Pss_Anon:            400 kB
+Pss_File:           1337 kB
+Pss_Shmem:             4 kB
 Shared_Clean:       2096 kB
 Private_Clean:       928 kB
 Private_Dirty:       428 kB
@@ -151,7 +154,8 @@ class Smaps(unittest.TestCase):
     def test_parse(self):
         found = smaps.parse(SMAPS)
         self.assertEqual((found["Private_Dirty"], found["Pss"], found["Rss"]), (428 * 1024, 1741 * 1024, 3452 * 1024))
-        self.assertNotIn("Pss_Anon", found)
+        self.assertEqual(found["Own"], 404 * 1024)
+        self.assertNotIn("Own", smaps.parse("Pss:  7 kB\n"))
 
 
 class Guard(unittest.TestCase):

@@ -137,7 +137,7 @@ class PerConnection(ValgrindTest):
         self.finish(d)
 
     def test_connections_that_last_until_the_end(self):
-        d = self.start({"echo": ECHO, "stubborn": {
+        d = self.start({"echo": {**ECHO, "timeouts": {"stop": "1s"}}, "stubborn": {
             "listen": "tcp:127.0.0.1:0", "exec": ["{bad-child}", "hang"], "timeouts": {"stop": "1s"}}})
         with contextlib.ExitStack() as stack:
             for name in ("echo", "echo", "stubborn"):
