@@ -16,12 +16,23 @@
 
 #define NAME_MAX_LENGTH 64
 
+/* The places of what is derived in the key table. */
+typedef struct DerivedIndex {
+    size_t of[_DERIVED_KEY_MAX];
+} DerivedIndex;
+
+/* What is worked out once for all services, for there may be ten thousand. */
+typedef struct Common {
+    ServiceConfig *standards; /* one with nothing but the defaults of the keys; owned */
+    DerivedIndex derived;
+} Common;
+
 /* One service on its way from its slots into its struct. */
 typedef struct ServiceDecoder {
     Reader *r;
     const Tree *tree;
     const ServiceNode *node;
-    const ServiceConfig *standards; /* one with nothing but the defaults of the keys */
+    const Common *common;
     Slot *own;
     ServiceConfig *s;
     bool model_known; /* else nothing is said about what fits it */
@@ -295,10 +306,11 @@ static void decode_needed(ServiceDecoder *d) {
 }
 
 /* Makes of the fields what they mean; @own are the service's slots, NULL for `defaults` themselves. */
-static int derive(Reader *r, const Slot *own, const Slot *defaults, ServiceConfig *s) {
+static int derive(Reader *r, const DerivedIndex *index, const Slot *own, const Slot *defaults,
+                  ServiceConfig *s) {
     DerivedPlace places[_DERIVED_KEY_MAX];
     for (DerivedKey key = 0; key < _DERIVED_KEY_MAX; key++) {
-        size_t i = index_of(KEY_SCOPE_SERVICE, derived_key_path(key));
+        size_t i = index->of[key];
         bool is_own = own && own[i].value;
         places[key] = (DerivedPlace){
             .value = is_own ? own[i].value : defaults[i].value,
@@ -310,9 +322,10 @@ static int derive(Reader *r, const Slot *own, const Slot *defaults, ServiceConfi
 
 /* To read them out of their texts for each of ten thousand services takes longer than all the rest. */
 static int copy_standards(ServiceDecoder *d) {
-    for (size_t i = 0; i < schema_n_keys(); i++)
+    size_t n = schema_n_keys();
+    for (size_t i = 0; i < n; i++)
         if (schema_key(i)->scope == KEY_SCOPE_SERVICE &&
-            field_copy_standard(schema_key(i), d->standards, d->s) < 0)
+            field_copy_standard(schema_key(i), d->common->standards, d->s) < 0)
             return -ENOMEM;
     return 0;
 }
@@ -329,10 +342,12 @@ static int decode_fields(ServiceDecoder *d) {
         return -ENOMEM;
     if (decode_model(d) < 0)
         return -ENOMEM;
-    for (size_t i = 0; i < schema_n_keys(); i++)
-        if (is_field(schema_key(i)) && decode_key(d, i) < 0)
+    size_t n = schema_n_keys();
+    for (size_t i = 0; i < n; i++)
+        if ((d->own[i].value || d->tree->defaults[i].value) && is_field(schema_key(i)) &&
+            decode_key(d, i) < 0)
             return -ENOMEM;
-    if (note(d, derive(d->r, d->own, d->tree->defaults, d->s)) < 0)
+    if (note(d, derive(d->r, &d->common->derived, d->own, d->tree->defaults, d->s)) < 0)
         return -ENOMEM;
     decode_needed(d);
     decode_implied(d);
@@ -340,12 +355,12 @@ static int decode_fields(ServiceDecoder *d) {
 }
 
 /* Decodes one service; *@ret stays NULL when there is nothing to look at. */
-static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, const ServiceConfig *standards,
-                          Slot *own, ServiceConfig **ret) {
+static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, const Common *common, Slot *own,
+                          ServiceConfig **ret) {
     CLEANUP_SERVICE ServiceConfig *s = service_config_new();
     if (!s)
         return -ENOMEM;
-    ServiceDecoder d = {.r = r, .tree = t, .node = node, .standards = standards, .own = own, .s = s};
+    ServiceDecoder d = {.r = r, .tree = t, .node = node, .common = common, .own = own, .s = s};
     if (decode_name(&d) < 0)
         return -ENOMEM;
     if (node->value->kind != YAML_MAPPING) {
@@ -367,7 +382,7 @@ static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, con
 }
 
 /* Judges `defaults` once, so that each mistake in it is told once. */
-static int judge_defaults(Reader *r, const Tree *t) {
+static int judge_defaults(Reader *r, const Tree *t, const Common *common) {
     CLEANUP_SERVICE ServiceConfig *scratch = service_config_new();
     if (!scratch)
         return -ENOMEM;
@@ -382,7 +397,7 @@ static int judge_defaults(Reader *r, const Tree *t) {
         else if (field_decode(r, key, slot->name, slot->value, scratch) == -ENOMEM)
             return -ENOMEM;
     }
-    return derive(r, NULL, t->defaults, scratch) == -ENOMEM ? -ENOMEM : 0;
+    return derive(r, &common->derived, NULL, t->defaults, scratch) == -ENOMEM ? -ENOMEM : 0;
 }
 
 static int decode_file(Reader *r, const Tree *t, Config *c) {
@@ -399,17 +414,29 @@ static int decode_file(Reader *r, const Tree *t, Config *c) {
     return 0;
 }
 
+static int common_init(Common *common) {
+    *common = (Common){.standards = service_config_new()};
+    for (DerivedKey key = 0; key < _DERIVED_KEY_MAX; key++)
+        common->derived.of[key] = index_of(KEY_SCOPE_SERVICE, derived_key_path(key));
+    return common->standards && decode_standards(KEY_SCOPE_SERVICE, common->standards) == 0 ? 0 : -ENOMEM;
+}
+
+static void common_done(Common *common) {
+    common->standards = service_config_unref(common->standards);
+}
+
 int decode_config(Reader *r, const Tree *t, Config *c) {
-    if (decode_standards(KEY_SCOPE_FILE, c) < 0 || decode_file(r, t, c) < 0 || judge_defaults(r, t) < 0)
+    CLEANUP(common_done) Common common;
+    if (common_init(&common) < 0 || decode_standards(KEY_SCOPE_FILE, c) < 0 || decode_file(r, t, c) < 0 ||
+        judge_defaults(r, t, &common) < 0)
         return -ENOMEM;
     CLEANUP_FREE Slot *own = calloc(schema_n_keys(), sizeof(Slot));
     c->services = (ServiceConfig **)calloc(t->n_services + 1, sizeof(ServiceConfig *));
-    CLEANUP_SERVICE ServiceConfig *standards = service_config_new();
-    if (!own || !c->services || !standards || decode_standards(KEY_SCOPE_SERVICE, standards) < 0)
+    if (!own || !c->services)
         return -ENOMEM;
     for (size_t i = 0; i < t->n_services; i++) {
         ServiceConfig *s = NULL;
-        if (decode_service(r, t, &t->services[i], standards, own, &s) < 0)
+        if (decode_service(r, t, &t->services[i], &common, own, &s) < 0)
             return -ENOMEM;
         if (s)
             c->services[c->n_services++] = s;

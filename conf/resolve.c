@@ -204,10 +204,20 @@ static ProgramUser program_user(const ServiceConfig *s) {
 static char *search_key(const Resolver *v, const char *what, const char *word) {
     const ServiceConfig *s = v->s;
     Text key = {0};
-    text_addf(&key, "%s %u:%u", what, s->resolved.uid, s->resolved.gid);
-    for (size_t i = 0; i < s->resolved.n_groups; i++)
-        text_addf(&key, ":%u", s->resolved.groups[i]);
-    text_addf(&key, " %zu %s%s", strlen(word), word, s->root_directory ? s->root_directory : "");
+    text_add(&key, what);
+    text_addc(&key, ' ');
+    text_add_u64(&key, s->resolved.uid);
+    text_addc(&key, ':');
+    text_add_u64(&key, s->resolved.gid);
+    for (size_t i = 0; i < s->resolved.n_groups; i++) {
+        text_addc(&key, ':');
+        text_add_u64(&key, s->resolved.groups[i]);
+    }
+    text_addc(&key, ' ');
+    text_add_u64(&key, strlen(word));
+    text_addc(&key, ' ');
+    text_add(&key, word);
+    text_add(&key, s->root_directory ? s->root_directory : "");
     return text_take(&key);
 }
 

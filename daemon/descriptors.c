@@ -93,3 +93,20 @@ int descriptors_lift(int fd, int ceiling) {
     (void)fd_close(fd);
     return lifted;
 }
+
+void descriptors_fence(DescriptorFence *f, const Runtime *rt) {
+    f->n = 0;
+    while (f->n < ELEMENTS(f->fds) && rt->fd_ceiling > 2 * LASTING) {
+        int fd = fcntl(rt->null_fd, F_DUPFD_CLOEXEC, LOW);
+        if (fd >= LASTING)
+            (void)fd_close(fd);
+        if (fd < 0 || fd >= LASTING)
+            break;
+        f->fds[f->n++] = fd;
+    }
+}
+
+void descriptors_unfence(DescriptorFence *f) {
+    while (f->n > 0)
+        (void)fd_close(f->fds[--f->n]);
+}

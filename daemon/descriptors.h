@@ -15,6 +15,14 @@ size_t descriptors_lacking(const struct Config *config, uint64_t *ret_limit);
  * connection: a child then copies a short table. Returns the number that it has from now on; where there are
  * none below @ceiling to choose from, the same. */
 int descriptors_lift(int fd, int ceiling);
+/* While it stands, what is opened has such a number from the first: it costs as much as moving some hundred.
+ */
+typedef struct DescriptorFence {
+    int fds[192];
+    size_t n;
+} DescriptorFence;
+void descriptors_fence(DescriptorFence *f, const Runtime *rt);
+void descriptors_unfence(DescriptorFence *f);
 /* They have run out: the limit may have been changed from outside. */
 void descriptors_refresh(Runtime *rt);
 /* Whether only what is kept free is left for @s. Costs nothing as long as there are plenty. */

@@ -73,12 +73,12 @@ typedef struct Instance {
     struct Service *service;
     struct Slot *slot;     /* on-demand: the one it serves; NULL once a reload has taken that away */
     struct Worker *worker; /* of a pool: owned */
-    bool stray;            /* a reload has taken its slot or pool away; it still has the listeners */
     uint64_t number, generation;
     pid_t pid;
     InstanceRole role;
     InstanceState state;
     InstanceTimeout timed_out;
+    bool stray;       /* a reload has taken its slot or pool away; it still has the listeners */
     bool asked;       /* stop, drain, reload or shutdown ended it */
     bool only_told;   /* TERM it got, KILL does not follow */
     bool before_exec; /* it was killed before its program ran */
@@ -86,9 +86,12 @@ typedef struct Instance {
     bool told_ready;
     bool answered;       /* forward: it has reached the backend */
     bool waits;          /* forward: counted as one that has not */
+    bool counts_traffic; /* with a connection over TCP, where its traffic is wanted */
+    bool untold;         /* restored: that it has been started is still to be told */
     uint64_t retired_at; /* backend: it serves those up to this number only; 0: all */
     Peer peer;
-    gid_t *groups; /* a UNIX peer's, where rules of access wanted to know; owned */
+    uint32_t ledger_place; /* 0: none */
+    gid_t *groups;         /* a UNIX peer's, where rules of access wanted to know; owned */
     size_t n_groups;
     struct Source *source;                        /* held for its peer until it is reaped; NULL: none */
     uint64_t started_usec, started_realtime_usec; /* monotonic, since 1970 */
@@ -103,12 +106,9 @@ typedef struct Instance {
     struct Flight *flight;         /* until it has come to exec */
     struct Connection *connection; /* meanwhile, of one that was set up ahead: what it was given to serve */
     struct IdleConnection *idle;   /* with a connection over TCP, and timeouts.idle */
-    bool counts_traffic;           /* the same, where its traffic is wanted */
-    struct Flow *flow;             /* then, unless the kernel does not tell */
+    struct Flow *flow;             /* of one that counts its traffic, unless the kernel does not tell */
     int status_number;             /* then: which descriptor its status pipe is; negative: none */
-    bool untold;                   /* restored: that it has been started is still to be told */
     uint64_t born_usec;            /* CLOCK_BOOTTIME, just before it was made */
-    uint32_t ledger_place;         /* 0: none */
     sd_event_source *adopted; /* of an earlier daemon: on its pidfd, which it owns; NULL: a child of ours */
 } Instance;
 

@@ -66,7 +66,7 @@ void listener_save(BlobWriter *w, const Listener *l, size_t endpoint) {
     blob_put_fd(w, LISTENER_FD, l->fd);
     blob_put_fd(w, LISTENER_PARKED, l->parked);
     blob_put_rows(w, rows, ELEMENTS(rows), l);
-    blob_put_str(w, LISTENER_ERROR_STEP, l->error_step[0] ? l->error_step : NULL);
+    blob_put_str(w, LISTENER_ERROR_STEP, l->error_step);
     timer_put(w, LISTENER_PAUSE, l->pause_timer);
     if (stored_fd_is_sent(l->kept))
         blob_put_str(w, LISTENER_KEPT, stored_fd_name(l->kept));
@@ -90,11 +90,6 @@ static EndpointKind take_kind(const BlobField *f) {
         return (EndpointKind)kind;
     blob_spoil(f->source, "a listener is of an unknown kind");
     return ENDPOINT_SYSTEMD;
-}
-
-static void take_step(const BlobField *f, Listener *l) {
-    char *step CLEANUP_FREE = blob_str(f);
-    (void)snprintf(l->error_step, sizeof(l->error_step), "%s", step ? step : "");
 }
 
 /* Of a socket. One that somebody has called shutdown(2) on listens no more, and is still the one. */
@@ -141,7 +136,7 @@ void listener_load(BlobReader r, Listener *l) {
         else if (f.tag == LISTENER_PARKED && l->parked < 0)
             l->parked = blob_fd(&f);
         else if (f.tag == LISTENER_ERROR_STEP)
-            take_step(&f, l);
+            blob_take_str(&f, &l->error_step);
         else if (f.tag == LISTENER_PAUSE)
             pause = blob_u64(&f);
         else if (f.tag == LISTENER_KEPT)

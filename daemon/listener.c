@@ -100,6 +100,7 @@ Listener *listener_free(Listener *l, bool remove_node) {
         free(l->own_config->device);
         free(l->own_config);
     }
+    free(l->error_step);
     free(l);
     return NULL;
 }
@@ -153,7 +154,8 @@ int listener_open(Listener *l, uint16_t port) {
     }
     int r = l->unsuitable ? -EPROTOTYPE : bind_open(l->config, l->index, port, &bound, &step);
     l->error = r < 0 ? -r : 0;
-    (void)snprintf(l->error_step, sizeof(l->error_step), "%s", step);
+    free(l->error_step);
+    l->error_step = r < 0 ? strdup(step) : NULL;
     if (r < 0)
         return r;
     l->fd = bound.fd;
@@ -466,6 +468,6 @@ const char *listener_error_text(const Listener *l, char *buf, size_t size) {
     else if (l->error && l->kind == ENDPOINT_SYSTEMD)
         (void)snprintf(buf, size, "no socket of that name was passed in");
     else if (l->error)
-        (void)snprintf(buf, size, "%s: %s", l->error_step[0] ? l->error_step : "open", strerror(l->error));
+        (void)snprintf(buf, size, "%s: %s", l->error_step ? l->error_step : "open", strerror(l->error));
     return buf;
 }

@@ -23,17 +23,16 @@ struct Listener {
     ListenConfig *own_config;   /* or its own, once it is leaving: then `config` is this one; owned */
     uint64_t left_usec;         /* since when it is; monotonic */
     uint64_t left_instance;     /* processes up to this number may have a copy of it */
-    bool left_served;           /* a process has been started for who waited there */
     size_t index;               /* which of the endpoint's addresses */
-    EndpointKind kind;          /* the endpoint's; of systemd:NAME what was passed in, once it is */
     size_t slot;                /* on-demand: which slot it wakes */
+    EndpointKind kind;          /* the endpoint's; of systemd:NAME what was passed in, once it is */
     int fd;
     int parked; /* an adopted socket while it is closed: whoever passed it keeps it bound, so it must be this
                    one again */
     Addr addr;
-    bool adopted;
-    bool restored;         /* its own, opened by an earlier daemon, and kept by the service manager since */
     struct StoredFd *kept; /* in the service manager's store; NULL: it is not */
+    bool adopted;
+    bool restored; /* its own, opened by an earlier daemon, and kept by the service manager since */
     bool armed;
     bool in_lobby;    /* polled there, and not by `source` */
     bool visited;     /* somebody has come: not there again */
@@ -45,17 +44,18 @@ struct Listener {
     ino_t ino;
     sd_event_source *source;
     sd_event_source *pause_timer; /* not polled for a while, whatever armed says */
-    unsigned pause_level;
     uint64_t short_usec; /* monotonic: when descriptors or memory last ran out; 0: it has been told that this
                             is over */
-    bool cut;            /* it drains: its queue takes no more than one */
-    bool sealed;         /* and then none */
-    bool exhausted;      /* sealed, and nothing is left in its queue */
-    bool admitted;       /* who knocked may start a process, which is not there yet */
-    unsigned budget;     /* how many connections the next wake-up may take */
-    unsigned n_full;     /* so many have taken as many as they might, one after the other */
-    int error;           /* errno of the last try to open it, or 0 */
-    char error_step[64]; /* what failed then */
+    unsigned pause_level;
+    bool left_served; /* a process has been started for who waited there */
+    bool cut;         /* it drains: its queue takes no more than one */
+    bool sealed;      /* and then none */
+    bool exhausted;   /* sealed, and nothing is left in its queue */
+    bool admitted;    /* who knocked may start a process, which is not there yet */
+    unsigned budget;  /* how many connections the next wake-up may take */
+    unsigned n_full;  /* so many have taken as many as they might, one after the other */
+    int error;        /* errno of the last try to open it, or 0 */
+    char *error_step; /* what failed then; NULL: not known */
     ListenerWake wake;
 };
 

@@ -439,12 +439,26 @@ Manager *manager_free(Manager *m) {
     return NULL;
 }
 
-/* Returns how many listeners are not open: they are tried again. */
-static size_t open_services(Manager *m) {
-    size_t not_open = 0;
-    manager_adopt_sockets(m);
+/* From so many listeners on it is worth it. */
+#define FENCED_LISTENERS 500
+
+static size_t open_listeners(Manager *m) {
+    size_t n = 0, not_open = 0;
+    DescriptorFence fence = {0};
+    for (size_t i = 0; i < m->services.n; i++)
+        n += m->services.items[i]->n_listeners;
+    if (n >= FENCED_LISTENERS)
+        descriptors_fence(&fence, &m->rt);
     for (size_t i = 0; i < m->services.n; i++)
         not_open += service_open(m->services.items[i]);
+    descriptors_unfence(&fence);
+    return not_open;
+}
+
+/* Returns how many listeners are not open: they are tried again. */
+static size_t open_services(Manager *m) {
+    manager_adopt_sockets(m);
+    size_t not_open = open_listeners(m);
     for (size_t i = 0; i < m->services.n; i++) {
         service_update(m->services.items[i], "start");
         service_start_now(m->services.items[i]);

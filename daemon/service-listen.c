@@ -246,7 +246,7 @@ bool service_open_listener(Service *s, size_t i) {
         char why[128], message[ENDPOINT_TEXT_MAX + 160];
         (void)snprintf(message, sizeof(message), "cannot listen on %s: %s", l->config->endpoint.text,
                        listener_error_text(l, why, sizeof(why)));
-        service_set_error(s, l->error_step, -r, message, &l->config->pos);
+        service_set_error(s, l->error_step ? l->error_step : "open", -r, message, &l->config->pos);
     }
     return false;
 }

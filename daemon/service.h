@@ -49,44 +49,46 @@ typedef struct BackendState {
 typedef struct Service {
     Runtime *rt;
     char *name;
-    uint32_t id;               /* in the tables of sources and bans: never used twice, and not 0 */
+    uint32_t id; /* in the tables of sources and bans: never used twice, and not 0 */
+    ServiceState state;
+    ServiceOrder order;
+    uid_t order_uid;  /* whose it was */
+    ServiceVerb verb; /* the newest that was asked for */
+    bool has_stated;  /* its state has been told once */
+    bool removed;
+    bool told_blind; /* that what `passed` is for cannot be known has been told */
+    bool probing;    /* until one has come to exec they are started one after the other: the newest that ended
+                        before failed for want of processes, descriptors or memory */
+    bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
+    bool told_idle_blind;      /* that timeouts.idle cannot hold has been told */
     Config *generation_config; /* holds `config` alive */
     ServiceConfig *config;
     LimitsConfig limits; /* the config's, as Set has changed them until the next reload */
     uint64_t generation;
-    ServiceState state;
     uint64_t since_usec; /* since 1970 */
-    bool has_stated;     /* its state has been told once */
-    ServiceOrder order;
-    uid_t order_uid;     /* whose */
     uint64_t order_usec; /* since 1970 */
-    ServiceVerb verb;    /* the newest that was asked for */
     uint64_t n_orders;   /* so many, so that an overtaken one shows */
     uint64_t watermark;  /* restart: instances up to this number are to end */
     uint64_t n_old;      /* so many of them are left */
     sd_event_source *drain_timer;
-    unsigned drain_looks;
-    bool removed;
     Listener **listeners;
     size_t n_listeners;
     List leaving; /* listeners that reloads have taken from it, until what waits there has been served */
     sd_event_source *leave_timer;
+    unsigned drain_looks;
+    unsigned retry_level;
     unsigned leave_looks; /* at what strays still have to serve, of which so many in a row */
     unsigned leave_empty; /* have found nothing */
     Slot *slots;          /* on-demand only */
     size_t n_slots;
     struct Pool *pool; /* pool only */
     Passed *passed; /* what its workers have been passed, where limits.per_source wants to know; NULL: none */
-    bool told_blind; /* that this cannot be known has been told */
     List instances, ghosts;
     List endings; /* of instances that have ended, whose traffic is still to be told */
     Spares spares;
     uint64_t n_instances; /* without processes of the backend */
     BackendState backend;
     Gate gate;
-    bool probing; /* until one has come to exec they are started one after the other: the newest that ended
-                     before failed for want of processes, descriptors or memory */
-    bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
     Preludes preludes;
     uint64_t n_flying;      /* so many of n_instances have not come to exec yet */
     size_t n_flights;       /* so many places among those that are on their way its processes have */
@@ -95,12 +97,10 @@ typedef struct Service {
     uint64_t n_strays;      /* processes that a reload has parted from their slot or pool: they still have the
                                listeners */
     History *history;       /* NULL: nothing has happened to it */
-    bool told_idle_blind;   /* that timeouts.idle cannot hold has been told */
     char *status;           /* the newest STATUS= text */
     struct Recipe *recipe;  /* built with the first process of a generation; NULL: not yet */
     EventRing ring;         /* what happened */
     sd_event_source *retry; /* opens what is closed, looks up what is missing */
-    unsigned retry_level;
 } Service;
 
 /* A new service for @config, which is of @generation_config (a reference is taken). Nothing is opened. NULL

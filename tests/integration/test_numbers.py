@@ -55,6 +55,14 @@ class Numbers(DaemonTest):
         d.mpctl("start", "t", check=0)
         self.check(d, 150)
 
+    def test_many(self):
+        """So many that they are not moved one by one."""
+        d = self.daemon({"services": {"s": service(600)}})
+        self.check(d, 600)
+        # Nothing is left of what has kept the numbers free.
+        self.assertLess(len([fd for fd in descriptors_of(d.pid) if LOW <= fd < LASTING]), 10)
+        self.assertEqual(len(d.probe("s")["fds"]), 3)
+
     def test_few_numbers(self):
         """Where there are no high ones, or only those that are kept free, any will do."""
         for limit in (200, 290):
