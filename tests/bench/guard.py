@@ -29,12 +29,14 @@ FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guard.json")
 CONNECTIONS = 60
 # Compilers, libraries and kernels differ between machines: so much more than in the file is still the same.
 SLACK = {"instructions": 0.1, "memory": 0.1}
+# So often at most is counted what is too much.
+COUNTS = 3
 CONCURRENCY = 8
 CASES = {name: (program, keys) for name, program, keys in syscalls.CASES}
 
 
 def count_calls(bench, bounds):
-    """{"CASE: WHO": calls}; where they are too many, the lesser of two counts: what a busy machine adds is not there each
+    """{"CASE: WHO": calls}; where they are too many, the least of a few counts: what a busy machine adds is not there each
     time, what the daemon does is."""
     try:
         tracer = syscalls.tracer()
@@ -44,7 +46,7 @@ def count_calls(bench, bounds):
     if tracer is not ktrace:
         say("without the daemon's system calls: strace would make more of them than there are")
     found = {}
-    for _ in range(2):
+    for _ in range(COUNTS):
         counts = syscalls.measure_daemon(bench, CONNECTIONS)
         for case, both in counts.items():
             for who, summary in both.items():
@@ -66,8 +68,18 @@ def count_instructions(bench, cases):
             if syscalls.may_run(CASES[case][1])}
 
 
-def compare_cpu(bench, plan, limits):
-    """{bare loop: the daemon's CPU per connection of its}"""
+def compare_cpu(bench, plan, bounds):
+    """{bare loop: the daemon's CPU per connection of its}, the least of a few times where that is too much."""
+    found = {}
+    for _ in range(COUNTS):
+        for name, value in compare_cpu_once(bench, plan, list(bounds)).items():
+            found[name] = min(value, found.get(name, value))
+        if all(found[name] <= bound for name, bound in bounds.items()):
+            break
+    return found
+
+
+def compare_cpu_once(bench, plan, limits):
     with session.stopping() as started:
         for name in ("mpinetd", *limits):
             started.append(peers.start(bench, name, "raw"))
@@ -81,7 +93,7 @@ def measure(bench, plan):
     bounds = read_bounds()
     return {"calls": count_calls(bench, bounds["calls"]),
             "instructions": count_instructions(bench, bounds["instructions"]),
-            "memory": memory.measure_quickly(bench), "cpu": compare_cpu(bench, plan, list(bounds["cpu"]))}
+            "memory": memory.measure_quickly(bench), "cpu": compare_cpu(bench, plan, bounds["cpu"])}
 
 
 def read_bounds():
