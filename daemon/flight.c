@@ -24,7 +24,7 @@
 #define FREE_MAX FLIGHTS_OF_SERVICE_MAX
 
 /* How often is looked what has become of them, at first and in the end. */
-#define LOOK_MIN_USEC 200
+#define LOOK_MIN_USEC USEC_PER_MSEC
 #define LOOK_MAX_USEC (20 * USEC_PER_MSEC)
 /* The longest that is waited until they have closed what is not their own. */
 #define PART_USEC (100 * USEC_PER_MSEC)
@@ -160,7 +160,9 @@ static int open_tether(Flight *f, int flags, int *ret_childs) {
 static pid_t make_process(Flight *f, int flags) {
     ChildPlan *p = f->plan;
     Image *image = image_of(f);
-    ProcessReserve reserve = process_reserve_hold();
+    ProcessReserve reserve = {0};
+    if (f->spawner->is_limited)
+        reserve = process_reserve_hold();
     p->processes = reserve.held ? reserve.before.rlim_cur : 0;
     p->guarded = flags & CLONE_VFORK;
     f->aboard = flags & CLONE_CHILD_CLEARTID ? &image->aboard : NULL;

@@ -73,7 +73,7 @@ void forward_plan(const Service *s, bool by_tcp, ChildPlan *plan) {
     plan->argv = s->recipe->forward_argv[by_tcp];
     /* Those are the backend's. */
     plan->root_directory = NULL;
-    plan->working_directory = "/";
+    plan->working_directory = s->rt->spawner->at_root ? NULL : "/";
 }
 
 bool forward_on_report(Instance *i, ReportKind said) {

@@ -73,7 +73,8 @@ bool launch_is_awaited(const Service *s) {
 }
 
 bool launch_may_start(Service *s, bool urgent) {
-    bool room = s->rt->spawner->n_flying < FLIGHTS_MAX;
+    /* None is on its way when another program takes over. */
+    bool room = s->rt->spawner->n_flying < FLIGHTS_MAX && !s->rt->handing_over;
     bool own_room = s->n_flights < (s->probing ? 1 : FLIGHTS_OF_SERVICE_MAX);
     if (room && (urgent || (own_room && !launch_is_awaited(s))))
         return true;
@@ -83,7 +84,7 @@ bool launch_may_start(Service *s, bool urgent) {
 }
 
 static bool may_start_again(const Service *s) {
-    return s->n_flights <= (s->probing ? 0 : FLIGHTS_OF_SERVICE_AGAIN) &&
+    return !s->rt->handing_over && s->n_flights <= (s->probing ? 0 : FLIGHTS_OF_SERVICE_AGAIN) &&
            s->rt->spawner->n_flying < FLIGHTS_MAX;
 }
 

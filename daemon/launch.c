@@ -83,14 +83,20 @@ int launch_begin_flight(Service *s, Flight **ret) {
     return r < 0 ? r : flight_new(s->rt->spawner, s->recipe, ret);
 }
 
+static bool stays_in_folder(const Spawner *s, const ServiceConfig *c) {
+    return s->at_root && !c->root_directory && streq_null(c->working_directory, "/");
+}
+
 void launch_begin_plan(const Service *s, ChildPlan *plan) {
     const ServiceConfig *c = s->config;
     const Runtime *rt = s->rt;
     plan->program = c->resolved.program;
     plan->argv = s->recipe->argv;
     plan->root_directory = c->root_directory;
-    plan->working_directory = c->working_directory;
-    plan->change_ids = c->resolved.change_ids;
+    plan->working_directory = stays_in_folder(rt->spawner, c) ? NULL : c->working_directory;
+    plan->change_ids =
+        c->resolved.change_ids && !spawner_has_ids(rt->spawner, c->resolved.uid, c->resolved.gid,
+                                                   c->resolved.groups, c->resolved.n_groups);
     plan->uid = c->resolved.uid;
     plan->gid = c->resolved.gid;
     plan->groups = c->resolved.groups;
@@ -103,7 +109,7 @@ void launch_begin_plan(const Service *s, ChildPlan *plan) {
     plan->nofile_hard = rt->nofile_hard;
     plan->no_new_privileges = c->no_new_privileges;
     plan->drop_capabilities =
-        rt->has_capabilities && (c->resolved.change_ids ? c->resolved.uid : geteuid()) != 0;
+        rt->has_capabilities && (c->resolved.change_ids ? c->resolved.uid : rt->spawner->uid) != 0;
 }
 
 int launch_move_status(ChildPlan *plan, const Pipes *pipes, int *ret_target) {

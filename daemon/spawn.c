@@ -70,6 +70,23 @@ SpawnMode spawn_mode_for(char *const *env, bool sanitized) {
     return SPAWN_SHARED;
 }
 
+/* What a process of ours is and where, until that is changed: the daemon never changes it. */
+static void learn_surroundings(Spawner *s) {
+    uid_t uids[3];
+    gid_t gids[3];
+    char folder[2];
+    bool known = getresuid(&uids[0], &uids[1], &uids[2]) == 0 && getresgid(&gids[0], &gids[1], &gids[2]) == 0;
+    int n = getgroups(0, NULL);
+    s->groups = n >= 0 ? calloc((size_t)n + 1, sizeof(gid_t)) : NULL;
+    s->n_groups = s->groups && getgroups(n, s->groups) == n ? (size_t)n : 0;
+    s->has_one_id = known && s->groups && uids[0] == uids[1] && uids[1] == uids[2] && gids[0] == gids[1] &&
+                    gids[1] == gids[2];
+    s->uid = uids[1];
+    s->gid = gids[1];
+    s->is_limited = geteuid() != 0;
+    s->at_root = getcwd(folder, sizeof(folder)) && folder[0] == '/';
+}
+
 int spawner_new(char *const *env, Spawner **ret) {
     Spawner *s = calloc(1, sizeof(*s));
     if (!s)
@@ -80,8 +97,27 @@ int spawner_new(char *const *env, Spawner **ret) {
     list_init(&s->left);
     list_init(&s->waiting);
     s->mode = spawn_mode_for(env, IS_SANITIZED);
+    learn_surroundings(s);
     *ret = s;
     return 0;
+}
+
+/* Whether each of @groups but @gid is one of @others. */
+static bool are_among(const gid_t *groups, size_t n, const gid_t *others, size_t n_others, gid_t gid) {
+    for (size_t i = 0; i < n; i++) {
+        bool found = groups[i] == gid;
+        for (size_t k = 0; k < n_others && !found; k++)
+            found = others[k] == groups[i];
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+bool spawner_has_ids(const Spawner *s, uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups) {
+    return s->has_one_id && uid == s->uid && gid == s->gid &&
+           are_among(groups, n_groups, s->groups, s->n_groups, gid) &&
+           are_among(s->groups, s->n_groups, groups, n_groups, gid);
 }
 
 Spawner *spawner_free(Spawner *s) {
@@ -92,6 +128,7 @@ Spawner *spawner_free(Spawner *s) {
     LIST_FOREACH_SAFE (f, &s->left, Flight, link)
         if (flight_has_ended(f))
             flight_unmap(f);
+    free(s->groups);
     free(s);
     return NULL;
 }

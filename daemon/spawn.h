@@ -27,6 +27,13 @@ DECLARE_STRTAB(spawn_mode, SpawnMode); /* "shared" */
 
 typedef struct Spawner {
     SpawnMode mode;
+    bool is_limited; /* the kernel holds the daemon to its user's limit of processes */
+    bool at_root;    /* its working directory is `/` */
+    uid_t uid;       /* what a process is without a change of user */
+    gid_t gid;
+    bool has_one_id; /* real, effective and saved ones are the same */
+    gid_t *groups;   /* its supplementary groups; owned */
+    size_t n_groups;
     List flying; /* flights, the oldest first */
     List ahead;  /* those that wait for a connection */
     size_t n_flying;
@@ -45,6 +52,10 @@ DEFINE_CLEANUP(Spawner *, spawner_free);
 
 /* The mode for a daemon of the environment @env; @sanitized: built with a sanitizer. Pure. */
 SpawnMode spawn_mode_for(char *const *env, bool sanitized);
+
+/* Whether a process that is to have these ids and groups has them already. Of the groups, its own one makes
+ * no difference. */
+bool spawner_has_ids(const Spawner *s, uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups);
 
 /* Adds a descriptor of the child to @plan: @source (of the daemon) will be @target. -E2BIG past
  * CHILD_FDS_MAX. */

@@ -82,12 +82,47 @@ static void test_mode(void **state) {
     assert_int_equal(spawn_mode_for(NULL, false), RAWCALL_IS_APART ? SPAWN_SHARED : SPAWN_VFORK);
 }
 
+static void test_ids(void **state) {
+    (void)state;
+    static gid_t none[1], own[] = {10}, some[] = {10, 20, 30}, same[] = {30, 20}, others[] = {20, 40};
+    static const struct {
+        const char *name;
+        uid_t uid;
+        gid_t gid;
+        gid_t *has, *wants;
+        size_t n_has, n_wants;
+        bool several, same;
+    } cases[] = {
+        {"none", 1, 10, none, none, 0, 0, false, true},
+        {"its own group is no group", 1, 10, none, own, 0, 1, false, true},
+        {"the other way round", 1, 10, own, none, 1, 0, false, true},
+        {"in another order", 1, 10, some, same, 3, 2, false, true},
+        {"one more", 1, 10, none, some, 0, 3, false, false},
+        {"one less", 1, 10, some, own, 3, 1, false, false},
+        {"another", 1, 10, same, others, 2, 2, false, false},
+        {"another user", 2, 10, none, none, 0, 0, false, false},
+        {"another group", 1, 11, none, none, 0, 0, false, false},
+        {"not all ids are one", 1, 10, none, none, 0, 0, true, false},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        Spawner s = {.has_one_id = !cases[i].several,
+                     .uid = 1,
+                     .gid = 10,
+                     .groups = cases[i].has,
+                     .n_groups = cases[i].n_has};
+        if (spawner_has_ids(&s, cases[i].uid, cases[i].gid, cases[i].wants, cases[i].n_wants) !=
+            cases[i].same)
+            fail_msg("%s", cases[i].name);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_starved),
         cmocka_unit_test(test_came_to_exec),
         cmocka_unit_test(test_too_many_descriptors),
         cmocka_unit_test(test_mode),
+        cmocka_unit_test(test_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
