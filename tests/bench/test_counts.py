@@ -4,6 +4,7 @@ import os
 import tempfile
 import unittest
 
+import callgrind
 import daemons
 import guard
 import ktrace
@@ -156,6 +157,15 @@ class Smaps(unittest.TestCase):
         self.assertEqual((found["Private_Dirty"], found["Pss"], found["Rss"]), (428 * 1024, 1741 * 1024, 3452 * 1024))
         self.assertEqual(found["Own"], 404 * 1024)
         self.assertNotIn("Own", smaps.parse("Pss:  7 kB\n"))
+
+
+class Callgrind(unittest.TestCase):
+    def test_total(self):
+        """The last line that has one, whichever of the two names it goes by."""
+        self.assertEqual(callgrind.total("version: 1\nevents: Ir\nsummary: 12\n\nfn=(1) a\n1 7\ntotals: 4047417\n"), 4047417)
+        self.assertEqual(callgrind.total("events: Ir\nsummary: 12\n"), 12)
+        with self.assertRaises(RuntimeError):
+            callgrind.total("fn=(1) totals\n")
 
 
 class Guard(unittest.TestCase):
