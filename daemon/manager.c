@@ -285,8 +285,11 @@ int manager_init_runtime(Manager *m, Logger *logger) {
     }
     rt->sockets = sock_query_new();
     int r = rt->sockets ? spawner_new(rt->environ, &rt->spawner) : -ENOMEM;
-    if (r >= 0)
+    if (r >= 0) {
+        eventlog_say(&rt->events, LOG_LEVEL_DEBUG, "spawn", "processes are made in mode '%s'",
+                     spawn_mode_to_string(rt->spawner->mode));
         r = sd_event_new(&rt->loop);
+    }
     if (r >= 0)
         r = open_timer_descriptor(rt->loop);
     if (r >= 0) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """FK: processes and memory run out. The ids are those of docs/faults.md."""
 import contextlib
+import errno
 import os
 import random
 import subprocess
@@ -9,7 +10,8 @@ import time
 import unittest
 
 from faults import FaultTest, Injection, dial_many, ends_by, running_as_root, tracing_works
-from harness import SANITIZED, SLOW, children_of, need_program, need_root, process_alive, resident_kib, wait_until
+from harness import (PATIENCE, SANITIZED, SLOW, children_of, need_program, need_root, process_alive, program, resident_kib,
+                     wait_until)
 from proxy import v1
 from strain import LOG_BURST, LOG_RATE, busy_share
 
@@ -211,6 +213,32 @@ class Injected(FaultTest):
             free = time.monotonic()
             wait_until(lambda: d.service("s")["active"] >= 3, "the pool to be full again")
             self.assertLess(time.monotonic() - free, 8 if SANITIZED else 4)
+
+    @unittest.skipIf(SANITIZED, "there the daemon waits until a process has come to exec")
+    def test_fk_8_a_program_that_hangs_in_exec(self):
+        """It keeps its own places only: others are served, and those who wait for it when it is over."""
+        d = self.start({"exec": ["cat"]})
+        d.ask("s", b"x")
+        cat = os.path.realpath(program("cat"))
+        with self.strain(d, service=None), contextlib.ExitStack() as stack:
+            with Injection(d.pid, "execve:delay_enter=600000000", children=True, path=cat):
+                clients = dial_many(stack, d.port("s"), 20)
+                wait_until(lambda: len(d.instances("s")) == 16, "all places to be taken")
+                self.assertEqual(d.service("s")["active"], 0)
+                self.assertEqual(d.service("s")["state"], "listening")
+                for _ in range(5):
+                    self.assertEqual(d.ask("canary", b"x"), b"x")
+                failed = d.wait_service("s", spawn_failed=16)
+                self.assertEqual((failed["last_error"]["step"], failed["last_error"]["errno"]), ("exec", errno.ETIMEDOUT))
+                # Held by their tracer they do not die, and so keep their places.
+                self.assertEqual(d.service("s")["queued"], 4)
+                self.assertEqual(d.ask("canary", b"x"), b"x")
+            for s in clients[16:]:
+                s.settimeout(PATIENCE)
+                s.sendall(b"y")
+                self.assertEqual(s.recv(1), b"y")
+        service = self.rests(d)
+        self.assertEqual((service["spawned"], service["spawn_failed"]), (5, 16))
 
     def dies_early(self, inject):
         """What a service has to say of one whose first process is killed by strace."""
