@@ -208,8 +208,7 @@ int env_builder_set(EnvBuilder *b, EnvVariable v, const char *value) {
     char *at = begin_variable(b, v, length);
     if (!at)
         return -E2BIG;
-    memcpy(at, value, length);
-    end_variable(b, at + length);
+    end_variable(b, mempcpy(at, value, length));
     return 0;
 }
 

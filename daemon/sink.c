@@ -172,10 +172,7 @@ Text *sink_begin(Sink *s) {
 void sink_end(Sink *s) {
     if (!text_ok(&s->buffer)) {
         /* What memory was too short for is lost, and nothing but that. */
-        s->buffer.len = s->begun;
-        s->buffer.failed = false;
-        if (s->buffer.s)
-            s->buffer.s[s->begun] = '\0';
+        text_cut(&s->buffer, s->begun);
         s->lost++;
     }
     if (s->fd < 0)

@@ -11,10 +11,14 @@ void text_done(Text *t) {
 }
 
 void text_reset(Text *t) {
-    t->len = 0;
+    text_cut(t, 0);
+}
+
+void text_cut(Text *t, size_t len) {
+    t->len = len;
     t->failed = false;
     if (t->s)
-        t->s[0] = '\0';
+        t->s[len] = '\0';
 }
 
 static bool grow(Text *t, size_t more) {
@@ -44,7 +48,7 @@ static bool grow(Text *t, size_t more) {
 
 /* Room for so many bytes and a NUL. */
 static inline bool text_reserve(Text *t, size_t more) {
-    return (more < t->cap - t->len && !t->failed) || grow(t, more);
+    return (t->s && more < t->cap - t->len && !t->failed) || grow(t, more);
 }
 
 void text_add_n(Text *t, const char *s, size_t n) {

@@ -19,6 +19,8 @@ typedef struct Text {
 
 void text_done(Text *t);
 void text_reset(Text *t); /* empties it, keeps the memory */
+/* Takes back what was added behind the first @len bytes, a failure included. */
+void text_cut(Text *t, size_t len);
 void text_add_n(Text *t, const char *s, size_t n);
 static inline void text_add(Text *t, const char *s) {
     text_add_n(t, s, __builtin_strlen(s));

@@ -97,6 +97,11 @@ static void test_text_bytes(void **state) {
     assert_string_equal(t.s, "");
     text_add(&t, "again");
     assert_string_equal(t.s, "again");
+    t.failed = true;
+    text_cut(&t, 2);
+    assert_string_equal(t.s, "ag");
+    text_add(&t, "o");
+    assert_string_equal(t.s, "ago");
 }
 
 static void test_text_take(void **state) {

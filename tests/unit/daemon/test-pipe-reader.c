@@ -36,7 +36,8 @@ static void on_end(PipeReader *r, void *userdata) {
     Ends *e = userdata;
     assert_ptr_equal(r, e->reader);
     e->reader = pipe_reader_free(r);
-    (void)strcat(e->heard, "end");
+    size_t at = strlen(e->heard);
+    (void)snprintf(e->heard + at, sizeof(e->heard) - at, "end");
 }
 
 static void open_ends(Ends *e, sd_event *loop, LateReaders *late) {
