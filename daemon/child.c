@@ -58,8 +58,19 @@ static void free_connection_numbers(const ChildPlan *p) {
         (void)call1(SYS_close, p->wait.connection[i]);
 }
 
+/* All that is above what it is to have is not even copied: whatever there is costs nothing. */
+static long take_own_files(ChildPlan *p) {
+    if (!p->shares_files)
+        return 0;
+    long r = call3(SYS_close_range, p->highest + 1, ~0U, CLOSE_RANGE_UNSHARE);
+    p->has_own_files = r >= 0;
+    return r;
+}
+
 static long step_fds(ChildPlan *p) {
-    long r = save_sources(p);
+    long r = take_own_files(p);
+    if (r >= 0)
+        r = save_sources(p);
     for (size_t i = 0; i < p->n_moves && r >= 0; i++)
         r = move_fd(p->moves[i].source, p->moves[i].target);
     if (r < 0)

@@ -78,12 +78,16 @@ typedef struct ChildPlan {
     rlim_t processes;       /* the soft limit that it is to have, lowered while it is made; 0: as it is */
     pid_t parent;           /* the daemon: the child is to end, by TERM, when that does; 0: it lives on */
     /* What is of this process. */
-    bool guarded; /* the daemon waits for exec: a timer ends it if it does not come that far */
+    bool guarded;      /* the daemon waits for exec: a timer ends it if it does not come that far */
+    bool shares_files; /* the table of descriptors is the daemon's until it has taken one of its own, which
+                          goes up to `highest` */
+    int highest;
     int tether; /* the number of a descriptor of its own, one of the moves, that ends with exec; -EBADF: none
                  */
     int first_closed; /* every descriptor from here on is closed */
     ChildWait wait;
     /* Written by the child. */
+    volatile bool has_own_files;
     volatile bool apart; /* it has no descriptor of the daemon's any more but what it is to have */
     volatile SpawnStep step;
     volatile int error; /* errno of `step`, or 0 */

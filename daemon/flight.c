@@ -74,9 +74,15 @@ void flight_unmap(Flight *f) {
     free(f);
 }
 
+static void close_kept(Flight *f) {
+    while (f->n_kept > 0)
+        (void)fd_close(f->kept[--f->n_kept]);
+}
+
 static void recycle(Flight *f) {
     Spawner *s = f->spawner;
     list_remove(&f->link);
+    close_kept(f);
     f->recipe = recipe_unref(f->recipe);
     /* What has memory of its own may still be at it. */
     if (!f->ended || s->n_free == FREE_MAX) {
@@ -129,15 +135,19 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret) {
 
 /* Starting */
 
-/* How one is made: the flags of clone(2). proc(5), oom_score_adj: of processes that share their memory,
- * vfork(2) aside, all get the value that one is given. Such a one is forked, copying the daemon's tables of
- * pages. */
+/* proc(5), oom_score_adj: of processes that share their memory, vfork(2) aside, all get the value that one is
+ * given. Such a one is forked, copying the daemon's tables of pages. */
+static bool needs_own_memory(const ChildPlan *p) {
+    return p->resources->has_oom_score_adjust;
+}
+
+/* How one is made: the flags of clone(2). */
 static int flags_for(const Spawner *s, const ChildPlan *p) {
-    if (p->resources->has_oom_score_adjust || (s->mode == SPAWN_VFORK && child_plan_waits(p)))
+    if (needs_own_memory(p) || (s->mode == SPAWN_VFORK && child_plan_waits(p)))
         return SIGCHLD;
     if (s->mode == SPAWN_VFORK)
         return CLONE_VM | CLONE_VFORK | SIGCHLD;
-    return CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD;
+    return CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD | (p->shares_files ? CLONE_FILES : 0);
 }
 
 /* The ends of what ties it to us: by a socket a spare gets its connection, by the end of a pipe is seen that
@@ -155,6 +165,14 @@ static int open_tether(Flight *f, int flags, int *ret_childs) {
     *ret_childs = fds[1];
     p->tether = p->first_closed > STDERR_FILENO ? p->first_closed : STDERR_FILENO + 1;
     return child_plan_move_fd(p, fds[1], p->tether);
+}
+
+static int highest_source(const ChildPlan *p) {
+    int highest = p->first_closed;
+    for (size_t i = 0; i < p->n_moves; i++)
+        if (p->moves[i].source > highest)
+            highest = p->moves[i].source;
+    return highest;
 }
 
 static pid_t make_process(Flight *f, int flags) {
@@ -209,9 +227,12 @@ int flight_start(Flight *f, SpawnStep *ret_step) {
     f->plan->envp = env_builder_finish(f->env);
     f->plan->listen_pid = f->env->listen_pid;
     f->began_usec = clock_monotonic_usec();
+    f->plan->shares_files = f->may_share_files && !needs_own_memory(f->plan) && spawner_shares_files(s);
+    f->plan->highest = highest_source(f->plan);
     int r = try_to_start(f, &childs, ret_step);
     if (is_refusal(-r) && *ret_step == STEP_FORK && s->mode != SPAWN_VFORK) {
         s->mode = SPAWN_VFORK;
+        f->plan->shares_files = false;
         r = try_to_start(f, &childs, ret_step);
     }
     if (r >= 0 && child_plan_waits(f->plan))
@@ -219,6 +240,20 @@ int flight_start(Flight *f, SpawnStep *ret_step) {
     else if (r >= 0)
         count(f);
     return r;
+}
+
+void flight_keep(Flight *f, int fd) {
+    if (fd < 0)
+        return;
+    if (f->plan->shares_files && f->n_kept < FLIGHT_KEPT_MAX)
+        f->kept[f->n_kept++] = fd;
+    else
+        (void)fd_close(fd);
+}
+
+void flight_let_go(Flight *f) {
+    if (f->n_kept > 0 && (f->plan->has_own_files || flight_has_ended(f)))
+        close_kept(f);
 }
 
 int flight_give(Flight *f, int fd) {

@@ -22,6 +22,9 @@
 #include "daemon/recipe.h"
 #include "daemon/spawn.h"
 
+/* The connection, and two pipes. */
+#define FLIGHT_KEPT_MAX 3
+
 typedef enum FlightFate {
     FLIGHT_UNDER_WAY, /* or waiting for its connection */
     FLIGHT_STARTED,
@@ -41,16 +44,20 @@ typedef struct Flight {
     Spawner *spawner;
     Recipe *recipe; /* a reference */
     ChildPlan *plan;
-    EnvBuilder *env;     /* to be filled before flight_start(), of a spare before flight_give() */
-    void *owner;         /* for whoever made it */
-    pid_t pid;           /* 0: not started */
-    uint64_t began_usec; /* monotonic; of a spare since it was given its connection */
-    bool given;          /* of a spare */
-    bool counted;        /* it is among those that are on their way */
-    bool overdue;        /* it was killed because it did not come to exec */
-    bool ended;          /* it runs in our memory no more */
-    int tether;          /* our end of what ends with exec; -EBADF: none */
-    _Atomic int *aboard; /* cleared when it has left our memory; NULL: it has memory of its own */
+    EnvBuilder *env;      /* to be filled before flight_start(), of a spare before flight_give() */
+    void *owner;          /* for whoever made it */
+    pid_t pid;            /* 0: not started */
+    uint64_t began_usec;  /* monotonic; of a spare since it was given its connection */
+    bool may_share_files; /* what its plan takes of the daemon's descriptors stays open until it has its own:
+                             what does not is handed to flight_keep() */
+    bool given;           /* of a spare */
+    bool counted;         /* it is among those that are on their way */
+    bool overdue;         /* it was killed because it did not come to exec */
+    bool ended;           /* it runs in our memory no more */
+    int tether;           /* our end of what ends with exec; -EBADF: none */
+    _Atomic int *aboard;  /* cleared when it has left our memory; NULL: it has memory of its own */
+    int kept[FLIGHT_KEPT_MAX];
+    size_t n_kept;
     char *memory;
     size_t size;
 } Flight;
@@ -60,6 +67,10 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret);
 /* Starts it by its plan; with numbers for a connection there it is a spare. 0, or a negative errno, and
  * *ret_step says where it failed: then there is no process. */
 int flight_start(Flight *f, SpawnStep *ret_step);
+/* Takes over @fd, to be closed when the process has descriptors of its own: now, unless it shares ours. */
+void flight_keep(Flight *f, int fd);
+/* Closes what may be closed by now. */
+void flight_let_go(Flight *f);
 /* Gives a spare the connection @fd, which stays the caller's, with the environment that f->env has. Once
  * only. 0, or a negative errno: then it cannot be used any more. */
 int flight_give(Flight *f, int fd);

@@ -241,6 +241,8 @@ void launch_settle_all(Runtime *rt) {
     Spawner *spawner = rt->spawner;
     if (spawner->n_flying == 0 && list_is_empty(&spawner->waiting))
         return;
+    LIST_FOREACH (f, &spawner->flying, Flight, link)
+        flight_let_go(f);
     for (Flight *f = next_ended(spawner); f; f = next_ended(spawner))
         launch_settle(f->owner);
     uint64_t now = clock_monotonic_usec();

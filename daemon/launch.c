@@ -328,7 +328,7 @@ static int plan(Instance *i, const Connection *connection, Pipes *pipes) {
 }
 
 /* One of @connection, @slot and @w, which it takes over, is given. */
-static Instance *launch(Service *s, const Peer *peer, const Connection *connection, Slot *slot, Worker *w) {
+static Instance *launch(Service *s, const Peer *peer, Connection *connection, Slot *slot, Worker *w) {
     /* What there is now is for others. */
     Instance *i = s->rt->memory.low ? NULL : instance_new(s->rt, s, peer);
     Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
@@ -350,12 +350,18 @@ static Instance *launch(Service *s, const Peer *peer, const Connection *connecti
     int r = plan(i, connection, &pipes);
     if (r == -ENOMEM)
         memory_reserve_use(&s->rt->memory);
-    if (r >= 0)
+    if (r >= 0) {
+        i->flight->may_share_files = connection;
         r = start(i, &pipes, &step);
+    }
     if (r < 0) {
         launch_tell_failure(i, step, -r);
         return instance_free(i);
     }
+    flight_keep(i->flight, TAKE_FD(pipes.stderr_write));
+    flight_keep(i->flight, TAKE_FD(pipes.status_write));
+    if (connection)
+        flight_keep(i->flight, TAKE_FD(connection->fd));
     return i;
 }
 

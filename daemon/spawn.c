@@ -2,6 +2,7 @@
 #include "daemon/spawn.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,10 @@
 
 /* PF_FORKNOEXEC of the kernel's sched.h, the same since 2.4. */
 #define FORKED_WITHOUT_EXEC 0x40U
+
+/* From such a table of descriptors on it is shared at first; it is looked at now and then. */
+#define FILES_MANY 512
+#define FILES_LOOK_EACH 1024
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED true
@@ -44,6 +49,7 @@ DEFINE_STRTAB(spawn_step, SpawnStep, spawn_step_table);
 
 static const char *const spawn_mode_table[_SPAWN_MODE_MAX] = {
     [SPAWN_SHARED] = "shared",
+    [SPAWN_FILES] = "files",
     [SPAWN_VFORK] = "vfork",
 };
 DEFINE_STRTAB(spawn_mode, SpawnMode, spawn_mode_table);
@@ -68,6 +74,29 @@ SpawnMode spawn_mode_for(char *const *env, bool sanitized) {
     if (sanitized || (preloaded && strstr(preloaded, "vgpreload")))
         return SPAWN_VFORK;
     return SPAWN_SHARED;
+}
+
+/* FDSize of proc(5): for so many descriptors the kernel has room, and copies as much as is used of it. */
+static unsigned long files_size(void) {
+    char text[1024];
+    CLEANUP_CLOSE int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *at = strstr(text, "\nFDSize:");
+    return at ? strtoul(at + strlen("\nFDSize:"), NULL, 10) : 0;
+}
+
+bool spawner_shares_files(Spawner *s) {
+    if (!s->can_share || s->mode == SPAWN_VFORK)
+        return false;
+    if (s->mode == SPAWN_FILES)
+        return true;
+    /* It grows with what is open, and never shrinks. */
+    if (!s->has_many_files && s->n_started++ % FILES_LOOK_EACH == 0)
+        s->has_many_files = files_size() > FILES_MANY;
+    return s->has_many_files;
 }
 
 /* What a process of ours is and where, until that is changed: the daemon never changes it. */
@@ -98,6 +127,8 @@ int spawner_new(char *const *env, Spawner **ret) {
     list_init(&s->waiting);
     s->mode = spawn_mode_for(env, IS_SANITIZED);
     learn_surroundings(s);
+    /* Above the highest number there is nothing to close. */
+    s->can_share = syscall(SYS_close_range, ~0U, ~0U, CLOSE_RANGE_UNSHARE) == 0;
     *ret = s;
     return 0;
 }

@@ -19,6 +19,7 @@
 /* How a process is made. */
 typedef enum SpawnMode {
     SPAWN_SHARED, /* in the daemon's memory, while the daemon goes on */
+    SPAWN_FILES,  /* the same, with its table of descriptors, too, until it has one of its own */
     SPAWN_VFORK,  /* the daemon waits until it has come to exec: where the others cannot be had, or a tool
                      looks  on that does not know them */
     _SPAWN_MODE_MAX,
@@ -27,6 +28,9 @@ DECLARE_STRTAB(spawn_mode, SpawnMode); /* "shared" */
 
 typedef struct Spawner {
     SpawnMode mode;
+    bool has_many_files; /* the table of descriptors is so big that to copy it costs more than to share it */
+    bool can_share;      /* the kernel knows how to part from it */
+    uint64_t n_started;
     bool is_limited; /* the kernel holds the daemon to its user's limit of processes */
     bool at_root;    /* its working directory is `/` */
     uid_t uid;       /* what a process is without a change of user */
@@ -52,6 +56,10 @@ DEFINE_CLEANUP(Spawner *, spawner_free);
 
 /* The mode for a daemon of the environment @env; @sanitized: built with a sanitizer. Pure. */
 SpawnMode spawn_mode_for(char *const *env, bool sanitized);
+
+/* Whether the next process for a connection is to share the table of descriptors at first; to be asked for
+ * each one. */
+bool spawner_shares_files(Spawner *s);
 
 /* Whether a process that is to have these ids and groups has them already. Of the groups, its own one makes
  * no difference. */

@@ -24,6 +24,8 @@ import unittest
 BUILD = os.path.realpath(os.environ.get("BUILD_DIR", "build"))
 SANITIZED = os.environ.get("MP_TEST_SANITIZED") == "1" or "MP_TEST_SERVICES" in os.environ
 SLOW = os.environ.get("MP_TEST_SLOW") == "1"
+# How processes are made (mpinetd(8)), where that is chosen for a whole run.
+SPAWN = {name: value for name, value in os.environ.items() if name == "MPINETD_SPAWN"}
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 MPINETD = os.path.join(BUILD, "daemon", "mpinetd")
 MPCTL = os.path.join(BUILD, "ctl", "mpctl")
@@ -298,7 +300,7 @@ class Daemon:
     # ---- start and stop: wait=False returns before it is ready, wait=None does not start it
     def start(self, wait=True):
         environment = {"PATH": os.environ["PATH"], "MPINETD_LIBEXECDIR": SERVICES, "LANG": "C.UTF-8",
-                       **sanitizer_environment(), **self.environment}
+                       **sanitizer_environment(), **SPAWN, **self.environment}
         if "LISTEN_FDS" in environment:
             environment.setdefault("LISTEN_PID", "0")
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -142,6 +142,35 @@ static void descriptors(Fixture *x) {
     }
 }
 
+/* What was handed over is closed when the process has descriptors of its own, and it has what it is to have.
+ */
+static void shares_files(Fixture *x) {
+    int fds[2];
+    char buf[16] = {0};
+    SpawnStep step;
+    char *argv[] = {(char *)"sh", (char *)"-c", (char *)"echo word; ls /proc/self/fd | wc -l >&2", NULL};
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    Flight *f = flight_for(x, "/bin/sh", argv);
+    f->may_share_files = true;
+    assert_int_equal(child_plan_move_fd(f->plan, fds[1], 1), 0);
+    assert_int_equal(flight_start(f, &step), 0);
+    assert_int_equal(f->plan->shares_files, x->spawner->mode == SPAWN_FILES && x->spawner->can_share);
+    pid_t pid = f->pid;
+    flight_keep(f, fds[1]);
+    assert_int_equal(f->n_kept, f->plan->shares_files);
+    assert_true(flight_wait(f, LONG_USEC));
+    flight_let_go(f);
+    assert_int_equal(f->n_kept, 0);
+    assert_int_equal(fcntl(fds[1], F_GETFD), -1);
+    assert_int_equal(flight_look(f).fate, FLIGHT_STARTED);
+    flight_free(f);
+    assert_int_equal(WEXITSTATUS(reap(pid)), 0);
+    assert_int_equal(read(fds[0], buf, sizeof(buf)), 5);
+    assert_string_equal(buf, "word\n");
+    assert_int_equal(read(fds[0], buf, sizeof(buf)), 0);
+    (void)close(fds[0]);
+}
+
 static void listen_pid(Fixture *x) {
     char *argv[] = {(char *)"sh", (char *)"-c", (char *)"test $LISTEN_PID = $$ -a $LISTEN_FDS = 2", NULL};
     Flight *f = flight_for(x, "/bin/sh", argv);
@@ -157,7 +186,7 @@ static void hangs(Fixture *x) {
     /* An open(2) for writing of a fifo that nobody reads would hang; execve(2) does not: a stopped process
      * does. */
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    if (x->spawner->mode != SPAWN_SHARED) {
+    if (x->spawner->mode == SPAWN_VFORK) {
         (void)close(fds[0]);
         (void)close(fds[1]);
         return;
@@ -298,6 +327,7 @@ IN_EACH_MODE(runs)
 IN_EACH_MODE(steps_fail)
 IN_EACH_MODE(descriptors)
 IN_EACH_MODE(listen_pid)
+IN_EACH_MODE(shares_files)
 IN_EACH_MODE(hangs)
 IN_EACH_MODE(spare_serves)
 IN_EACH_MODE(spare_fails)
@@ -314,15 +344,11 @@ static void test_wanted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_runs),
-        cmocka_unit_test(test_steps_fail),
-        cmocka_unit_test(test_descriptors),
-        cmocka_unit_test(test_listen_pid),
-        cmocka_unit_test(test_hangs),
-        cmocka_unit_test(test_spare_serves),
-        cmocka_unit_test(test_spare_fails),
-        cmocka_unit_test(test_spare_killed),
-        cmocka_unit_test(test_spare_not_needed),
+        cmocka_unit_test(test_runs),         cmocka_unit_test(test_steps_fail),
+        cmocka_unit_test(test_descriptors),  cmocka_unit_test(test_listen_pid),
+        cmocka_unit_test(test_hangs),        cmocka_unit_test(test_spare_serves),
+        cmocka_unit_test(test_spare_fails),  cmocka_unit_test(test_spare_killed),
+        cmocka_unit_test(test_shares_files), cmocka_unit_test(test_spare_not_needed),
         cmocka_unit_test(test_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,7 @@ static void test_mode(void **state) {
         {"something else is preloaded", "LD_PRELOAD=/usr/lib/libeatmydata.so", false, SPAWN_SHARED},
         {"chosen", "MPINETD_SPAWN=vfork", false, SPAWN_VFORK},
         {"chosen against what is usual", "MPINETD_SPAWN=shared", true, SPAWN_SHARED},
+        {"with descriptors", "MPINETD_SPAWN=files", false, SPAWN_FILES},
         {"no such mode", "MPINETD_SPAWN=thread", false, SPAWN_SHARED},
         {"a longer name", "MPINETD_SPAWN_X=vfork", false, SPAWN_SHARED},
     };
