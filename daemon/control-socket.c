@@ -2,13 +2,20 @@
 #include "daemon/control-socket.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/fd-kind.h"
 #include "daemon/bind.h"
+
+/* What a daemon that was killed had started last has its lock and its socket until it comes to exec, or is
+ * dead itself. The next one waits so long for that, and looks so often. */
+#define LEFT_USEC (5 * USEC_PER_SEC)
+#define LOOK_USEC (2 * USEC_PER_MSEC)
 
 static char *parent_of(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -41,20 +48,45 @@ static int take_folder(const char *path, const char **ret_step) {
     return check_folder(folder);
 }
 
-static int take_lock(ControlSocket *s, const char **ret_step) {
+static int open_lock(ControlSocket *s, const char **ret_step) {
     char *lock CLEANUP_FREE = NULL;
     *ret_step = "lock of the control socket";
     if (asprintf(&lock, "%s.lock", s->path) < 0)
         return -ENOMEM;
     s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-    if (s->lock_fd < 0)
-        return -errno;
+    return s->lock_fd < 0 ? -errno : 0;
+}
+
+static int take_node(const ControlSocket *s, const Addr *addr, const char **ret_step) {
+    *ret_step = "lock of the control socket";
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
-    return 0;
+    *ret_step = "control socket";
+    int r = bind_probe_node(addr);
+    if (r == 1)
+        return -EADDRINUSE;
+    if (r == 0 && unlink(s->path) < 0)
+        return -errno;
+    return r == -ENOENT ? 0 : r;
+}
+
+/* Whether nobody listens there, or one who is no more: of that the kernel keeps the number. */
+static bool has_gone(const Addr *addr) {
+    struct ucred owner = {0};
+    socklen_t n = sizeof(owner);
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    if (connect(fd, &addr->sa, addr->len) < 0)
+        return errno == ECONNREFUSED || errno == ENOENT;
+    /* 0: of another namespace. */
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &owner, &n) < 0 || owner.pid <= 0)
+        return false;
+    return kill(owner.pid, 0) < 0 && errno == ESRCH;
 }
 
 int control_socket_take(ControlSocket *s, const char *path, const char **ret_step) {
+    static const struct timespec moment = {.tv_nsec = LOOK_USEC * NSEC_PER_USEC};
     *s = (ControlSocket){.path = strdup(path), .lock_fd = -EBADF, .fd = -EBADF};
     Addr addr;
     *ret_step = "control socket";
@@ -64,16 +96,16 @@ int control_socket_take(ControlSocket *s, const char *path, const char **ret_ste
     if (r >= 0)
         r = take_folder(path, ret_step);
     if (r >= 0)
-        r = take_lock(s, ret_step);
+        r = open_lock(s, ret_step);
     if (r < 0)
         return r;
-    *ret_step = "control socket";
-    r = bind_probe_node(&addr);
-    if (r == 1)
-        return -EADDRINUSE;
-    if (r == 0 && unlink(path) < 0)
-        return -errno;
-    return r == -ENOENT ? 0 : r;
+    uint64_t until = clock_monotonic_usec() + LEFT_USEC;
+    r = take_node(s, &addr, ret_step);
+    while (r == -EADDRINUSE && has_gone(&addr) && clock_monotonic_usec() < until) {
+        (void)nanosleep(&moment, NULL);
+        r = take_node(s, &addr, ret_step);
+    }
+    return r;
 }
 
 int control_socket_listen(ControlSocket *s, mode_t mode, gid_t gid, const char **ret_step) {

@@ -16,7 +16,8 @@ typedef struct ControlSocket {
     ino_t ino;
 } ControlSocket;
 
-/* Locks @path and makes sure that nobody listens there. 0; -EADDRINUSE when somebody does; -EEXIST when
+/* Locks @path and makes sure that nobody listens there; where a daemon that is no more has left processes
+ * that still do, waits for some seconds until they do not. 0; -EADDRINUSE when somebody does; -EEXIST when
  * something that is no socket stands there; -EPERM when the folder can be written by others; or another
  * negative errno. *ret_step tells what failed. */
 int control_socket_take(ControlSocket *s, const char *path, const char **ret_step);

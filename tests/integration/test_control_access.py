@@ -12,6 +12,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 import unittest
 
@@ -381,6 +382,19 @@ class Secrets(DaemonTest):
             self.assertIn("127.0.0.1:%d" % s.getsockname()[1], reply)
 
 
+# One that listens, and ends before what it has started.
+LEAVES_A_PROCESS = """
+import fcntl, os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+lock = open(sys.argv[1] + ".lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+if os.fork() == 0:
+    os.read(0, 1)
+"""
+
+
 class Node(DaemonTest):
     """What stands at the socket's path: before, when it becomes visible, and while the daemon runs (CT-16, 21, 23)."""
     config = {"services": {}}
@@ -575,6 +589,17 @@ class Node(DaemonTest):
         with open(victim, encoding="utf-8") as file:
             self.assertEqual(file.read(), "mine")
         self.assertEqual(stat.S_IMODE(os.stat(victim).st_mode), 0o640)
+
+    def test_left_of_one_that_is_no_more(self):
+        """A process of its own has lock and socket for a moment longer: that is waited for."""
+        folder = self.temporary_folder()
+        command = [sys.executable, "-c", LEAVES_A_PROCESS, folder + "/control.sock"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as before:
+            self.assertEqual(before.wait(PATIENCE), 0)
+            d = self.daemon(self.config, folder=folder, wait=False)
+            stays(lambda: d.process.poll() is None, "its waiting")
+            before.stdin.close()
+        d.wait_ready()
 
     def test_replaced_while_it_runs(self):
         """What others have put there meanwhile gets neither the mode nor the end of ours."""
