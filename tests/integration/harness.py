@@ -245,6 +245,13 @@ def sanitizer_environment():
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=66"}
 
 
+def is_at_rest(service):
+    """Whether it is known of each connection that was accepted what has become of it."""
+    if service["model"] != "per-connection":
+        return True
+    return service["accepted"] <= sum((service["spawned"], service["spawn_failed"], service["gone"], *service["refused"].values()))
+
+
 class Daemon:
     """mpinetd with a config, in a folder of its own under /tmp.
 
@@ -453,12 +460,13 @@ class Daemon:
         return found[0]
 
     def wait_service(self, name, **wanted):
-        """Waits until the service's fields are as wanted, and returns it."""
+        """Waits until the service's fields are as wanted, and returns it. With none active, until no process is on its
+        way to its program either."""
         last = {}
 
         def there():
             last.update(self.service(name))
-            return all(last.get(key) == value for key, value in wanted.items())
+            return all(last.get(key) == value for key, value in wanted.items()) and (wanted.get("active") != 0 or is_at_rest(last))
         try:
             wait_until(there, f"{name} with {wanted}", interval=0.03)
         except AssertionError as error:
