@@ -220,6 +220,7 @@ ServiceConfig *service_config_unref(ServiceConfig *s) {
     free(s->root_directory);
     strv_free(s->environment);
     strv_free(s->pass_environment);
+    free(s->resources);
     free(s->origins);
     resolved_done(&s->resolved);
     s->problem = diag_free(s->problem);
@@ -257,6 +258,11 @@ bool service_config_has_processes(const ServiceConfig *s) {
 
 bool service_config_has_backend(const ServiceConfig *s) {
     return s->model == MODEL_FORWARD && s->exec;
+}
+
+const ResourceConfig *service_config_resources(const ServiceConfig *s) {
+    static const ResourceConfig as_they_are;
+    return s->resources ? s->resources : &as_they_are;
 }
 
 Config *config_new(void) {

@@ -315,7 +315,7 @@ typedef struct ServiceConfig {
     PoolConfig pool;
     bool report;
     StderrTarget stderr_target;
-    ResourceConfig resources;
+    ResourceConfig *resources; /* NULL: as the daemon has them; service_config_resources() */
     bool no_new_privileges;
 
     ConfigOrigin *origins; /* of the keys that were given; of two for the same thing the later holds */
@@ -379,6 +379,9 @@ size_t service_config_count_sockets(const ServiceConfig *s);
 bool service_config_has_processes(const ServiceConfig *s);
 /* Whether it is a forward with a backend of its own, a process of the service. Pure. */
 bool service_config_has_backend(const ServiceConfig *s);
+
+/* What its processes are given; never NULL. Pure. */
+const ResourceConfig *service_config_resources(const ServiceConfig *s);
 
 /* Copies a value that is not self-contained: its endpoint's path points into its own text. Its other strings
  * are those of @from. */

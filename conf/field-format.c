@@ -10,12 +10,12 @@ typedef void (*FieldFormat)(const Key *key, const void *field, Text *out);
 typedef bool (*FieldEqual)(const Key *key, const void *a, const void *b);
 
 static const void *field_in(const Key *key, const void *base) {
-    return (const char *)base + key->offset;
+    return (const char *)field_home(key, base) + key->offset;
 }
 
 /* The rlimit of @key among the resources of a service; NULL: not given. */
 static const RlimitConfig *find_rlimit(const Key *key, const void *base) {
-    const ResourceConfig *resources = &((const ServiceConfig *)base)->resources;
+    const ResourceConfig *resources = field_home(key, base);
     for (size_t i = 0; i < resources->n_rlimits; i++)
         if (resources->rlimits[i].resource == key->resource)
             return &resources->rlimits[i];
@@ -23,7 +23,7 @@ static const RlimitConfig *find_rlimit(const Key *key, const void *base) {
 }
 
 static bool is_given(const Key *key, const void *base) {
-    return key->has == 0 || *(const bool *)(const void *)((const char *)base + key->has);
+    return key->has == 0 || *(const bool *)(const void *)((const char *)field_home(key, base) + key->has);
 }
 
 static void format_integer(const Key *key, const void *field, Text *out) {

@@ -22,21 +22,34 @@ void field_label(const Key *key, char buf[static 64]) {
     (void)snprintf(buf, 64, "%s%s", key->scope == KEY_SCOPE_LISTEN ? "listen." : "", key->path);
 }
 
-static void *field_of(const Key *key, void *base) {
-    return (char *)base + key->offset;
+const void *field_home(const Key *key, const void *base) {
+    return key->of_resources ? service_config_resources(base) : base;
 }
 
-static void set_has(const Key *key, void *base) {
+void *field_make_home(const Key *key, void *base) {
+    if (!key->of_resources)
+        return base;
+    ServiceConfig *s = base;
+    if (!s->resources)
+        s->resources = calloc(1, sizeof(*s->resources));
+    return s->resources;
+}
+
+static void *field_of(const Key *key, void *home) {
+    return (char *)home + key->offset;
+}
+
+static void set_has(const Key *key, void *home) {
     if (key->has > 0)
-        *(bool *)(void *)((char *)base + key->has) = true;
+        *(bool *)(void *)((char *)home + key->has) = true;
 }
 
 static int64_t upper_bound(const Key *key) {
     return key->min == 0 && key->max == 0 ? NO_BOUND : key->max;
 }
 
-static void store_integer(const Key *key, void *base, int64_t value) {
-    void *field = field_of(key, base);
+static void store_integer(const Key *key, void *home, int64_t value) {
+    void *field = field_of(key, home);
     if (key->size == sizeof(bool)) {
         bool b = value != 0;
         memcpy(field, &b, sizeof(b));
@@ -46,14 +59,14 @@ static void store_integer(const Key *key, void *base, int64_t value) {
     } else {
         memcpy(field, &value, sizeof(value));
     }
-    set_has(key, base);
+    set_has(key, home);
 }
 
-static int parse_bool(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_bool(const Key *key, const char *s, void *home, ValueError *error) {
     bool value;
     int r = value_bool(s, &value, error);
     if (r == 0)
-        store_integer(key, base, value);
+        store_integer(key, home, value);
     return r;
 }
 
@@ -62,11 +75,11 @@ static bool is_none(const Key *key, const char *s) {
     return (key->flags & KEY_OR_NONE) != 0 && streq(s, "none");
 }
 
-static int parse_integer(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_integer(const Key *key, const char *s, void *home, ValueError *error) {
     int64_t value = 0;
     int r = is_none(key, s) ? 0 : value_signed(s, key->min, upper_bound(key), &value, error);
     if (r == 0)
-        store_integer(key, base, value);
+        store_integer(key, home, value);
     return r;
 }
 
@@ -121,16 +134,16 @@ static int refuse_word(const Key *key, const char *s, bool later, ValueError *er
     return -EINVAL;
 }
 
-static int parse_word(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_word(const Key *key, const char *s, void *home, ValueError *error) {
     bool later = false;
     int i = schema_word_find(key, s, &later);
     if (i < 0 || later)
         return refuse_word(key, s, i >= 0, error);
-    store_integer(key, base, i);
+    store_integer(key, home, i);
     return 0;
 }
 
-static int parse_duration(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_duration(const Key *key, const char *s, void *home, ValueError *error) {
     uint64_t usec = USEC_INFINITY;
     if (!is_none(key, s)) {
         bool or_none = (key->flags & KEY_OR_NONE) != 0;
@@ -139,34 +152,34 @@ static int parse_duration(const Key *key, const char *s, void *base, ValueError 
             return r;
     }
     if (key->size != sizeof(int)) {
-        memcpy(field_of(key, base), &usec, sizeof(usec));
+        memcpy(field_of(key, home), &usec, sizeof(usec));
         return 0;
     }
     if (usec % USEC_PER_SEC != 0) {
         (void)snprintf(error->why, sizeof(error->why), "only whole seconds will do");
         return -EINVAL;
     }
-    store_integer(key, base, (int64_t)(usec / USEC_PER_SEC));
+    store_integer(key, home, (int64_t)(usec / USEC_PER_SEC));
     return 0;
 }
 
-static int parse_size(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_size(const Key *key, const char *s, void *home, ValueError *error) {
     uint64_t bytes;
     int r = value_size(s, (uint64_t)key->min, (uint64_t)upper_bound(key), &bytes, error);
     if (r == 0)
-        store_integer(key, base, (int64_t)bytes);
+        store_integer(key, home, (int64_t)bytes);
     return r;
 }
 
-static int parse_rate(const Key *key, const char *s, void *base, ValueError *error) {
-    Rate *rate = field_of(key, base);
+static int parse_rate(const Key *key, const char *s, void *home, ValueError *error) {
+    Rate *rate = field_of(key, home);
     if (!is_none(key, s))
         return value_rate(s, rate, error);
     *rate = (Rate){0};
     return 0;
 }
 
-static int parse_number(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_number(const Key *key, const char *s, void *home, ValueError *error) {
     uint64_t millionths = 0;
     if (!is_none(key, s)) {
         int r = value_number(s, (uint64_t)key->max, &millionths, error);
@@ -179,37 +192,37 @@ static int parse_number(const Key *key, const char *s, void *base, ValueError *e
         }
     }
     double value = (double)millionths / NUMBER_UNIT;
-    memcpy(field_of(key, base), &value, sizeof(value));
+    memcpy(field_of(key, home), &value, sizeof(value));
     return 0;
 }
 
-static int parse_mode(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_mode(const Key *key, const char *s, void *home, ValueError *error) {
     mode_t mode;
     int r = value_mode(s, (mode_t)upper_bound(key), &mode, error);
     if (r == 0)
-        memcpy(field_of(key, base), &mode, sizeof(mode));
+        memcpy(field_of(key, home), &mode, sizeof(mode));
     return r;
 }
 
-static int store_string(const Key *key, const char *s, void *base) {
+static int store_string(const Key *key, const char *s, void *home) {
     char *copy = strdup(s);
     if (!copy)
         return -ENOMEM;
-    char **field = (char **)field_of(key, base);
+    char **field = (char **)field_of(key, home);
     free(*field);
     *field = copy;
     return 0;
 }
 
-static int parse_text(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_text(const Key *key, const char *s, void *home, ValueError *error) {
     if (key->max > 0 && strlen(s) > (size_t)key->max) {
         (void)snprintf(error->why, sizeof(error->why), "longer than %lld bytes", (long long)key->max);
         return -ERANGE;
     }
-    return store_string(key, s, base);
+    return store_string(key, s, home);
 }
 
-static int parse_path(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_path(const Key *key, const char *s, void *home, ValueError *error) {
     size_t max = key->max > 0 ? (size_t)key->max : 4095;
     if (s[0] != '/') {
         CLEANUP_TEXT Text shown = {0};
@@ -223,40 +236,40 @@ static int parse_path(const Key *key, const char *s, void *base, ValueError *err
         (void)snprintf(error->why, sizeof(error->why), "a path of more than %zu bytes", max);
         return -ERANGE;
     }
-    return store_string(key, s, base);
+    return store_string(key, s, home);
 }
 
 /* sd_listen_fds_with_names(3): no colons, no control characters, at most 255 bytes. */
-static int parse_fdname(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_fdname(const Key *key, const char *s, void *home, ValueError *error) {
     size_t n = strlen(s);
     bool ok = n > 0 && n <= 255;
     for (size_t i = 0; i < n && ok; i++)
         ok = s[i] > 0x20 && s[i] < 0x7f && s[i] != ':';
     if (ok)
-        return store_string(key, s, base);
+        return store_string(key, s, home);
     (void)snprintf(error->why, sizeof(error->why), "not a name for LISTEN_FDNAMES");
     (void)snprintf(error->hint, sizeof(error->hint), "1 to 255 ASCII characters without blanks and ':'");
     return -EINVAL;
 }
 
-static int parse_name(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_name(const Key *key, const char *s, void *home, ValueError *error) {
     if (*s)
-        return store_string(key, s, base);
+        return store_string(key, s, home);
     (void)snprintf(error->why, sizeof(error->why), "an empty name");
     return -EINVAL;
 }
 
-static int parse_target(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_target(const Key *key, const char *s, void *home, ValueError *error) {
     const char *why = "", *hint = "";
     Endpoint target;
     if (target_parse(s, &target, &why, &hint) == 0)
-        return store_string(key, s, base);
+        return store_string(key, s, home);
     (void)snprintf(error->why, sizeof(error->why), "%s", why);
     (void)snprintf(error->hint, sizeof(error->hint), "%s", hint ? hint : "");
     return -EINVAL;
 }
 
-static int parse_rlimit(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_rlimit(const Key *key, const char *s, void *home, ValueError *error) {
     uint64_t value = 0;
     int r = 0;
     bool unlimited = streq(s, "unlimited") || streq(s, "infinity");
@@ -275,7 +288,7 @@ static int parse_rlimit(const Key *key, const char *s, void *base, ValueError *e
         }
         value /= USEC_PER_SEC;
     }
-    ResourceConfig *resources = &((ServiceConfig *)base)->resources;
+    ResourceConfig *resources = home;
     size_t i = 0;
     while (i < resources->n_rlimits && resources->rlimits[i].resource != key->resource)
         i++;
@@ -286,18 +299,18 @@ static int parse_rlimit(const Key *key, const char *s, void *base, ValueError *e
     return 0;
 }
 
-static int parse_io_priority(const Key *key, const char *s, void *base, ValueError *error) {
+static int parse_io_priority(const Key *key, const char *s, void *home, ValueError *error) {
     int value;
     int r = value_io_priority(s, &value, error);
     if (r == 0)
-        store_integer(key, base, value);
+        store_integer(key, home, value);
     return r;
 }
 
-static int parse_cpus(const Key *key, const char *s, void *base, ValueError *error) {
-    int r = value_cpus(s, (uint64_t *)field_of(key, base), error);
+static int parse_cpus(const Key *key, const char *s, void *home, ValueError *error) {
+    int r = value_cpus(s, (uint64_t *)field_of(key, home), error);
     if (r == 0)
-        set_has(key, base);
+        set_has(key, home);
     return r;
 }
 
@@ -324,7 +337,10 @@ static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void 
         judged.size = sizeof(nowhere);
         base = &nowhere;
     }
-    int k = parsers[key->type](&judged, value->text, base, &error);
+    void *home = field_make_home(key, base);
+    if (!home)
+        return -ENOMEM;
+    int k = parsers[key->type](&judged, value->text, home, &error);
     if (k == -EINVAL || k == -ERANGE) {
         char label[64];
         field_label(key, label);
@@ -356,7 +372,8 @@ int field_set_standard(const Key *key, void *base) {
     (void)snprintf(text, sizeof(text), "%.*s", (int)(strlen(key->standard) - 2 * quote),
                    key->standard + quote);
     ValueError error;
-    int r = parsers[key->type](key, text, base, &error);
+    void *home = field_make_home(key, base);
+    int r = home ? parsers[key->type](key, text, home, &error) : -ENOMEM;
     return r == -ENOMEM ? r : 0;
 }
 
@@ -369,7 +386,7 @@ static const bool is_value[_KEY_TYPE_MAX] = {
 int field_copy_standard(const Key *key, const void *from, void *base) {
     if (key->size == 0 || !key->standard)
         return 0;
-    if (!is_value[key->type] || key->has > 0)
+    if (!is_value[key->type] || key->of_resources)
         return field_set_standard(key, base);
     memcpy(field_of(key, base), (const char *)from + key->offset, key->size);
     return 0;

@@ -14,6 +14,10 @@ int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode
 int field_set_standard(const Key *key, void *base);
 /* The same, by what it is in @from, where it has been set already. */
 int field_copy_standard(const Key *key, const void *from, void *base);
+/* The struct that has the field of @key, of the scope's struct @base: that itself, or a part of it. */
+const void *field_home(const Key *key, const void *base);
+/* The same to write to; NULL when memory runs out. */
+void *field_make_home(const Key *key, void *base);
 /* Appends the value as it would be written; nothing where none is set. */
 void field_format(const Key *key, const void *base, Text *out);
 /* The same typed, for documents. */

@@ -123,14 +123,14 @@ static void store_integer(const Key *key, void *field, int64_t v) {
     }
 }
 
-static bool *has_of(const Key *key, void *base) {
-    return key->has > 0 ? (bool *)(void *)((char *)base + key->has) : NULL;
+static bool *has_of(const Key *key, void *home) {
+    return key->has > 0 ? (bool *)(void *)((char *)home + key->has) : NULL;
 }
 
-static const RlimitConfig *find_rlimit(const Key *key, const ServiceConfig *s) {
-    for (size_t i = 0; i < s->resources.n_rlimits; i++)
-        if (s->resources.rlimits[i].resource == key->resource)
-            return &s->resources.rlimits[i];
+static const RlimitConfig *find_rlimit(const Key *key, const ResourceConfig *resources) {
+    for (size_t i = 0; i < resources->n_rlimits; i++)
+        if (resources->rlimits[i].resource == key->resource)
+            return &resources->rlimits[i];
     return NULL;
 }
 
@@ -142,8 +142,8 @@ static void put_word(BlobWriter *w, uint16_t tag, const Key *key, const void *fi
 }
 
 static void put_key(BlobWriter *w, uint16_t tag, const Key *key, const void *base) {
-    const void *field = (const char *)base + key->offset;
-    const bool *has = has_of(key, (void *)(uintptr_t)base);
+    const void *home = field_home(key, base), *field = (const char *)home + key->offset;
+    const bool *has = has_of(key, (void *)(uintptr_t)home);
     const RlimitConfig *limit;
     const Rate *rate;
     double number;
@@ -173,7 +173,7 @@ static void put_key(BlobWriter *w, uint16_t tag, const Key *key, const void *bas
         blob_put_strv(w, tag, *(char **const *)field);
         break;
     case SHAPE_RLIMIT:
-        limit = find_rlimit(key, base);
+        limit = find_rlimit(key, home);
         if (limit)
             blob_put_u64(w, tag, limit->value);
         break;
@@ -255,20 +255,24 @@ static void get_string(const BlobField *f, const Key *key, void *field) {
         blob_take_str(f, (char **)field);
 }
 
-static void get_rlimit(const BlobField *f, const Key *key, ServiceConfig *s) {
-    ResourceConfig *to = &s->resources;
+static void get_rlimit(const BlobField *f, const Key *key, ResourceConfig *to) {
     uint64_t v = blob_u64(f);
     int64_t unit = key->type == KEY_RLIMIT_TIME ? (int64_t)USEC_PER_SEC : 1;
     bool good = v == RLIM_INFINITY || (v >= (uint64_t)(key->min / unit) && v <= (uint64_t)(key->max / unit));
-    if (!good || to->n_rlimits == RLIMITS_MAX || find_rlimit(key, s))
+    if (!good || to->n_rlimits == RLIMITS_MAX || find_rlimit(key, to))
         blob_spoil(f->source, "%s is out of range", key->path);
     else
         to->rlimits[to->n_rlimits++] = (RlimitConfig){.resource = key->resource, .value = v};
 }
 
 static void get_key(const BlobField *f, const Key *key, void *base) {
-    void *field = (char *)base + key->offset;
-    bool *has = has_of(key, base);
+    void *home = field_make_home(key, base);
+    if (!home) {
+        blob_spoil(f->source, "out of memory");
+        return;
+    }
+    void *field = (char *)home + key->offset;
+    bool *has = has_of(key, home);
     switch (shape_of(key)) {
     case SHAPE_NONE:
         blob_spoil(f->source, "%s has no value", key->path);
@@ -292,7 +296,7 @@ static void get_key(const BlobField *f, const Key *key, void *base) {
         blob_take_strv(f, (char ***)field);
         break;
     case SHAPE_RLIMIT:
-        get_rlimit(f, key, base);
+        get_rlimit(f, key, home);
         break;
     case SHAPE_CPUS:
         blob_u64s(f, field, key->size / 8);

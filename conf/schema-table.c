@@ -12,7 +12,8 @@
 #define E_NODE (E_UNIX | E(FIFO) | E(MQUEUE))
 
 #define FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
-#define HAS(member) .has = offsetof(ServiceConfig, member)
+#define RESOURCE(member) .of_resources = true, FIELD(ResourceConfig, member)
+#define HAS(member) .has = offsetof(ResourceConfig, member)
 
 #define MSEC ((int64_t)1000)
 #define SEC (1000 * MSEC)
@@ -27,7 +28,7 @@
 #define FILE_KEY(p) .path = (p), .scope = KEY_SCOPE_FILE
 #define SERVICE_KEY(p) .path = (p), .scope = KEY_SCOPE_SERVICE
 #define LISTEN_KEY(p) .path = (p), .scope = KEY_SCOPE_LISTEN
-#define RESOURCE_RLIMIT(r) .resource = (r), FIELD(ServiceConfig, resources.rlimits)
+#define RESOURCE_RLIMIT(r) .resource = (r), RESOURCE(rlimits)
 
 const Key schema_table[] = {
     /* The file */
@@ -412,20 +413,18 @@ const Key schema_table[] = {
      .max = PIB, RESOURCE_RLIMIT(RLIMIT_STACK), .standard_note = "as the daemon was started with",
      .help = "the size of the stack (RLIMIT_STACK)", .example = "resources: {stack: 8M}"},
     {SERVICE_KEY("resources.nice"), .type = KEY_INTEGER, .flags = KEY_OF_PROCESS, .min = -20, .max = 19,
-     FIELD(ServiceConfig, resources.nice), HAS(resources.has_nice), .standard_note = "the daemon's own",
+     RESOURCE(nice), HAS(has_nice), .standard_note = "the daemon's own",
      .help = "its niceness; below 0 needs root", .example = "resources: {nice: 5}"},
     {SERVICE_KEY("resources.oom_score_adjust"), .type = KEY_INTEGER, .flags = KEY_OF_PROCESS, .min = -1000,
-     .max = 1000, FIELD(ServiceConfig, resources.oom_score_adjust), HAS(resources.has_oom_score_adjust),
-     .standard_note = "the daemon's own", .help = "how likely the kernel is to end it when memory runs out",
+     .max = 1000, RESOURCE(oom_score_adjust), HAS(has_oom_score_adjust), .standard_note = "the daemon's own",
+     .help = "how likely the kernel is to end it when memory runs out",
      .example = "resources: {oom_score_adjust: 200}"},
     {SERVICE_KEY("resources.io_priority"), .type = KEY_IO_PRIORITY, .flags = KEY_OF_PROCESS,
-     FIELD(ServiceConfig, resources.io_priority), HAS(resources.has_io_priority),
-     .standard_note = "follows its niceness",
+     RESOURCE(io_priority), HAS(has_io_priority), .standard_note = "follows its niceness",
      .help = "idle, best-effort:0 to best-effort:7, or realtime:0 to realtime:7 (0 is the most urgent)",
      .example = "resources: {io_priority: idle}"},
-    {SERVICE_KEY("resources.cpus"), .type = KEY_CPUS, .flags = KEY_OF_PROCESS,
-     FIELD(ServiceConfig, resources.cpus), HAS(resources.has_cpus), .standard_note = "all of the daemon's",
-     .help = "the processors that it may run on, numbers and ranges",
+    {SERVICE_KEY("resources.cpus"), .type = KEY_CPUS, .flags = KEY_OF_PROCESS, RESOURCE(cpus), HAS(has_cpus),
+     .standard_note = "all of the daemon's", .help = "the processors that it may run on, numbers and ranges",
      .example = "resources: {cpus: \"0-3,8\"}"},
 
     {SERVICE_KEY("cgroup"), .type = KEY_SECTION, .flags = KEY_LATER,

@@ -69,11 +69,13 @@ typedef struct Key {
     int64_t min,
         max; /* integers as they are, durations in microseconds, sizes in bytes; both 0: the type's own */
     const char
-        *words;    /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
-    int resource;  /* of a KEY_RLIMIT_x: RLIMIT_x */
-    size_t offset; /* of its field in Config, ServiceConfig or ListenConfig, as the scope says */
+        *words;   /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
+    int resource; /* of a KEY_RLIMIT_x: RLIMIT_x */
+    bool of_resources; /* its field is in the service's ResourceConfig, which is there once one of them is
+                          given */
+    size_t offset; /* of its field there; else in Config, ServiceConfig or ListenConfig, as the scope says */
     size_t size;   /* of that field; 0: it has none */
-    size_t has;    /* offset of the bool that says that it was given; 0: there is none */
+    size_t has;    /* offset in the same of the bool that says that it was given; 0: there is none */
     const char *standard;      /* the default as it would be written; NULL: none */
     const char *standard_note; /* the default in words, where it is not one value */
     const char *help;          /* one line */

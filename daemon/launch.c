@@ -103,7 +103,7 @@ void launch_begin_plan(const Service *s, ChildPlan *plan) {
     plan->n_groups = c->resolved.n_groups;
     plan->set_umask = c->umask != rt->umask;
     plan->umask = c->umask;
-    plan->resources = &c->resources;
+    plan->resources = service_config_resources(c);
     plan->restore_nofile = rt->nofile_raised;
     plan->nofile = rt->nofile.value;
     plan->nofile_hard = rt->nofile_hard;

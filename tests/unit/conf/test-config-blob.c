@@ -118,6 +118,7 @@ static void forget_pointers(ServiceConfig *s) {
     s->ban.exit_codes = NULL;
     s->banner.greeting = s->banner.refused = s->banner.greeting_bytes = s->banner.refused_bytes = NULL;
     s->log.success = s->log.failure = NULL;
+    s->resources = NULL;
     s->origins = NULL;
     s->resolved.program = s->resolved.forward = s->resolved.user_name = NULL;
     s->resolved.home = s->resolved.shell = NULL;
@@ -144,6 +145,8 @@ static void assert_same_pointees(const ServiceConfig *a, const ServiceConfig *b)
         assert_memory_equal(a->access.open, b->access.open, sizeof(Hours));
     assert_true(strv_equal(a->exec, b->exec) && strv_equal(a->environment, b->environment));
     assert_true(strv_equal(a->files, b->files));
+    assert_int_equal(a->resources == NULL, b->resources == NULL);
+    assert_memory_equal(service_config_resources(a), service_config_resources(b), sizeof(ResourceConfig));
     assert_same_bytes(a->banner.greeting_bytes, a->banner.n_greeting, b->banner.greeting_bytes,
                       b->banner.n_greeting);
     assert_same_bytes(a->banner.refused_bytes, a->banner.n_refused, b->banner.refused_bytes,

@@ -69,9 +69,9 @@ static void test_values(void **state) {
 }
 
 static rlim_t rlimit_of(const ServiceConfig *s, int resource) {
-    for (size_t i = 0; i < s->resources.n_rlimits; i++)
-        if (s->resources.rlimits[i].resource == resource)
-            return s->resources.rlimits[i].value;
+    for (size_t i = 0; i < service_config_resources(s)->n_rlimits; i++)
+        if (service_config_resources(s)->rlimits[i].resource == resource)
+            return service_config_resources(s)->rlimits[i].value;
     return 12345;
 }
 
@@ -93,18 +93,19 @@ static void test_units(void **state) {
     assert_int_equal(s->restart_limit.per_usec, 10 * USEC_PER_SEC);
     assert_int_equal(s->restart_limit.burst, 9);
     assert_int_equal(s->umask, 077);
-    assert_int_equal(s->resources.n_rlimits, 5);
+    assert_int_equal(service_config_resources(s)->n_rlimits, 5);
     assert_int_equal(rlimit_of(s, RLIMIT_NOFILE), 256);
     assert_int_equal(rlimit_of(s, RLIMIT_AS), 512 << 20);
     assert_int_equal(rlimit_of(s, RLIMIT_CPU), 120);
     assert_true(rlimit_of(s, RLIMIT_CORE) == RLIM_INFINITY);
     assert_int_equal(rlimit_of(s, RLIMIT_FSIZE), 0);
-    assert_true(s->resources.has_nice && s->resources.has_oom_score_adjust && s->resources.has_cpus);
-    assert_false(s->resources.has_io_priority);
-    assert_int_equal(s->resources.nice, 5);
-    assert_int_equal(s->resources.oom_score_adjust, -3);
-    assert_int_equal(s->resources.cpus[0], 2);
-    assert_int_equal(s->resources.cpus[1], 1);
+    assert_true(service_config_resources(s)->has_nice && service_config_resources(s)->has_oom_score_adjust &&
+                service_config_resources(s)->has_cpus);
+    assert_false(service_config_resources(s)->has_io_priority);
+    assert_int_equal(service_config_resources(s)->nice, 5);
+    assert_int_equal(service_config_resources(s)->oom_score_adjust, -3);
+    assert_int_equal(service_config_resources(s)->cpus[0], 2);
+    assert_int_equal(service_config_resources(s)->cpus[1], 1);
 }
 
 static void test_standards(void **state) {
@@ -125,7 +126,7 @@ static void test_standards(void **state) {
     assert_int_equal(s->timeout_stop_usec, 10 * USEC_PER_SEC);
     assert_int_equal(s->restart_policy, RESTART_NEVER);
     assert_int_equal(s->stderr_target, STDERR_LOG);
-    assert_int_equal(s->resources.n_rlimits, 0);
+    assert_int_equal(service_config_resources(s)->n_rlimits, 0);
     assert_int_equal(s->n_origins, 4); /* listen and its endpoint, exec, user */
     assert_int_equal(s->pos.line, 3);
     assert_int_equal(s->exec_pos.line, 4);
@@ -404,8 +405,8 @@ static void test_defaults(void **state) {
     assert_int_equal(a->limits.when_full, WHEN_FULL_REFUSE);
     assert_int_equal(rlimit_of(a, RLIMIT_NOFILE), 99);
     assert_int_equal(rlimit_of(b, RLIMIT_NOFILE), 64);
-    assert_int_equal(a->resources.n_rlimits, 1);
-    assert_int_equal(a->resources.nice, 1);
+    assert_int_equal(service_config_resources(a)->n_rlimits, 1);
+    assert_int_equal(service_config_resources(a)->nice, 1);
     /* These do not fit a process for each connection. */
     assert_false(a->start_now);
     assert_true(b->start_now);

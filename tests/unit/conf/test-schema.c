@@ -74,7 +74,10 @@ static void test_rows(void **state) {
         assert_ptr_equal(schema_find(key->scope, key->path), key);
         assert_true(key->help && *key->help);
         assert_true(key->type == KEY_SECTION || key->example);
-        assert_true(key->offset + key->size <= sizes[key->scope]);
+        size_t home = key->of_resources ? sizeof(ResourceConfig) : sizes[key->scope];
+        assert_true(key->offset + key->size <= home && key->has < home);
+        assert_int_equal(key->of_resources,
+                         key->scope == KEY_SCOPE_SERVICE && starts_with(key->path, "resources."));
         assert_true(key->min <= key->max);
         assert_true((key->type == KEY_WORD) == (key->words != NULL));
         assert_true(strlen(key->path) < 50);
