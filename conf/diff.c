@@ -177,8 +177,10 @@ bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b) {
     if (e->kind != f->kind || e->n_addrs != f->n_addrs || !streq(e->scope, f->scope) ||
         !streq_null(e->path, f->path))
         return false;
-    for (size_t i = 0; i < e->n_addrs; i++)
-        if (!addr_equal(&e->addrs[i], &f->addrs[i]))
+    for (size_t i = 0; i < e->n_addrs; i++) {
+        const Addr x = endpoint_addr(e, i), y = endpoint_addr(f, i);
+        if (!addr_equal(&x, &y))
             return false;
+    }
     return a->reuse_port == b->reuse_port && a->only_v6 == b->only_v6 && streq_null(a->device, b->device);
 }

@@ -81,8 +81,11 @@ static int parse_port(const char *s, EndpointKind kind, uint16_t *ret, Complaint
     return 0;
 }
 
-static int check_in6(const Endpoint *e, Complaint *c) {
-    const Addr *a = &e->addrs[0];
+static void add_addr(Endpoint *e, const Addr *a) {
+    memcpy(&e->addrs[e->n_addrs++], &a->storage, a->len);
+}
+
+static int check_in6(const Endpoint *e, const Addr *a, Complaint *c) {
     EndpointKind kind = e->kind;
     if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
         return complain(c, "this is an IPv4 address in IPv6's clothes",
@@ -94,8 +97,8 @@ static int check_in6(const Endpoint *e, Complaint *c) {
 }
 
 /* An address, perhaps with the interface that it belongs to. That one may be missing as yet. */
-static int parse_scoped(char *host, Endpoint *e) {
-    int r = addr_parse_ip(host, 0, &e->addrs[0]);
+static int parse_scoped(char *host, Endpoint *e, Addr *ret) {
+    int r = addr_parse_ip(host, 0, ret);
     char *percent = strchr(host, '%');
     if (!percent || (r < 0 && r != -ENODEV))
         return r;
@@ -105,7 +108,7 @@ static int parse_scoped(char *host, Endpoint *e) {
     if (r == 0)
         return 0;
     *percent = '\0';
-    return addr_parse_ip(host, 0, &e->addrs[0]);
+    return addr_parse_ip(host, 0, ret);
 }
 
 /* "[V6ADDR%SCOPE]:PORT". */
@@ -117,15 +120,16 @@ static int parse_in6(Endpoint *e, const char *s, Complaint *c) {
     size_t n = (size_t)(close - s) - 1;
     memcpy(host, s + 1, n);
     host[n] = '\0';
-    int r = parse_scoped(host, e);
+    Addr a = {0};
+    int r = parse_scoped(host, e, &a);
     if (r == -ENODEV)
         return complain(c, "that cannot be the name of a network interface", NULL);
     if (r < 0)
         return complain(c, "what stands in the brackets is not an IPv6 address",
                         INET_HINT(e->kind, "such as ", "[::1]:80"));
-    if (e->addrs[0].sa.sa_family != AF_INET6)
+    if (a.sa.sa_family != AF_INET6)
         return complain(c, "brackets are for IPv6 addresses", INET_HINT(e->kind, "such as ", "192.0.2.1:80"));
-    r = check_in6(e, c);
+    r = check_in6(e, &a, c);
     if (r < 0)
         return r;
     if (close[1] != ':')
@@ -135,8 +139,8 @@ static int parse_in6(Endpoint *e, const char *s, Complaint *c) {
     r = parse_port(close + 2, e->kind, &port, c);
     if (r < 0)
         return r;
-    addr_set_port(&e->addrs[0], port);
-    e->n_addrs = 1;
+    addr_set_port(&a, port);
+    add_addr(e, &a);
     return 0;
 }
 
@@ -147,9 +151,11 @@ static int parse_any(Endpoint *e, const char *s, Complaint *c) {
     int r = parse_port(s, e->kind, &port, c);
     if (r < 0)
         return r;
-    addr_any(AF_INET, port, &e->addrs[0]);
-    addr_any(AF_INET6, port, &e->addrs[1]);
-    e->n_addrs = 2;
+    Addr any4, any6;
+    addr_any(AF_INET, port, &any4);
+    addr_any(AF_INET6, port, &any6);
+    add_addr(e, &any4);
+    add_addr(e, &any6);
     e->both_families = true;
     return 0;
 }
@@ -165,7 +171,8 @@ static int parse_in4(Endpoint *e, const char *s, const char *colon, Complaint *c
     if (*skip_digits(host) == '\0')
         return complain(c, "there are two ports",
                         INET_HINT(e->kind, "write the one to listen on, such as ", "80"));
-    int r = addr_parse_ip(host, 0, &e->addrs[0]);
+    Addr a = {0};
+    int r = addr_parse_ip(host, 0, &a);
     if (r < 0 && host[strspn(host, "0123456789.")] == '\0')
         return complain(c, "that is not an IPv4 address", INET_HINT(e->kind, "such as ", "192.0.2.1:80"));
     if (r < 0)
@@ -175,8 +182,8 @@ static int parse_in4(Endpoint *e, const char *s, const char *colon, Complaint *c
     r = parse_port(colon + 1, e->kind, &port, c);
     if (r < 0)
         return r;
-    addr_set_port(&e->addrs[0], port);
-    e->n_addrs = 1;
+    addr_set_port(&a, port);
+    add_addr(e, &a);
     return 0;
 }
 
@@ -210,7 +217,8 @@ static int parse_unix(Endpoint *e, const char *s, Complaint *c) {
         return complain(c, *s == '@' ? "the abstract name is empty" : "the path is a folder", NULL);
     if (*s == '/' && s[strlen(s) - 1] == '/')
         return complain(c, "the path is a folder", "leave out the '/' at its end");
-    if (addr_set_unix(s, &e->addrs[0]) < 0)
+    Addr unused;
+    if (addr_set_unix(s, &unused) < 0)
         return complain(
             c, *s == '@' ? "the abstract name is longer than 107 bytes" : "the path is longer than 107 bytes",
             "see unix(7)");
@@ -277,8 +285,7 @@ static int parse_vsock(Endpoint *e, const char *s, Complaint *c) {
         return complain(c, "the port of a vsock is a number below 4294967295", hint);
     if (vm.vm.svm_port == 0)
         vm.vm.svm_port = VMADDR_PORT_ANY;
-    e->addrs[0] = vm;
-    e->n_addrs = 1;
+    add_addr(e, &vm);
     return 0;
 }
 
@@ -423,6 +430,32 @@ int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const cha
     return 0;
 }
 
+static socklen_t addr_size(const EndpointAddr *a) {
+    switch (a->sa.sa_family) {
+    case AF_INET:
+        return sizeof(a->in);
+    case AF_INET6:
+        return sizeof(a->in6);
+    case AF_VSOCK:
+        return sizeof(a->vm);
+    default:
+        return 0;
+    }
+}
+
+Addr endpoint_addr(const Endpoint *e, size_t i) {
+    Addr a = {0};
+    if (i >= e->n_addrs)
+        return a;
+    if (endpoint_kind_is_unix(e->kind)) {
+        (void)addr_set_unix(e->path, &a); /* it was short enough */
+        return a;
+    }
+    a.len = addr_size(&e->addrs[i]);
+    memcpy(&a.storage, &e->addrs[i], a.len);
+    return a;
+}
+
 bool endpoint_kind_is_stream(EndpointKind kind) {
     return kinds[kind].stream;
 }
@@ -464,6 +497,11 @@ static bool inet_conflicts(const Addr *a, const Addr *b) {
            (addr_is_wildcard(a) || addr_is_wildcard(b) || addr_host_equal(a, b));
 }
 
+static bool addrs_conflict(const Endpoint *a, size_t i, const Endpoint *b, size_t j) {
+    const Addr x = endpoint_addr(a, i), y = endpoint_addr(b, j);
+    return a->kind == ENDPOINT_VSOCK ? vsock_conflicts(&x, &y) : inet_conflicts(&x, &y);
+}
+
 /* A node of the file system can be one thing only; abstract names are the kernel's, apart for each type. */
 static bool path_conflicts(const Endpoint *a, const Endpoint *b) {
     bool nodes = endpoint_has_node(a) && endpoint_has_node(b);
@@ -477,8 +515,7 @@ bool endpoint_conflicts(const Endpoint *a, const Endpoint *b) {
         return false;
     for (size_t i = 0; i < a->n_addrs; i++)
         for (size_t j = 0; j < b->n_addrs; j++)
-            if (a->kind == ENDPOINT_VSOCK ? vsock_conflicts(&a->addrs[i], &b->addrs[j])
-                                          : inet_conflicts(&a->addrs[i], &b->addrs[j]))
+            if (addrs_conflict(a, i, b, j))
                 return true;
     return false;
 }

@@ -30,15 +30,22 @@ DECLARE_STRTAB(endpoint_kind, EndpointKind);
 /* A path of a UNIX socket is at most 107 bytes; fifo and mqueue names fit as well. */
 #define ENDPOINT_TEXT_MAX 256
 
+typedef union EndpointAddr {
+    struct sockaddr sa;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+    struct sockaddr_vm vm;
+} EndpointAddr;
+
 typedef struct Endpoint {
     EndpointKind kind;
     char text[ENDPOINT_TEXT_MAX]; /* as written, e.g. "tcp:[::1]:80" */
     /* The path of unix, fifo; the name of mqueue and systemd: points into text. "@name" is abstract. NULL
      * else. */
     const char *path;
-    /* What to bind, one listener for each: "tcp:PORT" has the IPv4 wildcard, then the IPv6 one. That of
-     * systemd:, fifo and mqueue is empty: they have a path. */
-    Addr addrs[2];
+    /* What to bind, one listener for each: "tcp:PORT" has the IPv4 wildcard, then the IPv6 one. To be read by
+     * endpoint_addr(): there is room for that of a host only, an Addr is five times as much. */
+    EndpointAddr addrs[2];
     size_t n_addrs;
     /* The interface of a link-local address, "" for none: it may come and go, so bind(2) looks it up again.
      */
@@ -50,6 +57,10 @@ typedef struct Endpoint {
  * what to write instead in *@ret_hint (either may be left NULL; both static strings). @ret is untouched on
  * failure. */
 int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const char **ret_hint);
+
+/* Address @i. That of systemd:, fifo and mqueue is empty: they have a path; so is one that it does not have.
+ */
+Addr endpoint_addr(const Endpoint *e, size_t i);
 
 /* Connections are accepted on it (stream, seqpacket), as against datagrams, fifo and mqueue. */
 bool endpoint_kind_is_stream(EndpointKind kind);

@@ -9,9 +9,9 @@
 typedef struct Place {
     const ServiceConfig *service;
     const ListenConfig *listen;
-    const Addr *addr; /* NULL: it has a path */
-    char *path;       /* its directory resolved; of what is no node the endpoint's text; owned */
-    size_t order;     /* of its endpoint in the config */
+    Addr addr;    /* empty: it has a path */
+    char *path;   /* its directory resolved; of what is no node the endpoint's text; owned */
+    size_t order; /* of its endpoint in the config */
 } Place;
 
 typedef struct Places {
@@ -28,7 +28,7 @@ static int compare_numbers(unsigned long a, unsigned long b) {
 
 /* Scopes by name: interfaces need not be there yet. */
 static int compare_hosts(const Place *x, const Place *y) {
-    const Addr *a = x->addr, *b = y->addr;
+    const Addr *a = &x->addr, *b = &y->addr;
     if (a->sa.sa_family != b->sa.sa_family)
         return compare_numbers(a->sa.sa_family, b->sa.sa_family);
     if (a->sa.sa_family == AF_VSOCK)
@@ -41,14 +41,14 @@ static int compare_hosts(const Place *x, const Place *y) {
 
 /* 0: the kernel chooses one. */
 static unsigned long port_of(const Place *p) {
-    if (p->addr->sa.sa_family != AF_VSOCK)
-        return addr_port(p->addr);
-    return p->addr->vm.svm_port == VMADDR_PORT_ANY ? 0 : p->addr->vm.svm_port;
+    if (p->addr.sa.sa_family != AF_VSOCK)
+        return addr_port(&p->addr);
+    return p->addr.vm.svm_port == VMADDR_PORT_ANY ? 0 : p->addr.vm.svm_port;
 }
 
 static int compare_groups(const Place *a, const Place *b) {
-    if (!a->addr || !b->addr)
-        return (a->addr != NULL) - (b->addr != NULL);
+    if (a->path || b->path)
+        return (a->path == NULL) - (b->path == NULL);
     int order = compare_numbers(a->listen->endpoint.kind, b->listen->endpoint.kind);
     return order != 0 ? order : compare_numbers(port_of(a), port_of(b));
 }
@@ -57,15 +57,15 @@ static int compare_groups(const Place *a, const Place *b) {
 static int compare_places(const void *x, const void *y) {
     const Place *a = x, *b = y;
     int order = compare_groups(a, b);
-    if (order == 0 && a->addr)
+    if (order == 0 && !a->path)
         order = a->listen->reuse_port - b->listen->reuse_port;
     if (order == 0)
-        order = a->addr ? compare_hosts(a, b) : strcmp(a->path, b->path);
+        order = a->path ? strcmp(a->path, b->path) : compare_hosts(a, b);
     return order != 0 ? order : compare_numbers(a->order, b->order);
 }
 
 static bool takes_both_families(const Place *p) {
-    return p->addr->sa.sa_family == AF_INET6 && addr_is_wildcard(p->addr) && !p->listen->only_v6 &&
+    return p->addr.sa.sa_family == AF_INET6 && addr_is_wildcard(&p->addr) && !p->listen->only_v6 &&
            !p->listen->endpoint.both_families;
 }
 
@@ -76,9 +76,9 @@ static bool cannot_both(const Place *a, const Place *b) {
         return false;
     if (l->device && m->device && !streq(l->device, m->device))
         return false;
-    if (a->addr->sa.sa_family != b->addr->sa.sa_family)
+    if (a->addr.sa.sa_family != b->addr.sa.sa_family)
         return takes_both_families(a) || takes_both_families(b);
-    return addr_is_wildcard(a->addr) || addr_is_wildcard(b->addr) || compare_hosts(a, b) == 0;
+    return addr_is_wildcard(&a->addr) || addr_is_wildcard(&b->addr) || compare_hosts(a, b) == 0;
 }
 
 /* In one file the upper line comes first; else the order of the services decides. */
@@ -113,7 +113,7 @@ static void check_alone(Places *places, const Place *group, size_t n) {
         }
     }
     for (size_t w = 0; w < n; w++) {
-        if (!addr_is_wildcard(group[w].addr))
+        if (!addr_is_wildcard(&group[w].addr))
             continue;
         for (size_t i = 0; i < n; i++)
             if (!are_told(places, &group[w], &group[i]) && cannot_both(&group[w], &group[i]))
@@ -144,7 +144,7 @@ static void check_all(Places *places) {
         const Place *group = &places->items[i];
         for (n = 1; i + n < places->n && compare_groups(group, &group[n]) == 0;)
             n++;
-        if (!group->addr)
+        if (group->path)
             check_paths(places, group, n);
         else if (port_of(group) != 0)
             check_group(places, group, n);
@@ -176,7 +176,8 @@ static int add_places(Places *places, const ServiceConfig *s, const ListenConfig
         return 0;
     }
     for (size_t i = 0; i < e->n_addrs; i++)
-        places->items[places->n++] = (Place){.service = s, .listen = l, .addr = &e->addrs[i], .order = order};
+        places->items[places->n++] =
+            (Place){.service = s, .listen = l, .addr = endpoint_addr(e, i), .order = order};
     return 0;
 }
 

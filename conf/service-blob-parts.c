@@ -149,8 +149,10 @@ void endpoint_put(BlobWriter *w, uint16_t tag, const Endpoint *e) {
     blob_put_str(w, ENDPOINT_TEXT, e->text);
     if (e->path)
         blob_put_u64(w, ENDPOINT_PATH, (uint64_t)(e->path - e->text));
-    for (size_t i = 0; i < e->n_addrs; i++)
-        blob_put_bytes(w, ENDPOINT_ADDR, &e->addrs[i].storage, e->addrs[i].len);
+    for (size_t i = 0; i < e->n_addrs; i++) {
+        const Addr a = endpoint_addr(e, i);
+        blob_put_bytes(w, ENDPOINT_ADDR, &a.storage, a.len);
+    }
     blob_put_str(w, ENDPOINT_SCOPE, e->scope);
     blob_put_bool(w, ENDPOINT_BOTH, e->both_families);
     blob_close(w, at);
@@ -178,20 +180,42 @@ static bool addr_is_good(EndpointKind kind, const Addr *a) {
     return a->len == 0;
 }
 
-static void get_addr(const BlobField *f, Endpoint *e) {
+typedef struct Addrs {
+    Addr items[ELEMENTS(((Endpoint *)NULL)->addrs)];
+    size_t n;
+} Addrs;
+
+static void get_addr(const BlobField *f, Addrs *to) {
     size_t n = 0;
     const void *bytes = blob_bytes(f, &n);
-    if (!bytes || n > sizeof(e->addrs[0].storage) || e->n_addrs == ELEMENTS(e->addrs)) {
+    if (!bytes || n > sizeof(to->items[0].storage) || to->n == ELEMENTS(to->items)) {
         blob_spoil(f->source, "an address is too long");
         return;
     }
-    memcpy(&e->addrs[e->n_addrs].storage, bytes, n);
-    e->addrs[e->n_addrs++].len = (socklen_t)n;
+    memcpy(&to->items[to->n].storage, bytes, n);
+    to->items[to->n++].len = (socklen_t)n;
+}
+
+/* That of a UNIX socket is its path's. */
+static bool take_addrs(const Addrs *from, Endpoint *e) {
+    for (size_t i = 0; i < from->n; i++) {
+        const Addr *a = &from->items[i];
+        if (!addr_is_good(e->kind, a))
+            return false;
+        e->n_addrs++;
+        if (!endpoint_kind_is_unix(e->kind))
+            memcpy(&e->addrs[i], &a->storage, a->len);
+        const Addr taken = endpoint_addr(e, i);
+        if (taken.len != a->len || memcmp(&taken.storage, &a->storage, a->len) != 0)
+            return false;
+    }
+    return true;
 }
 
 void endpoint_get(const BlobField *f, Endpoint *ret) {
     CLEANUP_FREE char *kind = NULL;
     uint64_t path = UINT64_MAX;
+    Addrs addrs = {.n = 0};
     *ret = (Endpoint){0};
     BlobReader r = blob_enter(f);
     BlobField g;
@@ -203,7 +227,7 @@ void endpoint_get(const BlobField *f, Endpoint *ret) {
         else if (g.tag == ENDPOINT_PATH)
             path = blob_u64_max(&g, ENDPOINT_TEXT_MAX - 1);
         else if (g.tag == ENDPOINT_ADDR)
-            get_addr(&g, ret);
+            get_addr(&g, &addrs);
         else if (g.tag == ENDPOINT_SCOPE)
             get_text(&g, ret->scope, sizeof(ret->scope));
         else if (g.tag == ENDPOINT_BOTH)
@@ -213,14 +237,13 @@ void endpoint_get(const BlobField *f, Endpoint *ret) {
     bool good = k >= 0 && (path == UINT64_MAX || path < strlen(ret->text));
     bool has_path = k >= 0 && (endpoint_kind_is_unix((EndpointKind)k) || k == ENDPOINT_FIFO ||
                                k == ENDPOINT_MQUEUE || k == ENDPOINT_SYSTEMD);
-    for (size_t i = 0; good && i < ret->n_addrs; i++)
-        good = addr_is_good((EndpointKind)k, &ret->addrs[i]);
-    if (!good || has_path != (path != UINT64_MAX)) {
-        blob_spoil(f->source, "an endpoint is not what it should be");
-        return;
+    good = good && has_path == (path != UINT64_MAX);
+    if (good) {
+        ret->kind = (EndpointKind)k;
+        ret->path = has_path ? ret->text + path : NULL;
     }
-    ret->kind = (EndpointKind)k;
-    ret->path = has_path ? ret->text + path : NULL;
+    if (!good || !take_addrs(&addrs, ret))
+        blob_spoil(f->source, "an endpoint is not what it should be");
 }
 
 /* What was looked up */

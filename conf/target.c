@@ -27,9 +27,10 @@ int target_parse(const char *s, Endpoint *ret, const char **ret_why, const char 
     if ((1U << e.kind & ALL_KINDS) == 0)
         return wrong("one cannot connect to that", "such as tcp:127.0.0.1:80 or unix:/run/app.sock", ret_why,
                      ret_hint);
-    if (endpoint_kind_is_inet(e.kind) && addr_port(&e.addrs[0]) == 0)
+    const Addr to = endpoint_addr(&e, 0);
+    if (endpoint_kind_is_inet(e.kind) && addr_port(&to) == 0)
         return wrong("port 0 is nobody's", "write the port that it is to be forwarded to", ret_why, ret_hint);
-    if (e.kind == ENDPOINT_VSOCK && e.addrs[0].vm.svm_cid == VMADDR_CID_ANY)
+    if (e.kind == ENDPOINT_VSOCK && to.vm.svm_cid == VMADDR_CID_ANY)
         return wrong("'any' is nobody's", "write the CID that it is to be forwarded to", ret_why, ret_hint);
     *ret = e;
     if (e.path) /* it points into the struct's own text */
@@ -64,9 +65,11 @@ bool target_is_own(const Endpoint *target, const Endpoint *listen) {
         return false;
     if (!endpoint_kind_is_inet(target->kind) && target->kind != ENDPOINT_VSOCK)
         return streq_null(target->path, listen->path);
-    const Addr to = connected(&target->addrs[0]);
-    for (size_t i = 0; i < listen->n_addrs; i++)
-        if (reaches(&to, &listen->addrs[i]))
+    const Addr first = endpoint_addr(target, 0), to = connected(&first);
+    for (size_t i = 0; i < listen->n_addrs; i++) {
+        const Addr own = endpoint_addr(listen, i);
+        if (reaches(&to, &own))
             return true;
+    }
     return false;
 }

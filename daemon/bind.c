@@ -78,7 +78,7 @@ static void list_options(const ListenConfig *c, IntOption ret[static INT_OPTIONS
 /* What a new socket of this kind has. */
 static int standard_option(const ListenConfig *c, const IntOption *o, int *ret) {
     socklen_t n = sizeof(*ret);
-    int family = c->endpoint.addrs[0].sa.sa_family;
+    int family = endpoint_addr(&c->endpoint, 0).sa.sa_family;
     CLEANUP_CLOSE int fd = socket(family, endpoint_socket_type(c->endpoint.kind) | SOCK_CLOEXEC, 0);
     if (fd < 0 || getsockopt(fd, o->level, o->name, ret, &n) < 0)
         return -errno;
@@ -249,7 +249,7 @@ static void ask_address(int fd, Addr *a) {
 }
 
 int bind_socket(const ListenConfig *c, size_t i, uint16_t port, BoundSocket *ret, const char **ret_step) {
-    Addr addr = c->endpoint.addrs[i];
+    Addr addr = endpoint_addr(&c->endpoint, i);
     int type = endpoint_socket_type(c->endpoint.kind), family = addr.sa.sa_family;
     if (port != 0)
         addr_set_port(&addr, port);

@@ -128,18 +128,18 @@ int inherited_init(Inherited *in, FdStore *store, EventLog *log) {
 
 bool inherited_matches(const PassedSocket *socket, const ListenConfig *config, size_t index, bool by_name) {
     const Endpoint *e = &config->endpoint;
-    const Addr *wanted = &e->addrs[index];
+    const Addr wanted = endpoint_addr(e, index);
     if (socket->ours)
         return false;
     if (socket->fd >= 0 && e->kind == ENDPOINT_SYSTEMD)
         return by_name && streq(socket->name, e->path);
-    if (socket->fd < 0 || socket->kind != e->kind || socket->addr.sa.sa_family != wanted->sa.sa_family)
+    if (socket->fd < 0 || socket->kind != e->kind || socket->addr.sa.sa_family != wanted.sa.sa_family)
         return false;
-    if (endpoint_kind_is_unix(e->kind) && !(addr_equal(&socket->addr, wanted) && path_is_there(wanted)))
+    if (endpoint_kind_is_unix(e->kind) && !(addr_equal(&socket->addr, &wanted) && path_is_there(&wanted)))
         return false;
-    if (wanted->len == 0 && !bind_node_is(e, socket->fd))
+    if (wanted.len == 0 && !bind_node_is(e, socket->fd))
         return false;
-    return by_name ? streq(socket->name, config->name) : addr_equal(&socket->addr, wanted);
+    return by_name ? streq(socket->name, config->name) : addr_equal(&socket->addr, &wanted);
 }
 
 /* Who takes connections needs a socket that has them. */
@@ -158,16 +158,16 @@ static bool is_sealed(const PassedSocket *p) {
 bool inherited_is_kept(const PassedSocket *p, const ListenConfig *config, size_t index, uint64_t digest,
                        bool by_name) {
     const Endpoint *e = &config->endpoint;
-    const Addr *wanted = &e->addrs[index];
-    if (p->fd < 0 || !p->ours || p->kind != e->kind || p->addr.sa.sa_family != wanted->sa.sa_family)
+    const Addr wanted = endpoint_addr(e, index);
+    if (p->fd < 0 || !p->ours || p->kind != e->kind || p->addr.sa.sa_family != wanted.sa.sa_family)
         return false;
-    if (wanted->len == 0)
+    if (wanted.len == 0)
         return bind_node_is(e, p->fd);
-    bool chosen = endpoint_kind_is_inet(e->kind) && addr_port(wanted) == 0;
-    if (chosen ? !(by_name && p->kept.digest == digest && addr_host_equal(&p->addr, wanted))
-               : !addr_equal(&p->addr, wanted))
+    bool chosen = endpoint_kind_is_inet(e->kind) && addr_port(&wanted) == 0;
+    if (chosen ? !(by_name && p->kept.digest == digest && addr_host_equal(&p->addr, &wanted))
+               : !addr_equal(&p->addr, &wanted))
         return false;
-    return endpoint_kind_is_unix(e->kind) ? path_is_there(wanted) : keep_fits(p->fd, config);
+    return endpoint_kind_is_unix(e->kind) ? path_is_there(&wanted) : keep_fits(p->fd, config);
 }
 
 /* Of one that is ours: the node or queue that goes with it. */

@@ -37,8 +37,7 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
                     .parked = -EBADF,
                     .budget = 1};
     list_init(&l->link);
-    if (index < config->endpoint.n_addrs)
-        l->addr = config->endpoint.addrs[index];
+    l->addr = endpoint_addr(&config->endpoint, index);
     return l;
 }
 

@@ -132,7 +132,7 @@ static bool node_comes_back(OpenBeside *b, Listener *l) {
 }
 
 static int open_inet(OpenBeside *b, Listener *l, uint16_t port) {
-    Addr addr = l->config->endpoint.addrs[l->index];
+    Addr addr = endpoint_addr(&l->config->endpoint, l->index);
     if (port != 0)
         addr_set_port(&addr, port);
     size_t first = find(b, l->kind, addr_port(&addr)), end = first;

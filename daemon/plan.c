@@ -46,18 +46,18 @@ static int compare_addr(const Addr *a, const Addr *b) {
 typedef struct SocketName {
     const ListenConfig *config;
     size_t index;
-    const Addr *addr;
+    Addr addr;
 } SocketName;
 
 static SocketName name_of(const ListenConfig *config, size_t index, const Addr *bound) {
-    return (SocketName){config, index, bound ? bound : &config->endpoint.addrs[index]};
+    return (SocketName){config, index, bound ? *bound : endpoint_addr(&config->endpoint, index)};
 }
 
 static int compare_names(const SocketName *a, const SocketName *b) {
     const ListenConfig *c = a->config, *d = b->config;
     int order = (c->endpoint.kind > d->endpoint.kind) - (c->endpoint.kind < d->endpoint.kind);
     if (order == 0)
-        order = compare_addr(a->addr, b->addr);
+        order = compare_addr(&a->addr, &b->addr);
     if (order == 0)
         order = is_v6_only(c, a->index) - is_v6_only(d, b->index);
     if (order == 0)
@@ -69,8 +69,8 @@ static int compare_names(const SocketName *a, const SocketName *b) {
 
 /* The kernel chooses. */
 static bool has_any_port(const ListenConfig *c, size_t index) {
-    const Addr *a = &c->endpoint.addrs[index];
-    return endpoint_kind_is_inet(c->endpoint.kind) && index < c->endpoint.n_addrs && addr_port(a) == 0;
+    const Addr a = endpoint_addr(&c->endpoint, index);
+    return endpoint_kind_is_inet(c->endpoint.kind) && index < c->endpoint.n_addrs && addr_port(&a) == 0;
 }
 
 bool plan_serves(const ListenConfig *a, size_t a_index, const Addr *bound, const ListenConfig *b,

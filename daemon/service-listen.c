@@ -221,10 +221,10 @@ bool service_open_listener(Service *s, size_t i) {
     Listener *l = s->listeners[i];
     int before = l->error;
     uint16_t port = port_of_pair(s, i);
+    const Addr first = endpoint_addr(&l->config->endpoint, 0);
     int r = listener_open(l, port);
     /* The kernel chose a port for one family that somebody has in the other: one more choice for both. */
-    for (int tries = 0; r == -EADDRINUSE && port != 0 && l->config->endpoint.addrs[0].len &&
-                        addr_port(&l->config->endpoint.addrs[0]) == 0 && tries < 8;
+    for (int tries = 0; r == -EADDRINUSE && port != 0 && first.len && addr_port(&first) == 0 && tries < 8;
          tries++) {
         listener_close(s->listeners[i - 1], true);
         if (listener_open(s->listeners[i - 1], 0) < 0)

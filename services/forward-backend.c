@@ -33,9 +33,9 @@ int backend_parse(const char *s, Backend *ret, const char **ret_why, const char 
     if (b.type == 0 || e->n_addrs == 0)
         return wrong("one cannot connect to that", "such as tcp:127.0.0.1:80 or unix:/run/app.sock", ret_why,
                      ret_hint);
-    if (endpoint_kind_is_inet(e->kind) && addr_port(&e->addrs[0]) == 0)
+    b.addr = endpoint_addr(e, 0);
+    if (endpoint_kind_is_inet(e->kind) && addr_port(&b.addr) == 0)
         return wrong("port 0 is nobody's", "write the backend's port", ret_why, ret_hint);
-    b.addr = e->addrs[0];
     /* "tcp:80" is this host: connect(2) to a wildcard address means loopback, on Linux. */
     if (find_scope(e, &b.addr) < 0)
         return wrong("there is no such interface", "", ret_why, ret_hint);

@@ -14,6 +14,16 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/text.h"
 
+static uint16_t port_of(const Endpoint *e, size_t i) {
+    const Addr a = endpoint_addr(e, i);
+    return addr_port(&a);
+}
+
+static const char *format(const Endpoint *e, size_t i, char text[static ADDR_TEXT_MAX]) {
+    const Addr a = endpoint_addr(e, i);
+    return addr_format(&a, text);
+}
+
 static void test_addresses(void **state) {
     (void)state;
     static const struct {
@@ -56,9 +66,10 @@ static void test_addresses(void **state) {
         size_t n = 0;
         for (; n < 2 && cases[i].addrs[n]; n++) {
             char text[ADDR_TEXT_MAX];
-            assert_string_equal(addr_format(&e.addrs[n], text), cases[i].addrs[n]);
+            assert_string_equal(format(&e, n, text), cases[i].addrs[n]);
         }
         assert_int_equal(e.n_addrs, n);
+        assert_int_equal(endpoint_addr(&e, n).len, 0);
         assert_int_equal(e.both_families, n == 2);
     }
 }
@@ -78,8 +89,9 @@ static void test_vsock(void **state) {
         Endpoint e;
         assert_int_equal(endpoint_parse(cases[i].in, &e, NULL, NULL), 0);
         assert_int_equal(e.n_addrs, 1);
-        const struct sockaddr_vm *vm = &e.addrs[0].vm;
-        assert_int_equal(e.addrs[0].len, sizeof(*vm));
+        const Addr a = endpoint_addr(&e, 0);
+        const struct sockaddr_vm *vm = &a.vm;
+        assert_int_equal(a.len, sizeof(*vm));
         assert_int_equal(vm->svm_family, AF_VSOCK);
         assert_true(vm->svm_cid == cases[i].cid && vm->svm_port == cases[i].port);
     }
@@ -92,12 +104,12 @@ static void test_port_names(void **state) {
     Endpoint e;
     const char *why = NULL;
     assert_int_equal(endpoint_parse("tcp:ssh", &e, NULL, NULL), 0);
-    assert_int_equal(addr_port(&e.addrs[0]), 22);
-    assert_int_equal(addr_port(&e.addrs[1]), 22);
+    assert_int_equal(port_of(&e, 0), 22);
+    assert_int_equal(port_of(&e, 1), 22);
     assert_int_equal(endpoint_parse("udp:127.0.0.1:tftp", &e, NULL, NULL), 0);
-    assert_int_equal(addr_port(&e.addrs[0]), 69);
+    assert_int_equal(port_of(&e, 0), 69);
     assert_int_equal(endpoint_parse("tcp:[::1]:ssh", &e, NULL, NULL), 0);
-    assert_int_equal(addr_port(&e.addrs[0]), 22);
+    assert_int_equal(port_of(&e, 0), 22);
     assert_int_equal(endpoint_parse("tcp:no-such-service", &e, &why, NULL), -EINVAL);
     assert_string_equal(why, "services(5) knows no port of that name for this protocol");
 }
@@ -343,14 +355,14 @@ static void test_interface_may_be_missing(void **state) {
     Endpoint a, b;
     assert_int_equal(endpoint_parse("tcp:[fe80::1%nosuch0]:80", &a, NULL, NULL), 0);
     assert_string_equal(a.scope, "nosuch0");
-    assert_int_equal(a.addrs[0].in6.sin6_scope_id, 0);
-    assert_int_equal(addr_port(&a.addrs[0]), 80);
+    assert_int_equal(endpoint_addr(&a, 0).in6.sin6_scope_id, 0);
+    assert_int_equal(port_of(&a, 0), 80);
     assert_int_equal(endpoint_parse("tcp:[fe80::1%nosuch1]:80", &b, NULL, NULL), 0);
     assert_false(endpoint_conflicts(&a, &b));
     assert_true(endpoint_conflicts(&a, &a));
     assert_int_equal(endpoint_parse("tcp:[::1%lo]:80", &b, NULL, NULL), 0);
     assert_string_equal(b.scope, "lo");
-    assert_int_not_equal(b.addrs[0].in6.sin6_scope_id, 0);
+    assert_int_not_equal(endpoint_addr(&b, 0).in6.sin6_scope_id, 0);
 }
 
 int main(void) {

@@ -16,10 +16,10 @@
 
 #include "daemon/inherit.h"
 
-static ListenConfig config_for(const char *endpoint, const char *name) {
-    ListenConfig c = {.name = (char *)name, .nodelay = -1, .mark = -1};
-    assert_int_equal(endpoint_parse(endpoint, &c.endpoint, NULL, NULL), 0);
-    return c;
+/* Where it is to stay: its path points into its own text. */
+static void set_config(ListenConfig *c, const char *endpoint, const char *name) {
+    *c = (ListenConfig){.name = (char *)name, .nodelay = -1, .mark = -1};
+    assert_int_equal(endpoint_parse(endpoint, &c->endpoint, NULL, NULL), 0);
 }
 
 static PassedSocket passed(const char *address, uint16_t port, int type, const char *name) {
@@ -56,7 +56,8 @@ static void test_matches(void **state) {
     (void)state;
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         const MatchCase *t = &cases[i];
-        ListenConfig c = config_for(t->endpoint, "web");
+        ListenConfig c;
+        set_config(&c, t->endpoint, "web");
         PassedSocket p = passed(t->address, t->port, t->type, t->name);
         if (inherited_matches(&p, &c, t->index, false) != t->by_address ||
             inherited_matches(&p, &c, t->index, true) != t->by_name)
@@ -68,7 +69,8 @@ static void test_matches(void **state) {
 
 static void test_by_name_alone(void **state) {
     (void)state;
-    ListenConfig c = config_for("systemd:web", "other");
+    ListenConfig c;
+    set_config(&c, "systemd:web", "other");
     PassedSocket p = passed("127.0.0.1", 80, SOCK_STREAM, "web");
     assert_true(inherited_matches(&p, &c, 0, true));
     assert_false(inherited_matches(&p, &c, 0, false));
@@ -88,8 +90,8 @@ static void test_fifo_needs_its_path(void **state) {
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     assert_non_null(mkdtemp(path));
     (void)snprintf(text, sizeof(text), "fifo:%s/f", path);
-    ListenConfig c = config_for(text, "web");
-    c.endpoint.path = c.endpoint.text + strlen("fifo:");
+    ListenConfig c;
+    set_config(&c, text, "web");
     PassedSocket p = {.fd = fds[0], .kind = ENDPOINT_FIFO, .name = (char *)"web"};
     assert_false(inherited_matches(&p, &c, 0, false));
     assert_int_equal(mkfifo(c.endpoint.path, 0600), 0);
@@ -112,11 +114,12 @@ static void test_fifo_needs_its_path(void **state) {
 
 static void test_unix_needs_its_path(void **state) {
     (void)state;
-    ListenConfig c = config_for("unix:/no/such/folder/x.sock", "web");
+    ListenConfig c;
+    set_config(&c, "unix:/no/such/folder/x.sock", "web");
     PassedSocket p = {.fd = 100, .kind = ENDPOINT_UNIX, .listening = true, .name = (char *)"web"};
     assert_int_equal(addr_set_unix("/no/such/folder/x.sock", &p.addr), 0);
     assert_false(inherited_matches(&p, &c, 0, false));
-    c = config_for("unix:@abstract", "web");
+    set_config(&c, "unix:@abstract", "web");
     assert_int_equal(addr_set_unix("@abstract", &p.addr), 0);
     assert_true(inherited_matches(&p, &c, 0, false));
 }

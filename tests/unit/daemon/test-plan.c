@@ -72,7 +72,7 @@ static void add_listeners(Side *side, size_t i, const Given *g) {
             const ListenConfig *l = &p->config->listen[k];
             PlanListener *to = &side->listeners[i][p->n_listeners++];
             *to = (PlanListener){.config = l, .index = a, .has_socket = !g->closed && !g->disabled};
-            side->addrs[i] = l->endpoint.addrs[a];
+            side->addrs[i] = endpoint_addr(&l->endpoint, a);
             if (g->port)
                 addr_set_port(&side->addrs[i], g->port);
             to->addr = to->has_socket && (g->port || k == 0) && a == 0 && k == 0 ? &side->addrs[i] : NULL;
