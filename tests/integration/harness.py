@@ -221,21 +221,31 @@ class Varlink:
 
 
 # ------------------------------------------------------------------------------------------------------------- daemon
+_port_marks = []
+
+
 def free_port():
-    """A port that nobody listens on, below the range from which the kernel gives ports to clients."""
+    """A port that nobody has, at whatever address, below the range from which the kernel gives ports to clients; as long
+    as this process lives, no other that asks here is given it."""
     while True:
         port = random.randint(10000, 31000)
+        mark = socket.socket(socket.AF_UNIX)
         with contextlib.ExitStack() as stack:
             try:
-                for family, kind, host in ((socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1"),
-                                           (socket.AF_INET, socket.SOCK_DGRAM, "127.0.0.1"),
-                                           (socket.AF_INET6, socket.SOCK_STREAM, "::1")):
+                mark.bind(f"\0mpt-port-{port}")
+                for family, kind, host in ((socket.AF_INET, socket.SOCK_STREAM, "0.0.0.0"),
+                                           (socket.AF_INET, socket.SOCK_DGRAM, "0.0.0.0"),
+                                           (socket.AF_INET6, socket.SOCK_STREAM, "::"),
+                                           (socket.AF_INET6, socket.SOCK_DGRAM, "::")):
                     s = stack.enter_context(socket.socket(family, kind))
+                    if family == socket.AF_INET6:
+                        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                     s.bind((host, port))
             except OSError as error:
-                if error.errno == errno.EADDRNOTAVAIL:  # no IPv6 here
-                    return port
-                continue
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):  # no IPv6 here
+                    mark.close()
+                    continue
+            _port_marks.append(mark)
             return port
 
 

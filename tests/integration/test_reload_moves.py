@@ -19,6 +19,7 @@ class Moves(DaemonTest):
                                                    {**e, "endpoint": e["endpoint"].format(port=port)} for e in listen],
                                         "exec": ["mp-echo"], **service} for name, listen in names.items()}}
         d = self.daemon(config(ways[0]))
+        wait_until(lambda: not any(li["error"] for s in d.status()["services"] for li in s["listeners"]), "its listeners")
         address = f"[{host}]" if ":" in host else host
         with Load(self, {"s": f"tcp:{address}:{port}"}) as load, Held(self, port, 3, host=host):
             for i, way in enumerate(itertools.islice(itertools.cycle(ways), 1, rounds + 1)):
