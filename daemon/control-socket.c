@@ -13,9 +13,10 @@
 #include "daemon/bind.h"
 
 /* What a daemon that was killed had started last has its lock and its socket until it comes to exec, or is
- * dead itself. The next one waits so long for that, and looks so often. */
+ * dead itself. The next one waits so long for that, and looks so often: each look takes a place in the queue
+ * of that socket. */
 #define LEFT_USEC (5 * USEC_PER_SEC)
-#define LOOK_USEC (2 * USEC_PER_MSEC)
+#define LOOK_USEC (50 * USEC_PER_MSEC)
 
 static char *parent_of(const char *path) {
     const char *slash = strrchr(path, '/');
