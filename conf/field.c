@@ -332,14 +332,13 @@ static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void 
     /* A key without a field (version) is judged and forgotten. */
     uint64_t nowhere = 0;
     Key judged = *key;
+    void *home = key->size == 0 ? &nowhere : field_make_home(key, base);
+    if (!home)
+        return -ENOMEM;
     if (key->size == 0) {
         judged.offset = 0;
         judged.size = sizeof(nowhere);
-        base = &nowhere;
     }
-    void *home = field_make_home(key, base);
-    if (!home)
-        return -ENOMEM;
     int k = parsers[key->type](&judged, value->text, home, &error);
     if (k == -EINVAL || k == -ERANGE) {
         char label[64];
