@@ -202,7 +202,8 @@ void backend_settle(Service *s) {
         return;
     bool closed = is_closed(s);
     /* Nobody is there who could find out: it counts as ready. */
-    if (!b->waking && b->n_waiting == 0 && is_tried(s, process_of(s)) && !is_late(s, process_of(s)))
+    if (!b->waking && b->n_waiting == 0 && s->n_flying == 0 && is_tried(s, process_of(s)) &&
+        !is_late(s, process_of(s)))
         service_take_ready(s, process_of(s));
     end_what_is_due(s, closed);
     watch_idle(s, closed);
