@@ -290,10 +290,10 @@ bool flight_has_ended(Flight *f) {
 
 FlightEnd flight_look(Flight *f) {
     const ChildPlan *p = f->plan;
-    FlightEnd end = {.fate = FLIGHT_LOST, .step = p->step, .error = p->error};
     if (!flight_has_ended(f) && !f->overdue)
         return (FlightEnd){.fate = FLIGHT_UNDER_WAY};
-    end = (FlightEnd){.fate = FLIGHT_LOST, .step = p->step, .error = p->error};
+    /* Only now all of it has been written. */
+    FlightEnd end = {.fate = FLIGHT_LOST, .step = p->step, .error = p->error};
     if (child_plan_waits(p) && !p->wait.taken)
         return end;
     if (f->overdue && !end.error)

@@ -101,8 +101,8 @@ bool spawner_shares_files(Spawner *s) {
 
 /* What a process of ours is and where, until that is changed: the daemon never changes it. */
 static void learn_surroundings(Spawner *s) {
-    uid_t uids[3];
-    gid_t gids[3];
+    uid_t uids[3] = {0};
+    gid_t gids[3] = {0};
     char folder[2];
     bool known = getresuid(&uids[0], &uids[1], &uids[2]) == 0 && getresgid(&gids[0], &gids[1], &gids[2]) == 0;
     int n = getgroups(0, NULL);
