@@ -125,10 +125,8 @@ static void test_table(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classify),
-        cmocka_unit_test(test_newest), cmocka_unit_test(test_failed),
-        cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_classify), cmocka_unit_test(test_newest), cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_timeouts), cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
