@@ -308,7 +308,7 @@ const char *foreign_key(const char *name, const YamlNode *value, Text *hint) {
         text_addf(hint, "write: %s", w->before);
         CLEANUP_TEXT Text shown = {0};
         if (w->standin)
-            text_add(hint, put_value(w, value, &shown) && text_ok(&shown) ? shown.s : w->standin);
+            text_add(hint, put_value(w, value, &shown) && text_ok(&shown) && shown.s ? shown.s : w->standin);
         text_add(hint, w->after);
         return w->whose;
     }
