@@ -11,6 +11,7 @@
 
 #include "conf/diag.h"
 #include "conf/endpoint.h"
+#include "conf/sandbox.h"
 #include "daemon/base/strtab.h"
 
 typedef enum Model {
@@ -253,6 +254,15 @@ typedef struct ResourceConfig {
     uint64_t cpus[16]; /* a mask of up to 1024 processors, as sched_setaffinity(2) takes it */
 } ResourceConfig;
 
+/* Limits of control groups (cgroups(7), version 2), for all processes of a service together, or for each. */
+typedef struct CgroupConfig {
+    uint64_t memory_max, memory_high; /* bytes; UINT64_MAX: none */
+    uint64_t cpu_max;                 /* thousandths of one processor; UINT64_MAX: none */
+    uint64_t pids_max;                /* UINT64_MAX: none */
+    unsigned io_weight;               /* 0: not given */
+    bool per_instance; /* each process has a group of its own with these limits, below the service's */
+} CgroupConfig;
+
 /* Identity and program, looked up in the user data base and the file system when the config is loaded, so
  * that nothing is looked up at a connection. Filled by service_config_resolve(). */
 typedef struct Resolved {
@@ -317,6 +327,8 @@ typedef struct ServiceConfig {
     StderrTarget stderr_target;
     ResourceConfig *resources; /* NULL: as the daemon has them; service_config_resources() */
     bool no_new_privileges;
+    SandboxConfig *sandbox; /* NULL: nothing of it but no_new_privileges */
+    CgroupConfig *cgroup;   /* NULL: none */
 
     ConfigOrigin *origins; /* of the keys that were given; of two for the same thing the later holds */
     size_t n_origins;
