@@ -8,6 +8,8 @@ ServiceConfig *service_config_new(void); /* one reference, else all zero */
 /* Makes the names of files in its places its own, so that it can outlive the Config. 0 or -ENOMEM. */
 int service_config_own_files(ServiceConfig *s);
 
+extern const ResourceConfig resource_standard; /* nothing is given */
+
 void listen_config_init(ListenConfig *l); /* "as the kernel has it" everywhere */
 void listen_config_done(ListenConfig *l);
 void resolved_done(Resolved *r);

@@ -5,6 +5,7 @@
 
 #include "conf/access.h"
 #include "conf/config-build.h"
+#include "conf/part.h"
 #include "daemon/base/clock.h"
 
 static const char *const models[] = {
@@ -220,7 +221,7 @@ ServiceConfig *service_config_unref(ServiceConfig *s) {
     free(s->root_directory);
     strv_free(s->environment);
     strv_free(s->pass_environment);
-    free(s->resources);
+    parts_done(s);
     free(s->origins);
     resolved_done(&s->resolved);
     s->problem = diag_free(s->problem);
@@ -261,8 +262,7 @@ bool service_config_has_backend(const ServiceConfig *s) {
 }
 
 const ResourceConfig *service_config_resources(const ServiceConfig *s) {
-    static const ResourceConfig as_they_are;
-    return s->resources ? s->resources : &as_they_are;
+    return s->resources ? s->resources : &resource_standard;
 }
 
 Config *config_new(void) {

@@ -7,6 +7,7 @@
 
 #include "conf/field-list.h"
 #include "conf/foreign.h"
+#include "conf/part.h"
 #include "conf/suggest.h"
 #include "conf/target.h"
 #include "conf/value.h"
@@ -23,16 +24,11 @@ void field_label(const Key *key, char buf[static 64]) {
 }
 
 const void *field_home(const Key *key, const void *base) {
-    return key->of_resources ? service_config_resources(base) : base;
+    return key->part ? part_get(base, key->part) : base;
 }
 
 void *field_make_home(const Key *key, void *base) {
-    if (!key->of_resources)
-        return base;
-    ServiceConfig *s = base;
-    if (!s->resources)
-        s->resources = calloc(1, sizeof(*s->resources));
-    return s->resources;
+    return key->part ? part_make(base, key->part) : base;
 }
 
 static void *field_of(const Key *key, void *home) {
@@ -353,9 +349,14 @@ static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void 
     return k;
 }
 
+static int decode_list(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base) {
+    void *home = field_make_home(key, base);
+    return home ? field_list_decode(r, key, name, value, (char ***)field_of(key, home)) : -ENOMEM;
+}
+
 int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base) {
     if (key->type == KEY_LIST || key->type == KEY_COMMAND || key->type == KEY_ENVIRONMENT)
-        return field_list_decode(r, key, name, value, (char ***)field_of(key, base));
+        return decode_list(r, key, name, value, base);
     if (value->kind != YAML_SCALAR || !parsers[key->type]) {
         field_wrong_type(r, key, name, value, NULL);
         return -EINVAL;
@@ -364,15 +365,15 @@ int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode
 }
 
 int field_set_standard(const Key *key, void *base) {
-    if (key->size == 0 || !key->standard || !parsers[key->type])
+    /* A part is made with its own. */
+    if (key->size == 0 || key->part || !key->standard || !parsers[key->type])
         return 0;
     char text[64];
     size_t quote = key->standard[0] == '"' ? 1 : 0;
     (void)snprintf(text, sizeof(text), "%.*s", (int)(strlen(key->standard) - 2 * quote),
                    key->standard + quote);
     ValueError error;
-    void *home = field_make_home(key, base);
-    int r = home ? parsers[key->type](key, text, home, &error) : -ENOMEM;
+    int r = parsers[key->type](key, text, base, &error);
     return r == -ENOMEM ? r : 0;
 }
 
@@ -383,9 +384,9 @@ static const bool is_value[_KEY_TYPE_MAX] = {
 };
 
 int field_copy_standard(const Key *key, const void *from, void *base) {
-    if (key->size == 0 || !key->standard)
+    if (key->size == 0 || key->part || !key->standard)
         return 0;
-    if (!is_value[key->type] || key->of_resources)
+    if (!is_value[key->type])
         return field_set_standard(key, base);
     memcpy(field_of(key, base), (const char *)from + key->offset, key->size);
     return 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/field.h"
+#include "conf/part.h"
 #include "daemon/base/clock.h"
 
 #define PATH_BYTES_MAX ((size_t)4095)
@@ -147,7 +148,7 @@ static void put_key(BlobWriter *w, uint16_t tag, const Key *key, const void *bas
     const RlimitConfig *limit;
     const Rate *rate;
     double number;
-    if (has && !*has)
+    if ((has && !*has) || (key->part && !part_is_there(base, key->part)))
         return;
     switch (shape_of(key)) {
     case SHAPE_NONE:

@@ -12,7 +12,7 @@
 #define E_NODE (E_UNIX | E(FIFO) | E(MQUEUE))
 
 #define FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
-#define RESOURCE(member) .of_resources = true, FIELD(ResourceConfig, member)
+#define RESOURCE(member) .part = KEY_PART_RESOURCES, FIELD(ResourceConfig, member)
 #define HAS(member) .has = offsetof(ResourceConfig, member)
 
 #define MSEC ((int64_t)1000)

@@ -59,6 +59,15 @@ typedef enum KeyFlag {
     KEY_OF_PROCESS = 1 << 6,  /* of a process: of no use to model tcpmux, which has none */
 } KeyFlag;
 
+/* The struct of a service that a key's field is in, where it is not the scope's own: conf/part.h. */
+typedef enum KeyPart {
+    KEY_PART_NONE,
+    KEY_PART_RESOURCES,
+    KEY_PART_SANDBOX,
+    KEY_PART_CGROUP,
+    _KEY_PART_MAX,
+} KeyPart;
+
 typedef struct Key {
     const char *path; /* within its scope: "limits.instances" */
     KeyScope scope;
@@ -71,9 +80,9 @@ typedef struct Key {
     const char
         *words;   /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
     int resource; /* of a KEY_RLIMIT_x: RLIMIT_x */
-    bool of_resources; /* its field is in the service's ResourceConfig, which is there once one of them is
-                          given */
-    size_t offset; /* of its field there; else in Config, ServiceConfig or ListenConfig, as the scope says */
+    KeyPart part;
+    size_t offset; /* of its field in the part; else in Config, ServiceConfig or ListenConfig, as the scope
+                      says */
     size_t size;   /* of that field; 0: it has none */
     size_t has;    /* offset in the same of the bool that says that it was given; 0: there is none */
     const char *standard;      /* the default as it would be written; NULL: none */

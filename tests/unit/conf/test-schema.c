@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "conf/field.h"
+#include "conf/part.h"
 #include "conf/schema.h"
 #include "fixture.h"
 
@@ -74,9 +75,9 @@ static void test_rows(void **state) {
         assert_ptr_equal(schema_find(key->scope, key->path), key);
         assert_true(key->help && *key->help);
         assert_true(key->type == KEY_SECTION || key->example);
-        size_t home = key->of_resources ? sizeof(ResourceConfig) : sizes[key->scope];
+        size_t home = key->part ? part_size(key->part) : sizes[key->scope];
         assert_true(key->offset + key->size <= home && key->has < home);
-        assert_int_equal(key->of_resources,
+        assert_int_equal(key->part == KEY_PART_RESOURCES,
                          key->scope == KEY_SCOPE_SERVICE && starts_with(key->path, "resources."));
         assert_true(key->min <= key->max);
         assert_true((key->type == KEY_WORD) == (key->words != NULL));
