@@ -98,6 +98,11 @@ def classes(patterns):
     return found
 
 
+def has_long_form(name):
+    """Whether the module of a test class looks at MP_TEST_SLOW: others are the same with it as without."""
+    return hasattr(sys.modules.get(name.partition(".")[0]), "SLOW")
+
+
 def weight(name):
     """The long ones first, so that none of them runs alone at the end."""
     module, _, cls = name.partition(".")
@@ -200,6 +205,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=400, help="for one test class, in seconds")
     parser.add_argument("--tally", help='file for "PASSED FAILED SKIPPED"')
+    parser.add_argument("--long", action="store_true", help="only what has a longer form, by MP_TEST_SLOW=1")
     parser.add_argument("patterns", nargs="*", help="parts of names of tests")
     options = parser.parse_args()
 
@@ -209,6 +215,8 @@ def main():
         sanitize = next((o["value"] for o in json.load(file) if o["name"] == "b_sanitize"), "none")
     os.environ["MP_TEST_SANITIZED"] = "0" if sanitize == "none" else "1"
     todo = sorted(classes(options.patterns).items(), key=lambda item: (weight(item[0]), item[0]))
+    if options.long:
+        todo = [item for item in todo if has_long_form(item[0])]
     known = {test for _, tests in todo for test in tests}
     start = time.monotonic()
     results = run_all(todo, options.jobs, options.timeout)
