@@ -95,6 +95,7 @@ DEFINE_STRTAB(shutdown_children, ShutdownChildren, shutdown_words);
 
 void listen_config_init(ListenConfig *l) {
     *l = (ListenConfig){
+        .endpoint.text = "",
         .backlog = -1,
         .nodelay = -1,
         .keepalive_idle_sec = -1,
@@ -115,16 +116,11 @@ void listen_config_init(ListenConfig *l) {
 }
 
 void listen_config_done(ListenConfig *l) {
+    free(l->text);
     free(l->name);
     free(l->device);
     free(l->user_name);
     free(l->group_name);
-}
-
-void listen_config_copy(ListenConfig *to, const ListenConfig *from) {
-    *to = *from;
-    if (from->endpoint.path) /* it points into the struct's own text */
-        to->endpoint.path = to->endpoint.text + (from->endpoint.path - from->endpoint.text);
 }
 
 void resolved_done(Resolved *r) {

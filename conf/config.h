@@ -149,6 +149,7 @@ typedef struct ConfigOrigin {
 
 /* One endpoint with its options; -1 stands for "as the kernel has it" in numbers. */
 typedef struct ListenConfig {
+    char *text; /* of its endpoint */
     Endpoint endpoint;
     char *name; /* its LISTEN_FDNAMES entry */
     ConfigPos pos;
@@ -395,9 +396,6 @@ bool service_config_has_backend(const ServiceConfig *s);
 /* What its processes are given; never NULL. Pure. */
 const ResourceConfig *service_config_resources(const ServiceConfig *s);
 
-/* Copies a value that is not self-contained: its endpoint's path points into its own text. Its other strings
- * are those of @from. */
-void listen_config_copy(ListenConfig *to, const ListenConfig *from);
 /* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can
  * set), so that an open one serves for the other. Pure. */
 bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b);

@@ -400,14 +400,14 @@ static int parse_kind(Endpoint *e, const char **rest, Complaint *c) {
 
 static int parse_text(Endpoint *e, const char *s, Complaint *c) {
     size_t n = strlen(s);
-    if (n >= sizeof(e->text))
+    if (n >= ENDPOINT_TEXT_MAX)
         return complain(c, "an endpoint is 255 bytes long at most", NULL);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
             return complain(c, "there is a control character in it", NULL);
     if (n > 0 && (s[0] == ' ' || s[n - 1] == ' '))
         return complain(c, "there is a blank around it", "leave it out");
-    memcpy(e->text, s, n + 1);
+    e->text = s;
     const char *rest = NULL;
     int r = parse_kind(e, &rest, c);
     return r < 0 ? r : kinds[e->kind].parse(e, rest, c);
@@ -425,8 +425,6 @@ int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const cha
         return r;
     }
     *ret = e;
-    if (e.path)
-        ret->path = ret->text + (e.path - e.text);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* An endpoint: an address written in the config, resolved to the one or two socket addresses it stands for.
- * A plain value; parsing opens nothing, but a port's name is looked up in services(5). */
+ * A plain value, but for its text, which it borrows from who had it parsed; parsing opens nothing, but a
+ * port's name is looked up in services(5). */
 #include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +28,8 @@ typedef enum EndpointKind {
 /* "tcp", "udp", "unix", "unix-dgram", "unix-seqpacket", "fifo", "mqueue", "vsock", "systemd". */
 DECLARE_STRTAB(endpoint_kind, EndpointKind);
 
-/* A path of a UNIX socket is at most 107 bytes; fifo and mqueue names fit as well. */
+/* More than its text may have. A path of a UNIX socket is at most 107 bytes; fifo and mqueue names fit as
+ * well. */
 #define ENDPOINT_TEXT_MAX 256
 
 typedef union EndpointAddr {
@@ -39,7 +41,7 @@ typedef union EndpointAddr {
 
 typedef struct Endpoint {
     EndpointKind kind;
-    char text[ENDPOINT_TEXT_MAX]; /* as written, e.g. "tcp:[::1]:80" */
+    const char *text; /* as written, e.g. "tcp:[::1]:80"; borrowed */
     /* The path of unix, fifo; the name of mqueue and systemd: points into text. "@name" is abstract. NULL
      * else. */
     const char *path;
@@ -54,8 +56,8 @@ typedef struct Endpoint {
 } Endpoint;
 
 /* Parses @s (contract: "Endpoints"). Returns 0, or -EINVAL with a sentence of what is wrong in *@ret_why and
- * what to write instead in *@ret_hint (either may be left NULL; both static strings). @ret is untouched on
- * failure. */
+ * what to write instead in *@ret_hint (either may be left NULL; both static strings). @s must outlive @ret.
+ * @ret is untouched on failure. */
 int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const char **ret_hint);
 
 /* Address @i. That of systemd:, fifo and mqueue is empty: they have a path; so is one that it does not have.

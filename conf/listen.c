@@ -9,21 +9,20 @@
 #include "conf/field.h"
 #include "conf/tree.h"
 
-int listen_decode_endpoint(Reader *r, const YamlNode *value, Endpoint *ret) {
+/* Returns 0, -EINVAL (told) or -ENOMEM. */
+static int decode_endpoint(Reader *r, const YamlNode *value, ListenConfig *l) {
     const char *why = NULL, *hint = NULL;
-    Endpoint endpoint;
-    int k = endpoint_parse(value->text, &endpoint, &why, &hint);
+    l->text = strdup(value->text);
+    if (!l->text)
+        return -ENOMEM;
+    int k = endpoint_parse(l->text, &l->endpoint, &why, &hint);
     if (k < 0) {
         CLEANUP_TEXT Text shown = {0};
         text_add_escaped(&shown, value->text, strnlen(value->text, 100));
         reader_error(r, value, DIAG_BAD_VALUE, hint, "endpoint '%s': %s", shown.s ? shown.s : "",
                      why ? why : "not an endpoint");
-        return k;
     }
-    *ret = endpoint;
-    if (endpoint.path) /* it points into the value's own text */
-        ret->path = ret->text + (endpoint.path - endpoint.text);
-    return 0;
+    return k;
 }
 
 static void no_fit(Reader *r, const Key *key, const YamlNode *name, const Endpoint *e) {
@@ -108,7 +107,7 @@ static int decode_long(Reader *r, const YamlNode *node, ListenConfig *l, Service
     l->pos = reader_pos(r, endpoint->value);
     if (add_origin(r, schema_find(KEY_SCOPE_LISTEN, "endpoint"), endpoint->value, s) < 0)
         return -ENOMEM;
-    int k = listen_decode_endpoint(r, endpoint->value, &l->endpoint);
+    int k = decode_endpoint(r, endpoint->value, l);
     if (k < 0)
         return k;
     l->mode = endpoint_standard_mode(l->endpoint.kind);
@@ -122,7 +121,7 @@ static int decode_one(Reader *r, const Key *key, const YamlNode *name, const Yam
         k = decode_long(r, node, l, s);
     } else if (node->kind == YAML_SCALAR) {
         l->pos = reader_pos(r, node);
-        k = listen_decode_endpoint(r, node, &l->endpoint);
+        k = decode_endpoint(r, node, l);
         l->mode = endpoint_standard_mode(k == 0 ? l->endpoint.kind : ENDPOINT_UNIX);
     } else {
         field_wrong_type(r, key, name, node, NULL);

@@ -6,6 +6,3 @@
 /* Decodes @value, which stands under @name, into the endpoints of @s, which has its name already. Returns 0,
  * -EINVAL (told) or -ENOMEM. */
 int listen_decode(Reader *r, const YamlNode *name, const YamlNode *value, ServiceConfig *s);
-/* Parses @text for @value's place. Returns 0, -EINVAL (told): also for kinds that come later. @r may be NULL.
- */
-int listen_decode_endpoint(Reader *r, const YamlNode *value, Endpoint *ret);

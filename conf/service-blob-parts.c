@@ -158,7 +158,7 @@ void endpoint_put(BlobWriter *w, uint16_t tag, const Endpoint *e) {
     blob_close(w, at);
 }
 
-static void get_text(const BlobField *f, char *to, size_t size) {
+static void get_scope(const BlobField *f, char *to, size_t size) {
     CLEANUP_FREE char *s = blob_str(f);
     if (!s || f->n >= size)
         blob_spoil(f->source, "a text is too long");
@@ -212,7 +212,7 @@ static bool take_addrs(const Addrs *from, Endpoint *e) {
     return true;
 }
 
-void endpoint_get(const BlobField *f, Endpoint *ret) {
+void endpoint_get(const BlobField *f, Endpoint *ret, char **ret_text) {
     CLEANUP_FREE char *kind = NULL;
     uint64_t path = UINT64_MAX;
     Addrs addrs = {.n = 0};
@@ -223,18 +223,20 @@ void endpoint_get(const BlobField *f, Endpoint *ret) {
         if (g.tag == ENDPOINT_KIND)
             blob_take_str(&g, &kind);
         else if (g.tag == ENDPOINT_TEXT)
-            get_text(&g, ret->text, sizeof(ret->text));
+            blob_take_str(&g, ret_text);
         else if (g.tag == ENDPOINT_PATH)
             path = blob_u64_max(&g, ENDPOINT_TEXT_MAX - 1);
         else if (g.tag == ENDPOINT_ADDR)
             get_addr(&g, &addrs);
         else if (g.tag == ENDPOINT_SCOPE)
-            get_text(&g, ret->scope, sizeof(ret->scope));
+            get_scope(&g, ret->scope, sizeof(ret->scope));
         else if (g.tag == ENDPOINT_BOTH)
             ret->both_families = blob_bool(&g);
     }
     int k = kind ? endpoint_kind_from_string(kind) : -EINVAL;
-    bool good = k >= 0 && (path == UINT64_MAX || path < strlen(ret->text));
+    size_t n = *ret_text ? strlen(*ret_text) : 0;
+    bool good = k >= 0 && n > 0 && n < ENDPOINT_TEXT_MAX && (path == UINT64_MAX || path < n);
+    ret->text = *ret_text ? *ret_text : "";
     bool has_path = k >= 0 && (endpoint_kind_is_unix((EndpointKind)k) || k == ENDPOINT_FIFO ||
                                k == ENDPOINT_MQUEUE || k == ENDPOINT_SYSTEMD);
     good = good && has_path == (path != UINT64_MAX);

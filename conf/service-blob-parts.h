@@ -9,7 +9,8 @@ void pos_put(BlobWriter *w, uint16_t tag, const ConfigPos *pos, char *const *fil
 void pos_get(const BlobField *f, char *const *files, ConfigPos *ret);
 
 void endpoint_put(BlobWriter *w, uint16_t tag, const Endpoint *e);
-void endpoint_get(const BlobField *f, Endpoint *ret);
+/* Its text is owned by who calls: what was in @ret_text is replaced. */
+void endpoint_get(const BlobField *f, Endpoint *ret, char **ret_text);
 
 void resolved_put(BlobWriter *w, uint16_t tag, const Resolved *r);
 void resolved_get(const BlobField *f, Resolved *ret);

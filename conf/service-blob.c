@@ -122,7 +122,7 @@ static void get_listen(const BlobField *f, const KeyMap *keys, ServiceConfig *s)
     BlobField g;
     while (blob_next(&r, &g)) {
         if (g.tag == LISTEN_ENDPOINT) {
-            endpoint_get(&g, &l->endpoint);
+            endpoint_get(&g, &l->endpoint, &l->text);
             has_endpoint = true;
         } else if (g.tag == LISTEN_KEYS) {
             keys_get(&g, keys, KEY_SCOPE_LISTEN, l);

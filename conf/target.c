@@ -33,8 +33,6 @@ int target_parse(const char *s, Endpoint *ret, const char **ret_why, const char 
     if (e.kind == ENDPOINT_VSOCK && to.vm.svm_cid == VMADDR_CID_ANY)
         return wrong("'any' is nobody's", "write the CID that it is to be forwarded to", ret_why, ret_hint);
     *ret = e;
-    if (e.path) /* it points into the struct's own text */
-        ret->path = ret->text + (e.path - e.text);
     return 0;
 }
 

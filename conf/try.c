@@ -15,12 +15,17 @@ static int add_endpoint(ServiceConfig *s, const char *text, DiagList *diags) {
     ListenConfig *l = &s->listen[s->n_listen];
     const char *why = NULL, *hint = NULL;
     listen_config_init(l);
-    if (endpoint_parse(text, &l->endpoint, &why, &hint) < 0) {
+    l->text = strdup(text);
+    if (!l->text)
+        return -ENOMEM;
+    if (endpoint_parse(l->text, &l->endpoint, &why, &hint) < 0) {
+        listen_config_done(l);
         diag_add(diags, DIAG_ERROR, DIAG_BAD_VALUE, &nowhere, NULL, hint, "endpoint '%s': %s", text,
                  why ? why : "not an endpoint");
         return 0;
     }
     if (!endpoint_kind_is_stream(l->endpoint.kind) || endpoint_socket_type(l->endpoint.kind) == 0) {
+        listen_config_done(l);
         diag_add(diags, DIAG_ERROR, DIAG_CONFLICT, &nowhere, NULL,
                  "try tcp:, unix: or unix-seqpacket:", "endpoint '%s' has no connections to serve", text);
         return 0;

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "conf/config-build.h"
 #include "daemon/backoff.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
@@ -95,8 +96,7 @@ Listener *listener_free(Listener *l, bool remove_node) {
     l->parked = fd_close(l->parked);
     list_remove(&l->link);
     if (l->own_config) {
-        free(l->own_config->name);
-        free(l->own_config->device);
+        listen_config_done(l->own_config);
         free(l->own_config);
     }
     free(l->error_step);
@@ -108,17 +108,20 @@ int listener_keep_config(Listener *l) {
     ListenConfig *own = malloc(sizeof(*own));
     if (!own)
         return -ENOMEM;
-    listen_config_copy(own, l->config);
+    *own = *l->config;
     own->user_name = own->group_name = NULL;
     own->pos = (ConfigPos){0};
     own->name = strdup(l->config->name ? l->config->name : "");
     own->device = l->config->device ? strdup(l->config->device) : NULL;
-    if (!own->name || (l->config->device && !own->device)) {
-        free(own->name);
-        free(own->device);
+    own->text = strdup(l->config->endpoint.text);
+    if (!own->name || (l->config->device && !own->device) || !own->text) {
+        listen_config_done(own);
         free(own);
         return -ENOMEM;
     }
+    own->endpoint.text = own->text;
+    if (own->endpoint.path)
+        own->endpoint.path = own->text + (l->config->endpoint.path - l->config->endpoint.text);
     l->own_config = own;
     l->config = own;
     return 0;
@@ -172,9 +175,8 @@ int listener_open(Listener *l, uint16_t port) {
 }
 
 int listener_open_beside(Listener *l, uint16_t port) {
-    ListenConfig shared;
     const ListenConfig *config = l->config;
-    listen_config_copy(&shared, config);
+    ListenConfig shared = *config;
     shared.reuse_port = true;
     l->config = &shared;
     int r = listener_open(l, port);

@@ -41,8 +41,7 @@ void leaving_save(BlobWriter *w, const Listener *l) {
 }
 
 static void config_free(ListenConfig *c) {
-    free(c->name);
-    free(c->device);
+    listen_config_done(c);
     free(c);
 }
 
@@ -55,7 +54,7 @@ static ListenConfig *take_config(BlobReader r, size_t *ret_index) {
     *ret_index = 0;
     while (blob_next(&r, &f)) {
         if (f.tag == LEAVING_ENDPOINT)
-            endpoint_get(&f, &c->endpoint);
+            endpoint_get(&f, &c->endpoint, &c->text);
         else if (f.tag == LEAVING_INDEX)
             *ret_index = blob_u64(&f);
         else if (f.tag == LEAVING_REMOVE_ON_STOP)
@@ -63,6 +62,8 @@ static ListenConfig *take_config(BlobReader r, size_t *ret_index) {
         else
             (void)blob_get_row(&f, rows, ELEMENTS(rows), c);
     }
+    if (!c->text)
+        blob_spoil(r.source, "a listener that was leaving has no endpoint");
     return c;
 }
 

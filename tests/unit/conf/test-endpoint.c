@@ -62,7 +62,7 @@ static void test_addresses(void **state) {
         assert_int_equal(e.kind, cases[i].kind);
         assert_string_equal(e.text, cases[i].in);
         assert_true(streq_null(e.path, cases[i].path));
-        assert_true(!e.path || (e.path > e.text && e.path < e.text + sizeof(e.text)));
+        assert_true(!e.path || (e.path > e.text && e.path < e.text + strlen(e.text)));
         size_t n = 0;
         for (; n < 2 && cases[i].addrs[n]; n++) {
             char text[ADDR_TEXT_MAX];

@@ -21,7 +21,7 @@
 static char folder[] = "/tmp/mpinetd-test-node-XXXXXX";
 
 static void set_config(ListenConfig *c, const char *format, const char *path) {
-    char text[ENDPOINT_TEXT_MAX];
+    static char text[ENDPOINT_TEXT_MAX]; /* until the next one */
     *c = (ListenConfig){.max_messages = -1, .message_size = -1, .user = (uid_t)-1, .group = (gid_t)-1};
     (void)snprintf(text, sizeof(text), "%s%s", format, path);
     assert_int_equal(endpoint_parse(text, &c->endpoint, NULL, NULL), 0);

@@ -16,7 +16,7 @@
 
 #include "daemon/inherit.h"
 
-/* Where it is to stay: its path points into its own text. */
+/* @endpoint must outlive it. */
 static void set_config(ListenConfig *c, const char *endpoint, const char *name) {
     *c = (ListenConfig){.name = (char *)name, .nodelay = -1, .mark = -1};
     assert_int_equal(endpoint_parse(endpoint, &c->endpoint, NULL, NULL), 0);

@@ -40,8 +40,6 @@ static ListenConfig *new_listen(const char *text) {
     listen_config_init(l);
     bool other = text[0] == '!';
     assert_int_equal(endpoint_parse(text + other, &l->endpoint, NULL, NULL), 0);
-    if (l->endpoint.path)
-        l->endpoint.path = strstr(l->endpoint.text, l->endpoint.path);
     l->backlog = other ? 99 : l->backlog;
     return l;
 }
@@ -57,8 +55,6 @@ static ServiceConfig *new_service(const Given *g) {
     for (; s->n_listen < MOST && g->listen[s->n_listen]; s->n_listen++) {
         ListenConfig *l = new_listen(g->listen[s->n_listen]), *to = &s->listen[s->n_listen];
         *to = *l;
-        if (l->endpoint.path)
-            to->endpoint.path = to->endpoint.text + (l->endpoint.path - l->endpoint.text);
         free(l);
     }
     return s;
