@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "conf/access.h"
+#include "conf/capability.h"
 #include "conf/config-build.h"
 #include "conf/decode.h"
 #include "conf/hours.h"
@@ -30,6 +31,7 @@ static const char *const paths[_DERIVED_KEY_MAX] = {
     [DERIVED_ACCEPT_FROM] = "proxy_protocol.accept_from",
     [DERIVED_SUCCESS] = "log.success",
     [DERIVED_FAILURE] = "log.failure",
+    [DERIVED_CAPABILITIES] = "sandbox.capabilities",
 };
 
 const char *derived_key_path(DerivedKey key) {
@@ -259,6 +261,37 @@ static unsigned derive_facts(Deriver *d, DerivedKey key, char *const *words) {
     return facts;
 }
 
+static void tell_capability(Deriver *d, size_t i, const char *word) {
+    CLEANUP_TEXT Text message = {0};
+    CLEANUP_TEXT Text hint = {0};
+    Suggestion near = {.word = strncasecmp(word, "CAP_", 4) == 0 ? word + 4 : word};
+    const char *name;
+    text_add(&message, "there is no capability '");
+    text_add_escaped(&message, word, strnlen(word, 60));
+    text_add(&message, "'");
+    for (unsigned c = 0; (name = capability_name(c)); c++)
+        suggestion_offer(&near, name);
+    if (near.best)
+        text_addf(&hint, "did you mean '%s'?", near.best);
+    else
+        text_add(&hint, "such as NET_BIND_SERVICE or SYS_CHROOT, see capabilities(7); for none write []");
+    tell(d, DERIVED_CAPABILITIES, i, DIAG_ERROR, DIAG_BAD_VALUE, hint.s, message.s ? message.s : "");
+}
+
+static void derive_capabilities(Deriver *d) {
+    SandboxConfig *sandbox = d->s->sandbox;
+    if (!sandbox)
+        return;
+    sandbox->capability_set = 0;
+    for (size_t i = 0; sandbox->capabilities && sandbox->capabilities[i]; i++) {
+        int c = capability_from_name(sandbox->capabilities[i]);
+        if (c < 0)
+            tell_capability(d, i, sandbox->capabilities[i]);
+        else
+            sandbox->capability_set |= UINT64_C(1) << (unsigned)c;
+    }
+}
+
 int derive_service(Reader *r, const DerivedPlace places[static _DERIVED_KEY_MAX], ServiceConfig *s) {
     Deriver d = {.r = r, .s = s, .places = places};
     s->incomplete = false;
@@ -267,6 +300,7 @@ int derive_service(Reader *r, const DerivedPlace places[static _DERIVED_KEY_MAX]
         return -ENOMEM;
     s->log.success_facts = derive_facts(&d, DERIVED_SUCCESS, s->log.success);
     s->log.failure_facts = derive_facts(&d, DERIVED_FAILURE, s->log.failure);
+    derive_capabilities(&d);
     return d.bad ? -EINVAL : 0;
 }
 

@@ -15,6 +15,7 @@ typedef enum DerivedKey {
     DERIVED_ACCEPT_FROM,
     DERIVED_SUCCESS,
     DERIVED_FAILURE,
+    DERIVED_CAPABILITIES,
     _DERIVED_KEY_MAX,
 } DerivedKey;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/config-build.h"
+#include "conf/part.h"
 #include "conf/schema.h"
 
 static const char *const froms[] = {
@@ -131,6 +132,7 @@ static bool is_shown(const Walk *w, const Key *key) {
         return key->size > 0;
     case KEY_SCOPE_SERVICE:
         return schema_fits_model(key, w->service->model) &&
+               (!key->part || part_is_there(w->base, key->part)) &&
                ((key->flags & KEY_OF_EXEC) == 0 || w->service->model != MODEL_FORWARD || w->service->exec);
     case KEY_SCOPE_LISTEN:
         return key->type == KEY_ENDPOINT || !field_equal(key, w->base, w->plain);

@@ -40,6 +40,8 @@ static void format_integer(const Key *key, const void *field, Text *out) {
         return;
     if (key->type == KEY_SIZE)
         value_size_format((uint64_t)value, out);
+    else if (key->type == KEY_PROCESSORS)
+        value_processors_format((uint64_t)value, out);
     else if (key->type == KEY_DURATION)
         value_duration_format((uint64_t)value * USEC_PER_SEC, out);
     else
@@ -171,16 +173,17 @@ static const struct {
     FieldEqual equal;
 } operations[_KEY_TYPE_MAX] = {
     [KEY_SECTION] = {format_bool, equal_bytes}, /* those with a field: whether they are there */
-    [KEY_BOOL] = {format_bool, equal_bytes},       [KEY_WORD] = {format_word, equal_bytes},
-    [KEY_INTEGER] = {format_integer, equal_bytes}, [KEY_DURATION] = {format_duration, equal_bytes},
-    [KEY_SIZE] = {format_integer, equal_bytes},    [KEY_RATE] = {format_rate, equal_bytes},
-    [KEY_MODE] = {format_mode, equal_bytes},       [KEY_TEXT] = {format_string, equal_string},
-    [KEY_PATH] = {format_string, equal_string},    [KEY_FDNAME] = {format_string, equal_string},
-    [KEY_USER] = {format_string, equal_string},    [KEY_GROUP] = {format_string, equal_string},
-    [KEY_LIST] = {format_list, equal_list},        [KEY_COMMAND] = {format_list, equal_list},
-    [KEY_ENVIRONMENT] = {format_list, equal_list}, [KEY_IO_PRIORITY] = {format_io_priority, equal_bytes},
-    [KEY_CPUS] = {format_cpus, equal_bytes},       [KEY_ENDPOINT] = {format_string, equal_string},
-    [KEY_NUMBER] = {format_number, equal_bytes},
+    [KEY_BOOL] = {format_bool, equal_bytes},          [KEY_WORD] = {format_word, equal_bytes},
+    [KEY_INTEGER] = {format_integer, equal_bytes},    [KEY_DURATION] = {format_duration, equal_bytes},
+    [KEY_SIZE] = {format_integer, equal_bytes},       [KEY_RATE] = {format_rate, equal_bytes},
+    [KEY_MODE] = {format_mode, equal_bytes},          [KEY_TEXT] = {format_string, equal_string},
+    [KEY_PATH] = {format_string, equal_string},       [KEY_FDNAME] = {format_string, equal_string},
+    [KEY_USER] = {format_string, equal_string},       [KEY_GROUP] = {format_string, equal_string},
+    [KEY_LIST] = {format_list, equal_list},           [KEY_COMMAND] = {format_list, equal_list},
+    [KEY_ENVIRONMENT] = {format_list, equal_list},    [KEY_IO_PRIORITY] = {format_io_priority, equal_bytes},
+    [KEY_CPUS] = {format_cpus, equal_bytes},          [KEY_ENDPOINT] = {format_string, equal_string},
+    [KEY_NUMBER] = {format_number, equal_bytes},      [KEY_PATHS] = {format_list, equal_list},
+    [KEY_PROCESSORS] = {format_integer, equal_bytes},
 };
 
 /* Types whose field is a string, or a vector of strings. */

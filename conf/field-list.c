@@ -93,6 +93,70 @@ static int decode_command(Reader *r, const Key *key, const YamlNode *name, const
     return -EINVAL;
 }
 
+#define PATH_BYTES_MAX 4095
+
+/* Whether one of its parts is "..", which could lead out of what it seems to name. */
+static bool has_dots(const char *path) {
+    for (const char *s = path; (s = strstr(s, "/.."));) {
+        s += strlen("/..");
+        if (*s == '/' || *s == '\0')
+            return true;
+    }
+    return false;
+}
+
+/* What is wrong with @path, an item of a list; NULL: nothing. */
+static const char *path_fault(const char *item, const char **ret_hint) {
+    const char *path = *item == '-' ? item + 1 : item;
+    *ret_hint = "begin it with '/'";
+    if (*path != '/') {
+        if (streq(path, "true") || streq(path, "yes"))
+            *ret_hint = "for the whole file system write [/]";
+        return "is not an absolute path";
+    }
+    *ret_hint = "write where it leads to";
+    if (has_dots(path))
+        return "has a '..' in it";
+    *ret_hint = NULL;
+    return strlen(path) > PATH_BYTES_MAX ? "is too long for a path" : NULL;
+}
+
+/* "//a/./b/" is "/a/b"; in place. */
+static void simplify(char *item) {
+    char *path = *item == '-' ? item + 1 : item, *to = path;
+    for (const char *s = path; *s;) {
+        size_t n = strcspn(++s, "/");
+        if (n > 0 && !(n == 1 && *s == '.')) {
+            *to++ = '/';
+            memmove(to, s, n);
+            to += n;
+        }
+        s += n;
+    }
+    if (to == path)
+        *to++ = '/';
+    *to = '\0';
+}
+
+static int check_paths(Reader *r, const Key *key, const YamlNode *value, char **v) {
+    int result = 0;
+    for (size_t i = 0; v[i]; i++) {
+        const YamlNode *item = value->kind == YAML_SEQUENCE ? value->items[i] : value;
+        const char *hint, *fault = path_fault(v[i], &hint);
+        if (!fault) {
+            simplify(v[i]);
+            continue;
+        }
+        char label[64];
+        CLEANUP_TEXT Text shown = {0};
+        field_label(key, label);
+        text_add_escaped(&shown, v[i], strnlen(v[i], 100));
+        reader_error(r, item, DIAG_BAD_VALUE, hint, "%s: '%s' %s", label, shown.s ? shown.s : "", fault);
+        result = -EINVAL;
+    }
+    return result;
+}
+
 static bool is_variable_name(const char *s) {
     if (*s == '\0' || (*s >= '0' && *s <= '9'))
         return false;
@@ -163,6 +227,8 @@ int field_list_decode(Reader *r, const Key *key, const YamlNode *name, const Yam
         field_wrong_type(r, key, name, value, NULL);
         k = -EINVAL;
     }
+    if (k == 0 && key->type == KEY_PATHS)
+        k = check_paths(r, key, value, v);
     if (k < 0)
         return k;
     strv_free(*field);

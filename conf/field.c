@@ -72,7 +72,7 @@ static bool is_none(const Key *key, const char *s) {
 }
 
 static int parse_integer(const Key *key, const char *s, void *home, ValueError *error) {
-    int64_t value = 0;
+    int64_t value = key->none;
     int r = is_none(key, s) ? 0 : value_signed(s, key->min, upper_bound(key), &value, error);
     if (r == 0)
         store_integer(key, home, value);
@@ -160,10 +160,19 @@ static int parse_duration(const Key *key, const char *s, void *home, ValueError 
 }
 
 static int parse_size(const Key *key, const char *s, void *home, ValueError *error) {
-    uint64_t bytes;
-    int r = value_size(s, (uint64_t)key->min, (uint64_t)upper_bound(key), &bytes, error);
+    uint64_t bytes = (uint64_t)key->none;
+    int r =
+        is_none(key, s) ? 0 : value_size(s, (uint64_t)key->min, (uint64_t)upper_bound(key), &bytes, error);
     if (r == 0)
         store_integer(key, home, (int64_t)bytes);
+    return r;
+}
+
+static int parse_processors(const Key *key, const char *s, void *home, ValueError *error) {
+    uint64_t share = (uint64_t)key->none;
+    int r = is_none(key, s) ? 0 : value_processors(s, (uint64_t)key->min, (uint64_t)key->max, &share, error);
+    if (r == 0)
+        store_integer(key, home, (int64_t)share);
     return r;
 }
 
@@ -320,7 +329,7 @@ static const FieldParse parsers[_KEY_TYPE_MAX] = {
     [KEY_RLIMIT_COUNT] = parse_rlimit, [KEY_RLIMIT_SIZE] = parse_rlimit,
     [KEY_RLIMIT_TIME] = parse_rlimit,  [KEY_IO_PRIORITY] = parse_io_priority,
     [KEY_CPUS] = parse_cpus,           [KEY_ENDPOINT] = parse_target,
-    [KEY_NUMBER] = parse_number,
+    [KEY_NUMBER] = parse_number,       [KEY_PROCESSORS] = parse_processors,
 };
 
 static int decode_scalar(Reader *r, const Key *key, const YamlNode *value, void *base) {
@@ -355,7 +364,8 @@ static int decode_list(Reader *r, const Key *key, const YamlNode *name, const Ya
 }
 
 int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base) {
-    if (key->type == KEY_LIST || key->type == KEY_COMMAND || key->type == KEY_ENVIRONMENT)
+    if (key->type == KEY_LIST || key->type == KEY_PATHS || key->type == KEY_COMMAND ||
+        key->type == KEY_ENVIRONMENT)
         return decode_list(r, key, name, value, base);
     if (value->kind != YAML_SCALAR || !parsers[key->type]) {
         field_wrong_type(r, key, name, value, NULL);

@@ -35,6 +35,13 @@ static const char definitions[] =
     " \"name\": {\"type\": [\"string\", \"integer\"]},"
     " \"list\": {\"anyOf\": [{\"$ref\": \"#/definitions/scalar\"},"
     "   {\"type\": \"array\", \"items\": {\"$ref\": \"#/definitions/scalar\"}}]},"
+    " \"paths\": {\"anyOf\": [{\"$ref\": \"#/definitions/list-path\"},"
+    "   {\"type\": \"array\", \"items\": {\"$ref\": \"#/definitions/list-path\"}}]},"
+    " \"list-path\": {\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^-?/\"}, {\"$ref\": "
+    "\"#/definitions/expansion\"}]},"
+    " \"processors\": {\"anyOf\": [{\"type\": \"number\", \"exclusiveMinimum\": 0},"
+    "   {\"type\": \"string\", \"pattern\": \"^([0-9]+([.][0-9]+)?%?|none)$\"}, {\"$ref\": "
+    "\"#/definitions/expansion\"}]},"
     " \"command\": {\"anyOf\": [{\"type\": \"string\", \"minLength\": 1},"
     "   {\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": \"#/definitions/scalar\"}}]},"
     " \"environment\": {\"type\": \"object\", \"propertyNames\": {\"pattern\": \"^[A-Za-z_][A-Za-z0-9_]*$\"},"
@@ -60,30 +67,19 @@ static const char needs[] = "[{\"anyOf\": [{\"required\": [\"exec\"]}, {\"requir
                             " {\"anyOf\": [{\"required\": [\"listen\"]}, {\"required\": [\"tcpmux\"]}]}]";
 
 static const char *const references[_KEY_TYPE_MAX] = {
-    [KEY_EXTENSION] = "anything",
-    [KEY_DEFAULTS] = "defaults",
-    [KEY_SERVICES] = "services",
-    [KEY_LISTEN] = "endpoints",
-    [KEY_ENDPOINT] = "endpoint",
-    [KEY_BOOL] = "boolean",
-    [KEY_NUMBER] = "number",
-    [KEY_DURATION] = "duration",
-    [KEY_SIZE] = "size",
-    [KEY_RATE] = "rate",
-    [KEY_MODE] = "mode",
-    [KEY_TEXT] = "scalar",
-    [KEY_PATH] = "path",
-    [KEY_FDNAME] = "scalar",
-    [KEY_USER] = "name",
-    [KEY_GROUP] = "name",
-    [KEY_LIST] = "list",
-    [KEY_COMMAND] = "command",
-    [KEY_ENVIRONMENT] = "environment",
-    [KEY_RLIMIT_COUNT] = "rlimit",
-    [KEY_RLIMIT_SIZE] = "rlimit",
-    [KEY_RLIMIT_TIME] = "rlimit",
-    [KEY_IO_PRIORITY] = "scalar",
-    [KEY_CPUS] = "name",
+    [KEY_EXTENSION] = "anything",  [KEY_DEFAULTS] = "defaults",
+    [KEY_SERVICES] = "services",   [KEY_LISTEN] = "endpoints",
+    [KEY_ENDPOINT] = "endpoint",   [KEY_BOOL] = "boolean",
+    [KEY_NUMBER] = "number",       [KEY_DURATION] = "duration",
+    [KEY_SIZE] = "size",           [KEY_RATE] = "rate",
+    [KEY_MODE] = "mode",           [KEY_TEXT] = "scalar",
+    [KEY_PATH] = "path",           [KEY_FDNAME] = "scalar",
+    [KEY_USER] = "name",           [KEY_GROUP] = "name",
+    [KEY_LIST] = "list",           [KEY_PATHS] = "paths",
+    [KEY_COMMAND] = "command",     [KEY_ENVIRONMENT] = "environment",
+    [KEY_RLIMIT_COUNT] = "rlimit", [KEY_RLIMIT_SIZE] = "rlimit",
+    [KEY_RLIMIT_TIME] = "rlimit",  [KEY_IO_PRIORITY] = "scalar",
+    [KEY_CPUS] = "name",           [KEY_PROCESSORS] = "processors",
 };
 
 /* Where a mapping of keys is described. */
@@ -124,6 +120,8 @@ static json_t *key_schema(const Key *key, bool defaults) {
         return words_schema(key);
     if (key->type == KEY_INTEGER)
         return integer_schema(key);
+    if (key->type == KEY_SIZE && (key->flags & KEY_OR_NONE))
+        return json_pack("{s:[o, {s:s}]}", "anyOf", reference(references[key->type]), "const", "none");
     return json_pack("{s:[o]}", "allOf", reference(references[key->type]));
 }
 

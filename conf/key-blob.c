@@ -35,7 +35,8 @@ static Shape shape_of(const Key *key) {
         [KEY_USER] = SHAPE_STRING,         [KEY_GROUP] = SHAPE_STRING,       [KEY_ENDPOINT] = SHAPE_STRING,
         [KEY_LIST] = SHAPE_LIST,           [KEY_COMMAND] = SHAPE_LIST,       [KEY_ENVIRONMENT] = SHAPE_LIST,
         [KEY_RLIMIT_COUNT] = SHAPE_RLIMIT, [KEY_RLIMIT_SIZE] = SHAPE_RLIMIT, [KEY_RLIMIT_TIME] = SHAPE_RLIMIT,
-        [KEY_IO_PRIORITY] = SHAPE_INTEGER, [KEY_CPUS] = SHAPE_CPUS,
+        [KEY_IO_PRIORITY] = SHAPE_INTEGER, [KEY_CPUS] = SHAPE_CPUS,          [KEY_PATHS] = SHAPE_LIST,
+        [KEY_PROCESSORS] = SHAPE_INTEGER,
     };
     return key->size > 0 ? shapes[key->type] : SHAPE_NONE;
 }
@@ -202,7 +203,7 @@ static bool integer_is_good(const Key *key, int64_t v) {
         return true;
     if (key->type == KEY_BOOL)
         return v == 0 || v == 1;
-    if ((key->flags & KEY_OR_NONE) && v == (key->type == KEY_DURATION ? -1 : 0))
+    if ((key->flags & KEY_OR_NONE) && v == (key->type == KEY_DURATION ? -1 : key->none))
         return true;
     if (key->type == KEY_IO_PRIORITY || (unbounded && key->size == sizeof(int)))
         return v >= 0 && v <= INT32_MAX;

@@ -31,7 +31,8 @@ typedef enum SandboxDevices {
 } SandboxDevices;
 DECLARE_STRTAB(sandbox_devices, SandboxDevices);
 
-/* Lists are as written, NULL where they are given neither by the config nor by the preset. */
+/* Lists are as written, NULL where they are given neither by the config nor by the preset. Paths are
+ * absolute, without "." and ".." and needless slashes; one with "-" in front may be missing. */
 typedef struct SandboxConfig {
     SandboxPreset preset;
     char **capabilities;        /* those that it keeps */

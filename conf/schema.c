@@ -138,6 +138,7 @@ static const struct {
     [KEY_USER] = {"user", "a user"},
     [KEY_GROUP] = {"group", "a group"},
     [KEY_LIST] = {"list", "a list"},
+    [KEY_PATHS] = {"list of paths", "a list of absolute paths"},
     [KEY_COMMAND] = {"command", "a list of words, or a string that is split into words"},
     [KEY_ENVIRONMENT] = {"variables", "variables, NAME: VALUE"},
     [KEY_RLIMIT_COUNT] = {"number, or unlimited", "a whole number, or unlimited"},
@@ -145,6 +146,7 @@ static const struct {
     [KEY_RLIMIT_TIME] = {"duration, or unlimited", "a duration such as 10s, or unlimited"},
     [KEY_IO_PRIORITY] = {"priority", "an I/O priority such as best-effort:4"},
     [KEY_CPUS] = {"processors", "processors such as 0-3,8"},
+    [KEY_PROCESSORS] = {"percent, or number of processors", "processor time such as 50% or 1.5"},
 };
 
 const char *schema_type_describe(KeyType type) {
@@ -187,6 +189,8 @@ static void bound_format(const Key *key, int64_t bound, Text *out) {
         value_duration_format((uint64_t)bound, out);
     else if (key->type == KEY_SIZE || key->type == KEY_RLIMIT_SIZE)
         value_size_format((uint64_t)bound, out);
+    else if (key->type == KEY_PROCESSORS)
+        value_processors_format((uint64_t)bound, out);
     else
         text_addf(out, "%lld", (long long)bound);
 }

@@ -39,6 +39,7 @@ typedef enum KeyType {
     KEY_USER,
     KEY_GROUP,
     KEY_LIST,
+    KEY_PATHS,
     KEY_COMMAND,
     KEY_ENVIRONMENT,
     KEY_RLIMIT_COUNT,
@@ -46,6 +47,7 @@ typedef enum KeyType {
     KEY_RLIMIT_TIME,
     KEY_IO_PRIORITY,
     KEY_CPUS,
+    KEY_PROCESSORS,
     _KEY_TYPE_MAX,
 } KeyType;
 
@@ -53,7 +55,7 @@ typedef enum KeyFlag {
     KEY_LATER = 1 << 0,       /* known, but its part is not in this version */
     KEY_REQUIRED = 1 << 1,    /* its mapping must have it */
     KEY_NO_DEFAULTS = 1 << 2, /* cannot stand in `defaults` */
-    KEY_OR_NONE = 1 << 3,     /* a duration that may also be `none` */
+    KEY_OR_NONE = 1 << 3,     /* it may also be `none` */
     KEY_SECRET = 1 << 4,      /* its value is not for everybody's eyes */
     KEY_OF_EXEC = 1 << 5,     /* of the program alone: of no use to a forward without one */
     KEY_OF_PROCESS = 1 << 6,  /* of a process: of no use to model tcpmux, which has none */
@@ -77,6 +79,7 @@ typedef struct Key {
     unsigned kinds;  /* of a listen option: bits 1 << ENDPOINT_x; 0: all */
     int64_t min,
         max; /* integers as they are, durations in microseconds, sizes in bytes; both 0: the type's own */
+    int64_t none; /* what stands for `none` in its field, where it is not 0; durations have their own */
     const char
         *words;   /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
     int resource; /* of a KEY_RLIMIT_x: RLIMIT_x */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/capability.h"
 #include "conf/config-build.h"
 #include "conf/decode.h"
 #include "conf/diag-blob.h"
@@ -33,6 +34,8 @@ typedef enum ServiceTag {
     SERVICE_RESOLVED,
     SERVICE_PROBLEM,
     SERVICE_INCOMPLETE,
+    SERVICE_CAPABILITIES,
+    SERVICE_FILTER,
 } ServiceTag;
 
 typedef enum ListenTag {
@@ -79,6 +82,16 @@ static void put_rules(BlobWriter *w, uint16_t tag, const AccessRules *rules) {
     blob_put_bytes(w, tag, key.bytes, sizeof(key.bytes));
 }
 
+/* Instructions as this machine has them: they do not leave it. */
+static void put_sandbox(BlobWriter *w, const SandboxConfig *sandbox) {
+    if (!sandbox)
+        return;
+    if (sandbox->capabilities)
+        blob_put_u64(w, SERVICE_CAPABILITIES, sandbox->capability_set);
+    if (sandbox->n_filter > 0)
+        blob_put_bytes(w, SERVICE_FILTER, sandbox->filter, sandbox->n_filter * sizeof(*sandbox->filter));
+}
+
 static void put_derived(BlobWriter *w, const ServiceConfig *s) {
     put_rules(w, SERVICE_RULES, s->access.rules);
     put_rules(w, SERVICE_TRUSTED, s->proxy_trusted);
@@ -91,6 +104,7 @@ static void put_derived(BlobWriter *w, const ServiceConfig *s) {
         blob_put_bytes(w, SERVICE_REFUSED, s->banner.refused_bytes, s->banner.n_refused);
     blob_put_u64(w, SERVICE_SUCCESS_FACTS, s->log.success_facts);
     blob_put_u64(w, SERVICE_FAILURE_FACTS, s->log.failure_facts);
+    put_sandbox(w, s->sandbox);
 }
 
 void service_blob_put(BlobWriter *w, uint16_t tag, const ServiceConfig *s) {
@@ -192,6 +206,33 @@ static void get_problem(const BlobField *f, ServiceConfig *s) {
         free(problem);
 }
 
+static void get_filter(const BlobField *f, SandboxConfig *sandbox) {
+    size_t n = 0;
+    const void *bytes = blob_bytes(f, &n);
+    if (!bytes || n == 0 || n % sizeof(struct sock_filter) != 0 ||
+        n > BPF_MAXINSNS * sizeof(struct sock_filter) || sandbox->filter) {
+        blob_spoil(f->source, "a filter is not what it should be");
+        return;
+    }
+    sandbox->filter = malloc(n);
+    if (!sandbox->filter) {
+        blob_spoil(f->source, "out of memory");
+        return;
+    }
+    memcpy(sandbox->filter, bytes, n);
+    sandbox->n_filter = n / sizeof(struct sock_filter);
+}
+
+/* What is derived of a sandbox comes after its keys. */
+static void get_sandbox(const BlobField *g, ServiceConfig *s) {
+    if (!s->sandbox)
+        blob_spoil(g->source, "a sandbox is not there");
+    else if (g->tag == SERVICE_CAPABILITIES)
+        s->sandbox->capability_set = blob_u64_max(g, CAPABILITY_ALL);
+    else
+        get_filter(g, s->sandbox);
+}
+
 static void get_derived(const BlobField *g, const ServiceBlobContext *context, ServiceConfig *s) {
     const uint64_t facts_max = (1U << _LOG_FACT_MAX) - 1;
     switch (g->tag) {
@@ -221,6 +262,10 @@ static void get_derived(const BlobField *g, const ServiceBlobContext *context, S
         break;
     case SERVICE_INCOMPLETE:
         s->incomplete = blob_bool(g);
+        break;
+    case SERVICE_CAPABILITIES:
+    case SERVICE_FILTER:
+        get_sandbox(g, s);
         break;
     default:
         break;
@@ -291,6 +336,8 @@ static const char *what_is_missing(const ServiceConfig *s) {
     if (s->resolved.ok &&
         ((s->exec && !is_program(s->resolved.program)) || (forward && !is_program(s->resolved.forward))))
         return "path";
+    if (s->sandbox && s->sandbox->seccomp && s->sandbox->seccomp[0] && s->sandbox->n_filter == 0)
+        return "filter";
     return NULL;
 }
 

@@ -195,3 +195,41 @@ void value_cpus_format(const uint64_t cpus[static VALUE_CPUS_MAX / 64], Text *ou
         separator = ",";
     }
 }
+
+#define MILLIONTHS_PER_THOUSANDTH ((uint64_t)1000)
+#define PERCENT ((uint64_t)100)
+
+int value_processors(const char *s, uint64_t min, uint64_t max, uint64_t *ret, ValueError *error) {
+    static const char hint[] = "such as 50% of one, or 1.5 processors";
+    CLEANUP_TEXT Text digits = {0};
+    char quoted[VALUE_QUOTE_MAX];
+    size_t n = strlen(s);
+    bool percent = n > 0 && s[n - 1] == '%';
+    text_add_n(&digits, s, percent ? n - 1 : n);
+    if (!text_ok(&digits))
+        return -ENOMEM;
+    uint64_t millionths = 0, unit = MILLIONTHS_PER_THOUSANDTH * (percent ? PERCENT : 1);
+    int r = value_number(digits.s ? digits.s : "", max / (percent ? 10 : 1000), &millionths, NULL);
+    if (r == -EINVAL)
+        return value_fail(error, r, hint, "%s is no share of processors", value_quote(s, quoted));
+    if (r < 0 || millionths / unit < min) {
+        CLEANUP_TEXT Text low = {0};
+        CLEANUP_TEXT Text high = {0};
+        value_processors_format(min, &low);
+        value_processors_format(max, &high);
+        (void)value_fail_range(error, s, low.s ? low.s : "", high.s ? high.s : "");
+        return -ERANGE;
+    }
+    if (millionths % unit != 0)
+        return value_fail(error, -EINVAL, "a tenth of a percent is the finest", "%s is too fine",
+                          value_quote(s, quoted));
+    *ret = millionths / unit;
+    return 0;
+}
+
+void value_processors_format(uint64_t thousandths, Text *out) {
+    text_addf(out, "%llu", (unsigned long long)(thousandths / 10));
+    if (thousandths % 10 > 0)
+        text_addf(out, ".%llu", (unsigned long long)(thousandths % 10));
+    text_addc(out, '%');
+}

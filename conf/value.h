@@ -49,6 +49,10 @@ int value_io_priority(const char *s, int *ret, ValueError *error);
 /* "0-3,8": processors below VALUE_CPUS_MAX, at least one. */
 int value_cpus(const char *s, uint64_t ret[static VALUE_CPUS_MAX / 64], ValueError *error);
 
+/* "50%" of one processor, or a number of them, "1.5", from @min to @max; in thousandths of one, as fine as a
+ * tenth of a percent. */
+int value_processors(const char *s, uint64_t min, uint64_t max, uint64_t *ret, ValueError *error);
+
 #define VALUE_WORDS_MAX 4096
 /* Splits @s into words as a shell would: blanks separate, '…' holds anything, in "…" a backslash quotes " \ $
  * ` and a newline, elsewhere any character. Nothing else means anything. The caller frees with strv_free().
@@ -63,5 +67,6 @@ void value_number_format(uint64_t millionths, Text *out);
 void value_signal_format(int number, Text *out); /* "SIGTERM" */
 void value_io_priority_format(int value, Text *out);
 void value_cpus_format(const uint64_t cpus[static VALUE_CPUS_MAX / 64], Text *out);
+void value_processors_format(uint64_t thousandths, Text *out); /* "150%" */
 /* One string that value_words() splits into @words again. */
 void value_words_format(char *const *words, Text *out);

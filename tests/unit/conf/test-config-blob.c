@@ -14,6 +14,7 @@
 #include "conf/access.h"
 #include "conf/field.h"
 #include "conf/hours.h"
+#include "conf/part.h"
 #include "conf/schema.h"
 #include "fixture.h"
 
@@ -121,6 +122,8 @@ static void forget_pointers(ServiceConfig *s) {
     s->banner.greeting = s->banner.refused = s->banner.greeting_bytes = s->banner.refused_bytes = NULL;
     s->log.success = s->log.failure = NULL;
     s->resources = NULL;
+    s->sandbox = NULL;
+    s->cgroup = NULL;
     s->origins = NULL;
     s->resolved.program = s->resolved.forward = s->resolved.user_name = NULL;
     s->resolved.home = s->resolved.shell = NULL;
@@ -147,8 +150,9 @@ static void assert_same_pointees(const ServiceConfig *a, const ServiceConfig *b)
         assert_memory_equal(a->access.open, b->access.open, sizeof(Hours));
     assert_true(strv_equal(a->exec, b->exec) && strv_equal(a->environment, b->environment));
     assert_true(strv_equal(a->files, b->files));
-    assert_int_equal(a->resources == NULL, b->resources == NULL);
     assert_memory_equal(service_config_resources(a), service_config_resources(b), sizeof(ResourceConfig));
+    for (KeyPart part = KEY_PART_NONE + 1; part < _KEY_PART_MAX; part++)
+        assert_int_equal(part_is_there(a, part), part_is_there(b, part));
     assert_same_bytes(a->banner.greeting_bytes, a->banner.n_greeting, b->banner.greeting_bytes,
                       b->banner.n_greeting);
     assert_same_bytes(a->banner.refused_bytes, a->banner.n_refused, b->banner.refused_bytes,

@@ -180,7 +180,6 @@ static void test_refused(void **state) {
         {TCP "when_full: wait", "unknown-key", "it belongs in another place: limits: {when_full: …}"},
         {TCP "limits.instances: 5", "unknown-key", "write: limits: {instances: …}"},
         {TCP "limits: {umask: 022}", "unknown-key", "'umask' is a key of its own"},
-        {TCP "cgroup: {pids_max: 5}", "unknown-key", "'cgroup.pids_max' is not in this version"},
         {TCP "x-mine: 5", "unknown-key", "unknown key 'x-mine'"},
         {TCP "server_args: -x", "foreign-key", "'server_args' is xinetd's word"},
         {TCP "model: per-conection", "bad-value", "did you mean 'per-connection'?"},

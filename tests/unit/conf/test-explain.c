@@ -43,7 +43,8 @@ static void test_parts(void **state) {
         {"limits.rate", "Type      rate, or none\n"},
         {"limits.load", "or none\n"},
         {"exec", "Place     in a service only, not in defaults\n"},
-        {"cgroup.pids_max", "Note      not in this version\n"},
+        {"cgroup.pids_max", "Type      number, 1 to 4194304, or none\n"},
+        {"cgroup.cpu_max", "Type      percent, or number of processors, 1% to 102400%, or none\n"},
         {"root_directory", "Default   not set\n"},
         {"control.mode", "Default   \"0660\"\n"},
         /* Sections: all of their keys */
@@ -52,7 +53,8 @@ static void test_parts(void **state) {
         {"limits", "\n  limits.when_full "},
         {"listen.keepalive", "\n  listen.keepalive.count "},
         {"ban", "\n  ban.after "},
-        {"cgroup", "(not in this version)"},
+        {"cgroup", "\n  cgroup.per_instance "},
+        {"sandbox", "\n  sandbox.landlock.write "},
         /* Two keys of one name */
         {"log", "\n  log.level "},
         {"log", "\n  log.success "},
