@@ -206,6 +206,7 @@ def main():
     parser.add_argument("--timeout", type=float, default=400, help="for one test class, in seconds")
     parser.add_argument("--tally", help='file for "PASSED FAILED SKIPPED"')
     parser.add_argument("--long", action="store_true", help="only what has a longer form, by MP_TEST_SLOW=1")
+    parser.add_argument("--results", help="file for what came of each test, as JSON")
     parser.add_argument("patterns", nargs="*", help="parts of names of tests")
     options = parser.parse_args()
 
@@ -229,6 +230,9 @@ def main():
     if options.tally:
         with open(options.tally, "w", encoding="utf-8") as file:
             print(totals["ok"], totals["failed"], totals["skipped"], file=file)
+    if options.results:
+        with open(options.results, "w", encoding="utf-8") as file:
+            json.dump({name: {"status": r["status"], "text": r["text"]} for name, r in results.items()}, file)
     return 1 if totals["failed"] else 0
 
 
