@@ -130,12 +130,30 @@ static long step_rlimits(ChildPlan *p) {
         if (r < 0)
             return r;
     }
+    if (p->restore_core) {
+        long r = set_rlimit(RLIMIT_CORE, p->core, p->core_hard);
+        if (r < 0)
+            return r;
+    }
     for (size_t i = 0; i < res->n_rlimits; i++) {
         long r = set_rlimit(res->rlimits[i].resource, res->rlimits[i].value, res->rlimits[i].value);
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+static long open_oom_score(void) {
+    static const char path[] = "/proc/self/oom_score_adj";
+    long fd = rawcall(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC, 0, 0);
+    if (fd != -EACCES)
+        return fd;
+    /* proc(5): of a process that nobody may look into it belongs to root. This one has memory of its own
+     * (flight.c), so that the daemon stays as it is. */
+    (void)rawcall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+    fd = rawcall(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC, 0, 0);
+    (void)rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    return fd;
 }
 
 static long write_oom_score(int value) {
@@ -147,7 +165,7 @@ static long write_oom_score(int value) {
     while (left /= 10);
     if (value < 0)
         digits[--at] = '-';
-    long fd = rawcall(SYS_openat, AT_FDCWD, (long)"/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0, 0);
+    long fd = open_oom_score();
     if (fd < 0)
         return fd;
     long r = call3(SYS_write, fd, (long)(digits + at), (long)(sizeof(digits) - at));
@@ -222,7 +240,9 @@ static long step_sandbox(ChildPlan *p) {
 /* It shares the daemon's memory: whoever has its user may look into neither, whatever fs.suid_dumpable
  * says. */
 static long step_seclude(ChildPlan *p) {
-    return child_plan_waits(p) && p->change_ids ? rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0) : 0;
+    return (p->seclude || child_plan_waits(p)) && p->change_ids
+               ? rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
+               : 0;
 }
 
 static long take_connection(ChildPlan *p, int fd) {

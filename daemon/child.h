@@ -73,7 +73,10 @@ typedef struct ChildPlan {
     const ResourceConfig *resources;
     bool restore_nofile; /* the daemon has changed it: to what it was */
     rlim_t nofile, nofile_hard;
+    bool restore_core; /* the same */
+    rlim_t core, core_hard;
     bool no_new_privileges;
+    bool seclude;           /* a change of ids opens the memory that it shares with the daemon to its user */
     bool drop_capabilities; /* the daemon has ambient or inheritable ones, and the process is not root's */
     rlim_t processes;       /* the soft limit that it is to have, lowered while it is made; 0: as it is */
     pid_t parent;           /* the daemon: the child is to end, by TERM, when that does; 0: it lives on */

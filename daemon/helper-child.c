@@ -131,6 +131,8 @@ static void set_limit(__rlimit_resource_t resource, rlim_t value) {
 }
 
 static void set_limits(const HelperLimits *l) {
+    const struct rlimit none = {0};
+    (void)setrlimit(RLIMIT_CORE, &none);
     set_limit(RLIMIT_CPU, l->cpu_seconds);
     set_limit(RLIMIT_AS, HAS_ADDRESS_SANITIZER ? 0 : l->memory);
     set_limit(RLIMIT_FSIZE, l->file_size);

@@ -107,6 +107,10 @@ void launch_begin_plan(const Service *s, ChildPlan *plan) {
     plan->restore_nofile = rt->nofile_raised;
     plan->nofile = rt->nofile.value;
     plan->nofile_hard = rt->nofile_hard;
+    plan->restore_core = rt->core_lowered;
+    plan->core = rt->core.rlim_cur;
+    plan->core_hard = rt->core.rlim_max;
+    plan->seclude = rt->opens_memory;
     plan->no_new_privileges = c->no_new_privileges;
     plan->drop_capabilities =
         rt->has_capabilities && (c->resolved.change_ids ? c->resolved.uid : rt->spawner->uid) != 0;

@@ -16,6 +16,7 @@
 #include "daemon/manager.h"
 #include "daemon/program-path.h"
 #include "daemon/rescue.h"
+#include "daemon/seclusion.h"
 #include "daemon/takeover.h"
 #include "daemon/upgrade.h"
 
@@ -164,6 +165,7 @@ int main(int argc, char **argv) {
     Options options CLEANUP(options_done) = {0};
     int result_fd = -EBADF, state_fd = handover_from_environment();
     int proven_fd = take_accept_words(&argc, &argv, &result_fd);
+    seclusion_begin(environ);
     give_memory_back();
     /* Only so that carets stand below wide characters; numbers and messages stay as they are. */
     (void)setlocale(LC_CTYPE, "C.UTF-8");

@@ -5,6 +5,7 @@
 #include "daemon/account.h"
 #include "daemon/base/clock.h"
 #include "daemon/manager-private.h"
+#include "daemon/seclusion.h"
 
 /* Services, in one step of what is done before the change-over. */
 #define PREPARED_AT_ONCE 16
@@ -72,6 +73,7 @@ static int apply(Manager *m, Config *next, Comparison *known, DiagList *diags, C
     m->config = config_ref(next);
     config_loads_set_old(m->loads, m->config);
     manager_apply_log_config(m);
+    seclusion_look(&m->rt);
     control_refresh(m->control, m->config);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "daemon/handover.h"
 #include "daemon/launch.h"
 #include "daemon/manager-private.h"
+#include "daemon/seclusion.h"
 #include "daemon/upgrade.h"
 
 /* Where the next program is looked for. NULL: nobody knows. */
@@ -205,8 +206,10 @@ static int replace_program(const Manager *m, const BlobWriter *w, int fd, bool *
     if (r >= 0)
         r = handover_keep(&fd, 1, true);
     if (r >= 0) {
+        seclusion_lift(&m->rt);
         (void)execve(program_of(m), m->options->argv, envp);
         r = -errno;
+        seclusion_resume(&m->rt);
         *ret_tried = true;
     }
     (void)handover_keep(w->fds, w->n_fds, false);

@@ -18,6 +18,7 @@
 #include "daemon/lobby.h"
 #include "daemon/manager-private.h"
 #include "daemon/notifier.h"
+#include "daemon/seclusion.h"
 #include "daemon/status.h"
 
 static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGXCPU};
@@ -553,8 +554,22 @@ static void tell_running(Manager *m) {
         attempt_say(m->services.items[0], control_path(m->control));
 }
 
+/* What the daemon may, and who may look into it, from here on. */
+static void close_self(Manager *m) {
+    int r = capabilities_trim();
+    if (r < 0)
+        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "error",
+                     "capabilities that the daemon does not use could not be given up: %s", strerror(-r));
+    seclusion_limit(&m->rt);
+    if (!seclusion_is_wanted(m->rt.environ))
+        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "error",
+                     SECLUSION_OFF_VARIABLE " is set: the daemon may be debugged and may leave core dumps, "
+                                            "which have all in them that it knows");
+}
+
 int manager_run(Manager *m) {
     bool goes_on = m->restored.version != NULL;
+    close_self(m);
     if (goes_on) {
         resume_all(m);
     } else if (open_all(m) < 0) {

@@ -48,6 +48,9 @@ typedef struct Runtime {
     RlimitConfig nofile;  /* the limit of descriptors that the daemon was started with */
     rlim_t nofile_hard;
     bool nofile_raised;
+    struct rlimit core; /* of core dumps, as the daemon was started with it */
+    bool core_lowered;
+    bool opens_memory; /* a process that changes its user does that to what it shares with the daemon */
     int fd_ceiling; /* from this number on descriptors are kept for the control socket and for what is under
                        way */
     int fd_ceiling_few; /* the same for a service that hardly runs anything: one that fills the rest does not

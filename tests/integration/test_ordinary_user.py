@@ -9,10 +9,19 @@ import socket
 import subprocess
 import unittest
 
-from harness import (MPCTL, MPINETD, PATIENCE, SANITIZER_WORDS, SERVICES, DaemonTest, Varlink, free_port,
-                     sanitizer_environment, wait_until)
+from harness import (MPCTL, MPINETD, PATIENCE, SANITIZER_WORDS, SERVICES, DaemonTest, User, Varlink, children_of,
+                     free_port, sanitizer_environment, wait_until)
 
 NOBODY = 65534
+
+
+def may_look_into(pid):
+    """Its memory, and by the same rule by ptrace(2)."""
+    try:
+        with open(f"/proc/{pid}/mem", "rb"):
+            return True
+    except PermissionError:
+        return False
 
 
 class OrdinaryUser(DaemonTest):
@@ -61,6 +70,22 @@ class OrdinaryUser(DaemonTest):
         self.addCleanup(stop)
         wait_until(self.answers, "an answer of the user's own daemon")
         return process
+
+    def test_its_programs_may_not_look_into_it(self):
+        """They are of the same user: they may look into each other, as they could elsewhere."""
+        process = self.start(f"version: 1\nservices:\n  cat: {{listen: unix:{self.runtime}/cat.sock, exec: [cat], "
+                             "resources: {oom_score_adjust: 100}}\n")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(self.runtime + "/cat.sock")
+            s.sendall(b"x")
+            self.assertEqual(s.recv(1), b"x")
+            child, = (pid for pid, state in children_of(process.pid) if state != "Z")
+            with open(f"/proc/{child}/oom_score_adj", encoding="utf-8") as f:
+                self.assertEqual(f.read(), "100\n")
+            for pid, may in ((process.pid, False), (child, True)):
+                run = User(self.uid).run if self.as_root else lambda function, pid: function(pid)
+                self.assertEqual(run(may_look_into, pid), may)
 
     def answers(self):
         """Its socket is there a moment before somebody listens on it."""
