@@ -130,10 +130,10 @@ static void arrive(Instance *i) {
 }
 
 /* Of one that has been reaped already it is known only that it had been made at @began_usec. */
-static void on_started(Instance *i, uint64_t began_usec) {
+static void on_started(Instance *i, uint64_t began_usec, uint64_t now_usec) {
     bool over = instance_table_find(&i->rt->instances, i->pid) != i;
     i->connection = connection_free(i->connection);
-    tell_start_at(i, over ? began_usec : clock_monotonic_usec());
+    tell_start_at(i, over ? began_usec : now_usec);
     if (!i->asked)
         launch_watch(i);
 }
@@ -148,19 +148,23 @@ static void on_failure(Instance *i) {
     i->idle = idle_connection_free(i->idle);
 }
 
-Instance *launch_conclude(Instance *i) {
+static Instance *conclude(Instance *i, uint64_t now_usec) {
     FlightEnd end = flight_look(i->flight);
     uint64_t began = i->flight->began_usec;
     arrive(i);
     /* One that was asked to end has ended as asked, however far it came. */
     if (i->asked || end.fate == FLIGHT_STARTED) {
-        on_started(i, began);
+        on_started(i, began, now_usec);
         return i;
     }
     on_failure(i);
     launch_tell_failure(i, end.step, end.error ? end.error : ESRCH);
     i->worker = worker_free(i->worker);
     return NULL;
+}
+
+Instance *launch_conclude(Instance *i) {
+    return conclude(i, clock_monotonic_usec());
 }
 
 /* Those who wait are not to be taken and closed one after the other. */
@@ -203,7 +207,9 @@ void launch_settle(Instance *i) {
     Pool *pool = i->worker ? i->worker->pool : NULL;
     bool stray = i->stray;
     bool was_ahead = i->connection;
-    if (launch_conclude(i)) {
+    uint64_t now = clock_monotonic_usec();
+    flights_learn(s->rt->spawner, now - i->flight->began_usec);
+    if (conclude(i, now)) {
         if (was_ahead && !i->asked)
             spares_on_started(s);
         return;
@@ -255,8 +261,9 @@ void launch_settle_all(Runtime *rt) {
         look_who_waits(rt);
 }
 
-uint64_t launch_patience(const Runtime *rt) {
-    return rt->spawner->n_flying == 0 ? UINT64_MAX : flights_patience(rt->spawner, clock_monotonic_usec());
+uint64_t launch_due(const Runtime *rt, uint64_t now_usec) {
+    uint64_t patience = rt->spawner->n_flying == 0 ? UINT64_MAX : flights_patience(rt->spawner, now_usec);
+    return patience == UINT64_MAX ? USEC_INFINITY : now_usec + patience;
 }
 
 bool launch_is_settled(const Service *s) {

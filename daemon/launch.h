@@ -45,9 +45,9 @@ Instance *launch_for_leaving(Service *s, Listener *l);
 void launch_settle(Instance *i);
 /* The same for all of them. Once a turn of the loop, before events are served. */
 void launch_settle_all(Runtime *rt);
-/* So long, in microseconds, the loop may sleep until that is to be done again; UINT64_MAX: as long as it
- * likes. */
-uint64_t launch_patience(const Runtime *rt);
+/* When that is to be done again though nothing happens, from @now_usec on, CLOCK_MONOTONIC; USEC_INFINITY:
+ * never. */
+uint64_t launch_due(const Runtime *rt, uint64_t now_usec);
 /* Whether none of the service's is on its way. */
 bool launch_is_settled(const Service *s);
 /* Whether one more may be on its way now; of @urgent ones so many as there may be in all. Where not, it is

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* What manager.c, manager-reload.c and manager-stop.c share: one noun in three files. */
+#include "daemon/alarm.h"
 #include "daemon/config-child.h"
 #include "daemon/control.h"
 #include "daemon/helper.h"
@@ -63,6 +64,7 @@ struct Manager {
     bool reap_again;      /* others may have ended since */
     bool told_cpu_limit;
     int state_fd; /* for the next daemon: the service manager has not taken it yet; -EBADF: it has */
+    Alarm alarm;  /* for what is due though nothing happens */
     sd_event_source *drain_timer, *suppressed_timer;
     sd_event_source *sweep; /* takes ended services of earlier generations away, in a turn of its own */
     int exit_status;

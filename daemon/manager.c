@@ -232,21 +232,6 @@ static int check_descriptors(Manager *m) {
     return -EMFILE;
 }
 
-static int ignore_time(sd_event_source *s, uint64_t usec, void *userdata) {
-    (void)s;
-    (void)usec;
-    (void)userdata;
-    return 0;
-}
-
-/* The loop opens its timerfd with the first timer: now, when descriptors are there, and not in need. */
-static int open_timer_descriptor(sd_event *loop) {
-    sd_event_source *source = NULL;
-    int r = sd_event_add_time(loop, &source, CLOCK_MONOTONIC, UINT64_MAX / 2, 0, ignore_time, NULL);
-    sd_event_source_disable_unref(source);
-    return r;
-}
-
 /* Who may come in, and who may not. Their keys are secret, so that nobody can choose his place in them. */
 static int make_tables(Runtime *rt) {
     uint8_t keys[2][SIPHASH_KEY_BYTES];
@@ -291,8 +276,9 @@ int manager_init_runtime(Manager *m, Logger *logger) {
                      spawn_mode_to_string(rt->spawner->mode));
         r = sd_event_new(&rt->loop);
     }
+    /* With its first timer the loop opens its timerfd: now, when descriptors are there, and not in need. */
     if (r >= 0)
-        r = open_timer_descriptor(rt->loop);
+        r = alarm_init(&m->alarm, rt->loop);
     if (r >= 0) {
         rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, on_settled, m);
         r = rt->traffic ? 0 : -ENOMEM;
@@ -424,6 +410,7 @@ Manager *manager_free(Manager *m) {
     sd_event_source_disable_unref(m->drain_timer);
     sd_event_source_disable_unref(m->suppressed_timer);
     sd_event_source_disable_unref(m->sweep);
+    alarm_done(&m->alarm);
     memory_reserve_done(&m->rt.memory);
     m->rt.lobby = lobby_free(m->rt.lobby);
     sd_event_unref(m->rt.loop);
@@ -470,15 +457,16 @@ static size_t open_services(Manager *m) {
     return not_open;
 }
 
-/* How long a turn may wait for something to happen. */
-static uint64_t longest_wait(const Manager *m) {
-    uint64_t pipes = late_readers_due(&m->rt.late_readers), children = manager_reap_due(m), now = 0;
-    uint64_t due = pipes < children ? pipes : children, patience = launch_patience(&m->rt);
-    if (due == USEC_INFINITY)
-        return patience;
+/* When the loop is to turn though nothing has happened. */
+static uint64_t next_due(const Manager *m) {
+    uint64_t now = 0;
     (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
-    uint64_t left = due > now ? due - now : 0;
-    return left < patience ? left : patience;
+    const uint64_t dues[] = {late_readers_due(&m->rt.late_readers), manager_reap_due(m),
+                             launch_due(&m->rt, now)};
+    uint64_t due = USEC_INFINITY;
+    for (size_t i = 0; i < ELEMENTS(dues); i++)
+        due = dues[i] < due ? dues[i] : due;
+    return due;
 }
 
 /* What is due though nothing may have happened. */
@@ -495,9 +483,10 @@ static void do_what_is_due(Manager *m) {
 /* As sd_event_run(3), but that it is known who has come to exec before what he writes is read, or that he has
  * ended. */
 static int take_turn(Manager *m) {
+    alarm_set(&m->alarm, next_due(m));
     int r = sd_event_prepare(m->rt.loop);
     if (r == 0)
-        r = sd_event_wait(m->rt.loop, longest_wait(m));
+        r = sd_event_wait(m->rt.loop, USEC_INFINITY);
     launch_settle_all(&m->rt);
     return r > 0 ? sd_event_dispatch(m->rt.loop) : r;
 }

@@ -179,6 +179,23 @@ static void listen_pid(Fixture *x) {
     assert_int_equal(run(f, &step), 0);
 }
 
+/* As long as they are over soon by themselves nobody looks at once. */
+static void learns_patience(Spawner *s, uint64_t began_usec) {
+    const uint64_t soon = 100, late = 5000, short_wait = flights_patience(s, began_usec);
+    for (int i = 0; i < 10; i++)
+        flights_learn(s, soon);
+    const uint64_t long_wait = flights_patience(s, began_usec);
+    assert_true(long_wait > short_wait);
+    flights_learn(s, late);
+    assert_int_equal(flights_patience(s, began_usec), short_wait);
+    flights_learn(s, soon);
+    assert_int_equal(flights_patience(s, began_usec), short_wait);
+    for (int i = 0; i < 10; i++)
+        flights_learn(s, soon);
+    assert_int_equal(flights_patience(s, began_usec), long_wait);
+    flights_learn(s, late);
+}
+
 /* One that hangs on its way holds its place until it is ended; in the same memory the others go on. */
 static void hangs(Fixture *x) {
     SpawnStep step;
@@ -203,6 +220,10 @@ static void hangs(Fixture *x) {
     assert_false(flight_wait(f, 1000));
     assert_true(flights_patience(x->spawner, f->began_usec + 10) <
                 flights_patience(x->spawner, f->began_usec + 5000));
+    /* The time of the turn is older than the process. */
+    assert_int_equal(flights_patience(x->spawner, f->began_usec - 10),
+                     flights_patience(x->spawner, f->began_usec));
+    learns_patience(x->spawner, f->began_usec);
     flight_end_overdue(f);
     assert_int_equal(flights_patience(x->spawner, f->began_usec), UINT64_MAX);
     assert_int_equal(flight_look(f).fate, FLIGHT_LOST);
