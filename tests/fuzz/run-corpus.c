@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a fuzz target over files, without libFuzzer: each file as a whole, each of its beginnings up to a
- * bound, and each of its lines. */
+ * bound, and each of its lines. Of a folder, which a fuzzer has filled, each file as a whole. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,15 +26,22 @@ static int try_bytes(const uint8_t *data, size_t n) {
     return 0;
 }
 
-static int try_file(const char *path) {
+static int read_file(const char *path, uint8_t *data, size_t *ret_n) {
     CLEANUP_FCLOSE FILE *file = fopen(path, "re");
-    CLEANUP_FREE uint8_t *data = malloc(FILE_MAX);
     if (!file || !data) {
         perror(path);
         return -EIO;
     }
-    size_t n = fread(data, 1, FILE_MAX, file);
-    int r = try_bytes(data, n);
+    *ret_n = fread(data, 1, FILE_MAX, file);
+    return 0;
+}
+
+static int try_file(const char *path) {
+    CLEANUP_FREE uint8_t *data = malloc(FILE_MAX);
+    size_t n = 0;
+    int r = read_file(path, data, &n);
+    if (r == 0)
+        r = try_bytes(data, n);
     for (size_t i = 0; i < n && r == 0; i += n / BEGINNINGS + 1)
         r = try_bytes(data, i);
     for (size_t at = 0; at < n && r == 0;) {
@@ -45,9 +53,37 @@ static int try_file(const char *path) {
     return r;
 }
 
+static int try_entry(const char *folder, const char *name) {
+    CLEANUP_FREE uint8_t *data = malloc(FILE_MAX);
+    char path[512];
+    size_t n = 0;
+    if (name[0] == '.')
+        return 0;
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    int r = read_file(path, data, &n);
+    return r == 0 ? try_bytes(data, n) : r;
+}
+
+/* The names first: a target may want to have some descriptors for itself. */
+static int try_folder(const char *path) {
+    struct dirent **names = NULL;
+    int r = 0, n = scandir(path, &names, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        if (r == 0)
+            r = try_entry(path, names[i]->d_name);
+        free(names[i]);
+    }
+    free((void *)names);
+    return n < 0 ? -errno : r;
+}
+
 int main(int argc, char *argv[]) {
-    for (int i = 1; i < argc; i++)
-        if (try_file(argv[i]) < 0)
+    for (int i = 1; i < argc; i++) {
+        int r = try_folder(argv[i]);
+        if (r == -ENOTDIR)
+            r = try_file(argv[i]);
+        if (r < 0)
             return EXIT_FAILURE;
+    }
     return EXIT_SUCCESS;
 }
