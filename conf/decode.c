@@ -10,6 +10,7 @@
 #include "conf/field.h"
 #include "conf/foreign.h"
 #include "conf/listen.h"
+#include "conf/preset.h"
 #include "conf/suggest.h"
 #include "conf/validate.h"
 #include "daemon/base/clock.h"
@@ -347,6 +348,8 @@ static int decode_fields(ServiceDecoder *d) {
         if ((d->own[i].value || d->tree->defaults[i].value) && is_field(schema_key(i)) &&
             decode_key(d, i) < 0)
             return -ENOMEM;
+    if (preset_apply(d->s) < 0)
+        return -ENOMEM;
     if (note(d, derive(d->r, &d->common->derived, d->own, d->tree->defaults, d->s)) < 0)
         return -ENOMEM;
     decode_needed(d);

@@ -14,6 +14,7 @@
 #include "conf/hours.h"
 #include "conf/regular-file.h"
 #include "conf/rule-book.h"
+#include "conf/seccomp.h"
 #include "conf/suggest.h"
 #include "conf/value.h"
 
@@ -32,6 +33,7 @@ static const char *const paths[_DERIVED_KEY_MAX] = {
     [DERIVED_SUCCESS] = "log.success",
     [DERIVED_FAILURE] = "log.failure",
     [DERIVED_CAPABILITIES] = "sandbox.capabilities",
+    [DERIVED_SECCOMP] = "sandbox.seccomp",
 };
 
 const char *derived_key_path(DerivedKey key) {
@@ -292,6 +294,35 @@ static void derive_capabilities(Deriver *d) {
     }
 }
 
+static void on_seccomp_fault(size_t i, const char *hint, const char *message, void *userdata) {
+    tell(userdata, DERIVED_SECCOMP, i, DIAG_ERROR, DIAG_BAD_VALUE, hint, message);
+}
+
+static int derive_seccomp(Deriver *d) {
+    SandboxConfig *sandbox = d->s->sandbox;
+    if (!sandbox)
+        return 0;
+    free(sandbox->filter);
+    sandbox->filter = NULL;
+    sandbox->n_filter = 0;
+    if (!sandbox->seccomp || !sandbox->seccomp[0])
+        return 0;
+    char buf[64];
+    int k = seccomp_compile(d->r->seccomp, sandbox->seccomp, on_seccomp_fault, d, &sandbox->filter,
+                            &sandbox->n_filter);
+    if (k == -ENOMEM || k == 0 || k == -EINVAL)
+        return k == -EINVAL ? 0 : k;
+    if (k == -ENOENT)
+        tell(d, DERIVED_SECCOMP, 0, DIAG_ERROR, DIAG_NOT_FOUND,
+             "install libseccomp2, or write seccomp: [] to do without", "libseccomp is not there");
+    else if (k == -EOPNOTSUPP)
+        tell(d, DERIVED_SECCOMP, 0, DIAG_ERROR, DIAG_NOT_ALLOWED, "write seccomp: [] to do without",
+             "this program is built without seccomp");
+    else
+        tell(d, DERIVED_SECCOMP, 0, DIAG_ERROR, DIAG_NOT_ALLOWED, NULL, strerror_r(-k, buf, sizeof(buf)));
+    return 0;
+}
+
 int derive_service(Reader *r, const DerivedPlace places[static _DERIVED_KEY_MAX], ServiceConfig *s) {
     Deriver d = {.r = r, .s = s, .places = places};
     s->incomplete = false;
@@ -301,6 +332,8 @@ int derive_service(Reader *r, const DerivedPlace places[static _DERIVED_KEY_MAX]
     s->log.success_facts = derive_facts(&d, DERIVED_SUCCESS, s->log.success);
     s->log.failure_facts = derive_facts(&d, DERIVED_FAILURE, s->log.failure);
     derive_capabilities(&d);
+    if (derive_seccomp(&d) < 0)
+        return -ENOMEM;
     return d.bad ? -EINVAL : 0;
 }
 

@@ -16,6 +16,7 @@ typedef enum DerivedKey {
     DERIVED_SUCCESS,
     DERIVED_FAILURE,
     DERIVED_CAPABILITIES,
+    DERIVED_SECCOMP,
     _DERIVED_KEY_MAX,
 } DerivedKey;
 

@@ -5,11 +5,12 @@
 
 #include "conf/config-build.h"
 #include "conf/part.h"
+#include "conf/preset.h"
 #include "conf/schema.h"
 
 static const char *const froms[] = {
     [CONFIG_FROM_DEFAULT] = "default", [CONFIG_FROM_FILE] = "file", [CONFIG_FROM_DEFAULTS] = "defaults",
-    [CONFIG_FROM_SERVICE] = "service", [CONFIG_FROM_SET] = "set",
+    [CONFIG_FROM_SERVICE] = "service", [CONFIG_FROM_SET] = "set",   [CONFIG_FROM_PRESET] = "preset",
 };
 DEFINE_STRTAB(config_from, ConfigFrom, froms);
 
@@ -97,9 +98,9 @@ static const ConfigOrigin *find_origin(const Walk *w, const Key *key, uint32_t i
     return found;
 }
 
-static ConfigFrom from_of(const Walk *w, const ConfigOrigin *origin) {
+static ConfigFrom from_of(const Walk *w, const Key *key, const ConfigOrigin *origin) {
     if (!origin)
-        return CONFIG_FROM_DEFAULT;
+        return w->service && preset_gives(w->service, key) ? CONFIG_FROM_PRESET : CONFIG_FROM_DEFAULT;
     if (!w->service)
         return CONFIG_FROM_FILE;
     return origin->from_defaults ? CONFIG_FROM_DEFAULTS : CONFIG_FROM_SERVICE;
@@ -114,7 +115,7 @@ static void tell_origin(Walk *w, const Key *key, uint32_t item, const char *suff
     text_add(&w->path, w->prefix);
     text_add(&w->path, key->path);
     text_add(&w->path, suffix);
-    EffectiveOrigin told = {.key = w->path.s, .from = from_of(w, origin)};
+    EffectiveOrigin told = {.key = w->path.s, .from = from_of(w, key, origin)};
     if (w->service && schema_is_limit(key) && !field_equal(key, w->service, w->base))
         told.from = CONFIG_FROM_SET;
     else if (origin)

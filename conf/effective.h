@@ -10,7 +10,8 @@ typedef enum ConfigFrom {
     CONFIG_FROM_FILE,     /* outside of services */
     CONFIG_FROM_DEFAULTS, /* `defaults` */
     CONFIG_FROM_SERVICE,
-    CONFIG_FROM_SET, /* changed until the next reload */
+    CONFIG_FROM_SET,    /* changed until the next reload */
+    CONFIG_FROM_PRESET, /* sandbox.preset */
     _CONFIG_FROM_MAX,
 } ConfigFrom;
 DECLARE_STRTAB(config_from, ConfigFrom);

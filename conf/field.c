@@ -387,6 +387,32 @@ int field_set_standard(const Key *key, void *base) {
     return r == -ENOMEM ? r : 0;
 }
 
+static int set_list(char ***field, const char *text) {
+    CLEANUP_STRV char **v = strv_copy(NULL);
+    if (!v)
+        return -ENOMEM;
+    for (const char *s = text; *s;) {
+        size_t n = strcspn(s, " ");
+        if (strv_push(&v, strndup(s, n)) < 0)
+            return -ENOMEM;
+        s += n + strspn(s + n, " ");
+    }
+    strv_free(*field);
+    *field = TAKE_PTR(v);
+    return 0;
+}
+
+int field_set_text(const Key *key, const char *text, void *base) {
+    ValueError error;
+    void *home = field_make_home(key, base);
+    if (!home)
+        return -ENOMEM;
+    if (key->type == KEY_LIST || key->type == KEY_PATHS)
+        return set_list((char ***)field_of(key, home), text);
+    int r = parsers[key->type] ? parsers[key->type](key, text, home, &error) : 0;
+    return r == -ENOMEM ? r : 0;
+}
+
 /* Those whose field is its value, and not a pointer to it. */
 static const bool is_value[_KEY_TYPE_MAX] = {
     [KEY_BOOL] = true,     [KEY_WORD] = true, [KEY_INTEGER] = true, [KEY_NUMBER] = true,

@@ -12,6 +12,9 @@
 int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value, void *base);
 /* Sets the built-in default, if the table has one. Returns 0 or -ENOMEM. */
 int field_set_standard(const Key *key, void *base);
+/* Sets a key of a service from @text, as a default would be written; a list from words with blanks between.
+ * What is wrong is left alone. Returns 0 or -ENOMEM. */
+int field_set_text(const Key *key, const char *text, void *base);
 /* The same, by what it is in @from, where it has been set already. */
 int field_copy_standard(const Key *key, const void *from, void *base);
 /* The struct that has the field of @key, of the scope's struct @base: that itself, or a part of it. */

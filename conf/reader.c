@@ -7,6 +7,7 @@
 
 #include "conf/lookups.h"
 #include "conf/rule-book.h"
+#include "conf/seccomp.h"
 
 /* Nodes name their file by one string for all of them, so comparing pointers will do; a position that has
  * outlived its reader is compared by text. */
@@ -50,8 +51,14 @@ void reader_diag_at(Reader *r, const ConfigPos *pos, DiagSeverity severity, Diag
 }
 
 int reader_init(Reader *r, const LoadContext *context, DiagList *diags) {
-    *r = (Reader){.context = context, .diags = diags, .lookups = lookups_new(), .rules = rule_book_new()};
-    return r->lookups && r->rules ? 0 : -ENOMEM;
+    *r = (Reader){
+        .context = context,
+        .diags = diags,
+        .lookups = lookups_new(),
+        .rules = rule_book_new(),
+        .seccomp = seccomp_new(),
+    };
+    return r->lookups && r->rules && r->seccomp ? 0 : -ENOMEM;
 }
 
 ConfigPos reader_pos(const Reader *r, const YamlNode *node) {
@@ -71,5 +78,6 @@ void reader_done(Reader *r) {
     strv_free(r->names);
     lookups_free(r->lookups);
     rule_book_free(r->rules);
+    seccomp_free(r->seccomp);
     *r = (Reader){0};
 }

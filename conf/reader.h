@@ -15,6 +15,7 @@ typedef struct Reader {
     YamlBudget budget;
     struct Lookups *lookups; /* owned */
     struct RuleBook *rules;  /* owned */
+    struct Seccomp *seccomp; /* owned */
     bool quiet;              /* report nothing: what is read was judged before */
     bool no_memory;          /* sticky */
 } Reader;

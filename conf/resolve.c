@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "conf/resolve.h"
 
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "conf/capability.h"
 #include "conf/config-build.h"
 #include "conf/decode.h"
 #include "conf/derive.h"
+#include "conf/path.h"
+#include "conf/preset.h"
 #include "conf/program.h"
 #include "daemon/base/text.h"
 
@@ -335,6 +340,39 @@ static int resolve_listeners(Resolver *v) {
     return 0;
 }
 
+/* It can hand on what it has itself, no more. */
+static void resolve_capabilities(Resolver *v) {
+    const SandboxConfig *sandbox = v->s->sandbox;
+    if (!sandbox || !sandbox->capabilities || v->context->euid == 0)
+        return;
+    uint64_t missing = sandbox->capability_set;
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (v->context->euid == geteuid() && syscall(SYS_capget, &head, data) == 0)
+        missing &= ~((uint64_t)data[1].permitted << 32 | data[0].permitted);
+    for (unsigned c = 0; capability_name(c); c++)
+        if (missing >> c & 1)
+            tell(v, place(v, "sandbox.capabilities"), DIAG_NOT_ALLOWED,
+                 "run the daemon as root, or leave it out", "sandbox.capabilities: the daemon has no %s",
+                 capability_name(c));
+}
+
+/* A preset hides nothing that the service cannot do without. */
+static void resolve_hidden(Resolver *v) {
+    ServiceConfig *s = v->s;
+    if (!s->sandbox)
+        return;
+    if (!s->root_directory) {
+        preset_unhide(s, s->resolved.program);
+        preset_unhide(s, s->working_directory);
+    }
+    char *const *const lists[] = {s->sandbox->read_write, s->sandbox->landlock_read,
+                                  s->sandbox->landlock_write};
+    for (size_t i = 0; i < ELEMENTS(lists); i++)
+        for (char *const *item = lists[i]; item && *item; item++)
+            preset_unhide(s, path_of_item(*item));
+}
+
 int resolve_service(ServiceConfig *s, const LoadContext *context, Lookups *lookups, ResolveFound found,
                     void *userdata) {
     Resolver v = {.s = s, .context = context, .lookups = lookups, .found = found, .userdata = userdata};
@@ -345,6 +383,8 @@ int resolve_service(ServiceConfig *s, const LoadContext *context, Lookups *looku
     bool known = s->resolved.user_name;
     if (known && resolve_directories(&v) && s->exec && resolve_program(&v) < 0)
         return -ENOMEM;
+    resolve_capabilities(&v);
+    resolve_hidden(&v);
     bool forward = s->model == MODEL_FORWARD;
     if (known && forward && resolve_forward(&v) < 0)
         return -ENOMEM;

@@ -336,7 +336,8 @@ static const char *what_is_missing(const ServiceConfig *s) {
     if (s->resolved.ok &&
         ((s->exec && !is_program(s->resolved.program)) || (forward && !is_program(s->resolved.forward))))
         return "path";
-    if (s->sandbox && s->sandbox->seccomp && s->sandbox->seccomp[0] && s->sandbox->n_filter == 0)
+    if (s->sandbox && s->sandbox->seccomp && s->sandbox->seccomp[0] && s->sandbox->n_filter == 0 &&
+        !s->problem)
         return "filter";
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include "conf/overlap.h"
 #include "conf/target.h"
 #include "conf/validate-admission.h"
+#include "conf/validate-isolation.h"
 #include "daemon/base/clock.h"
 
 typedef void (*ServiceRule)(Reader *r, const ServiceConfig *s);
@@ -224,6 +225,7 @@ void validate_service(Reader *r, const ServiceConfig *s) {
     for (size_t i = 0; i < ELEMENTS(service_rules); i++)
         service_rules[i](r, s);
     validate_admission(r, s);
+    validate_isolation(r, s);
 }
 
 void validate_limits(Reader *r, const ServiceConfig *s) {

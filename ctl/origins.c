@@ -92,6 +92,8 @@ void origin_format(const Origins *o, const json_t *origin, Text *out) {
     bool placed = field_given(origin, "file");
     if (from == CONFIG_FROM_DEFAULT)
         text_add(out, "default");
+    else if (from == CONFIG_FROM_PRESET)
+        text_add(out, "preset");
     else if (from == CONFIG_FROM_SET)
         text_add(out, "set, until the next reload");
     else if (from == CONFIG_FROM_DEFAULTS)

@@ -334,7 +334,8 @@ static const ApiType types[] = {
      NULL, ban_cause_word, false},
     {"OrderAction", "What holds until start or resume.", NULL, order_word, false},
     {"ConfigFrom",
-     "Where a value comes from: built in, the file, its defaults, the service, or Set until the next reload.",
+     "Where a value comes from: built in, the file, its defaults, the service, Set until the next reload, or "
+     "the preset of its sandbox.",
      NULL, config_from_word, false},
     {"LastReload", "The newest load of the config.", last_reload_fields, NULL, false},
     {"Daemon", "The daemon itself.", daemon_fields, NULL, false},

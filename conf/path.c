@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/path.h"
+
+#include <string.h>
+
+const char *path_of_item(const char *item) {
+    return *item == '-' ? item + 1 : item;
+}
+
+bool path_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    n -= n > 0 && folder[n - 1] == '/'; /* "/" */
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
