@@ -78,8 +78,8 @@ static void put_globals(BlobWriter *w, const Config *c) {
 static void put_services(BlobWriter *w, ServiceConfig *const *services, size_t n) {
     void *known = NULL;
     for (size_t i = 0; i < n; i++) {
-        put_rules(w, &known, services[i]->access.rules);
-        put_rules(w, &known, services[i]->proxy_trusted);
+        put_rules(w, &known, services[i]->terms->access.rules);
+        put_rules(w, &known, services[i]->terms->proxy_trusted);
     }
     tdestroy(known, free);
     for (size_t i = 0; i < n; i++)
@@ -142,7 +142,8 @@ static AccessRules *find_old_rules(ConfigDecoder *d, const AccessKey *key) {
     const AccessRules *last = NULL;
     for (size_t i = 0; old && i < old->n_services; i++) {
         size_t at = (d->old_rules_at + i) % old->n_services;
-        AccessRules *const both[] = {old->services[at]->access.rules, old->services[at]->proxy_trusted};
+        AccessRules *const both[] = {old->services[at]->terms->access.rules,
+                                     old->services[at]->terms->proxy_trusted};
         for (size_t k = 0; k < ELEMENTS(both); k++) {
             AccessKey other;
             if (!both[k] || both[k] == last)

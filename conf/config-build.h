@@ -5,6 +5,8 @@
 
 Config *config_new(void); /* with the built-in values of what stands outside of services; NULL: no memory */
 ServiceConfig *service_config_new(void); /* one reference, else all zero */
+/* Its terms to write to, as long as it shares them with nobody: until it is interned. */
+ServiceTerms *service_config_terms(ServiceConfig *s);
 /* Makes the names of files in its places its own, so that it can outlive the Config. 0 or -ENOMEM. */
 int service_config_own_files(ServiceConfig *s);
 

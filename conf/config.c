@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "conf/access.h"
 #include "conf/config-build.h"
 #include "conf/part.h"
 #include "daemon/base/clock.h"
@@ -146,9 +145,14 @@ Diag *diag_free(Diag *d) {
 
 ServiceConfig *service_config_new(void) {
     ServiceConfig *s = calloc(1, sizeof(ServiceConfig));
-    if (s)
-        s->refs = 1;
-    return s;
+    if (!s)
+        return NULL;
+    s->refs = 1;
+    return part_make(s, KEY_PART_TERMS) ? s : service_config_unref(s);
+}
+
+ServiceTerms *service_config_terms(ServiceConfig *s) {
+    return part_make(s, KEY_PART_TERMS);
 }
 
 ServiceConfig *service_config_ref(ServiceConfig *s) {
@@ -193,21 +197,7 @@ ServiceConfig *service_config_unref(ServiceConfig *s) {
     free(s->name);
     free(s->description);
     free(s->to);
-    strv_free(s->proxy_accept_from);
-    access_rules_unref(s->proxy_trusted);
     free(s->tcpmux);
-    strv_free(s->access.allow);
-    strv_free(s->access.deny);
-    strv_free(s->access.hours);
-    access_rules_unref(s->access.rules);
-    free(s->access.open);
-    strv_free(s->ban.exit_codes);
-    free(s->banner.greeting);
-    free(s->banner.refused);
-    free(s->banner.greeting_bytes);
-    free(s->banner.refused_bytes);
-    strv_free(s->log.success);
-    strv_free(s->log.failure);
     strv_free(s->exec);
     free(s->argv0);
     free(s->user);
@@ -250,7 +240,7 @@ size_t service_config_count_sockets(const ServiceConfig *s) {
 }
 
 bool service_config_has_processes(const ServiceConfig *s) {
-    return s->model != MODEL_TCPMUX && !s->ban.sensor;
+    return s->model != MODEL_TCPMUX && !s->terms->ban.sensor;
 }
 
 bool service_config_has_backend(const ServiceConfig *s) {

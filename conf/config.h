@@ -278,11 +278,32 @@ typedef struct Resolved {
     char *user_name, *home, *shell; /* for USER, LOGNAME, HOME, SHELL */
 } Resolved;
 
+/* On which terms it serves: who, how many, for how long. Most services have the terms of others, and share
+ * them. */
+typedef struct ServiceTerms {
+    LimitsConfig limits;
+    AccessConfig access;
+    BanConfig ban;
+    BannerConfig banner;
+    LogFacts log;
+    uint64_t timeout_start_usec;
+    uint64_t timeout_idle_usec, timeout_lifetime_usec, timeout_watchdog_usec; /* USEC_INFINITY */
+    uint64_t timeout_stop_usec;
+    RestartPolicy restart_policy;
+    uint64_t restart_delay_usec, restart_max_delay_usec;
+    Rate restart_limit;
+    PoolConfig pool;
+    char **proxy_accept_from;          /* prefixes as written; NULL: nobody */
+    struct AccessRules *proxy_trusted; /* the same, compiled */
+} ServiceTerms;
+
 /* Generations of the config share those that are the same. */
+struct Interned;
 typedef struct ServiceConfig {
     unsigned refs;
-    uint64_t digest[2]; /* of its bytes in a blob; 0, 0: not known */
-    char **files;       /* those that its places name */
+    struct Interned *interned; /* what of it may be shared is there; NULL: all of it is its own */
+    uint64_t digest[2];        /* of its bytes in a blob; 0, 0: not known */
+    char **files;              /* those that its places name */
     char *name;
     ConfigPos pos;      /* of its name */
     ConfigPos exec_pos; /* of its exec */
@@ -297,8 +318,6 @@ typedef struct ServiceConfig {
     size_t n_listen;
     char *to; /* forward: the endpoint as written */
     ProxySend proxy_send;
-    char **proxy_accept_from;          /* prefixes as written; NULL: nobody */
-    struct AccessRules *proxy_trusted; /* the same, compiled */
     char
         *tcpmux; /* the name by which model tcpmux reaches it, as written: "+" in front, the daemon answers */
     char **exec; /* argv as written; NULL: none, of a forward to somebody else's backend */
@@ -307,23 +326,12 @@ typedef struct ServiceConfig {
     char *group;
     char **supplementary_groups; /* NULL: not given */
     mode_t umask;
-    char *working_directory; /* "/" */
-    char *root_directory;    /* NULL: none */
-    char **environment;      /* "NAME=VALUE" */
-    char **pass_environment; /* names, or globs */
-    LimitsConfig limits;
-    AccessConfig access;
-    BanConfig ban;
-    BannerConfig banner;
-    LogFacts log;
-    uint64_t timeout_start_usec;
-    uint64_t timeout_idle_usec, timeout_lifetime_usec, timeout_watchdog_usec; /* USEC_INFINITY */
-    uint64_t timeout_stop_usec;
-    RestartPolicy restart_policy;
-    uint64_t restart_delay_usec, restart_max_delay_usec;
-    Rate restart_limit;
+    char *working_directory;   /* "/" */
+    char *root_directory;      /* NULL: none */
+    char **environment;        /* "NAME=VALUE" */
+    char **pass_environment;   /* names, or globs */
+    const ServiceTerms *terms; /* never NULL */
     NotifyMode notify;
-    PoolConfig pool;
     bool report;
     StderrTarget stderr_target;
     ResourceConfig *resources; /* NULL: as the daemon has them; service_config_resources() */

@@ -277,13 +277,13 @@ static void decode_implied(ServiceDecoder *d) {
     if (!service_origin(s, "report"))
         s->report = (on_demand && s->pass == HANDOFF_LISTEN_FDS) || pool || forward ||
                     s->notify == NOTIFY_STATUS ||
-                    (s->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
-    if (!service_origin(s, "limits.refuse_with") && s->banner.refused && *s->banner.refused)
-        s->limits.refuse_with = REFUSE_WITH_BANNER;
-    if (s->ban.sensor) { /* nothing is ever started of it */
+                    (s->terms->timeout_watchdog_usec != USEC_INFINITY && s->notify != NOTIFY_SD_NOTIFY);
+    if (!service_origin(s, "limits.refuse_with") && s->terms->banner.refused && *s->terms->banner.refused)
+        service_config_terms(s)->limits.refuse_with = REFUSE_WITH_BANNER;
+    if (s->terms->ban.sensor) { /* nothing is ever started of it */
         s->start_now = false;
         s->prespawn = 0;
-        s->restart_policy = RESTART_NEVER;
+        service_config_terms(s)->restart_policy = RESTART_NEVER;
     }
     const ConfigOrigin *exec = service_origin(s, "exec"), *user = service_origin(s, "user");
     const YamlNode *command = d->own[index_of(KEY_SCOPE_SERVICE, "exec")].value;

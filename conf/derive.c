@@ -43,6 +43,7 @@ const char *derived_key_path(DerivedKey key) {
 typedef struct Deriver {
     Reader *r;
     ServiceConfig *s;
+    ServiceTerms *terms; /* of the same */
     const DerivedPlace *places;
     DerivedKey allow, deny; /* the keys of the rules that are being compiled */
     bool bad;
@@ -120,7 +121,7 @@ static int derive_rules(Deriver *d, DerivedKey allow, DerivedKey deny, const Rul
 }
 
 static int derive_access(Deriver *d) {
-    AccessConfig *a = &d->s->access;
+    AccessConfig *a = &d->terms->access;
     const RuleLists lists = {.allow = a->allow, .deny = a->deny};
     int k = derive_rules(d, DERIVED_ALLOW, DERIVED_DENY, &lists, &a->rules);
     if (a->rules && access_rules_admit_all(a->rules))
@@ -130,16 +131,16 @@ static int derive_access(Deriver *d) {
 
 /* Nobody is believed by an empty list, as without one. */
 static int derive_trusted(Deriver *d) {
-    char *const *words = d->s->proxy_accept_from;
+    char *const *words = d->terms->proxy_accept_from;
     const RuleLists lists = {.allow = words && *words ? words : NULL};
-    return derive_rules(d, DERIVED_ACCEPT_FROM, DERIVED_ACCEPT_FROM, &lists, &d->s->proxy_trusted);
+    return derive_rules(d, DERIVED_ACCEPT_FROM, DERIVED_ACCEPT_FROM, &lists, &d->terms->proxy_trusted);
 }
 
 static int derive_hours(Deriver *d) {
-    char *const *words = d->s->access.hours;
+    char *const *words = d->terms->access.hours;
     Hours hours = {0};
-    free(d->s->access.open);
-    d->s->access.open = NULL;
+    free(d->terms->access.open);
+    d->terms->access.open = NULL;
     if (words && !*words)
         tell(d, DERIVED_HOURS, 0, DIAG_ERROR, DIAG_BAD_VALUE, "for always write [\"00:00-24:00\"]",
              "it would never be open");
@@ -151,10 +152,10 @@ static int derive_hours(Deriver *d) {
     }
     if (!words || hours_always(&hours))
         return 0;
-    d->s->access.open = malloc(sizeof(Hours));
-    if (!d->s->access.open)
+    d->terms->access.open = malloc(sizeof(Hours));
+    if (!d->terms->access.open)
         return -ENOMEM;
-    *d->s->access.open = hours;
+    *d->terms->access.open = hours;
     return 0;
 }
 
@@ -173,8 +174,8 @@ static int parse_codes(const char *s, uint64_t *ret_first, uint64_t *ret_last, V
 }
 
 static int derive_exit_codes(Deriver *d) {
-    char *const *words = d->s->ban.exit_codes;
-    memset(d->s->ban.exit_code_bits, 0, sizeof(d->s->ban.exit_code_bits));
+    char *const *words = d->terms->ban.exit_codes;
+    memset(d->terms->ban.exit_code_bits, 0, sizeof(d->terms->ban.exit_code_bits));
     for (size_t i = 0; words && words[i]; i++) {
         ValueError error = {0};
         uint64_t first = 0, last = 0;
@@ -185,7 +186,7 @@ static int derive_exit_codes(Deriver *d) {
             tell(d, DERIVED_EXIT_CODES, i, DIAG_ERROR, k == -ERANGE ? DIAG_OUT_OF_RANGE : DIAG_BAD_VALUE,
                  "exit codes are 1 to 255; 0 is no failure", error.why);
         for (uint64_t code = first; k == 0 && code <= last; code++)
-            d->s->ban.exit_code_bits[code / 64] |= (uint64_t)1 << (code % 64);
+            d->terms->ban.exit_code_bits[code / 64] |= (uint64_t)1 << (code % 64);
     }
     return 0;
 }
@@ -224,7 +225,7 @@ static int derive_banner(Deriver *d, DerivedKey key, const char *text, char **by
 }
 
 static int derive_banners(Deriver *d) {
-    BannerConfig *b = &d->s->banner;
+    BannerConfig *b = &d->terms->banner;
     int k = derive_banner(d, DERIVED_GREETING, b->greeting, &b->greeting_bytes, &b->n_greeting);
     return k < 0 ? k : derive_banner(d, DERIVED_REFUSED, b->refused, &b->refused_bytes, &b->n_refused);
 }
@@ -324,13 +325,13 @@ static int derive_seccomp(Deriver *d) {
 }
 
 int derive_service(Reader *r, const DerivedPlace places[static _DERIVED_KEY_MAX], ServiceConfig *s) {
-    Deriver d = {.r = r, .s = s, .places = places};
+    Deriver d = {.r = r, .s = s, .terms = service_config_terms(s), .places = places};
     s->incomplete = false;
     if (derive_access(&d) < 0 || derive_trusted(&d) < 0 || derive_hours(&d) < 0 ||
         derive_exit_codes(&d) < 0 || derive_banners(&d) < 0)
         return -ENOMEM;
-    s->log.success_facts = derive_facts(&d, DERIVED_SUCCESS, s->log.success);
-    s->log.failure_facts = derive_facts(&d, DERIVED_FAILURE, s->log.failure);
+    d.terms->log.success_facts = derive_facts(&d, DERIVED_SUCCESS, d.terms->log.success);
+    d.terms->log.failure_facts = derive_facts(&d, DERIVED_FAILURE, d.terms->log.failure);
     derive_capabilities(&d);
     if (derive_seccomp(&d) < 0)
         return -ENOMEM;

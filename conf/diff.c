@@ -106,10 +106,11 @@ static void diff_rules(Diff *d, const ServiceConfig *a, const ServiceConfig *b) 
         const AccessRules *from, *to;
         AccessSide side;
     } lists[] = {
-        {"access.allow", a->access.allow, a->access.rules, b->access.rules, ACCESS_ALLOW},
-        {"access.deny", a->access.deny, a->access.rules, b->access.rules, ACCESS_DENY},
-        {"proxy_protocol.accept_from", a->proxy_accept_from, a->proxy_trusted, b->proxy_trusted,
+        {"access.allow", a->terms->access.allow, a->terms->access.rules, b->terms->access.rules,
          ACCESS_ALLOW},
+        {"access.deny", a->terms->access.deny, a->terms->access.rules, b->terms->access.rules, ACCESS_DENY},
+        {"proxy_protocol.accept_from", a->terms->proxy_accept_from, a->terms->proxy_trusted,
+         b->terms->proxy_trusted, ACCESS_ALLOW},
     };
     for (size_t i = 0; i < ELEMENTS(lists); i++) {
         const AccessRules *from = lists[i].from, *to = lists[i].to;
@@ -125,10 +126,10 @@ static void diff_banners(Diff *d, const ServiceConfig *a, const ServiceConfig *b
         const char *path, *from, *to;
         size_t n_from, n_to;
     } banners[] = {
-        {"banner.greeting", a->banner.greeting_bytes, b->banner.greeting_bytes, a->banner.n_greeting,
-         b->banner.n_greeting},
-        {"banner.refused", a->banner.refused_bytes, b->banner.refused_bytes, a->banner.n_refused,
-         b->banner.n_refused},
+        {"banner.greeting", a->terms->banner.greeting_bytes, b->terms->banner.greeting_bytes,
+         a->terms->banner.n_greeting, b->terms->banner.n_greeting},
+        {"banner.refused", a->terms->banner.refused_bytes, b->terms->banner.refused_bytes,
+         a->terms->banner.n_refused, b->terms->banner.n_refused},
     };
     for (size_t i = 0; i < ELEMENTS(banners); i++) {
         size_t n = banners[i].n_from;
@@ -150,7 +151,8 @@ size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, Confi
 
 size_t limits_config_diff(const LimitsConfig *a, const LimitsConfig *b, ConfigDiffEmit emit, void *userdata) {
     /* The key table knows limits as a part of a service. */
-    const ServiceConfig x = {.limits = *a}, y = {.limits = *b};
+    ServiceTerms of_a = {.limits = *a}, of_b = {.limits = *b};
+    const ServiceConfig x = {.terms = &of_a}, y = {.terms = &of_b};
     Diff d = {.emit = emit, .userdata = userdata};
     for (size_t i = 0; i < schema_n_keys(); i++)
         if (schema_is_limit(schema_key(i)))

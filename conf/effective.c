@@ -309,13 +309,15 @@ int effective_globals(const Config *c, const EffectiveVisitor *visitor, void *us
 
 int effective_service(const ServiceConfig *s, const LimitsConfig *limits, const EffectiveVisitor *visitor,
                       void *userdata) {
+    ServiceTerms terms = *s->terms;
     ServiceConfig now = *s;
     CLEANUP_TEXT Text prefix = {0};
     text_addf(&prefix, "services.%s.", s->name);
     if (!text_ok(&prefix))
         return -ENOMEM;
+    now.terms = &terms;
     if (limits)
-        now.limits = *limits;
+        terms.limits = *limits;
     CLEANUP(walk_done)
     Walk w = {
         .visitor = visitor,

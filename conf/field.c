@@ -374,16 +374,21 @@ int field_decode(Reader *r, const Key *key, const YamlNode *name, const YamlNode
     return decode_scalar(r, key, value, base);
 }
 
+/* A part that few services have is made with its own. */
+static bool has_standard(const Key *key) {
+    return key->size > 0 && key->standard && (!key->part || key->part == KEY_PART_TERMS);
+}
+
 int field_set_standard(const Key *key, void *base) {
-    /* A part is made with its own. */
-    if (key->size == 0 || key->part || !key->standard || !parsers[key->type])
+    void *home = has_standard(key) && parsers[key->type] ? field_make_home(key, base) : NULL;
+    if (!home)
         return 0;
     char text[64];
     size_t quote = key->standard[0] == '"' ? 1 : 0;
     (void)snprintf(text, sizeof(text), "%.*s", (int)(strlen(key->standard) - 2 * quote),
                    key->standard + quote);
     ValueError error;
-    int r = parsers[key->type](key, text, base, &error);
+    int r = parsers[key->type](key, text, home, &error);
     return r == -ENOMEM ? r : 0;
 }
 
@@ -420,10 +425,11 @@ static const bool is_value[_KEY_TYPE_MAX] = {
 };
 
 int field_copy_standard(const Key *key, const void *from, void *base) {
-    if (key->size == 0 || key->part || !key->standard)
+    if (!has_standard(key))
         return 0;
     if (!is_value[key->type])
         return field_set_standard(key, base);
-    memcpy(field_of(key, base), (const char *)from + key->offset, key->size);
+    const char *home = field_home(key, from);
+    memcpy(field_of(key, field_make_home(key, base)), home + key->offset, key->size);
     return 0;
 }

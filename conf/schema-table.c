@@ -14,6 +14,7 @@
 #define E_NODE (E_UNIX | E(FIFO) | E(MQUEUE))
 
 #define FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
+#define TERM(member) .part = KEY_PART_TERMS, FIELD(ServiceTerms, member)
 #define RESOURCE(member) .part = KEY_PART_RESOURCES, FIELD(ResourceConfig, member)
 #define HAS(member) .has = offsetof(ResourceConfig, member)
 #define SANDBOX(member) .part = KEY_PART_SANDBOX, FIELD(SandboxConfig, member)
@@ -181,11 +182,10 @@ const Key schema_table[] = {
      .example = "pass_environment: [TZ, \"OTEL_*\"]"},
 
     {SERVICE_KEY("limits"), .type = KEY_SECTION, .help = "who is admitted, how many and how fast"},
-    {SERVICE_KEY("limits.instances"), .type = KEY_INTEGER, .min = 1, .max = 1000000,
-     FIELD(ServiceConfig, limits.instances), .standard = "1000",
-     .help = "the most processes that run at once", .example = "limits: {instances: 50}"},
+    {SERVICE_KEY("limits.instances"), .type = KEY_INTEGER, .min = 1, .max = 1000000, TERM(limits.instances),
+     .standard = "1000", .help = "the most processes that run at once", .example = "limits: {instances: 50}"},
     {SERVICE_KEY("limits.per_source"), .type = KEY_INTEGER, .flags = KEY_OR_NONE, .min = 1, .max = 1000000,
-     FIELD(ServiceConfig, limits.per_source), .standard_note = "no limit",
+     TERM(limits.per_source), .standard_note = "no limit",
      .help = "the most connections of one source at once",
      .more =
          "Over it that source is refused; others are never delayed. A source is an address, as much of it "
@@ -193,15 +193,15 @@ const Key schema_table[] = {
      .example = "limits: {per_source: 5}"},
     {SERVICE_KEY("limits.source_prefix"), .type = KEY_SECTION,
      .help = "how much of an address makes a source"},
-    {SERVICE_KEY("limits.source_prefix.ipv4"), .type = KEY_INTEGER, .max = 32,
-     FIELD(ServiceConfig, limits.source_ipv4), .standard = "32", .help = "the length of the prefix for IPv4",
+    {SERVICE_KEY("limits.source_prefix.ipv4"), .type = KEY_INTEGER, .max = 32, TERM(limits.source_ipv4),
+     .standard = "32", .help = "the length of the prefix for IPv4",
      .example = "limits: {source_prefix: {ipv4: 24}}"},
-    {SERVICE_KEY("limits.source_prefix.ipv6"), .type = KEY_INTEGER, .max = 128,
-     FIELD(ServiceConfig, limits.source_ipv6), .standard = "64", .help = "the length of the prefix for IPv6",
+    {SERVICE_KEY("limits.source_prefix.ipv6"), .type = KEY_INTEGER, .max = 128, TERM(limits.source_ipv6),
+     .standard = "64", .help = "the length of the prefix for IPv6",
      .more = "A customer of a provider has a /64 at least, often a /56 or a /48: with 128 he would have as "
              "many sources as he likes.",
      .example = "limits: {source_prefix: {ipv6: 56}}"},
-    {SERVICE_KEY("limits.rate"), .type = KEY_RATE, .flags = KEY_OR_NONE, FIELD(ServiceConfig, limits.rate),
+    {SERVICE_KEY("limits.rate"), .type = KEY_RATE, .flags = KEY_OR_NONE, TERM(limits.rate),
      .standard_note = "no limit", .help = "the most new connections in a time",
      .more =
          "A bucket of tokens: the burst, which is the count where it is not given, may come at once. Over "
@@ -209,64 +209,63 @@ const Key schema_table[] = {
          "of the process.",
      .example = "limits: {rate: 50/s burst 100}"},
     {SERVICE_KEY("limits.rate_per_source"), .type = KEY_RATE, .flags = KEY_OR_NONE,
-     FIELD(ServiceConfig, limits.rate_per_source), .standard_note = "no limit",
+     TERM(limits.rate_per_source), .standard_note = "no limit",
      .help = "the most new connections of one source in a time",
      .more = "Over it that source is refused; others are never delayed.",
      .example = "limits: {rate_per_source: 20/m}"},
-    {SERVICE_KEY("limits.load"), .type = KEY_NUMBER, .flags = KEY_OR_NONE, .max = 1000000,
-     FIELD(ServiceConfig, limits.load), .standard_note = "no limit",
+    {SERVICE_KEY("limits.load"), .type = KEY_NUMBER, .flags = KEY_OR_NONE, .max = 1000000, TERM(limits.load),
+     .standard_note = "no limit",
      .help = "the load average of the last minute above which nothing new is started",
      .more = "Over it limits.when_full decides.", .example = "limits: {load: 8.0}"},
-    {SERVICE_KEY("limits.when_full"), .type = KEY_WORD, .words = "wait|refuse",
-     FIELD(ServiceConfig, limits.when_full), .standard = "wait",
+    {SERVICE_KEY("limits.when_full"), .type = KEY_WORD, .words = "wait|refuse", TERM(limits.when_full),
+     .standard = "wait",
      .help = "over a limit of the service: leave connections in the backlog, or refuse them",
      .more = "This is about limits.instances, rate and load. Over a limit of one source that source is "
              "refused in any case. Where the process of an on-demand service accepts, its start is put off "
              "in any case, and connections wait.",
      .example = "limits: {when_full: refuse}"},
     {SERVICE_KEY("limits.refuse_with"), .type = KEY_WORD, .words = "close|banner|reset",
-     FIELD(ServiceConfig, limits.refuse_with), .standard = "close", .help = "how a connection is refused",
+     TERM(limits.refuse_with), .standard = "close", .help = "how a connection is refused",
      .more = "close: it is closed. banner: banner.refused is sent first; this is the default where there is "
              "one. reset: the peer gets a reset (TCP).",
      .example = "limits: {refuse_with: reset}"},
 
     {SERVICE_KEY("access"), .type = KEY_SECTION, .help = "who may connect, and when"},
-    {SERVICE_KEY("access.allow"), .type = KEY_LIST, FIELD(ServiceConfig, access.allow),
+    {SERVICE_KEY("access.allow"), .type = KEY_LIST, TERM(access.allow),
      .standard_note = "everybody who is not denied",
      .help = "who may connect: addresses, prefixes, any, uid:USER, gid:GROUP, vsock:CID, file:/path",
      .more = "The longest prefix wins, a tie goes to deny. Of the peers of UNIX sockets a user wins over a "
              "group, and both over any. Where allow is given, what matches nothing is refused.",
      .example = "access: {allow: [10.0.0.0/8, \"2001:db8::/32\"]}"},
-    {SERVICE_KEY("access.deny"), .type = KEY_LIST, FIELD(ServiceConfig, access.deny),
+    {SERVICE_KEY("access.deny"), .type = KEY_LIST, TERM(access.deny),
      .standard_note = "nobody, or who is not allowed", .help = "the same for who may not connect",
      .example = "access: {deny: [203.0.113.0/24, file:/etc/mpinetd/deny]}"},
-    {SERVICE_KEY("access.apply_to_existing"), .type = KEY_BOOL,
-     FIELD(ServiceConfig, access.apply_to_existing), .standard = "false",
-     .help = "whether a reload ends connections that are no longer allowed",
+    {SERVICE_KEY("access.apply_to_existing"), .type = KEY_BOOL, TERM(access.apply_to_existing),
+     .standard = "false", .help = "whether a reload ends connections that are no longer allowed",
      .example = "access: {apply_to_existing: true}"},
-    {SERVICE_KEY("access.hours"), .type = KEY_LIST, FIELD(ServiceConfig, access.hours),
-     .standard_note = "always", .help = "when it serves, in local time: days, a span of time, or both",
+    {SERVICE_KEY("access.hours"), .type = KEY_LIST, TERM(access.hours), .standard_note = "always",
+     .help = "when it serves, in local time: days, a span of time, or both",
      .more = "It is open while one item of the list says so. A span may go over midnight, and belongs to the "
              "day on which it begins. 00:00-24:00 is always.",
      .example = "access: {hours: [\"Mon-Fri 08:00-18:00\", \"Sat 22:00-06:00\"]}"},
 
     {SERVICE_KEY("ban"), .type = KEY_SECTION, .help = "bans of sources that are refused or fail too often"},
-    {SERVICE_KEY("ban.after"), .type = KEY_RATE, .flags = KEY_OR_NONE, FIELD(ServiceConfig, ban.after),
+    {SERVICE_KEY("ban.after"), .type = KEY_RATE, .flags = KEY_OR_NONE, TERM(ban.after),
      .standard_note = "none: nobody is banned", .help = "how many refusals and failures in a time",
      .more = "What counts: being refused, for any reason but access.hours, a PROXY header, or a ban (with "
              "when_full: refuse also when the service is full); an exit code of ban.exit_codes. BAN=1 on the "
              "status pipe of a process bans its peer at once.",
      .example = "ban: {after: 5/1m}"},
-    {SERVICE_KEY("ban.for"), .type = KEY_DURATION, .min = SEC, .max = YEARS_10,
-     FIELD(ServiceConfig, ban.for_usec), .standard = "10m", .help = "how long a ban lasts",
+    {SERVICE_KEY("ban.for"), .type = KEY_DURATION, .min = SEC, .max = YEARS_10, TERM(ban.for_usec),
+     .standard = "10m", .help = "how long a ban lasts",
      .more = "Bans are kept over reload; mpctl bans lists them, mpctl unban lifts them.",
      .example = "ban: {after: 5/1m, for: 1h}"},
-    {SERVICE_KEY("ban.exit_codes"), .type = KEY_LIST, FIELD(ServiceConfig, ban.exit_codes),
-     .standard_note = "none", .help = "the exit codes of an instance that count as failures of its peer",
+    {SERVICE_KEY("ban.exit_codes"), .type = KEY_LIST, TERM(ban.exit_codes), .standard_note = "none",
+     .help = "the exit codes of an instance that count as failures of its peer",
      .more = "Numbers from 1 to 255, and ranges as in 64-78. They are those of processes that serve one peer "
              "each: of a pool, and for datagrams, they are an error, and of no effect from defaults.",
      .example = "ban: {after: 5/1m, exit_codes: [1]}"},
-    {SERVICE_KEY("sensor"), .type = KEY_BOOL, FIELD(ServiceConfig, ban.sensor), .standard = "false",
+    {SERVICE_KEY("sensor"), .type = KEY_BOOL, TERM(ban.sensor), .standard = "false",
      .help = "whether every visitor is banned, from all services of the daemon",
      .more = "For ports that nobody has business with. Nothing is ever started, exec is not needed. The ban "
              "lasts for ban.for.",
@@ -274,14 +273,13 @@ const Key schema_table[] = {
 
     {SERVICE_KEY("timeouts"), .type = KEY_SECTION, .help = "how long things may take"},
     {SERVICE_KEY("timeouts.start"), .type = KEY_DURATION, .flags = KEY_OF_EXEC, .min = MSEC, .max = DAY,
-     FIELD(ServiceConfig, timeout_start_usec), .standard = "30s",
+     TERM(timeout_start_usec), .standard = "30s",
      .help = "from the start of a process to its being ready, where notify is given",
      .more = "One that is not ready by then is ended, and counts as failed.",
      .example = "timeouts: {start: 5s}"},
     {SERVICE_KEY("timeouts.idle"), .type = KEY_DURATION, .flags = KEY_OR_NONE,
      .models = M(PER_CONNECTION) | M(ON_DEMAND) | M(FORWARD), .min = MSEC, .max = YEARS_10,
-     FIELD(ServiceConfig, timeout_idle_usec), .standard = "none",
-     .help = "how long a process may have nothing to do",
+     TERM(timeout_idle_usec), .standard = "none", .help = "how long a process may have nothing to do",
      .more =
          "A process that reports ACTIVE is idle while that is 0. Of one that does not, the kernel is "
          "asked: it is "
@@ -296,18 +294,18 @@ const Key schema_table[] = {
          "writes it.",
      .example = "timeouts: {idle: 5m}"},
     {SERVICE_KEY("timeouts.lifetime"), .type = KEY_DURATION, .flags = KEY_OR_NONE | KEY_OF_PROCESS,
-     .min = MSEC, .max = YEARS_10, FIELD(ServiceConfig, timeout_lifetime_usec), .standard = "none",
+     .min = MSEC, .max = YEARS_10, TERM(timeout_lifetime_usec), .standard = "none",
      .help = "how long an instance may live",
      .more = "Not for an on-demand service of stream endpoints: its process has many connections.",
      .example = "timeouts: {lifetime: 4h}"},
     {SERVICE_KEY("timeouts.stop"), .type = KEY_DURATION, .flags = KEY_OF_PROCESS, .max = DAY,
-     FIELD(ServiceConfig, timeout_stop_usec), .standard = "10s", .help = "from SIGTERM to SIGKILL",
+     TERM(timeout_stop_usec), .standard = "10s", .help = "from SIGTERM to SIGKILL",
      .more =
          "Both go to the process, SIGKILL to its process group as well. What has left that by setsid(2) or "
          "setpgid(2) is not reached.",
      .example = "timeouts: {stop: 30s}"},
     {SERVICE_KEY("timeouts.watchdog"), .type = KEY_DURATION, .flags = KEY_OF_EXEC | KEY_OR_NONE, .min = MSEC,
-     .max = YEARS_10, FIELD(ServiceConfig, timeout_watchdog_usec), .standard = "none",
+     .max = YEARS_10, TERM(timeout_watchdog_usec), .standard = "none",
      .help = "the longest silence of a process that reports WATCHDOG=1",
      .more = "It is told as WATCHDOG_USEC. One that says nothing for longer gets SIGABRT, and SIGKILL after "
              "timeouts.stop. "
@@ -317,48 +315,45 @@ const Key schema_table[] = {
     {SERVICE_KEY("restart"), .type = KEY_SECTION, .models = M(ON_DEMAND) | M(POOL) | M(FORWARD),
      .help = "what happens when the process ends"},
     {SERVICE_KEY("restart.policy"), .type = KEY_WORD, .flags = KEY_OF_EXEC,
-     .models = M(ON_DEMAND) | M(FORWARD), .words = "never|on-failure|always",
-     FIELD(ServiceConfig, restart_policy), .standard = "never",
-     .help = "when it is started again without waiting for traffic",
+     .models = M(ON_DEMAND) | M(FORWARD), .words = "never|on-failure|always", TERM(restart_policy),
+     .standard = "never", .help = "when it is started again without waiting for traffic",
      .example = "restart: {policy: on-failure}"},
     {SERVICE_KEY("restart.delay"), .type = KEY_DURATION, .flags = KEY_OF_EXEC,
-     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), .min = MSEC, .max = HOUR,
-     FIELD(ServiceConfig, restart_delay_usec), .standard = "100ms",
+     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), .min = MSEC, .max = HOUR, TERM(restart_delay_usec),
+     .standard = "100ms",
      .help = "how long the first start beyond restart.limit is put off; the delay doubles from then on",
      .example = "restart: {delay: 1s}"},
     {SERVICE_KEY("restart.max_delay"), .type = KEY_DURATION, .flags = KEY_OF_EXEC,
-     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), .min = MSEC, .max = DAY,
-     FIELD(ServiceConfig, restart_max_delay_usec), .standard = "30s",
-     .help = "the longest that a start is put off", .example = "restart: {max_delay: 1m}"},
+     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), .min = MSEC, .max = DAY, TERM(restart_max_delay_usec),
+     .standard = "30s", .help = "the longest that a start is put off", .example = "restart: {max_delay: 1m}"},
     {SERVICE_KEY("restart.limit"), .type = KEY_RATE, .flags = KEY_OF_EXEC,
-     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), FIELD(ServiceConfig, restart_limit), .standard = "5/10s",
+     .models = M(ON_DEMAND) | M(POOL) | M(FORWARD), TERM(restart_limit), .standard = "5/10s",
      .help = "how many failures in a time are free of delay", .example = "restart: {limit: 5/10s}"},
 
     {SERVICE_KEY("pool"), .type = KEY_SECTION, .models = M(POOL), .help = "the workers of a pool"},
-    {SERVICE_KEY("pool.min"), .type = KEY_INTEGER, .models = M(POOL), .min = 0, .max = 65536,
-     FIELD(ServiceConfig, pool.min), .standard = "1", .help = "the fewest workers",
+    {SERVICE_KEY("pool.min"), .type = KEY_INTEGER, .models = M(POOL), .min = 0, .max = 65536, TERM(pool.min),
+     .standard = "1", .help = "the fewest workers",
      .more = "Workers that end are replaced at once, after repeated failures with the delays of restart.",
      .example = "pool: {min: 1}"},
-    {SERVICE_KEY("pool.max"), .type = KEY_INTEGER, .models = M(POOL), .min = 1, .max = 65536,
-     FIELD(ServiceConfig, pool.max), .standard = "8", .help = "the most workers",
-     .more = "limits.instances bounds them, too.", .example = "pool: {max: 8}"},
+    {SERVICE_KEY("pool.max"), .type = KEY_INTEGER, .models = M(POOL), .min = 1, .max = 65536, TERM(pool.max),
+     .standard = "8", .help = "the most workers", .more = "limits.instances bounds them, too.",
+     .example = "pool: {max: 8}"},
     {SERVICE_KEY("pool.spare_min"), .type = KEY_INTEGER, .models = M(POOL), .min = 0, .max = 65536,
-     FIELD(ServiceConfig, pool.spare_min), .standard = "1", .help = "the fewest idle workers",
+     TERM(pool.spare_min), .standard = "1", .help = "the fewest idle workers",
      .more = "With fewer, 1, 2, 4 and up to 32 more are started each second. Workers have to report ACTIVE= "
              "over their status pipe: the pool stays at min while one does not.",
      .example = "pool: {spare_min: 1}"},
     {SERVICE_KEY("pool.spare_max"), .type = KEY_INTEGER, .models = M(POOL), .min = 0, .max = 65536,
-     FIELD(ServiceConfig, pool.spare_max), .standard = "4", .help = "the most idle workers",
+     TERM(pool.spare_max), .standard = "4", .help = "the most idle workers",
      .more = "With more, one of them is ended each second.", .example = "pool: {spare_max: 4}"},
     {SERVICE_KEY("pool.max_requests"), .type = KEY_INTEGER, .models = M(POOL), .min = 0, .max = INT64_MAX,
-     FIELD(ServiceConfig, pool.max_requests), .standard = "0",
+     TERM(pool.max_requests), .standard = "0",
      .help = "the requests after which a worker is replaced; 0: never",
      .more = "A worker has to report REQUESTS=. Each is replaced up to a tenth earlier, so that those that "
              "started together do not end together.",
      .example = "pool: {max_requests: 10000}"},
     {SERVICE_KEY("pool.handoff"), .type = KEY_WORD, .models = M(POOL), .words = "listener|connection",
-     FIELD(ServiceConfig, pool.handoff), .standard = "listener",
-     .help = "whether workers accept, or are passed connections",
+     TERM(pool.handoff), .standard = "listener", .help = "whether workers accept, or are passed connections",
      .more =
          "listener: they share the listeners from fd 3 up (LISTEN_FDS): a single one is blocking, several "
          "are not. connection: the daemon accepts and passes each connection to the least busy worker over "
@@ -396,17 +391,17 @@ const Key schema_table[] = {
 #include "conf/schema-table-process.inc"
 
     {SERVICE_KEY("banner"), .type = KEY_SECTION, .help = "texts for peers"},
-    {SERVICE_KEY("banner.greeting"), .type = KEY_TEXT, .max = BANNER_MAX,
-     FIELD(ServiceConfig, banner.greeting), .help = "sent before the service starts: a text, or file:/path",
+    {SERVICE_KEY("banner.greeting"), .type = KEY_TEXT, .max = BANNER_MAX, TERM(banner.greeting),
+     .help = "sent before the service starts: a text, or file:/path",
      .more = "As it is: lines end as they are written. A file is read when the config is loaded.",
      .example = "banner: {greeting: \"hello\\r\\n\"}"},
-    {SERVICE_KEY("banner.refused"), .type = KEY_TEXT, .max = BANNER_MAX, FIELD(ServiceConfig, banner.refused),
+    {SERVICE_KEY("banner.refused"), .type = KEY_TEXT, .max = BANNER_MAX, TERM(banner.refused),
      .help = "sent to a peer that is refused: a text, or file:/path",
      .more = "Unless limits.refuse_with says otherwise.",
      .example = "banner: {refused: \"try later\\r\\n\"}"},
 
     {SERVICE_KEY("proxy_protocol"), .type = KEY_SECTION, .help = "the real peer behind a proxy"},
-    {SERVICE_KEY("proxy_protocol.accept_from"), .type = KEY_LIST, FIELD(ServiceConfig, proxy_accept_from),
+    {SERVICE_KEY("proxy_protocol.accept_from"), .type = KEY_LIST, TERM(proxy_accept_from),
      .standard_note = "nobody", .help = "the proxies whose word is taken: written as in access.allow",
      .more =
          "A connection from one of these must begin with a header of the PROXY protocol, version 1 or 2, "
@@ -422,7 +417,7 @@ const Key schema_table[] = {
 
     {SERVICE_KEY("log"), .type = KEY_SECTION, .flags = KEY_OF_PROCESS,
      .help = "what is logged of each instance"},
-    {SERVICE_KEY("log.success"), .type = KEY_LIST, .flags = KEY_OF_PROCESS, FIELD(ServiceConfig, log.success),
+    {SERVICE_KEY("log.success"), .type = KEY_LIST, .flags = KEY_OF_PROCESS, TERM(log.success),
      .standard_note = "pid, peer, exit and duration",
      .help = "of one that ends well: pid, peer, user, exit, duration, traffic, cpu, memory",
      .more = "The lines of its start and its end have them: pid and peer in front, the others in words; JSON "
@@ -433,7 +428,7 @@ const Key schema_table[] = {
              "daemon, so that of a small one only 'at most' is known. An empty list: no such line. Events "
              "(mpctl events) always have pid, peer, exit and duration.",
      .example = "log: {success: [pid, peer, duration, traffic]}"},
-    {SERVICE_KEY("log.failure"), .type = KEY_LIST, .flags = KEY_OF_PROCESS, FIELD(ServiceConfig, log.failure),
+    {SERVICE_KEY("log.failure"), .type = KEY_LIST, .flags = KEY_OF_PROCESS, TERM(log.failure),
      .standard_note = "pid, peer, exit and duration", .help = "the same of one that fails",
      .more =
          "Or is killed by a signal, or ended by one of timeouts. Of a connection that is refused the line "

@@ -64,6 +64,7 @@ typedef enum KeyFlag {
 /* The struct of a service that a key's field is in, where it is not the scope's own: conf/part.h. */
 typedef enum KeyPart {
     KEY_PART_NONE,
+    KEY_PART_TERMS,
     KEY_PART_RESOURCES,
     KEY_PART_SANDBOX,
     KEY_PART_CGROUP,

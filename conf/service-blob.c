@@ -93,17 +93,18 @@ static void put_sandbox(BlobWriter *w, const SandboxConfig *sandbox) {
 }
 
 static void put_derived(BlobWriter *w, const ServiceConfig *s) {
-    put_rules(w, SERVICE_RULES, s->access.rules);
-    put_rules(w, SERVICE_TRUSTED, s->proxy_trusted);
-    if (s->access.open)
-        blob_put_u64s(w, SERVICE_HOURS, s->access.open->open, HOURS_WORDS);
-    blob_put_u64s(w, SERVICE_EXIT_CODES, s->ban.exit_code_bits, ELEMENTS(s->ban.exit_code_bits));
-    if (s->banner.greeting_bytes)
-        blob_put_bytes(w, SERVICE_GREETING, s->banner.greeting_bytes, s->banner.n_greeting);
-    if (s->banner.refused_bytes)
-        blob_put_bytes(w, SERVICE_REFUSED, s->banner.refused_bytes, s->banner.n_refused);
-    blob_put_u64(w, SERVICE_SUCCESS_FACTS, s->log.success_facts);
-    blob_put_u64(w, SERVICE_FAILURE_FACTS, s->log.failure_facts);
+    put_rules(w, SERVICE_RULES, s->terms->access.rules);
+    put_rules(w, SERVICE_TRUSTED, s->terms->proxy_trusted);
+    if (s->terms->access.open)
+        blob_put_u64s(w, SERVICE_HOURS, s->terms->access.open->open, HOURS_WORDS);
+    blob_put_u64s(w, SERVICE_EXIT_CODES, s->terms->ban.exit_code_bits,
+                  ELEMENTS(s->terms->ban.exit_code_bits));
+    if (s->terms->banner.greeting_bytes)
+        blob_put_bytes(w, SERVICE_GREETING, s->terms->banner.greeting_bytes, s->terms->banner.n_greeting);
+    if (s->terms->banner.refused_bytes)
+        blob_put_bytes(w, SERVICE_REFUSED, s->terms->banner.refused_bytes, s->terms->banner.n_refused);
+    blob_put_u64(w, SERVICE_SUCCESS_FACTS, s->terms->log.success_facts);
+    blob_put_u64(w, SERVICE_FAILURE_FACTS, s->terms->log.failure_facts);
     put_sandbox(w, s->sandbox);
 }
 
@@ -235,30 +236,31 @@ static void get_sandbox(const BlobField *g, ServiceConfig *s) {
 
 static void get_derived(const BlobField *g, const ServiceBlobContext *context, ServiceConfig *s) {
     const uint64_t facts_max = (1U << _LOG_FACT_MAX) - 1;
+    ServiceTerms *t = service_config_terms(s);
     switch (g->tag) {
     case SERVICE_RULES:
-        get_rules(g, context->rules, &s->access.rules);
+        get_rules(g, context->rules, &t->access.rules);
         break;
     case SERVICE_TRUSTED:
-        get_rules(g, context->rules, &s->proxy_trusted);
+        get_rules(g, context->rules, &t->proxy_trusted);
         break;
     case SERVICE_HOURS:
-        get_hours(g, &s->access.open);
+        get_hours(g, &t->access.open);
         break;
     case SERVICE_EXIT_CODES:
-        blob_u64s(g, s->ban.exit_code_bits, ELEMENTS(s->ban.exit_code_bits));
+        blob_u64s(g, t->ban.exit_code_bits, ELEMENTS(t->ban.exit_code_bits));
         break;
     case SERVICE_GREETING:
-        get_banner(g, &s->banner.greeting_bytes, &s->banner.n_greeting);
+        get_banner(g, &t->banner.greeting_bytes, &t->banner.n_greeting);
         break;
     case SERVICE_REFUSED:
-        get_banner(g, &s->banner.refused_bytes, &s->banner.n_refused);
+        get_banner(g, &t->banner.refused_bytes, &t->banner.n_refused);
         break;
     case SERVICE_SUCCESS_FACTS:
-        s->log.success_facts = (unsigned)blob_u64_max(g, facts_max);
+        t->log.success_facts = (unsigned)blob_u64_max(g, facts_max);
         break;
     case SERVICE_FAILURE_FACTS:
-        s->log.failure_facts = (unsigned)blob_u64_max(g, facts_max);
+        t->log.failure_facts = (unsigned)blob_u64_max(g, facts_max);
         break;
     case SERVICE_INCOMPLETE:
         s->incomplete = blob_bool(g);

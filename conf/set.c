@@ -51,10 +51,11 @@ static void report_unknown(Reader *r, const char *path, const YamlNode *value) {
 static int decode_limit(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value,
                         LimitsConfig *l) {
     /* The key table knows limits as a part of a service. */
-    ServiceConfig s = {.limits = *l};
+    ServiceTerms terms = {.limits = *l};
+    ServiceConfig s = {.terms = &terms};
     int k = field_decode(r, key, name, value, &s);
     if (k == 0)
-        *l = s.limits;
+        *l = terms.limits;
     return k;
 }
 
@@ -83,8 +84,10 @@ int limits_config_set(LimitsConfig *l, const char *key, const char *value, DiagL
 int limits_config_check(const ServiceConfig *s, const LimitsConfig *l, DiagList *diags) {
     Reader r = {.diags = diags};
     size_t errors = diags->n_errors;
+    ServiceTerms terms = *s->terms;
     ServiceConfig now = *s;
-    now.limits = *l;
+    terms.limits = *l;
+    now.terms = &terms;
     now.origins = NULL; /* it stands in no file */
     now.n_origins = 0;
     now.pos = (ConfigPos){.file = ""};

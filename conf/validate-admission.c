@@ -31,7 +31,8 @@ static bool has_no_sender(EndpointKind kind) {
 }
 
 static Door door_of(const ServiceConfig *s) {
-    if (service_config_accepts(s) || (s->model == MODEL_POOL && s->pool.handoff == POOL_HANDOFF_CONNECTION))
+    if (service_config_accepts(s) ||
+        (s->model == MODEL_POOL && s->terms->pool.handoff == POOL_HANDOFF_CONNECTION))
         return DOOR_DAEMON;
     if (s->model == MODEL_POOL || has_kind(s, endpoint_kind_is_stream))
         return DOOR_PROCESS;
@@ -39,51 +40,51 @@ static Door door_of(const ServiceConfig *s) {
 }
 
 static bool has_allow(const ServiceConfig *s) {
-    return s->access.allow && (s->access.rules || s->incomplete);
+    return s->terms->access.allow && (s->terms->access.rules || s->incomplete);
 }
 
 static bool has_deny(const ServiceConfig *s) {
-    return s->access.deny && s->access.deny[0] && (s->access.rules || s->incomplete);
+    return s->terms->access.deny && s->terms->access.deny[0] && (s->terms->access.rules || s->incomplete);
 }
 
 static bool has_hours(const ServiceConfig *s) {
-    return s->access.open;
+    return s->terms->access.open;
 }
 
 static bool has_per_source(const ServiceConfig *s) {
-    return s->limits.per_source > 0;
+    return s->terms->limits.per_source > 0;
 }
 
 static bool has_rate_per_source(const ServiceConfig *s) {
-    return s->limits.rate_per_source.count > 0;
+    return s->terms->limits.rate_per_source.count > 0;
 }
 
 static bool has_rate(const ServiceConfig *s) {
-    return s->limits.rate.count > 0;
+    return s->terms->limits.rate.count > 0;
 }
 
 static bool has_load(const ServiceConfig *s) {
-    return s->limits.load > 0;
+    return s->terms->limits.load > 0;
 }
 
 static bool has_ban(const ServiceConfig *s) {
-    return s->ban.after.count > 0;
+    return s->terms->ban.after.count > 0;
 }
 
 static bool is_sensor(const ServiceConfig *s) {
-    return s->ban.sensor;
+    return s->terms->ban.sensor;
 }
 
 static bool has_greeting(const ServiceConfig *s) {
-    return s->banner.greeting && *s->banner.greeting;
+    return s->terms->banner.greeting && *s->terms->banner.greeting;
 }
 
 static bool has_refused(const ServiceConfig *s) {
-    return s->banner.refused && *s->banner.refused;
+    return s->terms->banner.refused && *s->terms->banner.refused;
 }
 
 static bool has_trusted(const ServiceConfig *s) {
-    return s->proxy_accept_from && s->proxy_accept_from[0];
+    return s->terms->proxy_accept_from && s->terms->proxy_accept_from[0];
 }
 
 #define D(door) (1U << DOOR_##door)
@@ -143,7 +144,7 @@ static void rule_doors(Reader *r, const ServiceConfig *s, const char *prefix) {
 
 /* The workers of such a pool are there already: nothing is held back by not starting them. */
 static void rule_pool_rates(Reader *r, const ServiceConfig *s) {
-    if (s->model != MODEL_POOL || s->pool.handoff != POOL_HANDOFF_LISTENER)
+    if (s->model != MODEL_POOL || s->terms->pool.handoff != POOL_HANDOFF_LISTENER)
         return;
     if (has_rate(s))
         cannot_hold(r, s, "limits.rate", "limits: {rate: none}");
@@ -152,13 +153,13 @@ static void rule_pool_rates(Reader *r, const ServiceConfig *s) {
 }
 
 static void rule_sensor(Reader *r, const ServiceConfig *s) {
-    if (s->ban.sensor && door_of(s) == DOOR_DAEMON && s->model != MODEL_PER_CONNECTION)
+    if (s->terms->ban.sensor && door_of(s) == DOOR_DAEMON && s->model != MODEL_PER_CONNECTION)
         validate_broken(r, s, "sensor", DIAG_ERROR, DIAG_CONFLICT, "leave model out",
                         "a sensor starts nothing: it is of model per-connection, or for datagrams on-demand");
 }
 
 static void rule_refuse_banner(Reader *r, const ServiceConfig *s) {
-    if (s->limits.refuse_with == REFUSE_WITH_BANNER && !has_refused(s))
+    if (s->terms->limits.refuse_with == REFUSE_WITH_BANNER && !has_refused(s))
         validate_broken(r, s, "limits.refuse_with", DIAG_ERROR, DIAG_MISSING_KEY,
                         "write: banner: {refused: \"TEXT\"}",
                         "limits.refuse_with: banner needs a text to send, banner.refused");
@@ -166,8 +167,8 @@ static void rule_refuse_banner(Reader *r, const ServiceConfig *s) {
 
 static void rule_ban(Reader *r, const ServiceConfig *s) {
     const ConfigOrigin *codes = service_origin(s, "ban.exit_codes");
-    bool wanted = s->ban.exit_codes && s->ban.exit_codes[0] && codes && !codes->from_defaults;
-    if (wanted && !has_ban(s) && !s->ban.sensor)
+    bool wanted = s->terms->ban.exit_codes && s->terms->ban.exit_codes[0] && codes && !codes->from_defaults;
+    if (wanted && !has_ban(s) && !s->terms->ban.sensor)
         validate_broken(r, s, "ban.exit_codes", DIAG_ERROR, DIAG_MISSING_KEY, "such as ban: {after: 5/1m}",
                         "ban.exit_codes say nothing without ban.after");
     bool told = door_of(s) == DOOR_PROCESS || door_of(s) == DOOR_NOBODY; /* of ban.after */
@@ -178,7 +179,7 @@ static void rule_ban(Reader *r, const ServiceConfig *s) {
 
 /* The kernel's account is one of TCP connections. */
 static void rule_idle(Reader *r, const ServiceConfig *s) {
-    if (s->model != MODEL_PER_CONNECTION || s->timeout_idle_usec == USEC_INFINITY)
+    if (s->model != MODEL_PER_CONNECTION || s->terms->timeout_idle_usec == USEC_INFINITY)
         return;
     for (size_t i = 0; i < s->n_listen; i++) {
         EndpointKind kind = s->listen[i].endpoint.kind;

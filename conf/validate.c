@@ -66,7 +66,7 @@ static void rule_stderr_socket(Reader *r, const ServiceConfig *s) {
 
 /* The daemon does not see the connections of such a process, so it cannot end them. */
 static void rule_lifetime(Reader *r, const ServiceConfig *s) {
-    if (s->model == MODEL_ON_DEMAND && has_stream(s) && s->timeout_lifetime_usec != USEC_INFINITY)
+    if (s->model == MODEL_ON_DEMAND && has_stream(s) && s->terms->timeout_lifetime_usec != USEC_INFINITY)
         conflict(r, s, "timeouts.lifetime",
                  "leave it out for this service, or write timeouts: {lifetime: none}",
                  "timeouts.lifetime cannot hold for an on-demand service of stream endpoints");
@@ -79,20 +79,20 @@ static void rule_report(Reader *r, const ServiceConfig *s) {
     if (s->notify == NOTIFY_STATUS)
         conflict(r, s, "report", "leave report out, or write notify: sd_notify",
                  "notify: status needs the status pipe, which report: false takes away");
-    else if (s->timeout_watchdog_usec != USEC_INFINITY && s->notify == NOTIFY_NONE)
+    else if (s->terms->timeout_watchdog_usec != USEC_INFINITY && s->notify == NOTIFY_NONE)
         conflict(r, s, "report", "leave report out, or write notify: sd_notify",
                  "timeouts.watchdog needs the status pipe, which report: false takes away");
 }
 
 /* A worker of a pool that accepts by itself has many connections as well, and refuses nobody for us. */
 static void rule_pool_accepts(Reader *r, const ServiceConfig *s) {
-    if (s->model != MODEL_POOL || s->pool.handoff != POOL_HANDOFF_LISTENER || !has_stream(s))
+    if (s->model != MODEL_POOL || s->terms->pool.handoff != POOL_HANDOFF_LISTENER || !has_stream(s))
         return;
-    if (s->timeout_lifetime_usec != USEC_INFINITY)
+    if (s->terms->timeout_lifetime_usec != USEC_INFINITY)
         conflict(r, s, "timeouts.lifetime",
                  "write pool: {handoff: connection}, or leave it out for this service",
                  "timeouts.lifetime cannot hold where the workers of a pool accept (handoff: listener)");
-    if (s->limits.when_full == WHEN_FULL_REFUSE)
+    if (s->terms->limits.when_full == WHEN_FULL_REFUSE)
         conflict(
             r, s, "limits.when_full", "write pool: {handoff: connection}, or leave it out for this service",
             "limits.when_full: refuse cannot hold where the workers of a pool accept (handoff: listener)");
@@ -101,7 +101,7 @@ static void rule_pool_accepts(Reader *r, const ServiceConfig *s) {
 static void rule_pool_connections(Reader *r, const ServiceConfig *s) {
     for (size_t i = 0; i < s->n_listen; i++) {
         const ListenConfig *l = &s->listen[i];
-        if (s->model != MODEL_POOL || s->pool.handoff != POOL_HANDOFF_CONNECTION ||
+        if (s->model != MODEL_POOL || s->terms->pool.handoff != POOL_HANDOFF_CONNECTION ||
             endpoint_kind_is_stream(l->endpoint.kind))
             continue;
         CLEANUP_TEXT Text message = {0};
@@ -116,16 +116,16 @@ static void rule_pool_connections(Reader *r, const ServiceConfig *s) {
 static void rule_pool_sizes(Reader *r, const ServiceConfig *s) {
     if (s->model != MODEL_POOL)
         return;
-    if (s->pool.min > s->pool.max)
+    if (s->terms->pool.min > s->terms->pool.max)
         conflict(r, s, service_origin(s, "pool.min") ? "pool.min" : "pool.max", NULL,
                  "pool.min is larger than pool.max");
-    if (s->pool.spare_min > s->pool.spare_max)
+    if (s->terms->pool.spare_min > s->terms->pool.spare_max)
         conflict(r, s, service_origin(s, "pool.spare_min") ? "pool.spare_min" : "pool.spare_max", NULL,
                  "pool.spare_min is larger than pool.spare_max");
 }
 
 static void rule_delays(Reader *r, const ServiceConfig *s) {
-    if (s->restart_delay_usec > s->restart_max_delay_usec)
+    if (s->terms->restart_delay_usec > s->terms->restart_max_delay_usec)
         conflict(r, s, service_origin(s, "restart.delay") ? "restart.delay" : "restart.max_delay", NULL,
                  "restart.delay is longer than restart.max_delay");
 }

@@ -10,13 +10,13 @@
 bool service_config_counts_traffic(const ServiceConfig *c) {
     /* The workers of a pool have many, one after the other. */
     bool one_each = c->model == MODEL_PER_CONNECTION || c->model == MODEL_FORWARD;
-    unsigned wanted = log_facts_wanted(&c->log, true) | log_facts_wanted(&c->log, false);
+    unsigned wanted = log_facts_wanted(&c->terms->log, true) | log_facts_wanted(&c->terms->log, false);
     return one_each && service_config_accepts(c) && (wanted & LOG_FACT_BIT(LOG_FACT_TRAFFIC));
 }
 
 /* mp-forward keeps the time by itself. */
 static bool limits_idle(const ServiceConfig *c) {
-    return c->model == MODEL_PER_CONNECTION && c->timeout_idle_usec != USEC_INFINITY;
+    return c->model == MODEL_PER_CONNECTION && c->terms->timeout_idle_usec != USEC_INFINITY;
 }
 
 AccountName account_name(const Service *s, int fd) {

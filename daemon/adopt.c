@@ -169,7 +169,7 @@ static bool adopt(Runtime *rt, Service *s, const LedgerRecord *r, int pidfd) {
     count(i, r);
     gate_take_back(i);
     if (r->kind == LEDGER_CONNECTION)
-        (void)instance_limit_lifetime(i, s->config->timeout_lifetime_usec);
+        (void)instance_limit_lifetime(i, s->config->terms->timeout_lifetime_usec);
     char peer[PEER_TEXT_MAX];
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "adopted", peer);
     e.message = "adopted from an earlier daemon";

@@ -78,7 +78,7 @@ static void forget_waiting(Instance *i) {
 
 /* Whoever tried it may have given up at the very moment at which its time is over: that is told next. */
 static bool is_late(const Service *s, const Instance *i) {
-    uint64_t usec = s->config->timeout_start_usec;
+    uint64_t usec = s->config->terms->timeout_start_usec;
     return usec != USEC_INFINITY && clock_monotonic_usec() - i->started_usec >= usec;
 }
 
@@ -107,7 +107,7 @@ void backend_on_start(Instance *i) {
     s->backend.stale = false;
     int r = s->config->notify == NOTIFY_NONE ? instance_await(i) : instance_watch(i);
     if (r < 0)
-        instance_stop(i, s->config->timeout_stop_usec);
+        instance_stop(i, s->config->terms->timeout_stop_usec);
 }
 
 void backend_on_end(Instance *i) {
@@ -128,7 +128,7 @@ static void stop(Instance *i) {
     if (!is_alive(i))
         return;
     i->asked = !i->timed_out;
-    instance_stop(i, i->service->config->timeout_stop_usec);
+    instance_stop(i, i->service->config->terms->timeout_stop_usec);
 }
 
 static bool has_connections_until(const Service *s, uint64_t number) {
@@ -188,7 +188,7 @@ static void look_at(Service *s, uint64_t at_usec) {
 static void watch_idle(Service *s, bool closed) {
     BackendState *b = &s->backend;
     const Instance *i = process_of(s);
-    uint64_t limit = s->config->timeout_idle_usec;
+    uint64_t limit = s->config->terms->timeout_idle_usec;
     bool idle = i && i->state == INSTANCE_RUNNING && s->n_instances == 0 && !closed && !b->waking;
     if (!idle || limit == USEC_INFINITY)
         b->idle = sd_event_source_disable_unref(b->idle);

@@ -210,8 +210,8 @@ static void describe_config(const Service *s, ApiDescription *d) {
     d->exec = (const char *const *)c->exec;
     d->file = c->pos.file;
     d->line = c->pos.line;
-    d->timeout_lifetime_usec = c->timeout_lifetime_usec;
-    d->timeout_stop_usec = c->timeout_stop_usec;
+    d->timeout_lifetime_usec = c->terms->timeout_lifetime_usec;
+    d->timeout_stop_usec = c->terms->timeout_stop_usec;
 }
 
 /* The newest ones, in the order in which they were started. */
@@ -238,7 +238,7 @@ int calls_description_part(Calls *calls, Client *client, Stream *stream, Text *o
     LogAddresses addresses = calls_addresses(calls, client);
     ApiDescription d = {.service = to->snapshot.services, .events = to->events};
     Changes set CLEANUP(changes_done) = {0};
-    (void)changes_of_limits(s->name, &s->config->limits, &s->limits, &set);
+    (void)changes_of_limits(s->name, &s->config->terms->limits, &s->limits, &set);
     d.set = set.items;
     d.n_set = set.n;
     describe_config(s, &d);

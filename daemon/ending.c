@@ -50,7 +50,7 @@ static void find_memory(Ending *e, const struct rusage *usage) {
 Ending ending_of(const Instance *i, int status, ExitResult result, uint64_t lived_usec,
                  const struct rusage *usage) {
     Ending e = {
-        .facts = log_facts_wanted(&i->service->config->log, result == EXIT_OK),
+        .facts = log_facts_wanted(&i->service->config->terms->log, result == EXIT_OK),
         .time_usec = clock_realtime_usec(),
         .number = i->number,
         .pid = i->pid,

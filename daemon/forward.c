@@ -30,14 +30,14 @@ static int add_time(char ***v, const char *option, uint64_t usec) {
 /* One process for all senders, each forgotten after a while; with none it ends. */
 static int add_datagram_options(char ***v, const ServiceConfig *c) {
     int r = 0;
-    if (c->timeout_idle_usec != USEC_INFINITY) {
-        r = add_time(v, "--udp-idle", c->timeout_idle_usec);
+    if (c->terms->timeout_idle_usec != USEC_INFINITY) {
+        r = add_time(v, "--udp-idle", c->terms->timeout_idle_usec);
         if (r == 0)
-            r = add_time(v, "--exit-idle", c->timeout_idle_usec);
+            r = add_time(v, "--exit-idle", c->terms->timeout_idle_usec);
     }
     /* A backend of its own may just be coming. */
     if (r == 0 && service_config_has_backend(c))
-        r = add_time(v, "--retry", c->timeout_start_usec);
+        r = add_time(v, "--retry", c->terms->timeout_start_usec);
     if (r == 0)
         r = add(v, "--drain");
     return r < 0 ? r : add(v, DATAGRAM_DRAIN);
@@ -45,11 +45,11 @@ static int add_datagram_options(char ***v, const ServiceConfig *c) {
 
 static int add_connection_options(char ***v, const ServiceConfig *c, bool by_tcp) {
     int r = 0;
-    if (by_tcp && c->timeout_idle_usec != USEC_INFINITY)
-        r = add_time(v, "--idle", c->timeout_idle_usec);
+    if (by_tcp && c->terms->timeout_idle_usec != USEC_INFINITY)
+        r = add_time(v, "--idle", c->terms->timeout_idle_usec);
     /* A backend of its own may just be coming. */
     if (r == 0 && service_config_has_backend(c))
-        r = add_time(v, "--retry", c->timeout_start_usec);
+        r = add_time(v, "--retry", c->terms->timeout_start_usec);
     if (r == 0 && c->proxy_send != PROXY_SEND_NONE)
         r = add(v, "--proxy");
     if (r == 0 && c->proxy_send != PROXY_SEND_NONE)

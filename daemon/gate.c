@@ -33,7 +33,7 @@ static uint64_t opening_nsec(Gate *g, const Hours *open, time_t now, uint64_t no
 }
 
 static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
-    const Hours *open = s->config->access.open;
+    const Hours *open = s->config->terms->access.open;
     ServiceUsage u = {
         /* Workers and processes on demand are not one for each who is let in. */
         .instances = s->pool || service_n_listen_slots(s) > 0 ? 0 : s->n_instances,
@@ -55,21 +55,21 @@ static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
 static const LimitsConfig no_limits = {.instances = UINT_MAX};
 
 static const LimitsConfig *limits_of(const Service *s) {
-    return s->config->ban.sensor ? &no_limits : &s->limits;
+    return s->config->terms->ban.sensor ? &no_limits : &s->limits;
 }
 
 /* Whether each who comes is let in by the daemon. */
 static bool admits(const Service *s) {
     const ServiceConfig *c = s->config;
     return service_config_accepts(c) || c->model == MODEL_TCPMUX ||
-           (c->model == MODEL_POOL && c->pool.handoff == POOL_HANDOFF_CONNECTION);
+           (c->model == MODEL_POOL && c->terms->pool.handoff == POOL_HANDOFF_CONNECTION);
 }
 
 /* Of a service */
 
 /* Without a limit or hours that the time decides no clock is read. */
 static uint64_t now_if_wanted(const Service *s) {
-    bool wanted = s->limits.rate.count > 0 || s->limits.load > 0 || s->config->access.open;
+    bool wanted = s->limits.rate.count > 0 || s->limits.load > 0 || s->config->terms->access.open;
     return wanted ? clock_monotonic_nsec() : 0;
 }
 
@@ -217,7 +217,7 @@ static void find_ban(Service *s, const Peer *peer, uint64_t now_nsec, SourceUsag
 
 static SourceUsage source_usage(Service *s, const Connection *c, const Source *source, uint64_t now_nsec) {
     SourceUsage u = {
-        .denied = !access_allows(s->config->access.rules, &c->peer, c->groups, c->n_groups, NULL),
+        .denied = !access_allows(s->config->terms->access.rules, &c->peer, c->groups, c->n_groups, NULL),
         .active = source ? source->active : 0,
         .rate = source ? &source->rate : NULL,
     };
@@ -236,7 +236,7 @@ Admission gate_foresee(Service *s, const Peer *prefix) {
 
 /* Whoever touches a sensor and is not kept out of it. */
 static bool is_caught(const Service *s, const Admission *a) {
-    return s->config->ban.sensor && (a->verdict == VERDICT_SERVE || a->reason == REFUSE_BANNED);
+    return s->config->terms->ban.sensor && (a->verdict == VERDICT_SERVE || a->reason == REFUSE_BANNED);
 }
 
 static void book(Service *s, Connection *c, Source *source, uint64_t now_nsec) {
@@ -346,7 +346,7 @@ void gate_change(Service *s, const LimitsConfig *before) {
 }
 
 void gate_explain(const Service *s, const AccessRule *rule, Text *out) {
-    if (rule->kind == ACCESS_RULE_ANY && s->config->access.allow) {
+    if (rule->kind == ACCESS_RULE_ANY && s->config->terms->access.allow) {
         text_add(out, "nothing allows it");
         return;
     }
@@ -373,11 +373,11 @@ static void end(Instance *i, const AccessRule *rule) {
     e.message = message.s ? message.s : "told to end: no longer admitted";
     service_emit(s, &e);
     i->asked = !i->timed_out;
-    instance_stop(i, s->config->timeout_stop_usec);
+    instance_stop(i, s->config->terms->timeout_stop_usec);
 }
 
 void gate_apply_to_existing(Service *s) {
-    const AccessConfig *a = &s->config->access;
+    const AccessConfig *a = &s->config->terms->access;
     AccessRule rule;
     if (!a->apply_to_existing || !a->rules)
         return;

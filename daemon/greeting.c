@@ -14,7 +14,7 @@ static bool answers(const Service *s, const Connection *c) {
 
 int greeting_send(const Service *s, const Connection *c) {
     static char go[] = TCPMUX_GO;
-    const BannerConfig *b = &s->config->banner;
+    const BannerConfig *b = &s->config->terms->banner;
     struct iovec parts[2];
     size_t n = 0, length = 0;
     if (answers(s, c))

@@ -179,7 +179,7 @@ static void on_failure(Pool *p, Instance *to, int error) {
         to->worker->retired = true;
         service_set_error(p->service, "handoff", -error, "a worker has closed its MP_CONNECTION_FD",
                           &p->service->config->pos);
-        instance_stop(to, p->service->config->timeout_stop_usec);
+        instance_stop(to, p->service->config->terms->timeout_stop_usec);
     }
     /* Its socket is full although it says that it has room. */
     if (error == -EAGAIN)

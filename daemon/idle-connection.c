@@ -70,7 +70,7 @@ static uint64_t accuracy(uint64_t idle_usec) {
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
     IdleConnection *c = userdata;
     Instance *i = c->instance;
-    uint64_t idle = i->service->config->timeout_idle_usec, now = clock_monotonic_usec();
+    uint64_t idle = i->service->config->terms->timeout_idle_usec, now = clock_monotonic_usec();
     SockInfo info = {0};
     (void)usec;
     if ((i->state != INSTANCE_RUNNING && i->state != INSTANCE_STARTING) || idle == USEC_INFINITY) {
@@ -89,13 +89,13 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int look_at(IdleConnection *c, uint64_t usec) {
-    uint64_t idle = c->instance->service->config->timeout_idle_usec;
+    uint64_t idle = c->instance->service->config->terms->timeout_idle_usec;
     return sd_event_add_time(c->instance->rt->loop, &c->timer, CLOCK_MONOTONIC, usec, accuracy(idle), on_look,
                              c);
 }
 
 int idle_connection_new(Instance *i, const SockName *name, IdleConnection **ret) {
-    uint64_t idle = i->service->config->timeout_idle_usec, now = clock_monotonic_usec();
+    uint64_t idle = i->service->config->terms->timeout_idle_usec, now = clock_monotonic_usec();
     IdleConnection *c = calloc(1, sizeof(*c));
     if (!c)
         return -ENOMEM;

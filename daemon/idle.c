@@ -82,7 +82,7 @@ static bool reports(const Idle *i) {
 
 static void decide(Idle *i, bool busy) {
     Slot *slot = i->slot;
-    uint64_t now = clock_monotonic_usec(), limit = slot->service->config->timeout_idle_usec;
+    uint64_t now = clock_monotonic_usec(), limit = slot->service->config->terms->timeout_idle_usec;
     /* What has come since the look began. */
     busy = busy || i->arrived || has_queued(slot);
     if (busy)
@@ -185,9 +185,9 @@ static Idle *idle_new(Slot *slot) {
         return NULL;
     *i = (Idle){.slot = slot, .instance = slot->instance, .busy_usec = now};
     i->arrivals = (sd_event_source **)calloc(s->n_listeners + 1, sizeof(sd_event_source *));
-    if (!i->arrivals ||
-        sd_event_add_time(s->rt->loop, &i->timer, CLOCK_MONOTONIC,
-                          now + idle_step(s->config->timeout_idle_usec), 10 * USEC_PER_MSEC, on_look, i) < 0)
+    if (!i->arrivals || sd_event_add_time(s->rt->loop, &i->timer, CLOCK_MONOTONIC,
+                                          now + idle_step(s->config->terms->timeout_idle_usec),
+                                          10 * USEC_PER_MSEC, on_look, i) < 0)
         return idle_free(i);
     for (size_t k = 0; k < s->n_listeners; k++)
         if (is_of_slot(slot, s->listeners[k]))
@@ -198,9 +198,10 @@ static Idle *idle_new(Slot *slot) {
 void idle_update(Slot *slot) {
     const Service *s = slot->service;
     /* The backend of a forward is told by its connections, and mp-forward ends by itself. */
-    bool wanted = s->config->model == MODEL_ON_DEMAND && s->config->timeout_idle_usec != USEC_INFINITY &&
-                  slot->instance && slot->instance->state == INSTANCE_RUNNING &&
-                  service_order_listens(s->order) && !s->removed && !s->rt->stopping;
+    bool wanted = s->config->model == MODEL_ON_DEMAND &&
+                  s->config->terms->timeout_idle_usec != USEC_INFINITY && slot->instance &&
+                  slot->instance->state == INSTANCE_RUNNING && service_order_listens(s->order) &&
+                  !s->removed && !s->rt->stopping;
     if (slot->idle && (!wanted || slot->idle->instance != slot->instance))
         slot->idle = idle_free(slot->idle);
     if (wanted && !slot->idle)

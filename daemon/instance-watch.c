@@ -26,7 +26,7 @@ void instance_time_out(Instance *i, InstanceTimeout which) {
     /* What was asked for stays that. */
     if (!i->asked && i->timed_out == TIMEOUT_NONE)
         i->timed_out = which;
-    instance_stop(i, i->service->config->timeout_stop_usec);
+    instance_stop(i, i->service->config->terms->timeout_stop_usec);
 }
 
 /* "not ready within 30s (timeouts.start)" */
@@ -51,13 +51,13 @@ static bool was_away(Instance *i, uint64_t due_usec, uint64_t *ret_now_usec) {
 
 static int on_start_over(sd_event_source *source, uint64_t usec, void *userdata) {
     Instance *i = userdata;
-    uint64_t now = 0, limit = i->service->config->timeout_start_usec;
+    uint64_t now = 0, limit = i->service->config->terms->timeout_start_usec;
     (void)source;
     bool away = was_away(i, usec, &now);
     if (i->state != INSTANCE_STARTING ||
         (away && instance_set_watch(i, WATCH_START, now + (now - usec < limit ? now - usec : limit)) >= 0))
         return 0;
-    tell_timeout(i, "start", "not ready", i->service->config->timeout_start_usec, TIMEOUT_START);
+    tell_timeout(i, "start", "not ready", i->service->config->terms->timeout_start_usec, TIMEOUT_START);
     instance_time_out(i, TIMEOUT_START);
     return 0;
 }
@@ -65,7 +65,7 @@ static int on_start_over(sd_event_source *source, uint64_t usec, void *userdata)
 /* WATCHDOG=1 only notes the time; the timer follows when it is due. */
 static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
     Instance *i = userdata;
-    uint64_t limit = i->service->config->timeout_watchdog_usec, now = 0;
+    uint64_t limit = i->service->config->terms->timeout_watchdog_usec, now = 0;
     if (limit == USEC_INFINITY) {
         instance_unwatch(i);
         return 0;
@@ -85,7 +85,7 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int begin_watchdog(Instance *i) {
-    uint64_t limit = i->service->config->timeout_watchdog_usec;
+    uint64_t limit = i->service->config->terms->timeout_watchdog_usec;
     instance_unwatch(i);
     if (limit == USEC_INFINITY)
         return 0;
@@ -102,7 +102,7 @@ int instance_await(Instance *i) {
     i->state = INSTANCE_STARTING;
     i->unready = true;
     i->service->n_starting++;
-    return instance_set_watch(i, WATCH_START, i->started_usec + c->timeout_start_usec);
+    return instance_set_watch(i, WATCH_START, i->started_usec + c->terms->timeout_start_usec);
 }
 
 void instance_set_ready(Instance *i) {
@@ -120,7 +120,7 @@ void instance_set_alive(Instance *i) {
 }
 
 void instance_trigger_watchdog(Instance *i) {
-    if (i->state != INSTANCE_RUNNING || i->service->config->timeout_watchdog_usec == USEC_INFINITY)
+    if (i->state != INSTANCE_RUNNING || i->service->config->terms->timeout_watchdog_usec == USEC_INFINITY)
         return;
     service_set_error(i->service, "watchdog", ETIMEDOUT, "it has asked for the end (timeouts.watchdog)",
                       &i->service->config->pos);
@@ -133,7 +133,7 @@ static int on_closed(sd_event_source *source, uint64_t usec, void *userdata) {
     (void)usec;
     service_set_error(i->service, "start", EPIPE, "it closed its status pipe before it was ready",
                       &i->service->config->pos);
-    instance_stop(i, i->service->config->timeout_stop_usec);
+    instance_stop(i, i->service->config->terms->timeout_stop_usec);
     return 0;
 }
 
@@ -150,7 +150,7 @@ void instance_cannot_be_ready(Instance *i) {
     if (i->state != INSTANCE_STARTING || i->service->config->notify != NOTIFY_STATUS)
         return;
     if (instance_set_watch(i, WATCH_CLOSED, clock_monotonic_usec() + CLOSED_GRACE_USEC) < 0)
-        instance_stop(i, i->service->config->timeout_stop_usec);
+        instance_stop(i, i->service->config->terms->timeout_stop_usec);
 }
 
 bool instance_has_failed(const Instance *i, ExitResult result) {

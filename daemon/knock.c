@@ -28,7 +28,8 @@ bool knock_is_asked(const Listener *l) {
 /* Whether anything of the service depends on who it is. */
 static bool wants_users(const Service *s) {
     const ServiceConfig *c = s->config;
-    return c->access.rules || s->limits.rate_per_source.count > 0 || c->ban.after.count > 0 || c->ban.sensor;
+    return c->terms->access.rules || s->limits.rate_per_source.count > 0 || c->terms->ban.after.count > 0 ||
+           c->terms->ban.sensor;
 }
 
 void knock_prepare(Listener *l) {
@@ -165,7 +166,7 @@ static void introduce(const Service *s, const Sender *sender, Connection *c) {
     c->pid = sender->credentials.pid;
     c->peer = peer_from_uid(c->uid);
     /* The kernel tells the one group of a datagram's sender. */
-    if (s->config->access.rules && access_rules_want_groups(s->config->access.rules))
+    if (s->config->terms->access.rules && access_rules_want_groups(s->config->terms->access.rules))
         c->groups = malloc(sizeof(gid_t));
     if (c->groups) {
         c->groups[0] = c->gid;

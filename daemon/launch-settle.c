@@ -57,13 +57,13 @@ void launch_watch(Instance *i) {
         backend_on_start(i);
         return;
     }
-    int r = instance_limit_lifetime(i, c->timeout_lifetime_usec);
+    int r = instance_limit_lifetime(i, c->terms->timeout_lifetime_usec);
     if (i->role == ROLE_FORWARD)
         backend_on_connection(i);
     else if (r >= 0)
         r = instance_watch(i);
     if (r < 0)
-        instance_stop(i, c->timeout_stop_usec);
+        instance_stop(i, c->terms->timeout_stop_usec);
 }
 
 /* Places */

@@ -139,7 +139,7 @@ static int set_connection(EnvBuilder *env, const Instance *i, const Connection *
 
 int launch_set_environment(const Instance *i, const Connection *connection, int status) {
     EnvBuilder *env = i->flight->env;
-    uint64_t watchdog = i->service->config->timeout_watchdog_usec;
+    uint64_t watchdog = i->service->config->terms->timeout_watchdog_usec;
     int r = connection ? set_connection(env, i, connection) : 0;
     if (r >= 0)
         r = env_builder_set_number(env, ENV_MP_INSTANCE, i->number);

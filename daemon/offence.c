@@ -18,7 +18,7 @@ static void write_message(const Service *s, BanCause cause, Text *out) {
         [BAN_REPORTED] = "its process said BAN=1",
         [BAN_SENSOR] = "it touched a sensor",
     };
-    const BanConfig *b = &s->config->ban;
+    const BanConfig *b = &s->config->terms->ban;
     time_t until = (time_t)((clock_realtime_usec() + b->for_usec) / USEC_PER_SEC);
     struct tm tm;
     char time[32] = "";
@@ -47,7 +47,7 @@ static void tell(Service *s, const Peer *peer, BanCause cause) {
 }
 
 uint64_t offence_ban(Service *s, const Peer *peer, BanCause cause) {
-    const BanConfig *b = &s->config->ban;
+    const BanConfig *b = &s->config->terms->ban;
     uint64_t now = clock_usec(CLOCK_BOOTTIME);
     bool is_new = false;
     if (peer->kind == PEER_NONE)
@@ -62,7 +62,7 @@ uint64_t offence_ban(Service *s, const Peer *peer, BanCause cause) {
 }
 
 void offence_count(Service *s, const Peer *peer, BanCause cause) {
-    const Rate *after = &s->config->ban.after;
+    const Rate *after = &s->config->terms->ban.after;
     if (after->count == 0 || peer->kind == PEER_NONE)
         return;
     uint64_t now = clock_monotonic_usec();
@@ -79,7 +79,7 @@ bool offence_is_refusal(RefuseReason reason) {
 }
 
 void offence_on_end(const Instance *i, int status) {
-    const BanConfig *b = &i->service->config->ban;
+    const BanConfig *b = &i->service->config->terms->ban;
     if (!WIFEXITED(status) || i->asked || i->timed_out != TIMEOUT_NONE)
         return;
     unsigned code = (unsigned)WEXITSTATUS(status);

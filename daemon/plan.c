@@ -321,7 +321,7 @@ static HolderFate fate_of_holders(const PlanService *s, const ServiceConfig *c, 
         return HOLDERS_GO_ON;
     if (e->fate == FATE_REMOVED || !c || !c->enabled || c->model != old->model)
         return HOLDERS_END;
-    if (c->model == MODEL_POOL && c->pool.handoff != old->pool.handoff)
+    if (c->model == MODEL_POOL && c->terms->pool.handoff != old->terms->pool.handoff)
         return HOLDERS_END;
     if (c->model == MODEL_POOL)
         return pool_config_keeps_workers(old, c) ? HOLDERS_GO_ON : HOLDERS_ROLL;

@@ -22,7 +22,7 @@ void pool_retire(Pool *p, Instance *i) {
     }
     /* What it has in hand may take longer than timeouts.stop, unless somebody is waiting. */
     if (w->old_by_order || !i->report || i->report->active <= 0)
-        instance_stop(i, p->service->config->timeout_stop_usec);
+        instance_stop(i, p->service->config->terms->timeout_stop_usec);
     else
         instance_tell(i);
 }
@@ -30,7 +30,7 @@ void pool_retire(Pool *p, Instance *i) {
 /* Retired ones are told to end once they have nothing in hand; most have ended by then because their socket
  * did. */
 void pool_tell_retired(Pool *p, uint64_t now_usec) {
-    uint64_t stop = p->service->config->timeout_stop_usec;
+    uint64_t stop = p->service->config->terms->timeout_stop_usec;
     LIST_FOREACH (i, &p->service->instances, Instance, link) {
         const Worker *w = i->worker;
         if (!w || !w->retired || i->state == INSTANCE_STOPPING)

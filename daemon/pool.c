@@ -34,7 +34,7 @@ int pool_new(Service *s, Pool **ret) {
 }
 
 static bool passes_connections(const Pool *p) {
-    return p->service->config->pool.handoff == POOL_HANDOFF_CONNECTION;
+    return p->service->config->terms->pool.handoff == POOL_HANDOFF_CONNECTION;
 }
 
 bool pool_worker_is_live(const Instance *i) {
@@ -56,7 +56,7 @@ WorkerDoing pool_worker_doing(const Instance *i, uint64_t now_usec) {
 }
 
 PoolLimits pool_limits(const Pool *p) {
-    const PoolConfig *c = &p->service->config->pool;
+    const PoolConfig *c = &p->service->config->terms->pool;
     uint64_t max = pool_max(p);
     return (PoolLimits){
         .min = c->min < max ? c->min : max,
@@ -67,7 +67,7 @@ PoolLimits pool_limits(const Pool *p) {
 }
 
 uint64_t pool_max(const Pool *p) {
-    unsigned max = p->service->config->pool.max, limit = p->service->limits.instances;
+    unsigned max = p->service->config->terms->pool.max, limit = p->service->limits.instances;
     return max < limit ? max : limit;
 }
 
@@ -97,7 +97,7 @@ bool pool_wants_traffic(const Pool *p) {
     if (handoff_pick(p) || handoff_refuses(p))
         return true;
     /* Nobody is kept in reserve: the connection itself makes it grow. */
-    return p->service->config->pool.spare_min == 0 && staying(&c) < pool_max(p) && c.starting == 0 &&
+    return p->service->config->terms->pool.spare_min == 0 && staying(&c) < pool_max(p) && c.starting == 0 &&
            !p->delayed;
 }
 
@@ -155,8 +155,9 @@ static void charge(Pool *p, bool failed, uint64_t lived_usec, uint64_t least_del
     const ServiceConfig *c = p->service->config;
     if (p->delayed)
         return;
-    uint64_t delay = backoff_on_end(&p->backoff, &c->restart_limit, c->restart_delay_usec,
-                                    c->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());
+    uint64_t delay =
+        backoff_on_end(&p->backoff, &c->terms->restart_limit, c->terms->restart_delay_usec,
+                       c->terms->restart_max_delay_usec, failed, lived_usec, clock_monotonic_usec());
     if (delay < least_delay_usec)
         delay = least_delay_usec;
     hold_back(p, delay);
@@ -167,7 +168,7 @@ void pool_on_start_failure(Pool *p, bool starved) {
     if (starved)
         hold_back(p, backoff_retry_delay(&p->starved, BACKOFF_STARVED_MIN_USEC, BACKOFF_STARVED_MAX_USEC));
     else
-        charge(p, true, 0, p->service->config->restart_delay_usec);
+        charge(p, true, 0, p->service->config->terms->restart_delay_usec);
 }
 
 static void give_slot(Pool *p, Worker *w) {
@@ -191,7 +192,7 @@ static bool start_worker(Pool *p, bool replaces) {
         pool_on_start_failure(p, errno_is_resource(-r));
         return false;
     }
-    w->max_requests = pool_worker_requests(s->config->pool.max_requests, w->number);
+    w->max_requests = pool_worker_requests(s->config->terms->pool.max_requests, w->number);
     w->replaces = replaces;
     if (s->config->report)
         give_slot(p, w);
@@ -249,8 +250,9 @@ static uint64_t next_change(const Pool *p, uint64_t now_usec) {
         if (!w || i->state == INSTANCE_STOPPING)
             continue;
         if (w->retired)
-            then = c->timeout_stop_usec == USEC_INFINITY ? USEC_INFINITY
-                                                         : w->retired_usec + c->timeout_stop_usec;
+            then = c->terms->timeout_stop_usec == USEC_INFINITY
+                       ? USEC_INFINITY
+                       : w->retired_usec + c->terms->timeout_stop_usec;
         else if (!i->report || i->report->active < 0)
             then = i->started_usec + WORKER_SILENT_USEC;
         if (p->blocked && (!i->report || i->report->active < 0))
@@ -440,7 +442,7 @@ void pool_reset(Pool *p) {
 
 /* Whether it will end by itself: what it has been passed comes first, and then the end of its socket. */
 static bool ends_by_itself(const Pool *p, Instance *i) {
-    uint64_t stop = p->service->config->timeout_stop_usec;
+    uint64_t stop = p->service->config->terms->timeout_stop_usec;
     if (i->worker->fd < 0 || handoff_is_received(i->worker) || stop == USEC_INFINITY)
         return false;
     handoff_close(i->worker);
@@ -463,7 +465,7 @@ Pool *pool_free(Pool *p, bool at_once) {
         i->worker = worker_free(i->worker);
         i->asked = !i->timed_out;
         if (at_once || (!by_itself && !i->stray))
-            instance_stop(i, s->config->timeout_stop_usec);
+            instance_stop(i, s->config->terms->timeout_stop_usec);
     }
     handoff_drop_held(p);
     p->delay_timer = sd_event_source_disable_unref(p->delay_timer);

@@ -43,7 +43,7 @@ void preludes_init(Preludes *p) {
 
 /* Whether @s has its connections read at all. */
 static bool reads(const Service *s) {
-    return s->config->proxy_trusted || s->config->model == MODEL_TCPMUX;
+    return s->config->terms->proxy_trusted || s->config->model == MODEL_TCPMUX;
 }
 
 static size_t bound_of(const Service *s) {
@@ -225,7 +225,7 @@ static void hold(Prelude *p) {
 /* Whether the daemon serves single connections of @s, as things are. */
 static bool takes_connections(const Service *s) {
     if (s->config->model == MODEL_POOL)
-        return s->pool && s->config->pool.handoff == POOL_HANDOFF_CONNECTION;
+        return s->pool && s->config->terms->pool.handoff == POOL_HANDOFF_CONNECTION;
     return service_config_accepts(s->config);
 }
 
@@ -253,7 +253,7 @@ void preludes_turn_away(Service *s, const char *why) {
 /* Headers */
 
 bool prelude_wants_header(const Service *s, const Connection *c) {
-    const AccessRules *trusted = s->config->proxy_trusted;
+    const AccessRules *trusted = s->config->terms->proxy_trusted;
     return trusted && access_allows(trusted, &c->peer, c->groups, c->n_groups, NULL);
 }
 
@@ -443,5 +443,5 @@ void prelude_read_name(Service *s, Connection *c) {
     service_history(s)->counters.accepted--;
     c->last_word = TCPMUX_REFUSAL;
     /* One whose header has just been read has its place. */
-    begin(s, c, PRELUDE_NAME, s->config->proxy_trusted ? 0 : 1);
+    begin(s, c, PRELUDE_NAME, s->config->terms->proxy_trusted ? 0 : 1);
 }

@@ -51,13 +51,13 @@ void refusal_tell(Service *s, const Peer *peer, const Admission *a, const char *
 /* "deny 192.0.2.0/24": the rule that keeps it out. */
 static void write_rule(const Service *s, const Connection *c, Text *out) {
     AccessRule rule;
-    if (!access_allows(s->config->access.rules, &c->peer, c->groups, c->n_groups, &rule))
+    if (!access_allows(s->config->terms->access.rules, &c->peer, c->groups, c->n_groups, &rule))
         gate_explain(s, &rule, out);
 }
 
 /* The answer to its tcpmux name, and banner.refused. A new socket has room for all of it. */
 static void say(Service *s, Connection *c) {
-    const BannerConfig *b = &s->config->banner;
+    const BannerConfig *b = &s->config->terms->banner;
     struct iovec parts[2];
     size_t n_parts = 0;
     if (c->last_word)

@@ -54,8 +54,8 @@ static void find_groups(Connection *c) {
 }
 
 static void find_peer(const Service *s, Connection *c) {
-    const AccessConfig *access = &s->config->access;
-    const AccessRules *trusted = s->config->proxy_trusted;
+    const AccessConfig *access = &s->config->terms->access;
+    const AccessRules *trusted = s->config->terms->proxy_trusted;
     if (c->remote.sa.sa_family != AF_UNIX) {
         c->peer = peer_from_addr(&c->remote);
         return;

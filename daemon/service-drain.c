@@ -155,7 +155,7 @@ static void drain_shared(Service *s) {
 }
 
 static void drain_pool(Service *s) {
-    bool accepts = s->config->pool.handoff == POOL_HANDOFF_CONNECTION;
+    bool accepts = s->config->terms->pool.handoff == POOL_HANDOFF_CONNECTION;
     if (any_open(s) && accepts && pool_can_drain(s->pool))
         drain_connections(s);
     else if (any_open(s) && accepts)

@@ -45,7 +45,7 @@ static Listener *end(Listener *l) {
 /* Whether the daemon accepts, be it to pass what it gets to a worker. */
 static bool takes_connections(const Service *s) {
     return service_config_accepts(s->config) ||
-           (s->pool && s->config->pool.handoff == POOL_HANDOFF_CONNECTION);
+           (s->pool && s->config->terms->pool.handoff == POOL_HANDOFF_CONNECTION);
 }
 
 /* Whether it serves who waits there. An administrator may have said that nobody is served now. */
@@ -108,7 +108,7 @@ static void tell_strays(Service *s) {
         if (!i->stray || i->state == INSTANCE_STOPPING)
             continue;
         i->asked = !i->timed_out;
-        instance_stop(i, s->config->timeout_stop_usec);
+        instance_stop(i, s->config->terms->timeout_stop_usec);
     }
 }
 

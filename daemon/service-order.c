@@ -16,14 +16,14 @@ const char *service_refuses(const Service *s, ServiceVerb verb) {
 }
 
 bool service_processes_listen(const Service *s) {
-    bool pool = s && s->pool && s->config->pool.handoff == POOL_HANDOFF_LISTENER;
+    bool pool = s && s->pool && s->config->terms->pool.handoff == POOL_HANDOFF_LISTENER;
     return s && s->n_instances > 0 && (service_n_listen_slots(s) > 0 || s->n_strays > 0 || pool);
 }
 
 static void stop_instance(Service *s, Instance *i) {
     /* What one of `timeouts` has ended already stays that. */
     i->asked = !i->timed_out;
-    instance_stop(i, s->config->timeout_stop_usec);
+    instance_stop(i, s->config->terms->timeout_stop_usec);
 }
 
 void service_stop_instances(Service *s, bool on_demand_only) {

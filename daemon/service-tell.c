@@ -63,7 +63,7 @@ void service_tell_endings(Service *s) {
 void service_tell_start(Service *s, const Instance *i) {
     char peer[PEER_TEXT_MAX], user[64], message[96];
     ApiEvent e = instance_event(i, LOG_LEVEL_INFO, "started", peer);
-    ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->log, true));
+    ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->terms->log, true));
     e.message = i->role == ROLE_BACKEND ? "started the backend" : "started";
     if (facts.logged & LOG_FACT_BIT(LOG_FACT_USER)) {
         facts.user = ending_user(s->config, user, sizeof(user));
@@ -116,7 +116,7 @@ void service_set_error(Service *s, const char *step, int error, const char *mess
 }
 
 void service_emit(Service *s, const ApiEvent *e) {
-    ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->log, false));
+    ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->terms->log, false));
     ApiEvent refused = *e;
     refused.facts = &facts;
     bool failure = streq(e->event, "refused");
@@ -191,7 +191,7 @@ static int restore_ending(BlobReader in, Service *s) {
         t->service = s;
     while (r >= 0 && blob_next(&in, &f)) {
         if (f.tag == TELLING_ENDING)
-            r = ending_restore(blob_enter(&f), &s->config->log, &t->ending);
+            r = ending_restore(blob_enter(&f), &s->config->terms->log, &t->ending);
         else if (f.tag == TELLING_FLOW && !t->flow)
             r = flow_restore(blob_enter(&f), s->rt->traffic, on_traffic, t, &t->flow);
     }

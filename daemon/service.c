@@ -34,10 +34,10 @@
 void service_set_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation) {
     config_ref(generation_config);
     config_unref(s->generation_config);
-    LimitsConfig before = s->config ? s->limits : config->limits;
+    LimitsConfig before = s->config ? s->limits : config->terms->limits;
     s->generation_config = generation_config;
     s->config = config;
-    s->limits = config->limits;
+    s->limits = config->terms->limits;
     s->generation = generation;
     gate_change(s, &before);
 }
@@ -287,7 +287,7 @@ static void wake_slot(Listener *l) {
 
 /* What is called when something waits. */
 static ListenerWake wake_of(const Service *s) {
-    if (s->pool && s->config->pool.handoff == POOL_HANDOFF_LISTENER)
+    if (s->pool && s->config->terms->pool.handoff == POOL_HANDOFF_LISTENER)
         return pool_wake;
     return service_n_listen_slots(s) == 0 ? serve_listener : wake_slot;
 }

@@ -88,9 +88,9 @@ static uint64_t charge(Slot *slot, const SlotEnd *end) {
     const ServiceConfig *c = slot->service->config;
     if (end->starved)
         return backoff_retry_delay(&slot->starved, BACKOFF_STARVED_MIN_USEC, BACKOFF_STARVED_MAX_USEC);
-    return backoff_on_end(&slot->backoff, &c->restart_limit, c->restart_delay_usec, c->restart_max_delay_usec,
-                          end->failed && !end->idle, end->idle ? USEC_INFINITY : end->lived_usec,
-                          clock_monotonic_usec());
+    return backoff_on_end(&slot->backoff, &c->terms->restart_limit, c->terms->restart_delay_usec,
+                          c->terms->restart_max_delay_usec, end->failed && !end->idle,
+                          end->idle ? USEC_INFINITY : end->lived_usec, clock_monotonic_usec());
 }
 
 /* Whether the next one is started without waiting for traffic. */
@@ -101,7 +101,8 @@ static bool restarts(const Slot *slot, const SlotEnd *end) {
     /* Somebody has been let in who is not served yet. */
     if (slot_is_backend(slot) && slot->service->backend.n_waiting > 0)
         return true;
-    return c->restart_policy == RESTART_ALWAYS || (c->restart_policy == RESTART_ON_FAILURE && end->failed);
+    return c->terms->restart_policy == RESTART_ALWAYS ||
+           (c->terms->restart_policy == RESTART_ON_FAILURE && end->failed);
 }
 
 void slot_on_end(Slot *slot, const SlotEnd *end) {
@@ -123,8 +124,8 @@ void slot_on_end(Slot *slot, const SlotEnd *end) {
     /* Of a paused one that is remembered until it goes on. */
     slot->start_by_itself = (s->order != ORDER_DRAIN || slot_is_backend(slot)) && restarts(slot, end);
     /* Without traffic to pace it, a restart always waits a little. */
-    if (slot->start_by_itself && delay < c->restart_delay_usec)
-        delay = c->restart_delay_usec;
+    if (slot->start_by_itself && delay < c->terms->restart_delay_usec)
+        delay = c->terms->restart_delay_usec;
     if (delay == 0)
         return;
     slot_delay_until(slot, clock_monotonic_usec() + delay);

@@ -57,7 +57,7 @@ ApiWaiting snapshot_waiting(const Service *s) {
 }
 
 ApiHours snapshot_hours(const Service *s) {
-    const Hours *hours = s->config->access.open;
+    const Hours *hours = s->config->terms->access.open;
     if (!hours)
         return (ApiHours){0};
     time_t now = (time_t)(clock_realtime_usec() / USEC_PER_SEC), change = hours_next_change(hours, now);
@@ -72,7 +72,7 @@ ApiHours snapshot_hours(const Service *s) {
 static bool asks_for_bans(const Service *s) {
     const ServiceConfig *c = s->config;
     if (c->model == MODEL_POOL)
-        return c->pool.handoff == POOL_HANDOFF_CONNECTION;
+        return c->terms->pool.handoff == POOL_HANDOFF_CONNECTION;
     bool asks = service_config_accepts(c);
     for (size_t i = 0; i < s->n_listeners && !asks; i++)
         asks = knock_is_asked(s->listeners[i]);
@@ -84,7 +84,8 @@ void snapshot_admission(Service *s, ApiDescription *ret) {
     ret->limits = &s->limits;
     ret->load = s->limits.load > 0 && getloadavg(&load, 1) == 1 ? load : -1;
     ret->hours = snapshot_hours(s);
-    ret->access_rules = s->config->access.rules ? access_rules_count(s->config->access.rules) : 0;
+    ret->access_rules =
+        s->config->terms->access.rules ? access_rules_count(s->config->terms->access.rules) : 0;
     ret->bans = asks_for_bans(s) ? bans_count_of(s->rt->bans, s->id, clock_usec(CLOCK_BOOTTIME)) : 0;
 }
 

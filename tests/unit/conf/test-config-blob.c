@@ -104,8 +104,18 @@ static void assert_same_listener(const ListenConfig *a, const ListenConfig *b) {
     assert_true(a->keepalive == b->keepalive && a->user == b->user && a->group == b->group);
 }
 
+static void forget_pointers_of_terms(ServiceTerms *t) {
+    t->proxy_accept_from = t->access.allow = t->access.deny = t->access.hours = NULL;
+    t->proxy_trusted = t->access.rules = NULL;
+    t->access.open = NULL;
+    t->ban.exit_codes = t->log.success = t->log.failure = NULL;
+    t->banner.greeting = t->banner.refused = t->banner.greeting_bytes = t->banner.refused_bytes = NULL;
+}
+
 static void forget_pointers(ServiceConfig *s) {
     s->refs = 0;
+    s->interned = NULL;
+    s->terms = NULL;
     s->digest[0] = s->digest[1] = 0;
     s->files = NULL;
     s->name = s->description = s->to = s->tcpmux = s->argv0 = s->user = s->group = NULL;
@@ -114,13 +124,7 @@ static void forget_pointers(ServiceConfig *s) {
     memset(&s->exec_pos, 0, sizeof(s->exec_pos));
     memset(&s->user_pos, 0, sizeof(s->user_pos));
     s->listen = NULL;
-    s->proxy_accept_from = s->exec = s->supplementary_groups = s->environment = s->pass_environment = NULL;
-    s->proxy_trusted = s->access.rules = NULL;
-    s->access.allow = s->access.deny = s->access.hours = NULL;
-    s->access.open = NULL;
-    s->ban.exit_codes = NULL;
-    s->banner.greeting = s->banner.refused = s->banner.greeting_bytes = s->banner.refused_bytes = NULL;
-    s->log.success = s->log.failure = NULL;
+    s->exec = s->supplementary_groups = s->environment = s->pass_environment = NULL;
     s->resources = NULL;
     s->sandbox = NULL;
     s->cgroup = NULL;
@@ -143,20 +147,20 @@ static void assert_same_pos(const ConfigPos *a, const ConfigPos *b) {
 }
 
 static void assert_same_pointees(const ServiceConfig *a, const ServiceConfig *b) {
-    assert_same_rules(a->access.rules, b->access.rules);
-    assert_same_rules(a->proxy_trusted, b->proxy_trusted);
-    assert_int_equal(a->access.open == NULL, b->access.open == NULL);
-    if (a->access.open)
-        assert_memory_equal(a->access.open, b->access.open, sizeof(Hours));
+    assert_same_rules(a->terms->access.rules, b->terms->access.rules);
+    assert_same_rules(a->terms->proxy_trusted, b->terms->proxy_trusted);
+    assert_int_equal(a->terms->access.open == NULL, b->terms->access.open == NULL);
+    if (a->terms->access.open)
+        assert_memory_equal(a->terms->access.open, b->terms->access.open, sizeof(Hours));
     assert_true(strv_equal(a->exec, b->exec) && strv_equal(a->environment, b->environment));
     assert_true(strv_equal(a->files, b->files));
     assert_memory_equal(service_config_resources(a), service_config_resources(b), sizeof(ResourceConfig));
     for (KeyPart part = KEY_PART_NONE + 1; part < _KEY_PART_MAX; part++)
         assert_int_equal(part_is_there(a, part), part_is_there(b, part));
-    assert_same_bytes(a->banner.greeting_bytes, a->banner.n_greeting, b->banner.greeting_bytes,
-                      b->banner.n_greeting);
-    assert_same_bytes(a->banner.refused_bytes, a->banner.n_refused, b->banner.refused_bytes,
-                      b->banner.n_refused);
+    assert_same_bytes(a->terms->banner.greeting_bytes, a->terms->banner.n_greeting,
+                      b->terms->banner.greeting_bytes, b->terms->banner.n_greeting);
+    assert_same_bytes(a->terms->banner.refused_bytes, a->terms->banner.n_refused,
+                      b->terms->banner.refused_bytes, b->terms->banner.n_refused);
     assert_same_bytes(a->resolved.groups, a->resolved.n_groups * sizeof(gid_t), b->resolved.groups,
                       b->resolved.n_groups * sizeof(gid_t));
     assert_true(resolved_is_same(&a->resolved, &b->resolved));
@@ -186,6 +190,10 @@ static void assert_same_service(const ServiceConfig *a, const ServiceConfig *b) 
     forget_pointers(x);
     forget_pointers(y);
     assert_memory_equal(x, y, sizeof(*x));
+    ServiceTerms p = *a->terms, q = *b->terms;
+    forget_pointers_of_terms(&p);
+    forget_pointers_of_terms(&q);
+    assert_memory_equal(&p, &q, sizeof(p));
     free(x);
     free(y);
 }
@@ -339,7 +347,7 @@ static void test_shared(void **state) {
     CLEANUP_CONFIG Config *two = decode_good(&second, one, 2);
     assert_ptr_equal(one->services[0], two->services[0]);
     assert_ptr_not_equal(one->services[1], two->services[1]);
-    assert_ptr_equal(one->services[1]->access.rules, two->services[1]->access.rules);
+    assert_ptr_equal(one->services[1]->terms->access.rules, two->services[1]->terms->access.rules);
     assert_string_equal(two->services[2]->name, "d");
     config_unref(TAKE_PTR(one));
     assert_string_equal(two->services[0]->name, "a");

@@ -85,13 +85,13 @@ static void test_units(void **state) {
                "    resources: {nofile: 256, memory: 512M, cpu_time: 2m, core: unlimited, file_size: 0,\n"
                "                nice: 5, oom_score_adjust: -3, cpus: \"1,64\"}");
     const ServiceConfig *s = fixture_service(f, "units", "s");
-    assert_int_equal(s->timeout_lifetime_usec, 1500000);
-    assert_int_equal(s->timeout_stop_usec, 250000);
-    assert_int_equal(s->restart_delay_usec, 2000);
-    assert_int_equal(s->restart_max_delay_usec, 3600 * USEC_PER_SEC);
-    assert_int_equal(s->restart_limit.count, 7);
-    assert_int_equal(s->restart_limit.per_usec, 10 * USEC_PER_SEC);
-    assert_int_equal(s->restart_limit.burst, 9);
+    assert_int_equal(s->terms->timeout_lifetime_usec, 1500000);
+    assert_int_equal(s->terms->timeout_stop_usec, 250000);
+    assert_int_equal(s->terms->restart_delay_usec, 2000);
+    assert_int_equal(s->terms->restart_max_delay_usec, 3600 * USEC_PER_SEC);
+    assert_int_equal(s->terms->restart_limit.count, 7);
+    assert_int_equal(s->terms->restart_limit.per_usec, 10 * USEC_PER_SEC);
+    assert_int_equal(s->terms->restart_limit.burst, 9);
     assert_int_equal(s->umask, 077);
     assert_int_equal(service_config_resources(s)->n_rlimits, 5);
     assert_int_equal(rlimit_of(s, RLIMIT_NOFILE), 256);
@@ -120,11 +120,11 @@ static void test_standards(void **state) {
     assert_null(s->argv0);
     assert_null(s->supplementary_groups);
     assert_int_equal(s->umask, 022);
-    assert_int_equal(s->limits.instances, 1000);
-    assert_int_equal(s->limits.when_full, WHEN_FULL_WAIT);
-    assert_true(s->timeout_lifetime_usec == USEC_INFINITY);
-    assert_int_equal(s->timeout_stop_usec, 10 * USEC_PER_SEC);
-    assert_int_equal(s->restart_policy, RESTART_NEVER);
+    assert_int_equal(s->terms->limits.instances, 1000);
+    assert_int_equal(s->terms->limits.when_full, WHEN_FULL_WAIT);
+    assert_true(s->terms->timeout_lifetime_usec == USEC_INFINITY);
+    assert_int_equal(s->terms->timeout_stop_usec, 10 * USEC_PER_SEC);
+    assert_int_equal(s->terms->restart_policy, RESTART_NEVER);
     assert_int_equal(s->stderr_target, STDERR_LOG);
     assert_int_equal(service_config_resources(s)->n_rlimits, 0);
     assert_int_equal(s->n_origins, 4); /* listen and its endpoint, exec, user */
@@ -399,9 +399,9 @@ static void test_defaults(void **state) {
     assert_string_equal(a->user, "root");
     assert_int_equal(a->umask, 077);
     assert_int_equal(b->umask, 007);
-    assert_int_equal(a->limits.instances, 9);
-    assert_int_equal(b->limits.instances, 5);
-    assert_int_equal(a->limits.when_full, WHEN_FULL_REFUSE);
+    assert_int_equal(a->terms->limits.instances, 9);
+    assert_int_equal(b->terms->limits.instances, 5);
+    assert_int_equal(a->terms->limits.when_full, WHEN_FULL_REFUSE);
     assert_int_equal(rlimit_of(a, RLIMIT_NOFILE), 99);
     assert_int_equal(rlimit_of(b, RLIMIT_NOFILE), 64);
     assert_int_equal(service_config_resources(a)->n_rlimits, 1);
@@ -409,8 +409,8 @@ static void test_defaults(void **state) {
     /* These do not fit a process for each connection. */
     assert_false(a->start_now);
     assert_true(b->start_now);
-    assert_int_equal(a->restart_delay_usec, 100000);
-    assert_int_equal(b->restart_delay_usec, 2 * USEC_PER_SEC);
+    assert_int_equal(a->terms->restart_delay_usec, 100000);
+    assert_int_equal(b->terms->restart_delay_usec, 2 * USEC_PER_SEC);
     /* Where it all came from. */
     assert_true(service_origin(a, "umask")->from_defaults);
     assert_int_equal(service_origin(a, "umask")->pos.line, 2);

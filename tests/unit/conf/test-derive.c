@@ -51,11 +51,11 @@ static void test_files(void **state) {
         fixture_write(f, "list", files[i].text, 0644);
         (void)fixture_load_service(f, ALLOW_FILE);
         const ServiceConfig *s = fixture_service(f, files[i].text, "s");
-        assert_int_equal(access_rules_count(s->access.rules), files[i].n);
+        assert_int_equal(access_rules_count(s->terms->access.rules), files[i].n);
         assert_false(s->incomplete);
         if (files[i].n > 0 && strstr(files[i].text, "10.0.0.0/8")) {
-            assert_true(allows(s->access.rules, "10.1.2.3"));
-            assert_false(allows(s->access.rules, "11.1.2.3"));
+            assert_true(allows(s->terms->access.rules, "10.1.2.3"));
+            assert_false(allows(s->terms->access.rules, "11.1.2.3"));
         }
     }
 }
@@ -196,8 +196,8 @@ static void test_tolerated(void **state) {
         assert_int_equal(service_config_resolve(s, &f->context), 0);
         assert_null(s->problem);
         assert_false(s->incomplete);
-        assert_true(s->access.rules || s->banner.n_refused == 11 || s->proxy_trusted);
-        assert_int_equal(s->limits.refuse_with, i == 1 ? REFUSE_WITH_BANNER : REFUSE_WITH_CLOSE);
+        assert_true(s->terms->access.rules || s->terms->banner.n_refused == 11 || s->terms->proxy_trusted);
+        assert_int_equal(s->terms->limits.refuse_with, i == 1 ? REFUSE_WITH_BANNER : REFUSE_WITH_CLOSE);
     }
 }
 
@@ -215,11 +215,11 @@ static void test_tolerated_then_bad(void **state) {
         assert_int_equal(s->problem->line, 2);
         assert_string_equal(s->problem->file, fixture_path(f, "list"));
         assert_true(s->incomplete);
-        assert_null(s->access.rules);
+        assert_null(s->terms->access.rules);
     }
     fixture_write(f, "list", "10.0.0.0/8\n", 0644);
     assert_int_equal(service_config_resolve(s, &f->context), 0);
-    assert_false(allows(s->access.rules, "192.0.2.1"));
+    assert_false(allows(s->terms->access.rules, "192.0.2.1"));
 }
 
 /* Every service of `defaults` with a missing list is kept back, and it is told once. */
@@ -272,13 +272,13 @@ static void test_shared(void **state) {
            "deny: []}}\n");
     fixture_expect(f, "shared", "", NULL);
     ServiceConfig *const *s = f->config->services;
-    assert_non_null(s[0]->access.rules);
-    assert_ptr_equal(s[1]->access.rules, s[0]->access.rules);
-    assert_ptr_equal(s[2]->access.rules, s[0]->access.rules);
-    assert_ptr_not_equal(s[3]->access.rules, s[0]->access.rules);
-    assert_false(allows(s[1]->access.rules, "10.0.0.1"));
-    assert_true(allows(s[3]->access.rules, "10.0.0.1"));
-    assert_false(allows(s[3]->access.rules, "11.0.0.1"));
+    assert_non_null(s[0]->terms->access.rules);
+    assert_ptr_equal(s[1]->terms->access.rules, s[0]->terms->access.rules);
+    assert_ptr_equal(s[2]->terms->access.rules, s[0]->terms->access.rules);
+    assert_ptr_not_equal(s[3]->terms->access.rules, s[0]->terms->access.rules);
+    assert_false(allows(s[1]->terms->access.rules, "10.0.0.1"));
+    assert_true(allows(s[3]->terms->access.rules, "10.0.0.1"));
+    assert_false(allows(s[3]->terms->access.rules, "11.0.0.1"));
 }
 
 static void test_rules(void **state) {
@@ -301,13 +301,13 @@ static void test_rules(void **state) {
         (void)snprintf(body, sizeof(body), TCP "access: %s", cases[i].access);
         (void)fixture_load_service(f, body);
         const ServiceConfig *s = fixture_service(f, body, "s");
-        assert_int_equal(s->access.rules != NULL, cases[i].rules);
-        assert_null(s->access.open);
-        assert_null(s->proxy_trusted);
+        assert_int_equal(s->terms->access.rules != NULL, cases[i].rules);
+        assert_null(s->terms->access.open);
+        assert_null(s->terms->proxy_trusted);
     }
     const Peer root = peer_from_uid(0);
     const gid_t groups[] = {0};
-    const AccessRules *rules = f->config->services[0]->access.rules;
+    const AccessRules *rules = f->config->services[0]->terms->access.rules;
     assert_true(access_allows(rules, &root, NULL, 0, NULL));
     const Peer other = peer_from_uid(4711);
     assert_true(access_allows(rules, &other, groups, 1, NULL));
@@ -317,11 +317,11 @@ static void test_rules(void **state) {
 static void test_trusted(void **state) {
     Fixture *f = *state;
     (void)fixture_load_service(f, TCP "proxy_protocol: {accept_from: []}");
-    assert_null(fixture_service(f, "nobody", "s")->proxy_trusted);
+    assert_null(fixture_service(f, "nobody", "s")->terms->proxy_trusted);
     (void)fixture_load_service(f, TCP "proxy_protocol: {accept_from: [any]}");
-    assert_true(allows(fixture_service(f, "all", "s")->proxy_trusted, "192.0.2.1"));
+    assert_true(allows(fixture_service(f, "all", "s")->terms->proxy_trusted, "192.0.2.1"));
     (void)fixture_load_service(f, TCP "proxy_protocol: {accept_from: [10.0.0.0/8, \"::1\"]}");
-    const AccessRules *trusted = fixture_service(f, "some", "s")->proxy_trusted;
+    const AccessRules *trusted = fixture_service(f, "some", "s")->terms->proxy_trusted;
     assert_true(allows(trusted, "10.0.0.1"));
     assert_true(allows(trusted, "::1"));
     assert_false(allows(trusted, "192.0.2.1"));
@@ -334,29 +334,29 @@ static void test_values(void **state) {
                                       "    limits: {load: 2.5, rate: 10/10s burst 20, per_source: 3}\n"
                                       "    log: {success: [traffic, cpu], failure: []}");
     const ServiceConfig *s = fixture_service(f, "values", "s");
-    assert_non_null(s->access.open);
-    assert_int_equal(s->ban.exit_code_bits[0], (uint64_t)1 << 1 | (uint64_t)1 << 63);
-    assert_int_equal(s->ban.exit_code_bits[1], 3);
-    assert_int_equal(s->ban.exit_code_bits[2], 0);
-    assert_true(s->ban.exit_code_bits[3] == (uint64_t)1 << 63);
-    assert_int_equal(s->ban.after.count, 5);
-    assert_int_equal(s->ban.for_usec, 600 * 1000000U);
-    assert_true(s->limits.load == 2.5);
-    assert_int_equal(s->limits.rate.burst, 20);
-    assert_int_equal(s->limits.per_source, 3);
-    assert_int_equal(s->log.success_facts, 1U << LOG_FACT_TRAFFIC | 1U << LOG_FACT_CPU);
-    assert_int_equal(s->log.failure_facts, 0);
+    assert_non_null(s->terms->access.open);
+    assert_int_equal(s->terms->ban.exit_code_bits[0], (uint64_t)1 << 1 | (uint64_t)1 << 63);
+    assert_int_equal(s->terms->ban.exit_code_bits[1], 3);
+    assert_int_equal(s->terms->ban.exit_code_bits[2], 0);
+    assert_true(s->terms->ban.exit_code_bits[3] == (uint64_t)1 << 63);
+    assert_int_equal(s->terms->ban.after.count, 5);
+    assert_int_equal(s->terms->ban.for_usec, 600 * 1000000U);
+    assert_true(s->terms->limits.load == 2.5);
+    assert_int_equal(s->terms->limits.rate.burst, 20);
+    assert_int_equal(s->terms->limits.per_source, 3);
+    assert_int_equal(s->terms->log.success_facts, 1U << LOG_FACT_TRAFFIC | 1U << LOG_FACT_CPU);
+    assert_int_equal(s->terms->log.failure_facts, 0);
     (void)fixture_load_service(f, TCP "access: {hours: [\"00:00-24:00\"]}");
     s = fixture_service(f, "standards", "s");
     unsigned standard =
         1U << LOG_FACT_PID | 1U << LOG_FACT_PEER | 1U << LOG_FACT_EXIT | 1U << LOG_FACT_DURATION;
-    assert_null(s->access.open);
-    assert_int_equal(s->log.success_facts, standard);
-    assert_int_equal(s->log.failure_facts, standard);
-    assert_int_equal(s->limits.source_ipv4, 32);
-    assert_int_equal(s->limits.source_ipv6, 64);
-    assert_int_equal(s->limits.refuse_with, REFUSE_WITH_CLOSE);
-    assert_true(s->limits.load == 0);
+    assert_null(s->terms->access.open);
+    assert_int_equal(s->terms->log.success_facts, standard);
+    assert_int_equal(s->terms->log.failure_facts, standard);
+    assert_int_equal(s->terms->limits.source_ipv4, 32);
+    assert_int_equal(s->terms->limits.source_ipv6, 64);
+    assert_int_equal(s->terms->limits.refuse_with, REFUSE_WITH_CLOSE);
+    assert_true(s->terms->limits.load == 0);
 }
 
 static void test_banners(void **state) {
@@ -367,20 +367,20 @@ static void test_banners(void **state) {
     assert_int_equal(fclose(file), 0);
     (void)fixture_load_service(f, TCP "banner: {greeting: \"file:${FOLDER}/motd\", refused: \"no\\n\"}");
     const ServiceConfig *s = fixture_service(f, "banners", "s");
-    assert_int_equal(s->banner.n_greeting, 5);
-    assert_memory_equal(s->banner.greeting_bytes, "a\0b\r\n", 5);
-    assert_int_equal(s->banner.n_refused, 3);
-    assert_memory_equal(s->banner.refused_bytes, "no\n", 3);
-    assert_int_equal(s->limits.refuse_with, REFUSE_WITH_BANNER);
+    assert_int_equal(s->terms->banner.n_greeting, 5);
+    assert_memory_equal(s->terms->banner.greeting_bytes, "a\0b\r\n", 5);
+    assert_int_equal(s->terms->banner.n_refused, 3);
+    assert_memory_equal(s->terms->banner.refused_bytes, "no\n", 3);
+    assert_int_equal(s->terms->limits.refuse_with, REFUSE_WITH_BANNER);
     (void)fixture_load_service(f,
                                TCP "banner: {greeting: \"\", refused: no}\n    limits: {refuse_with: reset}");
     s = fixture_service(f, "given", "s");
-    assert_null(s->banner.greeting_bytes);
-    assert_int_equal(s->banner.n_greeting, 0);
-    assert_int_equal(s->limits.refuse_with, REFUSE_WITH_RESET);
+    assert_null(s->terms->banner.greeting_bytes);
+    assert_int_equal(s->terms->banner.n_greeting, 0);
+    assert_int_equal(s->terms->limits.refuse_with, REFUSE_WITH_RESET);
     fixture_write(f, "motd", "", 0644);
     (void)fixture_load_service(f, TCP "banner: {greeting: \"file:${FOLDER}/motd\"}");
-    assert_int_equal(fixture_service(f, "empty", "s")->banner.n_greeting, 0);
+    assert_int_equal(fixture_service(f, "empty", "s")->terms->banner.n_greeting, 0);
     char body[BANNER_MAX + 100];
     (void)snprintf(body, sizeof(body), TCP "banner: {greeting: %0*d}", (int)BANNER_MAX + 1, 0);
     (void)fixture_load_service(f, body);
@@ -403,8 +403,9 @@ static void test_many(void **state) {
     fixture_expect(f, "many", "", NULL);
     assert_int_equal(f->config->n_services, 10000);
     for (size_t i = 0; i < 10000; i++)
-        assert_ptr_equal(f->config->services[i]->access.rules, f->config->services[0]->access.rules);
-    assert_int_equal(access_rules_count(f->config->services[0]->access.rules), 50000);
+        assert_ptr_equal(f->config->services[i]->terms->access.rules,
+                         f->config->services[0]->terms->access.rules);
+    assert_int_equal(access_rules_count(f->config->services[0]->terms->access.rules), 50000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)

@@ -316,7 +316,7 @@ static void test_limits(void **state) {
     assert_non_null(strstr(page.out.s, "\"limits\": {\"instances\": 6, \"per_source\": 2, \"source_prefix\": "
                                        "{\"ipv4\": 24, \"ipv6\": 56}, \"rate\": \"5/s burst 9\", \"load\": "
                                        "8.500, \"when_full\": \"wait\", \"refuse_with\": \"close\"}"));
-    assert_int_equal(s->limits.instances, 5);
+    assert_int_equal(s->terms->limits.instances, 5);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)

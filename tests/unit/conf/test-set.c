@@ -127,13 +127,11 @@ static void test_fit(void **state) {
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         CLEANUP_DIAGS DiagList diags = {0};
         ListenConfig listen = {.endpoint = {.kind = cases[i].kind}};
-        const ServiceConfig s = {.name = name,
-                                 .model = cases[i].model,
-                                 .limits = standard,
-                                 .listen = &listen,
-                                 .n_listen = 1,
-                                 .timeout_lifetime_usec = USEC_INFINITY,
-                                 .pool = {.handoff = cases[i].handoff}};
+        ServiceTerms terms = {.limits = standard,
+                              .timeout_lifetime_usec = USEC_INFINITY,
+                              .pool = {.handoff = cases[i].handoff}};
+        const ServiceConfig s = {
+            .name = name, .model = cases[i].model, .terms = &terms, .listen = &listen, .n_listen = 1};
         LimitsConfig l = standard;
         assert_int_equal(limits_config_set(&l, cases[i].key, cases[i].value, &diags), 0);
         int r = limits_config_check(&s, &l, &diags);

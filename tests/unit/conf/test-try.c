@@ -38,7 +38,7 @@ static void test_made(void **state) {
     assert_true(s->enabled && s->resolved.ok && s->no_new_privileges);
     assert_int_equal(s->model, MODEL_PER_CONNECTION);
     assert_int_equal(s->pass, HANDOFF_STDIO);
-    assert_int_equal(s->limits.instances, 1000);
+    assert_int_equal(s->terms->limits.instances, 1000);
     assert_int_equal(s->n_listen, 4);
     assert_string_equal(s->listen[1].name, "try");
     /* A path points into its own endpoint, wherever that was moved to. */

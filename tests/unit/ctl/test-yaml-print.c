@@ -328,7 +328,7 @@ static void test_page(void **state) {
     fixture_write(f, "more/on.yaml", MORE, 0644);
     (void)fixture_load_text(f, CONFIG);
     const ServiceConfig *s = fixture_service(f, "page", "on");
-    LimitsConfig now = s->limits;
+    LimitsConfig now = s->terms->limits;
     now.instances++;
     const LimitsConfig *limits[] = {&now};
     CLEANUP_TEXT Text yaml = {0};

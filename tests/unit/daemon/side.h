@@ -14,6 +14,7 @@
 typedef struct Side {
     Runtime rt;
     Service s;
+    ServiceTerms terms;
     ServiceConfig config;
     Slot slots[2];
     Pool pool;
@@ -37,9 +38,10 @@ static inline void side_init(Side *side) {
     static char name[] = "s", *no_environ[] = {NULL};
     Runtime *rt = &side->rt;
     *side = (Side){.config = {.name = name, .enabled = true}};
-    side->config.timeout_start_usec = side->config.timeout_stop_usec = 10 * USEC_PER_SEC;
-    side->config.timeout_watchdog_usec = side->config.timeout_lifetime_usec = USEC_INFINITY;
-    side->config.timeout_idle_usec = 60 * USEC_PER_SEC;
+    side->config.terms = &side->terms;
+    side->terms.timeout_start_usec = side->terms.timeout_stop_usec = 10 * USEC_PER_SEC;
+    side->terms.timeout_watchdog_usec = side->terms.timeout_lifetime_usec = USEC_INFINITY;
+    side->terms.timeout_idle_usec = 60 * USEC_PER_SEC;
     assert_true(sd_event_new(&rt->loop) >= 0);
     assert_int_equal(logger_new(LOG_TARGET_STDERR, &side->logger), 0);
     logger_set_level(side->logger, LOG_LEVEL_ERROR);

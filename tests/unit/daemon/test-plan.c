@@ -49,6 +49,7 @@ static ServiceConfig *new_service(const Given *g) {
     s->name = strdup(g->name);
     s->description = strdup(g->description ? g->description : "");
     s->working_directory = strdup("/");
+    s->terms = calloc(1, sizeof(*s->terms));
     s->enabled = !g->disabled;
     s->model = g->model;
     s->listen = calloc(MOST, sizeof(ListenConfig));
@@ -100,6 +101,7 @@ static void free_side(Side *side) {
         free(s->name);
         free(s->description);
         free(s->working_directory);
+        free((void *)(uintptr_t)s->terms);
         free(s);
     }
 }

@@ -20,7 +20,7 @@ static void begin(Side *from, Side *to) {
     for (size_t i = 0; i < ELEMENTS(sides); i++) {
         side_init(sides[i]);
         sides[i]->config.model = MODEL_POOL;
-        sides[i]->config.pool = (PoolConfig){1, 8, 1, 4, 0, POOL_HANDOFF_CONNECTION};
+        sides[i]->terms.pool = (PoolConfig){1, 8, 1, 4, 0, POOL_HANDOFF_CONNECTION};
         sides[i]->s.pool = &sides[i]->pool;
     }
 }

@@ -12,18 +12,21 @@
 static void test_keeps_workers(void **state) {
     (void)state;
     char name[] = "s", description[] = "x", other[] = "y", root[] = "/", variable[] = "A=1";
-    ServiceConfig a = {.name = name, .description = description, .working_directory = root};
-    a.pool = (PoolConfig){1, 8, 1, 4, 0, POOL_HANDOFF_LISTENER};
+    ServiceTerms terms = {.pool = {1, 8, 1, 4, 0, POOL_HANDOFF_LISTENER}}, others = terms;
+    ServiceConfig a = {.name = name, .description = description, .working_directory = root, .terms = &terms};
     ServiceConfig b = a;
+    b.terms = &others;
     assert_true(pool_config_keeps_workers(&a, &b));
     b.description = other;
-    b.pool = (PoolConfig){2, 16, 2, 8, 100, POOL_HANDOFF_LISTENER};
-    b.limits.instances = 5;
-    b.restart_delay_usec = 5;
-    b.timeout_stop_usec = 5000000;
+    others.pool = (PoolConfig){2, 16, 2, 8, 100, POOL_HANDOFF_LISTENER};
+    others.limits.instances = 5;
+    others.restart_delay_usec = 5;
+    others.timeout_stop_usec = 5000000;
     assert_true(pool_config_keeps_workers(&a, &b));
-    b.pool.handoff = POOL_HANDOFF_CONNECTION;
+    others.pool.handoff = POOL_HANDOFF_CONNECTION;
     assert_false(pool_config_keeps_workers(&a, &b));
+    others.pool.handoff = POOL_HANDOFF_LISTENER;
+    assert_true(pool_config_keeps_workers(&a, &b));
     b = a;
     b.umask = 077;
     assert_false(pool_config_keeps_workers(&a, &b));

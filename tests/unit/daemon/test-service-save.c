@@ -481,7 +481,7 @@ static void test_removed(void **state) {
     assert_true(service_is_over(t));
     assert_ptr_not_equal(t->config, s->config);
     assert_string_equal(t->config->exec[1], "a b");
-    assert_int_equal(t->config->limits.instances, 7);
+    assert_int_equal(t->config->terms->limits.instances, 7);
     assert_ptr_equal(find(&f->b, "stays")->config, config_find(f->config, "stays"));
 }
 

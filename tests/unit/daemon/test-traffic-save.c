@@ -86,7 +86,7 @@ static void test_end_in_between(void **state) {
     assert_non_null(got->flow);
     assert_true(got->counts_traffic);
     struct rusage usage = {0};
-    LogFacts *log = &to.config.log;
+    LogFacts *log = &to.terms.log;
     log->success = words;
     log->success_facts = LOG_FACT_BIT(LOG_FACT_EXIT) | LOG_FACT_BIT(LOG_FACT_TRAFFIC);
     service_tell_end(&to.s, got, 0, EXIT_OK, 1, &usage);
@@ -116,8 +116,8 @@ static void test_ending(void **state) {
     i->counts_traffic = true;
     i->peer = peer_from_uid(1000);
     i->timed_out = TIMEOUT_LIFETIME;
-    from.config.log.failure = to.config.log.failure = words;
-    from.config.log.failure_facts = to.config.log.failure_facts =
+    from.terms.log.failure = to.terms.log.failure = words;
+    from.terms.log.failure_facts = to.terms.log.failure_facts =
         LOG_FACT_BIT(LOG_FACT_EXIT) | LOG_FACT_BIT(LOG_FACT_TRAFFIC) | LOG_FACT_BIT(LOG_FACT_CPU) |
         LOG_FACT_BIT(LOG_FACT_MEMORY) | LOG_FACT_BIT(LOG_FACT_DURATION);
     service_tell_end(&from.s, i, 15, EXIT_TIMEOUT, 3 * USEC_PER_SEC, &usage);
@@ -184,7 +184,7 @@ static void test_idle_connection(void **state) {
     (void)state;
     side_init(&from);
     side_init(&to);
-    from.config.timeout_idle_usec = to.config.timeout_idle_usec = USEC_PER_SEC / 5;
+    from.terms.timeout_idle_usec = to.terms.timeout_idle_usec = USEC_PER_SEC / 5;
     connect_pair(pair);
     assert_int_equal(sock_query_name(from.rt.sockets, pair[1], &name), 0);
     Instance *i = add_instance(&from, INSTANCE_RUNNING);
