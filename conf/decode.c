@@ -312,10 +312,10 @@ static int derive(Reader *r, const DerivedIndex *index, const Slot *own, const S
     DerivedPlace places[_DERIVED_KEY_MAX];
     for (DerivedKey key = 0; key < _DERIVED_KEY_MAX; key++) {
         size_t i = index->of[key];
-        bool is_own = own && own[i].value;
+        const YamlNode *value = own ? own[i].value : NULL;
         places[key] = (DerivedPlace){
-            .value = is_own ? own[i].value : defaults[i].value,
-            .quiet = own && !is_own,
+            .value = value ? value : defaults[i].value,
+            .quiet = own && !value,
         };
     }
     return derive_service(r, places, s);

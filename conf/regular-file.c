@@ -31,7 +31,9 @@ int regular_file_read(int fd, size_t max, char **ret, size_t *ret_n) {
     /* One byte past what it had, to see its end; it may grow under our hands. */
     size_t size = (size_t)st.st_size + 1, n = 0;
     CLEANUP_FREE char *text = malloc(size + 1);
-    while (text && n <= max) {
+    if (!text)
+        return -ENOMEM;
+    while (n <= max) {
         if (n == size) {
             size = 2 * size > max ? max + 1 : 2 * size;
             char *bigger = realloc(text, size + 1);
@@ -48,8 +50,6 @@ int regular_file_read(int fd, size_t max, char **ret, size_t *ret_n) {
             break;
         n += (size_t)k;
     }
-    if (!text)
-        return -ENOMEM;
     if (n > max)
         return -EFBIG;
     text[n] = '\0';

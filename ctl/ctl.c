@@ -151,7 +151,7 @@ int ctl_send(Ctl *c, Method m, json_t *parameters, bool more) {
 }
 
 int ctl_fail_reply(Ctl *c, Method m, int r, const Reply *reply) {
-    return r < 0 ? fail_receive(c, r) : ctl_report_error(c, m, reply);
+    return r < 0 || !reply ? fail_receive(c, r) : ctl_report_error(c, m, reply);
 }
 
 int ctl_receive(Ctl *c, Method m, uint64_t timeout_usec, Reply *ret) {

@@ -89,8 +89,9 @@ static bool touch_services(ManagerLoad *l) {
     const ServiceSet *set = &l->manager->services;
     for (size_t n = PREPARED_AT_ONCE; n > 0 && l->n_touched < set->n; n--, l->n_touched++) {
         volatile uint8_t *bytes = (volatile uint8_t *)set->items[l->n_touched];
-        bytes[0] = bytes[0];
-        bytes[sizeof(Service) - 1] = bytes[sizeof(Service) - 1];
+        uint8_t first = bytes[0], last = bytes[sizeof(Service) - 1];
+        bytes[0] = first;
+        bytes[sizeof(Service) - 1] = last;
     }
     return l->n_touched < set->n;
 }

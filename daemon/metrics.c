@@ -35,7 +35,7 @@ static void begin_sample(Text *out, const Family *f, const char *suffix, const M
     text_add(out, suffix);
     text_add(out, "{service=\"");
     add_label_value(out, s->name);
-    if (label) {
+    if (label && value) {
         text_add(out, "\",");
         text_add(out, label);
         text_add(out, "=\"");

@@ -364,7 +364,8 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, const Comparison *kno
     for (size_t i = 0; i < p.plan.n_entries; i++)
         change_service(&p, i, generation);
     free((void *)set->items);
-    *set = (ServiceSet){.items = TAKE_PTR(p.services), .n = p.plan.n_entries};
+    set->items = TAKE_PTR(p.services);
+    set->n = p.plan.n_entries;
     tcpmux_collect(rt, set->items, set->n);
     settle(&p, set);
     reload_sweep(rt, set);

@@ -154,7 +154,8 @@ static Admission ask_pool(Pool *p, Instance **ret_worker) {
     }
     if (!*ret_worker && handoff_wait(p))
         *ret_worker = handoff_pick(p);
-    return *ret_worker ? (Admission){.verdict = VERDICT_SERVE} : no_room;
+    const Admission room = {.verdict = VERDICT_SERVE};
+    return *ret_worker ? room : no_room;
 }
 
 /* What is said of a service before anybody is taken, and the worker that has room. */

@@ -50,7 +50,8 @@ void service_tell_end(Service *s, Instance *i, int status, ExitResult result, ui
         tell_ending(s, &ending, NULL);
         return;
     }
-    *t = (Telling){.service = s, .flow = TAKE_PTR(i->flow), .ending = ending};
+    *t = (Telling){.service = s, .ending = ending};
+    t->flow = TAKE_PTR(i->flow);
     list_append(&s->endings, &t->link);
     flow_finish(t->flow, on_traffic, t);
 }

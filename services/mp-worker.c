@@ -102,6 +102,7 @@ static int receive_connection(int passing, int flags, MpConnection *ret) {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(8 * sizeof(int))];
     } control;
+    // cppcheck-suppress ctuuninitvar ; it is filled in here
     struct iovec iov = {.iov_base = ret->variables, .iov_len = sizeof(ret->variables) - 1};
     struct msghdr m = {.msg_iov = &iov,
                        .msg_iovlen = 1,
