@@ -98,6 +98,18 @@ static long step_guard(ChildPlan *p) {
     return 0;
 }
 
+/* Where it could not be made there. It has the daemon's descriptors still. */
+static long step_cgroup(ChildPlan *p) {
+    if (p->cgroup < 0)
+        return 0;
+    long fd = rawcall(SYS_openat, p->cgroup, (long)"cgroup.procs", O_WRONLY | O_CLOEXEC, 0, 0);
+    if (fd < 0)
+        return fd;
+    long r = call3(SYS_write, fd, (long)"0", 1);
+    (void)call1(SYS_close, (int)fd);
+    return r < 0 ? r : 0;
+}
+
 static long step_session(ChildPlan *p) {
     (void)p;
     long r = call0(SYS_setsid);
@@ -307,6 +319,7 @@ static const struct {
     long (*take)(ChildPlan *p);
 } steps[] = {
     {STEP_FDS, step_guard},
+    {STEP_CGROUP, step_cgroup},
     {STEP_FDS, step_fds},
     {STEP_SESSION, step_session},
     {STEP_RLIMITS, step_rlimits},

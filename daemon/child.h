@@ -12,7 +12,7 @@
 #include "conf/config.h"
 #include "daemon/base/strtab.h"
 
-/* In the order in which they are taken. `limit`, `cgroup` and `namespaces` are steps of the contract that no
+/* In the order in which they are taken. `limit` and `namespaces` are steps of the contract that no
  * built part takes yet. */
 typedef enum SpawnStep {
     STEP_LIMIT, /* fork itself: a limit of processes or memory */
@@ -88,6 +88,8 @@ typedef struct ChildPlan {
     int tether; /* the number of a descriptor of its own, one of the moves, that ends with exec; -EBADF: none
                  */
     int first_closed; /* every descriptor from here on is closed */
+    int cgroup; /* the folder of the control group that it goes to by itself; -EBADF: none, or it is there
+                   from birth */
     ChildWait wait;
     /* Written by the child. */
     volatile bool has_own_files;

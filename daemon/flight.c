@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/clone-into.h"
 #include "daemon/process-reserve.h"
 #include "daemon/rawcall.h"
 
@@ -123,12 +124,13 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret) {
                   .env = &image->env,
                   .ended = true,
                   .tether = -EBADF,
+                  .cgroup = -EBADF,
                   .memory = f->memory,
                   .size = f->size};
     list_init(&f->link);
     /* Of the moves only those that are there are looked at. */
     memset(f->plan, 0, offsetof(ChildPlan, moves));
-    f->plan->tether = -EBADF;
+    f->plan->tether = f->plan->cgroup = -EBADF;
     f->plan->step = STEP_FORK;
     env_builder_place(f->env, image->envp, (f->size - size_for(0)) / sizeof(char *));
     *ret = f;
@@ -177,6 +179,31 @@ static int highest_source(const ChildPlan *p) {
     return highest;
 }
 
+/* A filter of system calls, or a kernel or tool that does not know them, refuses what vfork(2) has not. */
+static bool is_refusal(int error) {
+    return error == ENOSYS || error == EPERM || error == EINVAL;
+}
+
+/* Of a group it is in from birth, so that nothing of it is ever outside; where that cannot be had, it goes
+ * there as its first step. */
+static pid_t call_clone(Flight *f, int flags, Image *image) {
+    char *stack = f->memory + GUARD_SIZE;
+    if (f->cgroup >= 0 && !f->spawner->enters_by_itself) {
+        pid_t pid = clone_into(child_main, stack, STACK_SIZE, flags, f->plan, &image->aboard, f->cgroup);
+        if (!is_refusal(-pid) && pid != -E2BIG)
+            return pid;
+        f->spawner->enters_by_itself = true;
+    }
+    if (f->cgroup >= 0) {
+        /* The folder is to be there as long as it needs it. */
+        flags &= ~CLONE_FILES;
+        f->plan->shares_files = false;
+        f->plan->cgroup = f->cgroup;
+    }
+    pid_t pid = clone(child_main, stack + STACK_SIZE, flags, f->plan, NULL, NULL, &image->aboard);
+    return pid < 0 ? -errno : pid;
+}
+
 static pid_t make_process(Flight *f, int flags) {
     ChildPlan *p = f->plan;
     Image *image = image_of(f);
@@ -188,10 +215,9 @@ static pid_t make_process(Flight *f, int flags) {
     f->aboard = flags & CLONE_CHILD_CLEARTID ? &image->aboard : NULL;
     f->ended = false;
     atomic_store_explicit(&image->aboard, 1, memory_order_relaxed);
-    pid_t pid = clone(child_main, f->memory + GUARD_SIZE + STACK_SIZE, flags, p, NULL, NULL, &image->aboard);
-    int r = pid < 0 ? -errno : pid;
+    int r = call_clone(f, flags, image);
     process_reserve_let_go(&reserve);
-    f->ended = pid < 0;
+    f->ended = r < 0;
     return r;
 }
 
@@ -203,11 +229,6 @@ static void count(Flight *f) {
     list_append(&f->spawner->flying, &f->link);
 }
 
-/* A filter of system calls, or a kernel or tool that does not know them, refuses what vfork(2) has not. */
-static bool is_refusal(int error) {
-    return error == ENOSYS || error == EPERM || error == EINVAL;
-}
-
 static int try_to_start(Flight *f, int *childs, SpawnStep *ret_step) {
     int flags = flags_for(f->spawner, f->plan);
     int r = f->tether < 0 ? open_tether(f, flags, childs) : 0;
@@ -215,7 +236,7 @@ static int try_to_start(Flight *f, int *childs, SpawnStep *ret_step) {
         return r;
     pid_t pid = make_process(f, flags);
     if (pid < 0) {
-        *ret_step = spawn_clone_step(-pid);
+        *ret_step = spawn_clone_step(-pid, f->cgroup >= 0);
         return pid;
     }
     f->pid = pid;

@@ -55,7 +55,9 @@ typedef struct Flight {
     bool overdue;         /* it was killed because it did not come to exec */
     bool ended;           /* it runs in our memory no more */
     int tether;           /* our end of what ends with exec; -EBADF: none */
-    _Atomic int *aboard;  /* cleared when it has left our memory; NULL: it has memory of its own */
+    int cgroup; /* the folder of the control group that it is to be in, until it is started: the caller's;
+                   -EBADF: the daemon's own */
+    _Atomic int *aboard; /* cleared when it has left our memory; NULL: it has memory of its own */
     int kept[FLIGHT_KEPT_MAX];
     size_t n_kept;
     char *memory;

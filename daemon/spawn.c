@@ -173,9 +173,14 @@ int child_plan_move_fd(ChildPlan *plan, int source, int target) {
     return 0;
 }
 
-SpawnStep spawn_clone_step(int error) {
+SpawnStep spawn_clone_step(int error, bool into_cgroup) {
     /* clone(2): EAGAIN and ENOSPC are limits of processes, of the user, of the cgroup or of the machine. */
-    return error == EAGAIN || error == ENOSPC ? STEP_LIMIT : STEP_FORK;
+    if (error == EAGAIN || error == ENOSPC)
+        return STEP_LIMIT;
+    /* The same, CLONE_INTO_CGROUP: it may not be entered, has groups below with controllers, or is gone. */
+    bool cgroup = error == EACCES || error == EBUSY || error == EOPNOTSUPP || error == ENODEV ||
+                  error == ENOENT || error == EBADF;
+    return into_cgroup && cgroup ? STEP_CGROUP : STEP_FORK;
 }
 
 bool spawn_came_to_exec(pid_t pid) {

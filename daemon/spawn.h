@@ -30,6 +30,7 @@ typedef struct Spawner {
     SpawnMode mode;
     bool has_many_files; /* the table of descriptors is so big that to copy it costs more than to share it */
     bool can_share;      /* the kernel knows how to part from it */
+    bool enters_by_itself; /* a process cannot be made in a control group: it goes there */
     uint64_t n_started;
     bool is_limited; /* the kernel holds the daemon to its user's limit of processes */
     bool at_root;    /* its working directory is `/` */
@@ -70,8 +71,9 @@ bool spawner_has_ids(const Spawner *s, uid_t uid, gid_t gid, const gid_t *groups
  * CHILD_FDS_MAX. */
 int child_plan_move_fd(ChildPlan *plan, int source, int target);
 
-/* The step that clone(2)'s @error stands for. Pure. */
-SpawnStep spawn_clone_step(int error);
+/* The step that clone(2)'s @error stands for; @into_cgroup: of a process that was to begin in a control
+ * group. Pure. */
+SpawnStep spawn_clone_step(int error, bool into_cgroup);
 
 /* Whether the child @pid, which has ended and is not reaped yet, has come to exec: one that is killed within
  * execve(2) looks like one that ran until then. True when it cannot be told (no /proc). */
