@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/gate.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/service-leave.h"
 #include "daemon/slot.h"
 
@@ -164,6 +165,8 @@ static bool adopt(Runtime *rt, Service *s, const LedgerRecord *r, int pidfd) {
         return false;
     }
     list_append(&s->instances, &i->link);
+    if (s->config->cgroup)
+        service_cgroup_adopt(i);
     if (r->kind == LEDGER_SLOT || r->kind == LEDGER_BACKEND)
         take_slot(i, r);
     count(i, r);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/control-private.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/status-admission.h"
 #include "daemon/status.h"
 
@@ -245,6 +246,8 @@ int calls_description_part(Calls *calls, Client *client, Stream *stream, Text *o
     describe_instances(s, addresses, to, &d);
     snapshot_measures(s, &to->measures, &d);
     snapshot_admission(s, &d);
+    service_cgroup_count(s);
+    service_cgroup_describe(s, &d.cgroup);
     snapshot_sources(s, addresses, &to->sources);
     d.sources = to->sources.items;
     d.n_sources = to->sources.n;

@@ -7,6 +7,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/control-private.h"
 #include "daemon/metrics.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/status.h"
 
 /* One part ends after so many services, of one family or several, or so much text. */
@@ -61,8 +62,10 @@ static size_t sum_reported(const Service *s, MetricsReported *sums) {
     return n;
 }
 
-static void add_service(const Service *s, size_t family, Text *text) {
+static void add_service(Service *s, size_t family, Text *text) {
     MetricsReported sums[METRICS_REPORTED_MAX];
+    if (metrics_family_counts_cgroup(family))
+        service_cgroup_count(s);
     MetricsService m = {
         .name = s->name,
         .state = s->state,
@@ -94,7 +97,7 @@ static int collect(Calls *calls, Stream *s, Text *text) {
         while (metrics_family_is_of_services(s->section)) {
             if (services++ == SERVICES_IN_PART || text->len > PART_BYTES)
                 return 0;
-            const Service *service = calls_next_service(calls, s, &error);
+            Service *service = calls_next_service(calls, s, &error);
             if (error < 0)
                 return error;
             if (!service)

@@ -19,6 +19,8 @@ enum {
     COUNTERS_REQUESTS,
     COUNTERS_REPORT_ERRORS,
     COUNTERS_BANS,
+    COUNTERS_CGROUP_OOM_KILLS,
+    COUNTERS_CGROUP_PIDS_LIMITED,
 };
 
 static const BlobRow rows[] = {
@@ -29,6 +31,8 @@ static const BlobRow rows[] = {
     BLOB_ROW(COUNTERS_RESTARTS, Counters, restarts),
     BLOB_ROW(COUNTERS_REQUESTS, Counters, requests),
     BLOB_ROW(COUNTERS_REPORT_ERRORS, Counters, report_errors),
+    BLOB_ROW(COUNTERS_CGROUP_OOM_KILLS, Counters, cgroup_oom_kills),
+    BLOB_ROW(COUNTERS_CGROUP_PIDS_LIMITED, Counters, cgroup_pids_limited),
 };
 
 /* The arrays. */

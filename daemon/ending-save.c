@@ -22,6 +22,7 @@ enum {
     ENDING_MEMORY_AT_MOST,
     ENDING_COUNTS_TRAFFIC,
     ENDING_USER,
+    ENDING_OUT_OF_MEMORY,
 };
 
 static const BlobRow rows[] = {
@@ -32,6 +33,7 @@ static const BlobRow rows[] = {
     BLOB_ROW(ENDING_ASKED, Ending, asked),
     BLOB_ROW(ENDING_UNREADY, Ending, unready),
     BLOB_ROW(ENDING_BEFORE_EXEC, Ending, before_exec),
+    BLOB_ROW(ENDING_OUT_OF_MEMORY, Ending, out_of_memory),
     BLOB_ROW(ENDING_LIVED_USEC, Ending, lived_usec),
     BLOB_ROW(ENDING_CPU_USEC, Ending, cpu_usec),
     BLOB_ROW(ENDING_MEMORY, Ending, memory),

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "conf/value.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/service.h"
@@ -61,6 +62,7 @@ Ending ending_of(const Instance *i, int status, ExitResult result, uint64_t live
         .asked = i->asked,
         .before_exec = i->before_exec,
         .unready = i->unready,
+        .out_of_memory = i->out_of_memory,
         .lived_usec = lived_usec,
         .cpu_usec = usec_of(&usage->ru_utime) + usec_of(&usage->ru_stime),
         .counts_traffic = i->counts_traffic,
@@ -121,9 +123,20 @@ static void add_exit(const Ending *e, Text *out) {
     text_addf(out, ": killed by SIG%s", name ? name : "?");
 }
 
+static void add_out_of_memory(uint64_t limit, Text *out) {
+    text_add(out, " (out of memory");
+    if (limit != UINT64_MAX) {
+        text_add(out, ": cgroup.memory_max ");
+        value_size_format(limit, out);
+    }
+    text_addc(out, ')');
+}
+
 static void add_why(const Ending *e, Text *out) {
     const char *timeout = instance_timeout_to_string(e->timed_out);
-    if (timeout)
+    if (e->out_of_memory > 0)
+        add_out_of_memory(e->out_of_memory, out);
+    else if (timeout)
         text_addf(out, " (%s)", timeout);
     else if (e->asked)
         text_add(out, " (as asked)");

@@ -24,6 +24,7 @@ typedef struct Ending {
     ExitResult result;
     InstanceTimeout timed_out;
     bool asked, unready, before_exec;
+    uint64_t out_of_memory; /* killed for want of it: the limit, UINT64_MAX: another's; 0: it was not */
     uint64_t lived_usec;
     uint64_t cpu_usec;
     uint64_t memory;     /* bytes: the most that it had at once */

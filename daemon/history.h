@@ -14,7 +14,8 @@ typedef struct Counters {
     uint64_t accepted, refused[_REFUSE_REASON_MAX], gone, spawned, spawn_failed, exited[_EXIT_RESULT_MAX];
     uint64_t failed_steps[_STEP_MAX]; /* of spawn_failed */
     uint64_t restarts, requests, report_errors;
-    uint64_t bans[_BAN_CAUSE_MAX]; /* that it has imposed */
+    uint64_t bans[_BAN_CAUSE_MAX];                  /* that it has imposed */
+    uint64_t cgroup_oom_kills, cgroup_pids_limited; /* processes killed; that could not be made */
 } Counters;
 
 typedef struct LastError {

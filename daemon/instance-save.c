@@ -51,6 +51,7 @@ enum {
     INSTANCE_TAG_UNTOLD,
     INSTANCE_TAG_BORN_USEC,
     INSTANCE_TAG_ADOPTED, /* its pidfd: it is no child of ours */
+    INSTANCE_TAG_GROUP,
     _INSTANCE_TAG_MAX,
 };
 
@@ -73,6 +74,7 @@ static const BlobRow rows[] = {
     BLOB_ROW(INSTANCE_TAG_COUNTS_TRAFFIC, Instance, counts_traffic),
     BLOB_ROW(INSTANCE_TAG_UNTOLD, Instance, untold),
     BLOB_ROW(INSTANCE_TAG_BORN_USEC, Instance, born_usec),
+    BLOB_ROW(INSTANCE_TAG_GROUP, Instance, group),
 };
 
 static const char *const states[] = {

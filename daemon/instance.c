@@ -10,6 +10,7 @@
 #include "daemon/idle-connection.h"
 #include "daemon/launch.h"
 #include "daemon/runtime.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/service.h"
 #include "daemon/traffic.h"
 #include "daemon/worker.h"
@@ -127,6 +128,8 @@ Instance *instance_free(Instance *i) {
     i->notify = notify_socket_free(i->notify);
     i->worker = worker_free(i->worker);
     launch_forget_flight(i);
+    if (i->group > 0)
+        service_cgroup_forget(i);
     i->connection = connection_free(i->connection);
     gate_release(i->rt, &i->source);
     free(i->groups);
@@ -198,6 +201,8 @@ void instance_kill(Instance *i) {
     /* It leads its own session, and so its own process group, unless it died before setsid(2). */
     (void)send_signal(i, -i->pid, SIGKILL);
     (void)send_signal(i, i->pid, SIGKILL);
+    if (i->group > 0)
+        service_cgroup_kill(i);
 }
 
 static int on_kill_time(sd_event_source *s, uint64_t usec, void *userdata) {

@@ -31,6 +31,9 @@ int launch_move_status(ChildPlan *plan, const Pipes *pipes, int *ret_target);
  * as @status (-EBADF: none). 0 or a negative errno. */
 int launch_set_environment(const Instance *i, const Connection *connection, int status);
 
+/* Starts the flight of @i, in the control group that its service is to have. As flight_start(). */
+int launch_start_flight(Instance *i, SpawnStep *ret_step);
+
 /* It runs: counts it, and says so. Then its times begin. */
 void launch_tell_start(Instance *i);
 void launch_watch(Instance *i);

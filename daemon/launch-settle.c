@@ -9,6 +9,7 @@
 #include "daemon/idle-connection.h"
 #include "daemon/launch-private.h"
 #include "daemon/pool.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/service-leave.h"
 #include "daemon/slot.h"
 #include "daemon/spares.h"
@@ -23,9 +24,13 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
         service_history(s)->counters.spawn_failed++;
         service_history(s)->counters.failed_steps[step]++;
     }
-    (void)snprintf(message, sizeof(message), "not started: %s: %s%s", name, strerror(error),
-                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)"
-                                                        : "");
+    CLEANUP_TEXT Text why = {0};
+    if (s->cgroup && step == STEP_CGROUP)
+        service_cgroup_doubt(s);
+    service_cgroup_explain(s, step, error, &why);
+    (void)snprintf(message, sizeof(message), "not started: %s: %s%s%s", name, strerror(error),
+                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)" : "",
+                   why.s ? why.s : "");
     ApiEvent e = instance_event(i, LOG_LEVEL_ERROR, "spawn_failed", peer);
     e.step = name;
     e.error = error;

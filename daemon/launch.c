@@ -13,6 +13,7 @@
 #include "daemon/flight.h"
 #include "daemon/forward.h"
 #include "daemon/pool.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/spares.h"
 
 #define LISTEN_FDS_START 3
@@ -275,6 +276,25 @@ static void count(Instance *i) {
     s->n_flights++;
 }
 
+int launch_start_flight(Instance *i, SpawnStep *ret_step) {
+    Service *s = i->service;
+    CLEANUP_CLOSE int own = -EBADF;
+    int r = -ENODEV;
+    if (!s->config->cgroup)
+        return flight_start(i->flight, ret_step);
+    /* Once more where somebody has removed the group. */
+    for (unsigned tries = 0; tries < 2 && r == -ENODEV; tries++) {
+        *ret_step = STEP_CGROUP;
+        r = service_cgroup_enter(i, &own);
+        if (r >= 0)
+            r = flight_start(i->flight, ret_step);
+        i->flight->cgroup = -EBADF;
+        if (r < 0 && *ret_step == STEP_CGROUP)
+            service_cgroup_doubt(s);
+    }
+    return r;
+}
+
 /* Carries the plan out. */
 static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
     Service *s = i->service;
@@ -282,7 +302,7 @@ static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
     *ret_step = STEP_FORK;
     int r = instance_table_reserve(&i->rt->instances);
     if (r >= 0)
-        r = flight_start(i->flight, ret_step);
+        r = launch_start_flight(i, ret_step);
     if (r < 0)
         return r;
     i->pid = i->flight->pid;

@@ -224,6 +224,7 @@ int manager_restore(const Options *options, const LoadContext *load, Logger *log
         return -ENOMEM;
     manager_apply_log_config(m);
     config_loads_set_old(m->loads, m->config);
+    m->rt.socket = control_path(m->control);
     tcpmux_collect(&m->rt, m->services.items, m->services.n);
     *ret = m;
     return 0;

@@ -7,7 +7,8 @@
 #include "daemon/notifier.h"
 
 void manager_finish_if_empty(Manager *m) {
-    if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0 || traffic_is_awaited(m->rt.traffic))
+    if (m->state != MANAGER_STOPPING || m->rt.instances.n > 0 || m->rt.n_cgroups_ending > 0 ||
+        traffic_is_awaited(m->rt.traffic))
         return;
     control_say_goodbye(m->control);
     (void)sd_event_exit(m->rt.loop, m->exit_status);
@@ -35,6 +36,7 @@ void manager_stop(Manager *m, ShutdownChildren children) {
         return;
     m->state = MANAGER_STOPPING;
     m->rt.stopping = true;
+    m->rt.leaves_processes = children == SHUTDOWN_LEAVE;
     manager_cancel_upgrade(m);
     manager_forget_loads(m);
     size_t connections = count_connections(m);

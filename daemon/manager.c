@@ -11,6 +11,7 @@
 #include "daemon/attempt.h"
 #include "daemon/base/clock.h"
 #include "daemon/capabilities.h"
+#include "daemon/cgroup.h"
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
 #include "daemon/launch.h"
@@ -378,6 +379,8 @@ int manager_new(const Options *options, Config *config, const LoadContext *load,
     manager_apply_log_config(m);
     r = take_control(m);
     if (r >= 0)
+        m->rt.socket = control_path(m->control);
+    if (r >= 0)
         r = make_services(m);
     if (r < 0)
         return r;
@@ -412,6 +415,7 @@ Manager *manager_free(Manager *m) {
     sd_event_source_disable_unref(m->sweep);
     alarm_done(&m->alarm);
     memory_reserve_done(&m->rt.memory);
+    m->rt.cgroups = cgroup_tree_free(m->rt.cgroups);
     m->rt.lobby = lobby_free(m->rt.lobby);
     sd_event_unref(m->rt.loop);
     spawner_free(m->rt.spawner);

@@ -327,6 +327,12 @@ static const Family families[] = {
     COUNTER("mpinetd_requests_total", "Requests that processes have reported as done.", one_counter,
             requests),
     COUNTER("mpinetd_report_errors_total", "Malformed lines on status pipes.", one_counter, report_errors),
+    COUNTER("mpinetd_cgroup_oom_kills_total",
+            "Processes in control groups of the service that were killed for want of memory.", one_counter,
+            cgroup_oom_kills),
+    COUNTER("mpinetd_cgroup_pids_limited_total",
+            "Processes in control groups of the service that could not be made (cgroup.pids_max).",
+            one_counter, cgroup_pids_limited),
     {"mpinetd_reported", "gauge", "What processes report of themselves as X_NAME=, summed over them.", NULL,
      reported, 0, false, true},
     OF_SERVICE("mpinetd_spawn_delay_seconds", "histogram",
@@ -361,6 +367,11 @@ bool metrics_family_needs_queue(size_t family) {
 
 bool metrics_family_needs_reported(size_t family) {
     return families[family].needs_reported;
+}
+
+bool metrics_family_counts_cgroup(size_t family) {
+    return families[family].of_service == one_counter &&
+           families[family].offset == offsetof(Counters, cgroup_oom_kills);
 }
 
 bool metrics_family_is_of_services(size_t family) {

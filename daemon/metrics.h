@@ -42,6 +42,7 @@ const char *metrics_family_name(size_t family);
 /* What is costly to know. */
 bool metrics_family_needs_queue(size_t family);
 bool metrics_family_needs_reported(size_t family);
+bool metrics_family_counts_cgroup(size_t family);
 /* Whether metrics_add_service() is to be called for each service, behind metrics_begin_family(). */
 bool metrics_family_is_of_services(size_t family);
 

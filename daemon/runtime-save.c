@@ -9,6 +9,7 @@ enum {
     RUNTIME_NOFILE,
     RUNTIME_NOFILE_HARD,
     RUNTIME_NOFILE_RAISED,
+    RUNTIME_CGROUP_IN_LEAF,
 };
 
 void runtime_save(BlobWriter *w, const Runtime *rt) {
@@ -17,6 +18,7 @@ void runtime_save(BlobWriter *w, const Runtime *rt) {
     blob_put_u64(w, RUNTIME_NOFILE, rt->nofile.value);
     blob_put_u64(w, RUNTIME_NOFILE_HARD, rt->nofile_hard);
     blob_put_bool(w, RUNTIME_NOFILE_RAISED, rt->nofile_raised);
+    blob_put_bool(w, RUNTIME_CGROUP_IN_LEAF, rt->cgroup_in_leaf);
 }
 
 int runtime_restore(BlobReader r, Runtime *rt) {
@@ -34,6 +36,8 @@ int runtime_restore(BlobReader r, Runtime *rt) {
             hard = blob_u64(&f);
         else if (f.tag == RUNTIME_NOFILE_RAISED)
             raised = blob_bool(&f);
+        else if (f.tag == RUNTIME_CGROUP_IN_LEAF)
+            rt->cgroup_in_leaf = blob_bool(&f);
     }
     /* What is found now has been raised by the program before. */
     if (raised) {

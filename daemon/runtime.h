@@ -66,6 +66,11 @@ typedef struct Runtime {
     void (*on_suppressed)(void *userdata); /* a log line was left out */
     void *on_suppressed_userdata;
     bool stopping;
+    bool leaves_processes;      /* then: they go on without the daemon */
+    bool cgroup_in_leaf;        /* this process has been moved there: cgroup.h */
+    struct CgroupTree *cgroups; /* NULL: none has been asked for */
+    size_t n_cgroups_ending;    /* of services that have ended, with processes left in them */
+    const char *socket;         /* path of the control socket */
     bool handing_over; /* another program is about to go on in this process: nothing is set up ahead */
     bool proving;      /* whether it can is just found out, by a helper that has copies of all descriptors */
     struct Notifier *notifier; /* of the service manager; NULL: there is none, as with the store */

@@ -5,6 +5,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/handoff.h"
 #include "daemon/pool.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 
@@ -44,6 +45,7 @@ void service_kill_instances(Service *s) {
         i->asked = !i->timed_out;
         instance_kill(i);
     }
+    service_cgroup_kill_all(s);
 }
 
 static void start_what_ran(Service *s) {

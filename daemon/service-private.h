@@ -17,8 +17,6 @@ bool service_open_listener(Service *s, size_t i);
 /* At @at_usec, CLOCK_MONOTONIC, what is closed or missing is tried again. */
 void service_retry_at(Service *s, uint64_t at_usec);
 
-/* What the facts are now. */
-ServiceFacts service_facts(const Service *s);
 /* Cuts its queues, and asks for the end of what may end now. */
 void service_begin_drain(Service *s);
 /* Takes the drain as far as it goes now: closes what is served, asks for the end of idle processes. To be

@@ -6,6 +6,7 @@
 #include "daemon/idle.h"
 #include "daemon/limits-save.h"
 #include "daemon/pool.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/service-leave.h"
 #include "daemon/service-private.h"
 #include "daemon/service-save.h"
@@ -210,6 +211,7 @@ static const struct {
     {SERVICE_IDLE, restore_idle},
     {SERVICE_BACKEND, backend_restore},
     {SERVICE_PASSED, restore_passed},
+    {SERVICE_CGROUP, service_cgroup_restore},
     {SERVICE_LIMITS, restore_limits},
     {SERVICE_GATE, restore_gate},
     {SERVICE_PRELUDES, preludes_restore},
@@ -304,6 +306,7 @@ int service_restore(BlobReader r, Runtime *rt, Config *current, Service **ret) {
 }
 
 void service_resume(Service *s) {
+    service_cgroup_resume(s);
     LIST_FOREACH (i, &s->instances, Instance, link)
         instance_resume(i);
     preludes_resume(s);

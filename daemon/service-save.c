@@ -6,6 +6,7 @@
 #include "daemon/idle.h"
 #include "daemon/limits-save.h"
 #include "daemon/pool.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/slot.h"
 #include "daemon/timer-save.h"
 
@@ -152,6 +153,11 @@ static void save_parts(BlobWriter *w, const Service *s) {
         save_part(w, &parts[i], s);
     if (s->history)
         save_past(w, s);
+    if (s->cgroup) {
+        size_t at = blob_open(w, SERVICE_CGROUP);
+        service_cgroup_save(w, s->cgroup);
+        blob_close(w, at);
+    }
     if (s->passed) {
         size_t at = blob_open(w, SERVICE_PASSED);
         passed_save(w, s->passed);

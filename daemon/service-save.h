@@ -55,6 +55,7 @@ typedef enum ServiceTag {
     SERVICE_LEAVING, /* one, in their order */
     SERVICE_LEAVE_LOOKS,
     SERVICE_LEAVE_EMPTY,
+    SERVICE_CGROUP,
 } ServiceTag;
 
 /* In SERVICE_IDLE. */

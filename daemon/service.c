@@ -2,6 +2,7 @@
 #include "daemon/service.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -17,6 +18,7 @@
 #include "daemon/pool.h"
 #include "daemon/recipe.h"
 #include "daemon/serve.h"
+#include "daemon/service-cgroup.h"
 #include "daemon/service-leave.h"
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
@@ -92,6 +94,7 @@ Service *service_free(Service *s) {
         instance_table_remove(&s->rt->instances, i);
         instance_free(i);
     }
+    service_cgroup_free(s);
     gate_done(s);
     list_remove(&s->flights_link);
     s->passed = passed_free(s->passed);
@@ -170,7 +173,7 @@ size_t service_open(Service *s) {
     if (!s->config->enabled || !service_order_listens(s->order) || s->removed || s->rt->stopping)
         return 0;
     size_t failed = 0;
-    if (!resolve(s)) {
+    if (!resolve(s) || !service_cgroup_prepare(s)) {
         retry_later(s);
         return s->n_listeners;
     }
@@ -195,12 +198,12 @@ ServiceFacts service_facts(const Service *s) {
     return (ServiceFacts){
         .enabled = s->config->enabled,
         .removed = s->removed,
-        .has_problem = s->config->problem != NULL,
+        .has_problem = s->config->problem || service_cgroup_is_missing(s),
         .model = s->config->model,
         .order = s->rt->stopping ? ORDER_STOP : s->order,
         .listeners = s->n_listeners,
         .listeners_open = count_open(s),
-        .instances = service_n_processes(s),
+        .instances = service_n_processes(s) + service_cgroup_is_ending(s),
         .flying = s->n_flying + s->backend.n_flying,
         .backends = s->backend.n_processes - s->backend.n_flying,
         .accepts = service_config_accepts(s->config),
@@ -324,6 +327,8 @@ void service_update(Service *s, const char *why) {
     preludes_settle(s);
     backend_settle(s);
     gate_settle(s);
+    if (s->cgroup)
+        service_cgroup_settle(s);
     ServiceFacts facts = service_facts(s);
     ServiceState before = s->state;
     set_state(s, service_state_of(&facts), why ? why : gate_why(s));
@@ -375,6 +380,8 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     ledger_remove(s->rt->ledger, &i->ledger_place);
     if (i->flight && i->state != INSTANCE_SPAWN_FAILED)
         launch_settle(i);
+    if (s->cgroup)
+        service_cgroup_leave(i, WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     if (i->state == INSTANCE_SPAWN_FAILED) {
         instance_free(i);
         return;

@@ -90,17 +90,18 @@ typedef struct Service {
     BackendState backend;
     Gate gate;
     Preludes preludes;
-    uint64_t n_flying;      /* so many of n_instances have not come to exec yet */
-    size_t n_flights;       /* so many places among those that are on their way its processes have */
-    List flights_link;      /* among the services that wait for one */
-    uint64_t n_starting;    /* so many of them have not said yet that they are ready, and should */
-    uint64_t n_strays;      /* processes that a reload has parted from their slot or pool: they still have the
-                               listeners */
-    History *history;       /* NULL: nothing has happened to it */
-    char *status;           /* the newest STATUS= text */
-    struct Recipe *recipe;  /* built with the first process of a generation; NULL: not yet */
-    EventRing ring;         /* what happened */
-    sd_event_source *retry; /* opens what is closed, looks up what is missing */
+    uint64_t n_flying;   /* so many of n_instances have not come to exec yet */
+    size_t n_flights;    /* so many places among those that are on their way its processes have */
+    List flights_link;   /* among the services that wait for one */
+    uint64_t n_starting; /* so many of them have not said yet that they are ready, and should */
+    uint64_t n_strays;   /* processes that a reload has parted from their slot or pool: they still have the
+                            listeners */
+    History *history;    /* NULL: nothing has happened to it */
+    char *status;        /* the newest STATUS= text */
+    struct ServiceCgroup *cgroup; /* NULL: it has none */
+    struct Recipe *recipe;        /* built with the first process of a generation; NULL: not yet */
+    EventRing ring;               /* what happened */
+    sd_event_source *retry;       /* opens what is closed, looks up what is missing */
 } Service;
 
 /* A new service for @config, which is of @generation_config (a reference is taken). Nothing is opened. NULL
@@ -162,10 +163,13 @@ static inline uint64_t service_n_processes(const Service *s) {
 /* Whether a reload has removed it, and nothing is left of it, nor to be told. */
 static inline bool service_is_over(const Service *s) {
     return s->removed && service_n_processes(s) == 0 && s->preludes.n == 0 && list_is_empty(&s->endings) &&
-           list_is_empty(&s->leaving);
+           list_is_empty(&s->leaving) && !s->cgroup;
 }
 /* Whether processes of its own listen on its sockets; NULL: none. */
 bool service_processes_listen(const Service *s);
+
+/* What the facts are now. */
+ServiceFacts service_facts(const Service *s);
 
 /* Callbacks of lower modules. */
 void service_on_report(Service *s, Instance *i, const char *line, size_t n);

@@ -107,7 +107,7 @@ static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
         r = launch_move_status(i->flight->plan, pipes, &i->status_number);
     if (r >= 0)
         r = instance_table_reserve(&s->rt->instances);
-    return r < 0 ? r : flight_start(i->flight, ret_step);
+    return r < 0 ? r : launch_start_flight(i, ret_step);
 }
 
 static int set_up(Service *s, SpawnStep *ret_step) {

@@ -327,6 +327,30 @@ static void add_buckets(JsonWriter *w, const char *key, const ApiBucket *buckets
     json_close_array(w);
 }
 
+static void add_cgroup(JsonWriter *w, const ApiCgroup *g) {
+    if (!g->present) {
+        json_add_null(w, "cgroup");
+        return;
+    }
+    json_open_object(w, "cgroup");
+    json_add_string(w, "path", g->path);
+    json_add_bool(w, "per_instance", g->per_instance);
+    json_add_uint_or_null(w, "memory", g->memory, UINT64_MAX);
+    json_add_uint_or_null(w, "memory_max", g->memory_max, UINT64_MAX);
+    json_add_uint_or_null(w, "memory_high", g->memory_high, UINT64_MAX);
+    json_add_uint_or_null(w, "pids", g->pids, UINT64_MAX);
+    json_add_uint_or_null(w, "pids_max", g->pids_max, UINT64_MAX);
+    json_add_uint_or_null(w, "cpu_usec", g->cpu_usec, UINT64_MAX);
+    if (g->cpu_max == UINT64_MAX)
+        json_add_null(w, "cpu_max");
+    else
+        json_add_milli(w, "cpu_max", g->cpu_max);
+    json_add_uint_or_null(w, "io_weight", g->io_weight, 0);
+    json_add_uint(w, "oom_kills", g->oom_kills);
+    json_add_uint(w, "pids_limited", g->pids_limited);
+    json_close_object(w);
+}
+
 void api_encode_description(Text *out, const ApiDescription *d) {
     JsonWriter w = reply_begin(out);
     add_service(&w, "service", d->service);
@@ -351,6 +375,7 @@ void api_encode_description(Text *out, const ApiDescription *d) {
     json_add_uint_or_null(&w, "lifetime_usec", d->timeout_lifetime_usec, UINT64_MAX);
     json_add_uint_or_null(&w, "stop_usec", d->timeout_stop_usec, UINT64_MAX);
     json_close_object(&w);
+    add_cgroup(&w, &d->cgroup);
     add_changes(&w, "set", d->set, d->n_set);
     add_buckets(&w, "latency", d->latency, d->n_latency);
     add_buckets(&w, "duration", d->duration, d->n_duration);

@@ -254,6 +254,18 @@ typedef struct ApiHours {
     uint64_t until_usec; /* since 1970; 0: null, for good */
 } ApiHours;
 
+/* The control group of a service. Numbers: UINT64_MAX: null, not known or no limit. */
+typedef struct ApiCgroup {
+    bool present; /* false: null */
+    bool per_instance;
+    char path[512];
+    uint64_t memory, memory_max, memory_high; /* bytes */
+    uint64_t pids, pids_max;
+    uint64_t cpu_usec, cpu_max; /* used so far; thousandths of one processor */
+    unsigned io_weight;         /* 0: null */
+    uint64_t oom_kills, pids_limited;
+} ApiCgroup;
+
 /* The long form of one service. Environment values stay out of it. */
 typedef struct ApiDescription {
     const ApiService *service;
@@ -266,6 +278,7 @@ typedef struct ApiDescription {
     ApiHours hours;
     uint64_t access_rules, bans; /* so many rules of access; so many bans that hold for it */
     uint64_t timeout_lifetime_usec, timeout_stop_usec; /* UINT64_MAX: null */
+    ApiCgroup cgroup;
     const ApiChange *set; /* limits that Set has changed, until the next reload */
     size_t n_set;
     const ApiBucket *latency, *duration;

@@ -71,6 +71,7 @@ static const ApiField describe_out[] = {
     FIELD("access_rules", "int", "of access.allow and access.deny"),
     FIELD("bans", "int", "that hold for it now; Bans lists them"),
     FIELD("timeouts", "Timeouts", NULL),
+    FIELD("cgroup", "?Cgroup", "null: it has none"),
     FIELD("set", "[]Change", "limits that Set has changed, until the next reload"),
     FIELD("latency", "[]Bucket", "from accept to exec"),
     FIELD("duration", "[]Bucket", "from exec to end"),

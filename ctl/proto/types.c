@@ -315,6 +315,22 @@ static const ApiField timeouts_fields[] = {
     END,
 };
 
+static const ApiField cgroup_fields[] = {
+    FIELD("path", "string", "its folder"),
+    FIELD("per_instance", "bool", "each process has one below, with the limits"),
+    FIELD("memory", "?int", "bytes in use; null: not known, as with pids"),
+    FIELD("memory_max", "?int", "null: no limit, as with the others"),
+    FIELD("memory_high", "?int", NULL),
+    FIELD("pids", "?int", "processes and threads"),
+    FIELD("pids_max", "?int", NULL),
+    FIELD("cpu_usec", "?int", "used so far"),
+    FIELD("cpu_max", "?float", "processors"),
+    FIELD("io_weight", "?int", NULL),
+    FIELD("oom_kills", "int", "processes that were killed for want of memory"),
+    FIELD("pids_limited", "int", "processes that could not be made"),
+    END,
+};
+
 static const ApiType types[] = {
     {"Phase", "The life of the daemon, and of an instance.", NULL, phase_word, false},
     {"ServiceState", "disabled, paused, failed and stopped are not running.", NULL, service_state_word,
@@ -360,6 +376,7 @@ static const ApiType types[] = {
     {"PlanItem", "One step of a reload.", plan_item_fields, NULL, false},
     {"SourcePrefix", "So much of an address makes a source.", source_prefix_fields, NULL, false},
     {"Limits", "The limits of a service.", limits_fields, NULL, false},
+    {"Cgroup", "The control group of a service.", cgroup_fields, NULL, false},
     {"Timeouts", "The timeouts of a service.", timeouts_fields, NULL, false},
 };
 

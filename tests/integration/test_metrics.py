@@ -39,6 +39,7 @@ SERVICE_SERIES = {
     "mpinetd_restarts_total": None,
     "mpinetd_requests_total": None,
     "mpinetd_report_errors_total": None,
+    "mpinetd_cgroup_oom_kills_total": None, "mpinetd_cgroup_pids_limited_total": None,
     "mpinetd_spawn_delay_seconds_sum": None,
     "mpinetd_spawn_delay_seconds_count": None,
     "mpinetd_instance_duration_seconds_sum": None,

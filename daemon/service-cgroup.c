@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/service-cgroup.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "conf/value.h"
+#include "daemon/base/clock.h"
+#include "daemon/cgroup-file.h"
+#include "daemon/flight.h"
+#include "daemon/service.h"
+
+/* Names that a killed daemon has left are passed by. */
+#define NAMES_TRIED 64
+
+/* Making */
+
+ServiceCgroup *service_cgroup_new(Service *s) {
+    ServiceCgroup *g = calloc(1, sizeof(*g));
+    if (!g)
+        return NULL;
+    g->service = s;
+    g->dir = g->all = -EBADF;
+    list_init(&g->leaving);
+    return g;
+}
+
+static void close_folders(ServiceCgroup *g) {
+    g->dir = fd_close(g->dir);
+    g->all = fd_close(g->all);
+}
+
+static int apply(const Service *s, int dir, const CgroupConfig *from, const CgroupConfig *to, bool alone) {
+    CgroupSetting settings[CGROUP_SETTINGS_MAX];
+    size_t n = cgroup_settings(from, to, alone, settings);
+    for (size_t i = 0; i < n; i++) {
+        if (!(s->rt->cgroups->enabled & CGROUP_BIT(settings[i].controller)))
+            continue;
+        int r = cgroup_write(dir, settings[i].file, settings[i].value);
+        /* Before 4.19: without it one process is killed rather than all. */
+        if (r < 0 && !(r == -ENOENT && streq(settings[i].file, "memory.oom.group")))
+            return r;
+    }
+    return 0;
+}
+
+/* Of a group that was there before nobody knows which limits it has: all are written. */
+static const CgroupConfig unknown = {
+    .memory_max = 1, .memory_high = 1, .cpu_max = 1, .pids_max = 1, .io_weight = 1};
+
+static void take_stock(int dir, const char *name, void *userdata) {
+    ServiceCgroup *g = userdata;
+    uint64_t number = 0;
+    if (!cgroup_parse_number(name, &number))
+        return;
+    if (number > g->newest)
+        g->newest = number;
+    (void)unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+static int open_folder(ServiceCgroup *g, const CgroupTree *tree, bool *ret_new) {
+    CLEANUP_TEXT Text name = {0};
+    cgroup_format_name(g->service->name, &name);
+    if (!text_ok(&name))
+        return -ENOMEM;
+    g->dir = cgroup_make(tree->base, name.s, ret_new);
+    if (g->dir >= 0 && !*ret_new)
+        cgroup_each_group(g->dir, take_stock, g);
+    return g->dir < 0 ? g->dir : 0;
+}
+
+/* Those that run keep what they have: those that were all in one group, in that one. */
+static int part(ServiceCgroup *g, const CgroupConfig *before, const CgroupConfig *c) {
+    const Service *s = g->service;
+    int r = cgroup_enable(g->dir, cgroup_controllers_of(c) | (before ? cgroup_controllers_of(before) : 0));
+    if (r >= 0 && before && g->all >= 0)
+        r = apply(s, g->all, NULL, before, false);
+    g->all = fd_close(g->all);
+    return r;
+}
+
+static int unite(ServiceCgroup *g) {
+    if (g->all < 0)
+        g->all = cgroup_make(g->dir, CGROUP_ALL, NULL);
+    return g->all < 0 ? g->all : 0;
+}
+
+static int open_own(const ServiceCgroup *g, uint64_t number) {
+    char name[CGROUP_NUMBER_MAX];
+    (void)snprintf(name, sizeof(name), "%" PRIu64, number);
+    return cgroup_open(g->dir, name);
+}
+
+/* Instances that run get the limits as they are now. */
+static int apply_to_instances(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig *to) {
+    const List *lists[] = {&g->service->instances, &g->service->spares.waiting};
+    int result = 0;
+    for (size_t k = 0; k < ELEMENTS(lists); k++)
+        LIST_FOREACH (i, lists[k], const Instance, link) {
+            CLEANUP_CLOSE int dir = i->group > 0 ? open_own(g, i->group) : -EBADF;
+            int r = dir >= 0 ? apply(g->service, dir, from, to, true) : 0;
+            if (r < 0 && r != -ENODEV)
+                result = r;
+        }
+    return result;
+}
+
+/* @from: the limits that it has; NULL: nobody knows. */
+static int change(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig *to) {
+    const Service *s = g->service;
+    const CgroupConfig *shared = from && !from->per_instance && g->all >= 0 ? from : NULL;
+    const CgroupConfig *before = from ? shared : &unknown;
+    int r = to->per_instance ? part(g, shared, to) : unite(g);
+    if (r >= 0)
+        r = apply(s, g->dir, before, to->per_instance ? NULL : to, false);
+    if (r >= 0 && to->per_instance)
+        r = apply_to_instances(g, from && from->per_instance ? from : &unknown, to);
+    return r;
+}
+
+static int set_up(Service *s, CgroupProblem *why) {
+    static const CgroupConfig fresh = {.memory_max = UINT64_MAX};
+    ServiceCgroup *g = s->cgroup ? s->cgroup : service_cgroup_new(s);
+    if (!g)
+        return cgroup_problem(why, -ENOMEM, "%s", strerror(ENOMEM));
+    s->cgroup = g;
+    bool had = g->dir >= 0, is_new = false;
+    int r = had ? 0 : open_folder(g, s->rt->cgroups, &is_new);
+    if (r >= 0)
+        r = change(g, had ? &g->limits : is_new ? &fresh : NULL, s->config->cgroup);
+    if (r < 0) {
+        close_folders(g);
+        return cgroup_problem(why, r, "the control group of '%s' in %s cannot be set up: %s", s->name,
+                              s->rt->cgroups->path, strerror(-r));
+    }
+    g->limits = *s->config->cgroup;
+    service_cgroup_begin_count(g);
+    return 0;
+}
+
+static int make(Service *s, CgroupProblem *why) {
+    Runtime *rt = s->rt;
+    int r = rt->cgroups ? 0 : cgroup_tree_new(rt->cgroup_in_leaf, rt->socket, &rt->cgroups, why);
+    if (r < 0)
+        return r;
+    rt->cgroup_in_leaf = rt->cgroups->root < 0;
+    r = cgroup_tree_enable(rt->cgroups, cgroup_controllers_of(s->config->cgroup), why);
+    return r < 0 ? r : set_up(s, why);
+}
+
+/* Its config has none any more: who is in it has no limits, and those that come begin elsewhere. */
+static void let_go(ServiceCgroup *g) {
+    if (g->dir >= 0 && !g->let_go)
+        (void)apply(g->service, g->dir, &g->limits, NULL, false);
+    g->let_go = true;
+}
+
+bool service_cgroup_prepare(Service *s) {
+    CgroupProblem why;
+    if (!s->config->cgroup) {
+        if (s->cgroup)
+            let_go(s->cgroup);
+        return true;
+    }
+    if (make(s, &why) >= 0) {
+        s->cgroup->let_go = false;
+        return true;
+    }
+    if (!streq_null(service_past(s)->last_error.message, why.text))
+        service_set_error(s, spawn_step_to_string(STEP_CGROUP), why.error, why.text, &s->config->pos);
+    return false;
+}
+
+bool service_cgroup_is_missing(const Service *s) {
+    return s->config->cgroup && (!s->cgroup || s->cgroup->dir < 0);
+}
+
+void service_cgroup_doubt(Service *s) {
+    if (s->cgroup)
+        close_folders(s->cgroup);
+}
+
+/* Entering */
+
+static int enter_own(Instance *i, int *own) {
+    ServiceCgroup *g = i->service->cgroup;
+    char name[CGROUP_NUMBER_MAX];
+    bool is_new = false;
+    int dir = -EEXIST;
+    for (unsigned tries = 0; !is_new && tries < NAMES_TRIED; tries++) {
+        (void)fd_close(dir);
+        (void)snprintf(name, sizeof(name), "%" PRIu64, ++g->newest);
+        dir = cgroup_make(g->dir, name, &is_new);
+        if (dir < 0)
+            return dir;
+    }
+    *own = dir;
+    if (!is_new)
+        return -EEXIST;
+    i->group = g->newest;
+    return apply(i->service, dir, NULL, &g->limits, true);
+}
+
+int service_cgroup_enter(Instance *i, int *own) {
+    Service *s = i->service;
+    *own = fd_close(*own);
+    service_cgroup_forget(i);
+    if (service_cgroup_is_missing(s) && !service_cgroup_prepare(s))
+        return service_past(s)->last_error.error ? -service_past(s)->last_error.error : -ENODEV;
+    int r = s->config->cgroup->per_instance ? enter_own(i, own) : 0;
+    if (r < 0) {
+        service_cgroup_forget(i);
+        return r;
+    }
+    i->flight->cgroup = *own >= 0 ? *own : s->cgroup->all;
+    return 0;
+}
+
+void service_cgroup_forget(Instance *i) {
+    const ServiceCgroup *g = i->service->cgroup;
+    char name[CGROUP_NUMBER_MAX];
+    if (i->group == 0)
+        return;
+    (void)snprintf(name, sizeof(name), "%" PRIu64, i->group);
+    i->group = 0;
+    if (g && g->dir >= 0)
+        (void)unlinkat(g->dir, name, AT_REMOVEDIR);
+}
+
+/* proc_pid_cgroup(5): …/SERVICE/NUMBER. */
+void service_cgroup_adopt(Instance *i) {
+    char path[32], text[CGROUP_FILE_MAX];
+    CLEANUP_TEXT Text member = {0}, name = {0};
+    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)i->pid);
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return;
+    text[n] = '\0';
+    text_addc(&name, '/');
+    cgroup_format_name(i->service->name, &name);
+    if (cgroup_parse_membership(text, &member) < 0 || !text_ok(&name))
+        return;
+    char *last = strrchr(member.s, '/');
+    if (!last)
+        return;
+    *last = '\0';
+    size_t length = strlen(member.s);
+    if (length >= name.len && streq(member.s + length - name.len, name.s))
+        (void)cgroup_parse_number(last + 1, &i->group);
+}
