@@ -25,7 +25,7 @@ static void test_standards(void **state) {
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);
         CLEANUP_TEXT Text text = {0};
-        if (!key->part)
+        if (!key->part || key->part == KEY_PART_TERMS) /* which are always there */
             continue;
         field_format(key, &s, &text);
         if (!streq(text.s ? text.s : "", key->standard ? key->standard : ""))
