@@ -24,6 +24,7 @@ typedef enum ForeignForm {
     FOREIGN_FLAGS,  /* SENSOR, or what is an option of listen */
     FOREIGN_KIND,   /* INTERNAL, TCPMUX, TCPMUXPLUS */
     FOREIGN_MINUTES,
+    FOREIGN_PROTECT, /* full or strict: what can only be read */
 } ForeignForm;
 
 typedef struct ForeignWord {
@@ -118,8 +119,31 @@ static const ForeignWord foreign_words[] = {
     {"LimitCORE", SYSTEMD, FOREIGN_PLAIN, "resources: {core: ", "}", "0"},
     {"OOMScoreAdjust", SYSTEMD, FOREIGN_PLAIN, "resources: {oom_score_adjust: ", "}", "200"},
     {"MemoryMax", SYSTEMD, FOREIGN_PLAIN, "cgroup: {memory_max: ", "}", "512M"},
+    {"MemoryHigh", SYSTEMD, FOREIGN_PLAIN, "cgroup: {memory_high: ", "}", "256M"},
+    {"CPUQuota", SYSTEMD, FOREIGN_PLAIN, "cgroup: {cpu_max: ", "}", "50%"},
     {"TasksMax", SYSTEMD, FOREIGN_PLAIN, "cgroup: {pids_max: ", "}", "32"},
+    {"IOWeight", SYSTEMD, FOREIGN_PLAIN, "cgroup: {io_weight: ", "}", "100"},
     {"NoNewPrivileges", SYSTEMD, FOREIGN_PLAIN, "sandbox: {no_new_privileges: ", "}", "true"},
+    {"CapabilityBoundingSet", SYSTEMD, FOREIGN_LIST, "sandbox: {capabilities: [", "]}", "NET_BIND_SERVICE"},
+    {"AmbientCapabilities", SYSTEMD, FOREIGN_LIST, "sandbox: {capabilities: [", "]}", "NET_BIND_SERVICE"},
+    {"SystemCallFilter", SYSTEMD, FOREIGN_QUOTED, "sandbox: {seccomp: [\"", "\"]}", "@service"},
+    {"SystemCallArchitectures", SYSTEMD, FOREIGN_PLAIN, "sandbox: {seccomp: \"@service\"}", "", NULL},
+    {"ProtectSystem", SYSTEMD, FOREIGN_PROTECT, "sandbox: {read_only: [", "]}", "/"},
+    {"ProtectHome", SYSTEMD, FOREIGN_PLAIN, "sandbox: {hidden: [/home, /root, /run/user]}", "", NULL},
+    {"ProtectKernelModules", SYSTEMD, FOREIGN_PLAIN, "sandbox: {seccomp: [~@module]}", "", NULL},
+    {"ProtectClock", SYSTEMD, FOREIGN_PLAIN, "sandbox: {seccomp: [~@clock]}", "", NULL},
+    {"RestrictNamespaces", SYSTEMD, FOREIGN_PLAIN, "sandbox: {seccomp: [~@namespaces]}", "", NULL},
+    {"ProtectProc", SYSTEMD, FOREIGN_PLAIN, "sandbox: {private_pids: true}", "", NULL},
+    {"PrivateTmp", SYSTEMD, FOREIGN_PLAIN, "sandbox: {private_tmp: ", "}", "true"},
+    {"PrivateDevices", SYSTEMD, FOREIGN_PLAIN, "sandbox: {devices: minimal}", "", NULL},
+    {"PrivateNetwork", SYSTEMD, FOREIGN_PLAIN, "sandbox: {network: none}", "", NULL},
+    {"PrivateUsers", SYSTEMD, FOREIGN_PLAIN, "sandbox: {private_users: ", "}", "true"},
+    {"PrivatePIDs", SYSTEMD, FOREIGN_PLAIN, "sandbox: {private_pids: ", "}", "true"},
+    {"PrivateIPC", SYSTEMD, FOREIGN_PLAIN, "sandbox: {private_ipc: ", "}", "true"},
+    {"ProtectHostname", SYSTEMD, FOREIGN_PLAIN, "sandbox: {private_ipc: ", "}", "true"},
+    {"ReadOnlyPaths", SYSTEMD, FOREIGN_LIST, "sandbox: {read_only: [", "]}", "/usr"},
+    {"ReadWritePaths", SYSTEMD, FOREIGN_LIST, "sandbox: {read_only: [/], read_write: [", "]}", "/srv/data"},
+    {"InaccessiblePaths", SYSTEMD, FOREIGN_LIST, "sandbox: {hidden: [", "]}", "/home"},
 
     /* compose, process-compose, supervisor, launchd */
     {"command", COMPOSE, FOREIGN_PLAIN, "exec: ", "", "[PROGRAM, ARGUMENTS]"},
@@ -131,6 +155,15 @@ static const ForeignWord foreign_words[] = {
     {"env_file", COMPOSE, FOREIGN_PLAIN, "environment: {NAME: VALUE}", "", NULL},
     {"ulimits", COMPOSE, FOREIGN_PLAIN, "resources: {nofile: 256}", "", NULL},
     {"mem_limit", COMPOSE, FOREIGN_PLAIN, "cgroup: {memory_max: ", "}", "512M"},
+    {"mem_reservation", COMPOSE, FOREIGN_PLAIN, "cgroup: {memory_high: ", "}", "256M"},
+    {"cpus", COMPOSE, FOREIGN_PLAIN, "cgroup: {cpu_max: ", "}", "1.5"},
+    {"pids_limit", COMPOSE, FOREIGN_PLAIN, "cgroup: {pids_max: ", "}", "32"},
+    {"cap_add", COMPOSE, FOREIGN_LIST, "sandbox: {capabilities: [", "]}", "NET_BIND_SERVICE"},
+    {"cap_drop", COMPOSE, FOREIGN_PLAIN, "sandbox: {capabilities: []}, with those to keep", "", NULL},
+    {"security_opt", COMPOSE, FOREIGN_PLAIN, "sandbox: {preset: basic}", "", NULL},
+    {"privileged", COMPOSE, FOREIGN_PLAIN, "user: root", "", NULL},
+    {"tmpfs", COMPOSE, FOREIGN_PLAIN, "sandbox: {private_tmp: true}", "", NULL},
+    {"network_mode", COMPOSE, FOREIGN_PLAIN, "sandbox: {network: none}", "", NULL},
     {"replicas", COMPOSE, FOREIGN_PLAIN, "limits: {instances: ", "}", "50"},
     {"deploy", COMPOSE, FOREIGN_PLAIN, "limits: {instances: 50}", "", NULL},
     {"availability", "process-compose's", FOREIGN_PLAIN, "restart: {policy: always}", "", NULL},
@@ -291,6 +324,11 @@ static bool put_value(const ForeignWord *w, const YamlNode *value, Text *out) {
         return out->len > 0;
     case FOREIGN_KIND:
         return put_kind(value, out);
+    case FOREIGN_PROTECT:
+        text_add(out, has_word(value, "strict") ? "/"
+                      : has_word(value, "full") ? "/usr, -/boot, -/efi, /etc"
+                                                : "/usr, -/boot, -/efi");
+        return true;
     case FOREIGN_MINUTES:
         if (!join(value, " ", out) || !text_ok(out) || out->s[strspn(out->s, "0123456789")] != '\0')
             return false;

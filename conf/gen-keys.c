@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Run by the build: prints what is made from the key table. `gen-keys schema` prints the JSON Schema,
- * `gen-keys man FILE` the manual page's source, FILE with its lines @KEYS@ and @DIAGNOSTICS@, and
+ * `gen-keys man FILE` the manual page's source, FILE with its lines @KEYS@, @DIAGNOSTICS@, @PRESETS@ and
+ * @SECCOMP_SETS@, and
  * @SYSCONFDIR@ anywhere, replaced. */
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "build-config.h"
 #include "conf/json-schema.h"
 #include "conf/key-reference.h"
+#include "conf/preset.h"
 #include "daemon/base/text.h"
 
 #define FOLDER "@SYSCONFDIR@"
@@ -30,6 +32,10 @@ static int fill_template(const char *path, Text *out) {
             key_reference_format(out);
         else if (streq(line, "@DIAGNOSTICS@\n"))
             diagnostics_reference_format(out);
+        else if (streq(line, "@PRESETS@\n"))
+            preset_reference_format(out);
+        else if (streq(line, "@SECCOMP_SETS@\n"))
+            seccomp_reference_format(out);
         else
             add_line(line, out);
     }

@@ -6,6 +6,7 @@
 #include "conf/diag.h"
 #include "conf/field.h"
 #include "conf/schema.h"
+#include "conf/seccomp-sets.h"
 
 static const char *const scope_titles[] = {
     [KEY_SCOPE_FILE] = "KEYS OF THE FILE",
@@ -13,8 +14,7 @@ static const char *const scope_titles[] = {
     [KEY_SCOPE_LISTEN] = "OPTIONS OF AN ENDPOINT",
 };
 
-/* scdoc(5): what would be markup gets a backslash. */
-static void add_plain(const char *s, Text *out) {
+void reference_add_plain(const char *s, Text *out) {
     for (; *s; s++) {
         if (strchr("\\*_`#<>~|", *s))
             text_addc(out, '\\');
@@ -30,7 +30,7 @@ static void add_words(const Key *key, Text *out) {
             continue;
         text_add(out, i > 0 ? ", " : "");
         text_addc(out, '*');
-        add_plain(word, out);
+        reference_add_plain(word, out);
         text_addc(out, '*');
     }
 }
@@ -40,7 +40,7 @@ static void add_type(const Key *key, Text *out) {
     if (key->type == KEY_WORD) {
         add_words(key, out);
     } else {
-        add_plain(schema_type_name(key->type), out);
+        reference_add_plain(schema_type_name(key->type), out);
         schema_range_format(key, &range);
         if (range.s)
             text_addf(out, ", %s", range.s);
@@ -52,7 +52,7 @@ static void add_type(const Key *key, Text *out) {
         text_add(out, "It must be given.");
     } else if (key->standard || key->standard_note) {
         text_add(out, "Default: ");
-        add_plain(key->standard ? key->standard : key->standard_note, out);
+        reference_add_plain(key->standard ? key->standard : key->standard_note, out);
         text_addc(out, '.');
     }
     text_addc(out, '\n');
@@ -67,7 +67,7 @@ static void add_fits(const Key *key, Text *out) {
     if (!names.s)
         return;
     text_addf(out, "\tOnly for %s", key->models != 0 ? "model " : "");
-    add_plain(names.s, out);
+    reference_add_plain(names.s, out);
     text_add(out, ".\n");
 }
 
@@ -75,13 +75,13 @@ static void add_key(const Key *key, Text *out) {
     char label[64];
     field_label(key, label);
     text_addc(out, '*');
-    add_plain(label, out);
+    reference_add_plain(label, out);
     text_add(out, "*\n\t");
-    add_plain(key->help, out);
+    reference_add_plain(key->help, out);
     text_add(out, ".\n");
     if (key->more) {
         text_addc(out, '\t');
-        add_plain(key->more, out);
+        reference_add_plain(key->more, out);
         text_addc(out, '\n');
     }
     text_add(out, "\n\t");
@@ -101,7 +101,7 @@ static void add_later(KeyScope scope, Text *out) {
         first = false;
         field_label(key, label);
         text_addc(out, '*');
-        add_plain(label, out);
+        reference_add_plain(label, out);
         text_addc(out, '*');
     }
     if (!first)
@@ -140,4 +140,18 @@ static const char *const code_help[_DIAG_CODE_MAX] = {
 void diagnostics_reference_format(Text *out) {
     for (DiagCode code = 0; code < _DIAG_CODE_MAX; code++)
         text_addf(out, "*%s*\n\t%s\n\n", diag_code_to_string(code), code_help[code]);
+}
+
+void seccomp_reference_format(Text *out) {
+    const SeccompSet *set;
+    for (size_t i = 0; (set = seccomp_set(i)); i++) {
+        text_addf(out, "*%s*\n\t", set->name);
+        reference_add_plain(set->help, out);
+        text_add(out, ":");
+        for (const char *const *name = set->calls; *name; name++) {
+            text_add(out, name == set->calls ? " " : ", ");
+            reference_add_plain(*name, out);
+        }
+        text_add(out, ".\n\n");
+    }
 }

@@ -5,4 +5,8 @@
 #include "daemon/base/text.h"
 
 void key_reference_format(Text *out);
+/* Appends @s with a backslash before what would be markup of scdoc(5). */
+void reference_add_plain(const char *s, Text *out);
+/* The sets of system calls of sandbox.seccomp. */
+void seccomp_reference_format(Text *out);
 void diagnostics_reference_format(Text *out);

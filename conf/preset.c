@@ -6,6 +6,7 @@
 
 #include "conf/decode.h"
 #include "conf/field.h"
+#include "conf/key-reference.h"
 #include "conf/path.h"
 
 #define SECCOMP_BASIC                                                                                        \
@@ -62,14 +63,6 @@ void preset_unhide(ServiceConfig *s, const char *own) {
     *to = NULL;
 }
 
-static void add_plain(const char *s, Text *out) {
-    for (; *s; s++) {
-        if (strchr("\\*_`#<>~|", *s))
-            text_addc(out, '\\');
-        text_addc(out, *s);
-    }
-}
-
 /* "[a, b]" of a list, a single value as it is. */
 static void add_value(const Key *key, const char *value, Text *out) {
     bool list = key->type == KEY_LIST || key->type == KEY_PATHS;
@@ -78,7 +71,7 @@ static void add_value(const Key *key, const char *value, Text *out) {
         size_t n = strcspn(s, " ");
         CLEANUP_TEXT Text word = {0};
         text_add_n(&word, s, n);
-        add_plain(word.s ? word.s : "", out);
+        reference_add_plain(word.s ? word.s : "", out);
         s += n + strspn(s + n, " ");
         text_add(out, *s ? ", " : "");
     }
@@ -93,7 +86,7 @@ void preset_reference_format(Text *out) {
             if (!rows[i].values[preset])
                 continue;
             text_addf(out, "\t- *");
-            add_plain(schema_leaf(key), out);
+            reference_add_plain(schema_leaf(key), out);
             text_add(out, "*: ");
             add_value(key, rows[i].values[preset], out);
             text_addc(out, '\n');

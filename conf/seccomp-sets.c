@@ -117,6 +117,8 @@ static const SeccompSet sets[] = {
     {"@swap", "swap files", CALLS("swapoff", "swapon")},
     {"@sync", "writing to disks at once",
      CALLS("fdatasync", "fsync", "msync", "sync", "sync_file_range", "sync_file_range2", "syncfs")},
+    {"@system-service", "what systemd calls so: more than service, with io_uring, keys and priorities",
+     CALLS("@service", "@aio", "@keyring", "@memlock", "@resources", "kcmp", "personality", "userfaultfd")},
     {"@timer", "timers",
      CALLS("alarm", "getitimer", "setitimer", "timer_create", "timer_delete", "timer_getoverrun",
            "timer_gettime", "timer_gettime64", "timer_settime", "timer_settime64", "timerfd_create",
