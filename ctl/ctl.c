@@ -60,7 +60,7 @@ static void add_harmless(Text *out, const char *json) {
 }
 
 void ctl_add_json(Ctl *c, const json_t *document) {
-    CLEANUP_FREE char *text = json_dumps(document, JSON_COMPACT);
+    CLEANUP_FREE char *text = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(15));
     if (!text) {
         c->out.failed = true;
         return;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "build-config.h"
+#include "conf/security.h"
 #include "ctl/event-words.h"
 #include "ctl/help.h"
 #include "ctl/refusals.h"
@@ -186,12 +187,25 @@ static void add_refusals(Text *out) {
     }
 }
 
+static void add_security(Text *out) {
+    const char *name, *asks;
+    unsigned weight, whole = 0;
+    for (size_t i = 0; security_check(i, &name, &weight, &asks); i++)
+        whole += weight;
+    for (size_t i = 0; security_check(i, &name, &weight, &asks); i++) {
+        text_addf(out, "*%s* (%.1f)\n\t", name, weight * 10.0 / whole);
+        add_sentence(out, asks);
+        text_add(out, "\n\n");
+    }
+}
+
 static const struct {
     const char *line;
     void (*add)(Text *out);
 } parts[] = {
     {"@OPTIONS@\n", add_global_options}, {"@VERBS@\n", add_verbs},   {"@COLUMNS@\n", add_columns},
     {"@EVENTS@\n", add_events},          {"@STATES@\n", add_states}, {"@REFUSALS@\n", add_refusals},
+    {"@SECURITY@\n", add_security},
 };
 
 /* Within any line. */

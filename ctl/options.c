@@ -38,6 +38,7 @@ static const OptionRow rows[_OPTION_MAX] = {
     [OPTION_CONFIG] = {"config", 'c', "FILE", "of this file, without asking the daemon", COMPLETES_FILES},
     [OPTION_DELAY] = {"delay", 'd', "TIME", "time between two looks: 1s, 500ms"},
     [OPTION_SORT] = {"sort", 'S', "COLUMN", "sort by this column", COMPLETES_COLUMN},
+    [OPTION_SECURITY] = {"security", '\0', NULL, "how exposed each service is, and what would mend it"},
 };
 
 const OptionRow *option_row(OptionId id) {

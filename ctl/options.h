@@ -32,6 +32,7 @@ typedef enum OptionId {
     OPTION_CONFIG,
     OPTION_DELAY,
     OPTION_SORT,
+    OPTION_SECURITY,
     _OPTION_MAX,
 } OptionId;
 

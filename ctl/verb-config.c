@@ -11,6 +11,7 @@
 #include "ctl/fields.h"
 #include "ctl/progress.h"
 #include "ctl/proto/reply-schema.h"
+#include "ctl/security-view.h"
 #include "ctl/verbs.h"
 #include "daemon/base/clock.h"
 
@@ -112,6 +113,9 @@ static void show_check(Ctl *c, const char *path, const Config *config, const Dia
 }
 
 int verb_check(Ctl *c, char *const *args) {
+    bool security = options_has(&c->options, OPTION(SECURITY));
+    if (*args && args[1] && !security)
+        return ctl_fail(c, CTL_USAGE, "names of services go with --security", "'check' takes one file");
     CLEANUP_FREE char *path = *args ? strdup(*args) : config_default_path(geteuid(), environ);
     CLEANUP_DIAGS DiagList diags = {0};
     CLEANUP_CONFIG Config *config = NULL;
@@ -128,8 +132,10 @@ int verb_check(Ctl *c, char *const *args) {
         return ctl_fail(c, CTL_FAILED, NULL, "cannot check %s: %s", path, strerror(-r));
     add_judge(&judge);
     diag_list_format(&diags, judge.s, &text);
-    show_check(c, path, config, &diags);
     (void)fputs(text.s ? text.s : "", stderr);
+    if (config && security)
+        return security_show(c, config, *args ? args + 1 : args);
+    show_check(c, path, config, &diags);
     return config ? CTL_DONE : CTL_FAILED;
 }
 
@@ -191,7 +197,7 @@ static int format_replies(Text *out) {
     ReplyDocument documents[DOCUMENTS_MAX];
     const Verb *verb;
     size_t n = 0;
-    for (size_t i = 0; n < DOCUMENTS_MAX && (verb = verb_get(i)); i++)
+    for (size_t i = 0; n < DOCUMENTS_MAX - 1 && (verb = verb_get(i)); i++)
         if (verb->run && (verb->prints || verb->prints_each || verb->prints_fields))
             documents[n++] = (ReplyDocument){
                 .verb = verb->name,
@@ -200,6 +206,11 @@ static int format_replies(Text *out) {
                 .type = verb->prints_each,
                 .fields = verb->prints_fields,
             };
+    documents[n++] = (ReplyDocument){
+        .verb = "check-security",
+        .doc = "check --security, of a config without errors",
+        .fields = security_document,
+    };
     return reply_schema_format(documents, n, out);
 }
 

@@ -310,19 +310,23 @@ static const Verb verbs[] = {
     },
     {
         .name = "check",
-        .arguments = "[FILE]",
+        .arguments = "[FILE [NAME...]]",
         .summary = "judge a config file, without a daemon",
         .details = "Reads FILE, or the default file, with everything that it includes, and reports all "
                    "errors. It judges "
                    "as the caller: with your environment and your right to run programs as other users. "
-                   "'mpctl reload --dry-run' judges as the daemon. Exits 1 on any error.",
+                   "'mpctl reload --dry-run' judges as the daemon. Exits 1 on any error. With --security it "
+                   "shows how exposed each service is, from 0 to 10, and of the most exposed, or of those "
+                   "with NAME, what makes it so and what to write. NAME may be a shell glob.",
         .group = GROUP_CONFIG,
         .run = verb_check,
-        .max_args = 1,
-        .completes = {COMPLETES_FILES},
+        .max_args = VERB_ANY_ARGS,
+        .options = OPTION(SECURITY),
+        .completes = {COMPLETES_FILES, COMPLETES_SERVICES},
         .prints = "CheckConfig",
         .examples = {{"check", "the default file"},
-                     {"check ./new.yaml && mpctl reload", "before it is used"}},
+                     {"check ./new.yaml && mpctl reload", "before it is used"},
+                     {"check ./new.yaml ssh --security", "what would make it safer"}},
     },
     {
         .name = "config",
