@@ -205,6 +205,7 @@ class Mpctl(Schema):
         "logs": [(["talks"], 0)],
         "is-active": [(["full"], 0), (["full", "failed"], 3)],
         "check": [(["{dir}/mpinetd.yaml"], None), (["/nonexistent"], 1)],
+        "check-security": [(["{dir}/good.yaml"], 0), (["{dir}/good.yaml", "a*"], 0)],
         "config": [([], 0), (["unix"], 0), (["--origin"], 0)],
         "reload": [(["--dry-run"], None), ([], None)],
         "start": [(["idle"], 0), (["id*"], 0)],
@@ -229,7 +230,8 @@ class Mpctl(Schema):
                 if name.startswith("mpctl.") and name != "mpctl.error"]
 
     def run_verb(self, d, verb, arguments, status):
-        run = d.mpctl(verb, "--json", *[a.replace("{dir}", d.dir) for a in arguments])
+        words = ["check", "--security"] if verb == "check-security" else [verb]
+        run = d.mpctl(*words, "--json", *[a.replace("{dir}", d.dir) for a in arguments])
         what = f"mpctl {verb} {' '.join(arguments)}"
         if status is not None:
             self.assertEqual(run.returncode, status, f"{what}: {run.stdout[:500]} {run.stderr}")
@@ -255,6 +257,8 @@ class Mpctl(Schema):
 
     def test_every_verb(self):
         d = self.busy_daemon()
+        with open(os.path.join(d.dir, "good.yaml"), "w", encoding="utf-8") as f:
+            f.write("version: 1\nservices:\n  a: {listen: tcp:7007, exec: [cat], user: self}\n  b: {listen: tcp:7008, sensor: true}\n")
         # The one that ends the daemon comes last.
         for verb in sorted(self.documented(), key=lambda verb: (verb == "shutdown", verb in self.lines)):
             for arguments, status in self.arguments.get(verb, [([], 0)]):
