@@ -13,6 +13,7 @@
  * before a service asks for a group. */
 #include <stdbool.h>
 
+#include "conf/diag.h"
 #include "daemon/cgroup-text.h"
 
 typedef struct CgroupTree {
@@ -46,3 +47,6 @@ int cgroup_enable(int dir, unsigned set);
 /* Whether a tree could be had with the controllers @set, as things are: nothing is changed. 0, or a negative
  * errno with @why. */
 int cgroup_tree_check(const CgroupTree *t, bool in_leaf, unsigned set, CgroupProblem *why);
+/* The same for all services of @config; what cannot be had is in @diags. 0, or -EINVAL. */
+struct Runtime;
+int cgroup_check_config(const struct Runtime *rt, const Config *config, DiagList *diags);

@@ -279,16 +279,18 @@ static void count(Instance *i) {
 int launch_start_flight(Instance *i, SpawnStep *ret_step) {
     Service *s = i->service;
     CLEANUP_CLOSE int own = -EBADF;
-    int r = -ENODEV;
+    int r = 0;
+    bool gone = true;
     if (!s->config->cgroup)
         return flight_start(i->flight, ret_step);
     /* Once more where somebody has removed the group. */
-    for (unsigned tries = 0; tries < 2 && r == -ENODEV; tries++) {
+    for (unsigned tries = 0; tries < 2 && gone; tries++) {
         *ret_step = STEP_CGROUP;
         r = service_cgroup_enter(i, &own);
         if (r >= 0)
             r = flight_start(i->flight, ret_step);
         i->flight->cgroup = -EBADF;
+        gone = (r == -ENODEV || r == -ENOENT) && *ret_step == STEP_CGROUP;
         if (r < 0 && *ret_step == STEP_CGROUP)
             service_cgroup_doubt(s);
     }

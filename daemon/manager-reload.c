@@ -4,6 +4,7 @@
 
 #include "daemon/account.h"
 #include "daemon/base/clock.h"
+#include "daemon/cgroup.h"
 #include "daemon/manager-private.h"
 #include "daemon/seclusion.h"
 
@@ -136,6 +137,8 @@ static void on_loaded(const LoadResult *result, void *userdata) {
     Changes changes CLEANUP(changes_done) = {0};
     PlanItems plan CLEANUP(plan_items_done) = {0};
     int r = result->error;
+    if (r >= 0)
+        r = cgroup_check_config(&m->rt, result->config, result->diags);
     if (r >= 0 && l->applies) {
         r = apply(m, result->config, &l->comparison, result->diags, &changes, &plan);
     } else if (r >= 0) {

@@ -69,6 +69,7 @@ typedef struct Runtime {
     bool leaves_processes;      /* then: they go on without the daemon */
     bool cgroup_in_leaf;        /* this process has been moved there: cgroup.h */
     struct CgroupTree *cgroups; /* NULL: none has been asked for */
+    size_t n_cgroups;           /* so many services have one */
     size_t n_cgroups_ending;    /* of services that have ended, with processes left in them */
     const char *socket;         /* path of the control socket */
     bool handing_over; /* another program is about to go on in this process: nothing is set up ahead */

@@ -230,6 +230,8 @@ void service_cgroup_free(Service *s) {
         (void)is_removed(g);
     s->cgroup = NULL;
     free(g);
+    if (--s->rt->n_cgroups == 0)
+        s->rt->cgroups = cgroup_tree_free(s->rt->cgroups);
 }
 
 /* It has ended, with all that there was. */

@@ -21,6 +21,7 @@ ServiceCgroup *service_cgroup_new(Service *s) {
     if (!g)
         return NULL;
     g->service = s;
+    s->rt->n_cgroups++;
     g->dir = g->all = -EBADF;
     list_init(&g->leaving);
     return g;
@@ -146,7 +147,11 @@ static int make(Service *s, CgroupProblem *why) {
         return r;
     rt->cgroup_in_leaf = rt->cgroups->root < 0;
     r = cgroup_tree_enable(rt->cgroups, cgroup_controllers_of(s->config->cgroup), why);
-    return r < 0 ? r : set_up(s, why);
+    if (r >= 0)
+        r = set_up(s, why);
+    if (rt->n_cgroups == 0)
+        rt->cgroups = cgroup_tree_free(rt->cgroups);
+    return r;
 }
 
 /* Its config has none any more: who is in it has no limits, and those that come begin elsewhere. */
