@@ -299,6 +299,53 @@ static void add_limits(Ctl *c, const json_t *d) {
         add_line(c, "Access", &line);
 }
 
+static void add_amount(Text *out, const json_t *group, const char *key, const char *limit) {
+    bool is_size = starts_with(key, "memory");
+    if (!field_given(group, key))
+        return;
+    text_add(out, out->len > 0 ? ", " : "");
+    text_addf(out, "%s ", key);
+    if (is_size)
+        format_size(out, field_count(group, key));
+    else
+        format_number(out, field_count(group, key));
+    if (!field_given(group, limit))
+        return;
+    text_add(out, " of ");
+    if (is_size)
+        value_size_format(field_count(group, limit), out);
+    else
+        format_number(out, field_count(group, limit));
+}
+
+static void add_cgroup(Ctl *c, const json_t *d) {
+    const json_t *group = json_object_get(d, "cgroup");
+    CLEANUP_TEXT Text line = {0};
+    if (!json_is_object(group))
+        return;
+    if (json_is_true(json_object_get(group, "per_instance"))) {
+        text_add(&line, "one for each process");
+    } else {
+        add_amount(&line, group, "memory", "memory_max");
+        add_amount(&line, group, "pids", "pids_max");
+    }
+    if (field_given(group, "cpu_usec")) {
+        text_add(&line, line.len > 0 ? ", cpu " : "cpu ");
+        api_add_duration(&line, field_count(group, "cpu_usec"));
+    }
+    if (field_count(group, "oom_kills") > 0) {
+        text_add(&line, ", ");
+        add_count(&line, field_count(group, "oom_kills"), "killed for want of memory");
+    }
+    if (field_count(group, "pids_limited") > 0) {
+        text_add(&line, ", ");
+        add_count(&line, field_count(group, "pids_limited"), "times no process could be made");
+    }
+    add_line(c, "Group", &line);
+    field_show(&line, group, "path");
+    add_line(c, "", &line);
+}
+
 static void add_last_error(Ctl *c, const json_t *service) {
     const json_t *error = json_object_get(service, "last_error");
     CLEANUP_TEXT Text line = {0};
@@ -356,6 +403,7 @@ static void show(Ctl *c, const json_t *d) {
     add_refused(c, d, service);
     add_times(c, service);
     add_limits(c, d);
+    add_cgroup(c, d);
     add_reports(c, service);
     add_last_error(c, service);
     add_instances(c, service);
