@@ -8,6 +8,7 @@
 #include "conf/config-build.h"
 #include "conf/service-blob-parts.h"
 #include "conf/service-blob.h"
+#include "conf/service-intern.h"
 
 /* In this order: what is referred to stands before who refers to it. */
 typedef enum ConfigTag {
@@ -32,6 +33,7 @@ struct ConfigDecoder {
     KeyMap keys;
     RulesSet rules; /* a reference each */
     AccessLoader *loader;
+    Interned *interned; /* what the services have in common */
     size_t capacity;
     size_t old_at, old_rules_at; /* the services of the old config that were looked at last */
     bool done;
@@ -106,13 +108,15 @@ ConfigDecoder *config_decoder_new(const BlobReader *r, Config *old) {
     d->reader = *r;
     d->old = old ? config_ref(old) : NULL;
     d->config = config_new();
-    return d->config ? d : config_decoder_free(d);
+    d->interned = interned_new();
+    return d->config && d->interned ? d : config_decoder_free(d);
 }
 
 ConfigDecoder *config_decoder_free(ConfigDecoder *d) {
     if (!d)
         return NULL;
     access_loader_free(d->loader);
+    interned_unref(d->interned);
     for (size_t i = 0; i < d->rules.n; i++)
         access_rules_unref(d->rules.items[i]);
     free((void *)d->rules.items);
@@ -225,7 +229,10 @@ static void get_service(ConfigDecoder *d, const BlobField *f) {
     }
     const ServiceBlobContext context = {.keys = &d->keys, .rules = &d->rules};
     ServiceConfig *s = find_same(d, f, name, n);
+    bool shared = s;
     s = s ? service_config_ref(s) : service_blob_get(f, &context);
+    if (s && !shared && (service_config_intern(s, d->interned) < 0 || service_config_intern_found(s) < 0))
+        blob_spoil(f->source, "out of memory");
     if (s)
         c->services[c->n_services++] = s;
 }
@@ -281,6 +288,7 @@ static int finish(ConfigDecoder *d) {
     }
     if (blob_is_spoilt(d->reader.source))
         return -EBADMSG;
+    interned_finish(d->interned);
     d->done = true;
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "conf/config-build.h"
 #include "conf/part.h"
+#include "conf/service-intern.h"
 #include "daemon/base/clock.h"
 
 static const char *const models[] = {
@@ -190,26 +191,10 @@ int service_config_own_files(ServiceConfig *s) {
 ServiceConfig *service_config_unref(ServiceConfig *s) {
     if (!s || --s->refs > 0)
         return NULL;
-    strv_free(s->files);
-    for (size_t i = 0; i < s->n_listen; i++)
-        listen_config_done(&s->listen[i]);
-    free(s->listen);
-    free(s->name);
-    free(s->description);
-    free(s->to);
-    free(s->tcpmux);
-    strv_free(s->exec);
-    free(s->argv0);
-    free(s->user);
-    free(s->group);
-    strv_free(s->supplementary_groups);
-    free(s->working_directory);
-    free(s->root_directory);
-    strv_free(s->environment);
-    strv_free(s->pass_environment);
+    service_config_release(s);
     parts_done(s);
+    free(s->listen);
     free(s->origins);
-    resolved_done(&s->resolved);
     s->problem = diag_free(s->problem);
     free(s);
     return NULL;

@@ -11,6 +11,7 @@
 #include "conf/foreign.h"
 #include "conf/listen.h"
 #include "conf/preset.h"
+#include "conf/service-intern.h"
 #include "conf/suggest.h"
 #include "conf/validate.h"
 #include "daemon/base/clock.h"
@@ -380,6 +381,8 @@ static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, con
         return -ENOMEM;
     if (!d.bad)
         validate_service(r, s);
+    if (service_config_intern(s, r->interned) < 0)
+        return -ENOMEM;
     *ret = TAKE_PTR(s);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "conf/decode.h"
 #include "conf/files.h"
 #include "conf/resolve.h"
+#include "conf/service-intern.h"
 #include "conf/validate.h"
 
 /* What is wrong with one service, on its way to the diagnostics. */
@@ -63,7 +64,8 @@ static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, cons
 static int resolve_services(Reader *r, Config *c, Lookups *lookups) {
     for (size_t i = 0; i < c->n_services; i++) {
         Finding finding = {.r = r, .s = c->services[i]};
-        if (resolve_service(c->services[i], r->context, lookups, on_found, &finding) < 0)
+        if (resolve_service(c->services[i], r->context, lookups, on_found, &finding) < 0 ||
+            service_config_own_files(c->services[i]) < 0 || service_config_intern_found(c->services[i]) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -154,13 +156,6 @@ static int check_version(Reader *r, Config *c) {
     return 0;
 }
 
-static int own_files(Config *c) {
-    int k = 0;
-    for (size_t i = 0; i < c->n_services && k == 0; i++)
-        k = service_config_own_files(c->services[i]);
-    return k;
-}
-
 static int read_config(Reader *r, Tree *t, Config *c) {
     for (size_t i = 0; i < r->n_files; i++)
         tree_add(t, r, yaml_file_root(r->files[i]));
@@ -168,8 +163,7 @@ static int read_config(Reader *r, Tree *t, Config *c) {
     if (check_version(r, c) < 0 || decode_config(r, t, c) < 0)
         return -ENOMEM;
     validate_config(r, c);
-    int k = resolve_config(r, t, c);
-    return k < 0 ? k : own_files(c);
+    return resolve_config(r, t, c);
 }
 
 /* A diagnostic with its place in the order of the files. */

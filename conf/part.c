@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/access.h"
 #include "conf/config-build.h"
 
 const ResourceConfig resource_standard = {.n_rlimits = 0};
@@ -20,24 +19,6 @@ static const CgroupConfig cgroup_standard = {
     .cpu_max = UINT64_MAX,
     .pids_max = UINT64_MAX,
 };
-
-static void terms_done(void *part) {
-    ServiceTerms *terms = part;
-    strv_free(terms->access.allow);
-    strv_free(terms->access.deny);
-    strv_free(terms->access.hours);
-    access_rules_unref(terms->access.rules);
-    free(terms->access.open);
-    strv_free(terms->ban.exit_codes);
-    free(terms->banner.greeting);
-    free(terms->banner.refused);
-    free(terms->banner.greeting_bytes);
-    free(terms->banner.refused_bytes);
-    strv_free(terms->log.success);
-    strv_free(terms->log.failure);
-    strv_free(terms->proxy_accept_from);
-    access_rules_unref(terms->proxy_trusted);
-}
 
 static void sandbox_done(void *part) {
     SandboxConfig *sandbox = part;
@@ -57,7 +38,7 @@ static const struct {
     const void *standard;     /* what holds where nothing is given */
     void (*done)(void *part); /* NULL: it owns nothing */
 } parts[_KEY_PART_MAX] = {
-    [KEY_PART_TERMS] = {offsetof(ServiceConfig, terms), sizeof(ServiceTerms), &terms_standard, terms_done},
+    [KEY_PART_TERMS] = {offsetof(ServiceConfig, terms), sizeof(ServiceTerms), &terms_standard, NULL},
     [KEY_PART_RESOURCES] = {offsetof(ServiceConfig, resources), sizeof(ResourceConfig), &resource_standard,
                             NULL},
     [KEY_PART_SANDBOX] = {offsetof(ServiceConfig, sandbox), sizeof(SandboxConfig), &sandbox_standard,

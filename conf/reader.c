@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/interned.h"
 #include "conf/lookups.h"
 #include "conf/rule-book.h"
 #include "conf/seccomp.h"
@@ -57,8 +58,9 @@ int reader_init(Reader *r, const LoadContext *context, DiagList *diags) {
         .lookups = lookups_new(),
         .rules = rule_book_new(),
         .seccomp = seccomp_new(),
+        .interned = interned_new(),
     };
-    return r->lookups && r->rules && r->seccomp ? 0 : -ENOMEM;
+    return r->lookups && r->rules && r->seccomp && r->interned ? 0 : -ENOMEM;
 }
 
 ConfigPos reader_pos(const Reader *r, const YamlNode *node) {
@@ -79,5 +81,8 @@ void reader_done(Reader *r) {
     lookups_free(r->lookups);
     rule_book_free(r->rules);
     seccomp_free(r->seccomp);
+    if (r->interned)
+        interned_finish(r->interned);
+    interned_unref(r->interned);
     *r = (Reader){0};
 }

@@ -13,11 +13,12 @@ typedef struct Reader {
     char **names;     /* of the files, in their order: what the Config takes over */
     size_t n_files;
     YamlBudget budget;
-    struct Lookups *lookups; /* owned */
-    struct RuleBook *rules;  /* owned */
-    struct Seccomp *seccomp; /* owned */
-    bool quiet;              /* report nothing: what is read was judged before */
-    bool no_memory;          /* sticky */
+    struct Lookups *lookups;   /* owned */
+    struct RuleBook *rules;    /* owned */
+    struct Seccomp *seccomp;   /* owned */
+    struct Interned *interned; /* what services have in common; owned */
+    bool quiet;                /* report nothing: what is read was judged before */
+    bool no_memory;            /* sticky */
 } Reader;
 
 /* Adds a diagnostic at @node, of whichever file it is. */
