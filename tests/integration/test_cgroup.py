@@ -3,11 +3,10 @@
 controllers, which a machine may have given to version 1: those are in test_cgroup_vm.py."""
 import os
 import re
-import signal
 import unittest
 
 from faults import FaultTest, Injection, tracing_works
-from harness import DaemonTest, need_program, need_root, process_alive, wait_until
+from harness import DaemonTest, descriptors_of, need_program, need_root, process_alive, wait_until
 
 
 def unified():
@@ -37,6 +36,16 @@ def processes(folder):
             with open(os.path.join(path, "cgroup.procs"), encoding="utf-8") as f:
                 found += [int(line) for line in f]
     return found
+
+
+def path_of(pid):
+    """What a descriptor of the process leads to; "" of one that it has closed since."""
+    def path(fd):
+        try:
+            return os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            return ""
+    return path
 
 
 WHERE = ["/bin/sh", "-c", "sed -n s/^0:://p /proc/self/cgroup"]
@@ -87,8 +96,8 @@ class Groups(CgroupTest):
         d = self.start(s={"exec": WHERE})
         self.assertEqual(os.path.join(unified(), self.where(d, "s").lstrip("/")).rstrip("/"), unified().rstrip("/"))
         self.assertIsNone(self.group(d, "s"))
-        fds = f"/proc/{d.pid}/fd"
-        self.assertFalse([link for link in (os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)) if link.startswith(unified())])
+        d.wait_idle("s")
+        self.assertFalse([path for path in map(path_of(d.pid), descriptors_of(d.pid)) if path.startswith(unified())])
 
     def test_names(self):
         d = self.start(**{"memory.max": {"exec": WHERE, "cgroup": {"per_instance": True}},
