@@ -12,6 +12,8 @@ import tempfile
 
 PROGRAMS = {"mpinetd": "daemon/mpinetd", "mpctl": "ctl/mpctl"}
 ROOT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..")
+# The systemd that knows what stands in a drop-in.
+NEEDS = {"notify-reload.conf": 253, "delegate-subgroup.conf": 254}
 DROP_INS = os.path.join(ROOT, "conf", "units", "drop-ins")
 # The exposure that systemd 252 finds, at most: 10 is all there is.
 EXPOSURE = {("mpinetd.service", None): 9.5, ("mpinetd.service", "strict.conf"): 3.2,
@@ -87,7 +89,7 @@ def main(folder):
             good = (exposure(copies, name, drop_in) if drop_in is None else True) and good
         place = os.path.join(copies, "mpinetd.service.d")
         for drop_in in sorted(os.listdir(DROP_INS)):
-            if drop_in == "notify-reload.conf" and systemd_version() < 253:
+            if systemd_version() < NEEDS.get(drop_in, 0):
                 continue
             os.mkdir(place)
             shutil.copy(os.path.join(DROP_INS, drop_in), place)
