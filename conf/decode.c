@@ -21,6 +21,7 @@
 /* The places of what is derived in the key table. */
 typedef struct DerivedIndex {
     size_t of[_DERIVED_KEY_MAX];
+    size_t preset;
 } DerivedIndex;
 
 /* What is worked out once for all services, for there may be ten thousand. */
@@ -319,6 +320,10 @@ static int derive(Reader *r, const DerivedIndex *index, const Slot *own, const S
             .quiet = own && !value,
         };
     }
+    /* What a preset gives is told at the preset, and nobody has judged it before. */
+    if (own && !places[DERIVED_SECCOMP].value)
+        places[DERIVED_SECCOMP] = (DerivedPlace){
+            .value = own[index->preset].value ? own[index->preset].value : defaults[index->preset].value};
     return derive_service(r, places, s);
 }
 
@@ -424,6 +429,7 @@ static int common_init(Common *common) {
     *common = (Common){.standards = service_config_new()};
     for (DerivedKey key = 0; key < _DERIVED_KEY_MAX; key++)
         common->derived.of[key] = index_of(KEY_SCOPE_SERVICE, derived_key_path(key));
+    common->derived.preset = index_of(KEY_SCOPE_SERVICE, "sandbox.preset");
     return common->standards && decode_standards(KEY_SCOPE_SERVICE, common->standards) == 0 ? 0 : -ENOMEM;
 }
 
