@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -62,6 +63,13 @@ int capabilities_trim(void) {
     data[0].effective = (uint32_t)after;
     data[1].effective = (uint32_t)(after >> 32);
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+void capabilities_drop(void) {
+    CapHeader header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    CapData none = {{0}};
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    (void)syscall(SYS_capset, &header, none);
 }
 
 bool capabilities_are_inherited(void) {

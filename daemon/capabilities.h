@@ -23,6 +23,9 @@ uint64_t capabilities_trimmed(uint64_t effective);
 /* Switches off what the daemon does not use. 0 or a negative errno. */
 int capabilities_trim(void);
 
+/* Of this process: all of them, for good, if it runs no other program with more. */
+void capabilities_drop(void);
+
 /* Whether this process has ambient or inheritable capabilities: those a program that it starts could get,
  * under whatever user. */
 bool capabilities_are_inherited(void);

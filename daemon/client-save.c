@@ -60,11 +60,11 @@ static const char *word_of(ClientWait wait) {
 bool client_can_be_saved(const Client *c) {
     if (c->failed || !text_ok(&c->out) || (c->stream && !stream_can_be_saved(c->stream)))
         return false;
-    return c->wait == WAIT_NOTHING || word_of(c->wait);
+    return c->wait == WAIT_NOTHING || c->wait == WAIT_READING || word_of(c->wait);
 }
 
 static void save_call(BlobWriter *w, const Client *c) {
-    if (c->wait != WAIT_NOTHING)
+    if (word_of(c->wait))
         blob_put_str(w, CLIENT_WAIT, word_of(c->wait));
     if (c->wait == WAIT_ORDER) {
         blob_put_strv(w, CLIENT_SERVICES, c->services);
@@ -92,6 +92,9 @@ void client_save(BlobWriter *w, const Client *c) {
             groups[n] = c->groups[i + n];
         blob_put_u64s(w, CLIENT_GROUPS, groups, n);
     }
+    /* What is being read is received once more. */
+    if (c->wait == WAIT_READING)
+        blob_put_bytes(w, CLIENT_IN, c->reading.s, c->reading.len + 1);
     if (frame_pending(&c->in) > 0)
         blob_put_bytes(w, CLIENT_IN, c->in.buf + c->in.start, frame_pending(&c->in));
     if (client_unsent(c) > 0)

@@ -205,7 +205,7 @@ static void read_some(Client *c) {
         c->failed = true;
 }
 
-static void finish_turn(Client *c) {
+void client_end_turn(Client *c) {
     c->busy = false;
     if (c->failed)
         fail(c);
@@ -213,8 +213,27 @@ static void finish_turn(Client *c) {
         client_flush(c);
 }
 
+int client_keep_reading(Client *c, const char *json, size_t n) {
+    text_add_n(&c->reading, json, n);
+    c->wait = WAIT_READING;
+    return text_ok(&c->reading) ? 0 : -ENOMEM;
+}
+
+void client_begin_turn(Client *c) {
+    c->busy = true;
+    c->wait = WAIT_NOTHING;
+    text_done(&c->reading);
+    (void)sd_event_source_set_enabled(c->source, SD_EVENT_ON);
+}
+
 /* Nobody is left to answer; calls that want no answer are done all the same. */
 static void on_hangup(Client *c) {
+    /* Its message is looked at when it has been read. That it is gone would be told all the time until then.
+     */
+    if (c->wait == WAIT_READING) {
+        (void)sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
+        return;
+    }
     if (!client_is_waiting(c) && !frame_has_next(&c->in))
         read_some(c);
     c->ended = true;
@@ -239,14 +258,14 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
     }
     if (!c->failed)
         handle_message(c);
-    finish_turn(c);
+    client_end_turn(c);
     return 0;
 }
 
 void client_take_turn(Client *c) {
     c->busy = true;
     handle_message(c);
-    finish_turn(c);
+    client_end_turn(c);
 }
 
 void client_go_on(Client *c) {
@@ -305,6 +324,7 @@ Client *client_free(Client *c) {
     sd_event_source_disable_unref(c->stall);
     frame_done(&c->in);
     text_done(&c->out);
+    text_done(&c->reading);
     client_forget_call(c);
     free(c->groups);
     if (c->asleep)

@@ -31,6 +31,8 @@ typedef enum ClientWait {
     /* No upgrade begins before these are over. */
     WAIT_RELOAD, /* until the config has been loaded again, and applied */
     WAIT_CHECK,  /* the same, but nothing is applied */
+    /* Until its message has been read: see interpreter.h. */
+    WAIT_READING,
 } ClientWait;
 
 typedef struct Client Client;
@@ -84,6 +86,7 @@ struct Client {
     Stream *stream;     /* a reply that is made in parts */
     bool following;     /* Events with more */
     char *follow;       /* of this service, or NULL: all */
+    Text reading;       /* of WAIT_READING: the message */
     uint64_t missed;    /* events that it did not read in time, and has not been told of */
 };
 
@@ -103,6 +106,11 @@ bool client_wants_turn(const Client *c);
 void client_take_turn(Client *c);
 /* The open call was answered: sends that, and takes up the next one in its turn. May free @c. */
 void client_go_on(Client *c);
+/* Keeps the message, which is to be read elsewhere. 0 or -ENOMEM. */
+int client_keep_reading(Client *c, const char *json, size_t n);
+/* It has been read; what follows is a turn of the client's, until client_end_turn(), which may free @c. */
+void client_begin_turn(Client *c);
+void client_end_turn(Client *c);
 /* Nothing is owed to it any more: the open call is forgotten. */
 void client_forget_call(Client *c);
 /* Root, the daemon's own user, or named in control.manage. */

@@ -162,19 +162,22 @@ bool calls_tell_suppressed(Calls *calls, uint64_t now_usec) {
 int calls_handle(Calls *calls, Client *client, const char *json, size_t n) {
     ApiRequest request CLEANUP(api_request_done) = {0};
     int r = api_decode(json, n, &request, client_out(client));
-    if (r != 0)
-        return r < 0 ? r : 0;
+    if (r == 0)
+        calls_make(calls, client, &request);
+    return r < 0 ? r : 0;
+}
+
+void calls_make(Calls *calls, Client *client, ApiRequest *request) {
     size_t before = client_out(client)->len;
-    if (!allowed(calls, client, &request))
-        api_encode_error(client_out(client), API_NOT_ALLOWED, method_name(request.method), NULL, 0);
-    else if (!table[request.method])
-        api_encode_error(client_out(client), API_METHOD_NOT_FOUND, method_name(request.method), NULL, 0);
+    if (!allowed(calls, client, request))
+        api_encode_error(client_out(client), API_NOT_ALLOWED, method_name(request->method), NULL, 0);
+    else if (!table[request->method])
+        api_encode_error(client_out(client), API_METHOD_NOT_FOUND, method_name(request->method), NULL, 0);
     else
-        table[request.method](calls, client, &request);
+        table[request->method](calls, client, request);
     /* A call with oneway gets no answer, not even of a failure. Nothing of it is on its way yet. */
-    if (request.oneway) {
+    if (request->oneway) {
         client_out(client)->len = before;
         client_forget_call(client);
     }
-    return 0;
 }

@@ -15,6 +15,8 @@ typedef struct Calls {
 
 /* Answers one message, or begins to. 0, or -EBADMSG when the connection is to be closed. */
 int calls_handle(Calls *calls, Client *client, const char *json, size_t n);
+/* The same, when it has been read. */
+void calls_make(Calls *calls, Client *client, ApiRequest *request);
 /* Makes the next part of the reply that @client gets in parts. */
 void calls_stream_part(Calls *calls, Client *client);
 /* Something has changed: answers @client if what it waits for has come, else tells how far it is. True when

@@ -198,3 +198,15 @@ int control_socket_restore(BlobReader r, ControlSocket *s) {
         blob_spoil(r.source, "the control socket is not complete");
     return blob_is_spoilt(r.source) ? -EBADMSG : 0;
 }
+
+bool control_socket_admits_others(mode_t mode, gid_t gid, const gid_t *manage_gids, size_t n) {
+    if (mode & S_IWOTH)
+        return true;
+    /* Who else has the daemon's own group, nobody has said. */
+    if (!(mode & S_IWGRP) || gid == (gid_t)-1)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (manage_gids[i] == gid)
+            return false;
+    return true;
+}

@@ -21,6 +21,9 @@ typedef struct ControlSocket {
  * something that is no socket stands there; -EPERM when the folder can be written by others; or another
  * negative errno. *ret_step tells what failed. */
 int control_socket_take(ControlSocket *s, const char *path, const char **ret_step);
+/* Whether somebody may connect to a socket of this mode and group ((gid_t)-1: the daemon's own) who is not
+ * among those who may change things, as far as the config says. Pure. */
+bool control_socket_admits_others(mode_t mode, gid_t gid, const gid_t *manage_gids, size_t n);
 /* Binds and listens. */
 int control_socket_listen(ControlSocket *s, mode_t mode, gid_t gid, const char **ret_step);
 void control_socket_done(ControlSocket *s);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/control.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/control-calls.h"
 #include "daemon/control-socket.h"
+#include "daemon/interpreter.h"
 
 /* Connections at once: of one user, of all who may only look, and of all; the difference is kept free for
  * those who may change things. */
@@ -34,12 +36,18 @@ struct Control {
     sd_event_source *parts;
     List clients;
     ClientHandler handler;
-    bool asleep; /* restored, and not ours yet: the node stays when it is freed */
+    /* Of those who may only look, and of those who may change things but are not root, nor the daemon's user.
+     * Made with the first message of one of them. */
+    Interpreter *interpreters[2];
+    bool interprets_all; /* root's messages, too, and those of the daemon's user */
+    bool asleep;         /* restored, and not ours yet: the node stays when it is freed */
 };
 
 Control *control_free(Control *c) {
     if (!c)
         return NULL;
+    for (size_t i = 0; i < ELEMENTS(c->interpreters); i++)
+        c->interpreters[i] = interpreter_free(c->interpreters[i]);
     LIST_FOREACH_SAFE (client, &c->clients, Client, link)
         client_free(client);
     sd_event_source_disable_unref(c->source);
@@ -94,8 +102,49 @@ static int on_parts(sd_event_source *s, uint64_t usec, void *userdata) {
     return 0;
 }
 
+static Interpreter *interpreter(Control *c, bool manages) {
+    Manager *m = c->calls.manager;
+    Interpreter **i = &c->interpreters[manages];
+    if (!*i)
+        *i = interpreter_new(c->loop, manager_helpers(m), c->log, manager_runtime(m)->environ,
+                             manages ? "managers who are not root" : "who may only look");
+    return *i;
+}
+
+/* Whether what it sends is read by the daemon itself: those who could do all that it can anyway. */
+static bool is_read_here(const Control *c, const Client *client) {
+    return !c->interprets_all && (client->uid == 0 || client->uid == geteuid());
+}
+
+static void on_read(RequestReply *reply, void *asker) {
+    Client *client = asker;
+    Control *c = client->handler->userdata;
+    client_begin_turn(client);
+    if (!reply || reply->result < 0)
+        client->failed = true;
+    else if (reply->result == 1)
+        api_encode_refusal(client_out(client), &reply->refusal);
+    else
+        calls_make(&c->calls, client, &reply->request);
+    if (client->stream)
+        wake_parts(c);
+    client_end_turn(client);
+}
+
+/* A process that has been taken over by somebody must not be able to speak for who may do more than he: so
+ * managers have one of their own. */
+static int read_elsewhere(Control *c, Client *client, const char *json, size_t n) {
+    Interpreter *i = interpreter(c, client_may_change(client, manager_config(c->calls.manager)));
+    if (!i || client_keep_reading(client, json, n) < 0)
+        return -ENOMEM;
+    return interpreter_ask(i, client->reading.s, n, on_read, client);
+}
+
 static int on_message(Client *client, const char *json, size_t n, void *userdata) {
     Control *c = userdata;
+    /* Of no bytes there is nothing to read. */
+    if (n > 0 && !is_read_here(c, client))
+        return read_elsewhere(c, client, json, n);
     int r = calls_handle(&c->calls, client, json, n);
     if (client->stream)
         wake_parts(c);
@@ -112,6 +161,9 @@ static void on_room(Client *client, void *userdata) {
 
 static void on_gone(Client *client, void *userdata) {
     Control *c = userdata;
+    for (size_t i = 0; i < ELEMENTS(c->interpreters); i++)
+        if (c->interpreters[i])
+            interpreter_forget(c->interpreters[i], client);
     c->calls.n_clients--;
     client_free(client);
 }
@@ -177,7 +229,9 @@ static Control *alloc(Manager *m, sd_event *loop, EventLog *log) {
     Control *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
+    const char *wanted = getenv("MPINETD_INTERPRETER");
     *c = (Control){.calls = {.manager = m, .log = log}, .loop = loop, .log = log};
+    c->interprets_all = streq_null(wanted, "always");
     c->socket = (ControlSocket){.fd = -EBADF, .lock_fd = -EBADF};
     c->handler = (ClientHandler){
         .message = on_message, .turn = on_turn, .room = on_room, .gone = on_gone, .userdata = c};
@@ -211,9 +265,26 @@ static int add_sources(Control *c) {
     return r < 0 ? r : sd_event_add_io(c->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
 }
 
+/* Where others may connect, the first of them finds it ready; and that there is none would be told now. */
+static void prepare_for_others(Control *c, const Config *config) {
+    if (!control_socket_admits_others(config->control_mode, config->control_gid, config->manage_gids,
+                                      config->n_manage_gids) ||
+        c->interpreters[0])
+        return;
+    eventlog_say(c->log, LOG_LEVEL_INFO, "control",
+                 "who may only look can connect: his requests are read by a process of their own");
+    Interpreter *i = interpreter(c, false);
+    if (i)
+        interpreter_prepare(i);
+}
+
 int control_open(Control *c, const Config *config, const char **ret_step) {
     int r = control_socket_listen(&c->socket, config->control_mode, config->control_gid, ret_step);
-    return r < 0 ? r : add_sources(c);
+    if (r >= 0)
+        r = add_sources(c);
+    if (r >= 0)
+        prepare_for_others(c, config);
+    return r;
 }
 
 void control_refresh(Control *c, const Config *config) {
@@ -221,6 +292,7 @@ void control_refresh(Control *c, const Config *config) {
     if (r < 0)
         eventlog_say(c->log, LOG_LEVEL_ERROR, "control",
                      "the control socket's mode and group could not be changed: %s", strerror(-r));
+    prepare_for_others(c, config);
 }
 
 void control_answer(Control *c, ClientWait what, const Text *message) {
@@ -349,6 +421,7 @@ int control_restore(BlobReader r, Manager *m, sd_event *loop, EventLog *log, Con
 
 void control_resume(Control *c) {
     c->asleep = false;
+    prepare_for_others(c, manager_config(c->calls.manager));
     LIST_FOREACH_SAFE (client, &c->clients, Client, link)
         client_resume(client);
     /* Whatever is due: a part of a reply, an order that was done meanwhile. */

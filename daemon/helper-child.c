@@ -11,21 +11,10 @@
 #include <unistd.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/sanitized.h"
 
 #define NOBODY 65534U
 #define CAPABILITIES_MAX 64U
-
-/* A limit on memory would be one on the sanitizer's own, which takes terabytes of addresses. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ADDRESS_SANITIZER 1
-#endif
-#endif
-#ifndef HAS_ADDRESS_SANITIZER
-#define HAS_ADDRESS_SANITIZER 0
-#endif
 
 typedef struct __user_cap_header_struct CapHeader;
 typedef struct __user_cap_data_struct CapData[_LINUX_CAPABILITY_U32S_3];
@@ -73,19 +62,20 @@ static bool become_nobody(void) {
 }
 
 /* As far as it can be done: in a container some of the steps may not be possible. */
-static void drop_root(void) {
+static void drop_root(bool blind) {
     if (geteuid() != 0)
         return;
-    uint64_t all = permitted_capabilities(), kept = reading_capability(all);
+    uint64_t all = permitted_capabilities(), kept = blind ? 0 : reading_capability(all);
     /* Only what is in the bounding set can become inheritable, so that one goes afterwards. */
     set_capabilities(all, kept);
     for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
         (void)prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
-    if (kept) {
+    if (kept || blind) {
         /* However many processes that user has: setrlimit(2), RLIMIT_NPROC, and execve(2), EAGAIN. */
         const struct rlimit any = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
         (void)setrlimit(RLIMIT_NPROC, &any);
-        (void)prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+        if (kept)
+            (void)prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
         (void)become_nobody();
     }
     set_capabilities(kept, kept);
@@ -134,6 +124,7 @@ static void set_limits(const HelperLimits *l) {
     const struct rlimit none = {0};
     (void)setrlimit(RLIMIT_CORE, &none);
     set_limit(RLIMIT_CPU, l->cpu_seconds);
+    /* A limit on memory would be one on the sanitizer's own. */
     set_limit(RLIMIT_AS, HAS_ADDRESS_SANITIZER ? 0 : l->memory);
     set_limit(RLIMIT_FSIZE, l->file_size);
     set_limit(RLIMIT_NOFILE, l->descriptors);
@@ -168,8 +159,8 @@ static int prepare(const HelperChild *c) {
     (void)setsid();
     set_up_signals();
     allow_result(&c->plan->limits);
-    if (c->plan->drop_root)
-        drop_root();
+    if (c->plan->drop_root || c->plan->blind)
+        drop_root(c->plan->blind);
     set_limits(&c->plan->limits);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     /* prctl(2): a change of ids forgets it, so it comes behind them. The daemon may have gone before. */

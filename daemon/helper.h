@@ -27,6 +27,7 @@ typedef struct HelperPlan {
     const int *fds;
     size_t n_fds;
     bool drop_root; /* of root nothing is left but to read what root may read */
+    bool blind;     /* nor that */
     HelperLimits limits;
 } HelperPlan;
 

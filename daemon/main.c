@@ -13,6 +13,7 @@
 #include "daemon/control.h"
 #include "daemon/handover.h"
 #include "daemon/helper.h"
+#include "daemon/interpreter.h"
 #include "daemon/manager.h"
 #include "daemon/program-path.h"
 #include "daemon/rescue.h"
@@ -179,6 +180,8 @@ int main(int argc, char **argv) {
     set_up_signals();
     if (config_child_is_asked(argc, argv))
         return config_child_main(argc, argv);
+    if (interpreter_child_is_asked(argc, argv))
+        return interpreter_child_main(argc, argv);
     int status = options_parse(&options, argc, argv);
     if (status != OPTIONS_GO_ON)
         return status;

@@ -40,6 +40,10 @@ Runtime *manager_runtime(Manager *m) {
     return &m->rt;
 }
 
+Helpers *manager_helpers(Manager *m) {
+    return &m->helpers;
+}
+
 uint64_t manager_newest_instance(const Manager *m) {
     return m->rt.next_instance;
 }

@@ -33,6 +33,7 @@ const char *manager_control_path(const Manager *m);
 /* For the control plane. */
 const ServiceSet *manager_services(const Manager *m);
 struct Runtime *manager_runtime(Manager *m);
+struct Helpers *manager_helpers(Manager *m);
 const Config *manager_config(const Manager *m);
 void manager_describe(const Manager *m, ApiDaemon *ret);
 /* The number of the newest instance. */

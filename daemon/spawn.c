@@ -8,6 +8,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/errors.h"
+#include "daemon/base/sanitized.h"
 #include "daemon/flight.h"
 #include "daemon/rawcall.h"
 
@@ -17,17 +18,6 @@
 /* From such a table of descriptors on it is shared at first; it is looked at now and then. */
 #define FILES_MANY 512
 #define FILES_LOOK_EACH 1024
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define IS_SANITIZED true
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED false
-#endif
 
 static const char *const spawn_step_table[_STEP_MAX] = {
     [STEP_LIMIT] = "limit",

@@ -187,17 +187,28 @@ static const char *find_bad_target(const ApiRequest *r) {
 }
 
 /* What the types cannot say. */
-static const char *find_out_of_range(const ApiRequest *r, const json_t *parameters) {
-    if (json_is_integer(json_object_get(parameters, "last")) && r->last < 0)
+const char *api_request_out_of_range(const ApiRequest *r) {
+    if (r->last < -1)
         return "last";
     if (needs_services(r->method) && strv_length(r->services) == 0)
         return "services";
     if (r->method == METHOD_SIGNAL)
-        return json_is_integer(json_object_get(parameters, "pid")) && r->pid <= 1 ? "pid"
-                                                                                  : find_bad_target(r);
+        return r->pid != -1 && r->pid <= 1 ? "pid" : find_bad_target(r);
     if (r->method == METHOD_SET && strv_length(r->limits) == 0)
         return "limits";
     return NULL;
+}
+
+/* -1 stands for what is not given, and is not to be given itself. */
+static const char *find_minus_one(const ApiRequest *r, const json_t *parameters) {
+    if (r->last == -1 && json_is_integer(json_object_get(parameters, "last")))
+        return "last";
+    return r->pid == -1 && json_is_integer(json_object_get(parameters, "pid")) ? "pid" : NULL;
+}
+
+static const char *find_out_of_range(const ApiRequest *r, const json_t *parameters) {
+    const char *bad = find_minus_one(r, parameters);
+    return bad ? bad : api_request_out_of_range(r);
 }
 
 static int decode_parameters(const ApiMethod *method, json_t *parameters, ApiRequest *request,
@@ -214,40 +225,61 @@ static int decode_parameters(const ApiMethod *method, json_t *parameters, ApiReq
     return 0;
 }
 
-static int answer(const Call *call, ApiError error, const char *what, Text *reply) {
-    if (!call->oneway)
-        api_encode_error(reply, error, what, NULL, 0);
+void api_refusal_done(ApiRefusal *r) {
+    free(r->what);
+    *r = (ApiRefusal){0};
+}
+
+static int refuse(const Call *call, ApiError error, const char *what, ApiRefusal *ret) {
+    char *copy = strdup(what);
+    if (!copy)
+        return -EBADMSG;
+    *ret = (ApiRefusal){.oneway = call->oneway, .error = error, .what = copy};
     return 1;
 }
 
-static int decode_root(json_t *root, ApiRequest *ret, Text *reply) {
+static int parse_root(json_t *root, ApiRequest *ret, ApiRefusal *ret_refusal) {
     Call call;
     int r = decode_call(root, &call);
     if (r < 0)
         return r;
     int m = api_method_find(call.method);
     if (m < 0)
-        return answer(&call, API_METHOD_NOT_FOUND, call.method, reply);
+        return refuse(&call, API_METHOD_NOT_FOUND, call.method, ret_refusal);
     ApiRequest request = {
         .method = (Method)m, .more = call.more, .oneway = call.oneway, .last = -1, .pid = -1};
     const char *bad = NULL;
     r = decode_parameters(api_method((Method)m), call.parameters, &request, &bad);
     if (r < 0 || bad) {
         api_request_done(&request);
-        return r < 0 ? -EBADMSG : answer(&call, API_INVALID_PARAMETER, bad, reply);
+        return r < 0 ? -EBADMSG : refuse(&call, API_INVALID_PARAMETER, bad, ret_refusal);
     }
     *ret = request;
     return 0;
 }
 
-int api_decode(const char *json, size_t n, ApiRequest *ret, Text *reply) {
+int api_parse(const char *json, size_t n, ApiRequest *ret, ApiRefusal *ret_refusal) {
     if (is_too_deep(json, n))
         return -EBADMSG;
     /* Duplicate keys are refused, and so, by default, are NUL in strings and anything behind the object. */
     json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
     if (!root)
         return -EBADMSG;
-    int r = decode_root(root, ret, reply);
+    int r = parse_root(root, ret, ret_refusal);
     json_decref(root);
+    return r;
+}
+
+void api_encode_refusal(Text *out, const ApiRefusal *r) {
+    if (!r->oneway)
+        api_encode_error(out, r->error, r->what, NULL, 0);
+}
+
+int api_decode(const char *json, size_t n, ApiRequest *ret, Text *reply) {
+    ApiRefusal refusal = {0};
+    int r = api_parse(json, n, ret, &refusal);
+    if (r == 1)
+        api_encode_refusal(reply, &refusal);
+    api_refusal_done(&refusal);
     return r;
 }

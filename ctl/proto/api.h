@@ -363,6 +363,21 @@ typedef enum ApiError {
     _API_ERROR_MAX,
 } ApiError;
 
+/* Why a call is answered with an error and goes no further. */
+typedef struct ApiRefusal {
+    bool oneway; /* nobody is told */
+    ApiError error;
+    char *what; /* the method, the parameter; owned */
+} ApiRefusal;
+void api_refusal_done(ApiRefusal *r);
+
+/* Reads one message, as api_decode() does: 0 with @ret, 1 with @ret_refusal, or -EBADMSG. */
+int api_parse(const char *json, size_t n, ApiRequest *ret, ApiRefusal *ret_refusal);
+/* The first of its parameters that is out of its range; NULL: none. Pure. */
+const char *api_request_out_of_range(const ApiRequest *r);
+/* What a refused call is answered with, if anything. */
+void api_encode_refusal(Text *out, const ApiRefusal *r);
+
 /* Decodes one message (@n bytes of JSON, without its NUL). Returns 0 with @ret; 1 when the call is answered
  * with an error, which is appended to @reply (nothing for a oneway call) and the connection goes on; -EBADMSG
  * when the connection is to be closed (no JSON, unknown top-level key, duplicate key, deeper than 16, …). */

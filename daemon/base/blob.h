@@ -27,6 +27,7 @@ typedef enum BlobPurpose {
     BLOB_CONFIG = 1,
     BLOB_STATE = 2,
     BLOB_VERDICT = 3,
+    BLOB_REQUEST = 4,
 } BlobPurpose;
 
 typedef struct BlobWriter {

@@ -11,6 +11,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/flight.h"
 #include "daemon/helper.h"
+#include "daemon/interpreter.h"
 #include "daemon/service.h"
 #include "tests/fuzz/require.h"
 
@@ -88,6 +89,67 @@ int __wrap_helper_start(Helpers *h, sd_event *loop, const HelperPlan *plan, Help
     (void)ret;
     current->n_helpers++;
     return -EAGAIN;
+}
+
+/* What would be read by a process of its own is read here, and comes back as from there. */
+
+typedef struct Answer {
+    List link;
+    BlobWriter blob;
+    InterpreterDone done;
+    void *asker;
+    sd_event_source *source;
+} Answer;
+
+static List answers = {&answers, &answers};
+
+static void free_answer(Answer *a) {
+    list_remove(&a->link);
+    sd_event_source_disable_unref(a->source);
+    blob_writer_done(&a->blob);
+    free(a);
+}
+
+static int on_answer(sd_event_source *s, void *userdata) {
+    Answer *a = userdata;
+    RequestReply reply = {0};
+    InterpreterDone done = a->done;
+    void *asker = a->asker;
+    (void)s;
+    require(request_blob_read(a->blob.data, a->blob.n, &reply) == 0);
+    free_answer(a);
+    done(&reply, asker);
+    request_reply_done(&reply);
+    return 0;
+}
+
+int __wrap_interpreter_ask(Interpreter *i, const char *json, size_t n, InterpreterDone done, void *asker);
+int __wrap_interpreter_ask(Interpreter *i, const char *json, size_t n, InterpreterDone done, void *asker) {
+    Answer *a = calloc(1, sizeof(*a));
+    (void)i;
+    require(a != NULL && interpreter_answer(1, json, n, &a->blob) == 0);
+    list_init(&a->link);
+    list_append(&answers, &a->link);
+    a->done = done;
+    a->asker = asker;
+    require(sd_event_add_defer(manager_runtime(current->manager)->loop, &a->source, on_answer, a) >= 0);
+    return 0;
+}
+
+void __wrap_interpreter_forget(Interpreter *i, const void *asker);
+void __wrap_interpreter_forget(Interpreter *i, const void *asker) {
+    (void)i;
+    LIST_FOREACH_SAFE (a, &answers, Answer, link)
+        if (a->asker == asker)
+            free_answer(a);
+}
+
+Interpreter *__real_interpreter_free(Interpreter *i);
+Interpreter *__wrap_interpreter_free(Interpreter *i);
+Interpreter *__wrap_interpreter_free(Interpreter *i) {
+    LIST_FOREACH_SAFE (a, &answers, Answer, link)
+        free_answer(a);
+    return __real_interpreter_free(i);
 }
 
 /* A process group is named by its leader, with a minus. */

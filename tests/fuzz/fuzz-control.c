@@ -8,6 +8,7 @@
 
 #include "ctl/proto/frame.h"
 #include "ctl/proto/methods.h"
+#include "ctl/proto/request-blob.h"
 
 #define MESSAGE_MAX 4096
 
@@ -48,6 +49,19 @@ static void check_request(const ApiRequest *r) {
         require(strv_length(r->limits) > 0);
 }
 
+/* What is read in a process of its own comes out of its blob as it was. */
+static void check_blob(const char *json, size_t n) {
+    RequestReply sent = {.id = n, .request = {.last = -1, .pid = -1}}, got = {0};
+    CLEANUP_BLOB BlobWriter w = {0};
+    sent.result = api_parse(json, n, &sent.request, &sent.refusal);
+    require(request_blob_write(&w, &sent) == 0 && w.n <= REQUEST_BLOB_MAX);
+    require(request_blob_read(w.data, w.n, &got) == 0 && got.id == n && got.result == sent.result);
+    CLEANUP_BLOB BlobWriter again = {0};
+    require(request_blob_write(&again, &got) == 0 && again.n == w.n && memcmp(again.data, w.data, w.n) == 0);
+    request_reply_done(&sent);
+    request_reply_done(&got);
+}
+
 static int decode(const char *json, size_t n) {
     CLEANUP_TEXT Text reply = {0};
     ApiRequest request = {0};
@@ -60,6 +74,7 @@ static int decode(const char *json, size_t n) {
     require(r == 1 || reply.len == 0);
     if (reply.len > 0)
         check_reply(&reply);
+    check_blob(json, n);
     return r;
 }
 

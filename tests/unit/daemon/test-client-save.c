@@ -292,6 +292,49 @@ static void test_waits(void **state) {
     }
 }
 
+/* A message that is being read elsewhere is received once more, before what has come behind it. */
+static void test_reading(void **state) {
+    (void)state;
+    Fixture x;
+    set_up(&x);
+    assert_int_equal(client_keep_reading(x.client, "one", 3), 0);
+    say(&x, "two\0thr", 7);
+    run(&x);
+    assert_heard(&x, "");
+    hand_over_and_resume(&x);
+    assert_int_equal(x.client->wait, WAIT_NOTHING);
+    say(&x, "ee", 3);
+    run(&x);
+    assert_heard(&x, "[one][two][three]");
+    tear_down(&x);
+}
+
+/* And when it has been read, in a turn of the client's own. */
+static void test_read(void **state) {
+    (void)state;
+    Fixture x;
+    set_up(&x);
+    assert_int_equal(client_keep_reading(x.client, "one", 3), 0);
+    assert_true(client_is_waiting(x.client));
+    say(&x, "two", 4);
+    run(&x);
+    client_begin_turn(x.client);
+    text_add(client_out(x.client), "(one)");
+    client_end_turn(x.client);
+    run(&x);
+    assert_heard(&x, "(one)[two]");
+    /* Who has gone meanwhile is not told all the time that he has. */
+    assert_int_equal(client_keep_reading(x.client, "three", 5), 0);
+    (void)shutdown(x.peer, SHUT_RDWR);
+    run(&x);
+    assert_non_null(x.client);
+    client_begin_turn(x.client);
+    client_end_turn(x.client);
+    run(&x);
+    assert_null(x.client);
+    tear_down(&x);
+}
+
 /* One that is only tried out leaves the connection as it is, and what lies in it. */
 static void test_asleep(void **state) {
     (void)state;
@@ -460,6 +503,7 @@ int main(void) {
         cmocka_unit_test(test_half_a_request), cmocka_unit_test(test_pipelined),
         cmocka_unit_test(test_half_a_reply),   cmocka_unit_test(test_times),
         cmocka_unit_test(test_call),           cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_reading),        cmocka_unit_test(test_read),
         cmocka_unit_test(test_asleep),         cmocka_unit_test(test_odd),
         cmocka_unit_test(test_streams),        cmocka_unit_test(test_streams_that_are_odd),
     };

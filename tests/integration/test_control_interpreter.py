@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+"""Requests of those who are not root are read by a process of their own: what that may, and what becomes of it, of the
+daemon and of the clients when it ends, hangs or lies."""
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from harness import (PATIENCE, SANITIZED, DaemonTest, User, Varlink, VarlinkError, children_of, need_program, need_root,
+                     process_alive, process_state, wait_until)
+
+ECHO = {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}
+OPEN = {"control": {"mode": "0666"}, "services": {"s": ECHO}}
+STRANGER = User(65533)
+MANAGER = User(1234)
+
+
+def call(path, method, parameters=None):
+    with Varlink(path) as v:
+        v.send(method, parameters or {})
+        return v.receive()
+
+
+def call_many(path, n):
+    """That many requests at once, and the answers, in their order."""
+    with Varlink(path, 60) as v:
+        message = {"method": "dev.mpinetd.Control.Describe"}
+        data = b"".join(json.dumps({**message, "parameters": {"service": f"none-{i}"}}).encode() + b"\0" for i in range(n))
+        v.socket.setblocking(False)
+        sent = got = 0
+        while got < n:
+            with contextlib.suppress(BlockingIOError):
+                sent += v.socket.send(data[sent:sent + 65536]) if sent < len(data) else 0
+            with contextlib.suppress(BlockingIOError):
+                v.buffer += v.socket.recv(65536)
+            while b"\0" in v.buffer:
+                reply, v.buffer = v.buffer.split(b"\0", 1)
+                if json.loads(reply)["parameters"] != {"service": f"none-{got}"}:
+                    return got
+                got += 1
+        return got
+
+
+def send_bytes(path, data):
+    """What comes back until the end, which comes when the daemon closes."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(PATIENCE)
+        s.connect(path)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+        got = b""
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                part = s.recv(65536)
+                if not part:
+                    break
+                got += part
+        return got
+
+
+def interpreters(d):
+    found = []
+    for pid, state in children_of(d.pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/cmdline", "rb") as f:
+            if state != "Z" and b"--interpret" in f.read().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+@need_root
+class Interpreter(DaemonTest):
+    def stopped(self, d):
+        """Its interpreter, which has answered once, and does nothing now until it is continued or killed."""
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        pid, = interpreters(d)
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: process_state(pid) == "T", "it to stop")
+        self.addCleanup(lambda: process_alive(pid) and os.kill(pid, signal.SIGKILL))
+        return pid
+
+    def test_who_is_read_by_whom(self):
+        d = self.daemon({"control": {"mode": "0660"}, "services": {"s": ECHO}})
+        self.assertEqual(interpreters(d), [], "nobody but root has connected")
+        d = self.daemon({"control": {"mode": "0666", "manage": ["root", "1234"]}, "services": {"s": ECHO}})
+        self.assertTrue([e for e in d.log(event="control") if "by a process of their own" in e["message"]])
+        first, = interpreters(d)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        self.assertEqual(interpreters(d), [first])
+        self.assertEqual(STRANGER.run(call, d.socket, "Pause", {"services": ["s"]})["error"], "dev.mpinetd.Control.NotAllowed")
+        # A manager's is another one.
+        self.assertNotIn("error", MANAGER.run(call, d.socket, "Pause", {"services": ["s"]}))
+        self.assertEqual(d.service("s")["state"], "paused")
+        self.assertEqual(len(interpreters(d)), 2)
+
+    def test_what_it_may(self):
+        d = self.daemon(OPEN)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        pid, = interpreters(d)
+        status = status_of(pid)
+        self.assertEqual([status[name].split()[0] for name in ("Uid", "Gid", "NoNewPrivs")], ["65534", "65534", "1"])
+        self.assertEqual(status["Groups"].strip(), "")
+        self.assertEqual([int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")], [0] * 5)
+        with open(f"/proc/{pid}/limits", encoding="utf-8") as f:
+            limits = {line[:26].strip(): line[26:].split()[:2] for line in f}
+        for name in ("Max open files", "Max processes", "Max file size", "Max core file size"):
+            self.assertEqual(limits[name], ["0", "0"], name)
+        self.assertEqual(os.stat(f"/proc/{pid}/environ").st_uid, 0, "nobody's other processes may not look into it")
+        if SANITIZED:
+            return
+        self.assertEqual(status["Seccomp"], "2")
+        self.assertEqual(len(os.listdir(f"/proc/{pid}/fd")), 1, "its socket, and nothing else")
+        self.assertEqual(limits["Max address space"], ["67108864"] * 2)
+        with open(f"/proc/{pid}/environ", encoding="utf-8") as f:
+            self.assertFalse({word.split("=")[0] for word in f.read().split("\0") if word} - {"ASAN_OPTIONS", "UBSAN_OPTIONS"})
+
+    @need_program("gdb")
+    @unittest.skipIf(SANITIZED, "it has no filter then")
+    def test_what_it_calls_besides_is_its_end(self):
+        d = self.daemon(OPEN)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        pid, = interpreters(d)
+        subprocess.run(["gdb", "-q", "-batch", "-p", str(pid), "-ex", "call (int)getpid()"], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=False)
+        wait_until(lambda: not process_alive(pid), "it to be killed")
+        wait_until(lambda: [e for e in d.log(event="control") if "was killed by SIGSYS" in e["message"]], "word of it")
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+
+    def test_bytes_of_all_kinds(self):
+        d = self.daemon(OPEN)
+        ping = b'{"method":"dev.mpinetd.Control.Ping"}\0'
+        unknown = json.dumps({"method": "x" * 65000}).encode() + b"\0"
+        for data, replies in ((ping * 3, 3), (unknown, 1), (b"{" * 60000 + b"\0", 0), (b"\0", 0), (b"\xff" * 65535 + b"\0", 0),
+                              (b'{"method":"dev.mpinetd.Control.Stop","parameters":{"services":[' + b'"",' * 20000 + b'""]}}\0', 1),
+                              (ping + b"[]\0" + ping, 1), (b"x" * 70000, 0),
+                              (b'{"method":"dev.mpinetd.Control.Ping","oneway":true}\0' + ping, 1)):
+            self.assertEqual(STRANGER.run(send_bytes, d.socket, data).count(b"\0"), replies, data[:60])
+        self.assertEqual(len(interpreters(d)), 1)
+        self.assertFalse(d.log(level="warning", event="control")[1:], "one of a Stop that is not allowed")
+
+    def test_many_at_once(self):
+        n = 2000 if SANITIZED else 20000
+        d = self.daemon(OPEN)
+        self.assertEqual(STRANGER.run(call_many, d.socket, n), n)
+        self.assertEqual(d.call("Ping")["pid"], d.pid)
+
+    def test_one_that_is_killed_costs_one_connection(self):
+        d = self.daemon(OPEN)
+        pid = self.stopped(d)
+        first = STRANGER.start(call, d.socket, "Ping")
+        wait_until(lambda: d.process and self.waits_for(d) >= 1, "the first to be asked")
+        others = [STRANGER.start(call, d.socket, "Ping") for _ in range(5)]
+        self.assertEqual(d.call("Ping")["pid"], d.pid, "root does not wait for it")
+        self.assertEqual(d.ask("s", b"x"), b"x")
+        os.kill(pid, signal.SIGKILL)
+        self.assertTrue(first[1].poll(PATIENCE))
+        done, what = first[1].recv()
+        self.assertFalse(done, what)
+        self.assertIn("ConnectionError", what)
+        for _, pipe in others:
+            self.assertTrue(pipe.poll(PATIENCE))
+            self.assertEqual(pipe.recv()[1]["parameters"]["pid"], d.pid)
+        self.assertTrue([e for e in d.log(event="control", level="warning") if "SIGKILL: one of them loses" in e["message"]])
+        self.assertNotIn(pid, interpreters(d))
+
+    def waits_for(self, d):
+        """How many connections of strangers there are: one that was accepted has been asked for what it sent."""
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as f:
+            return sum(line.rstrip("\n").endswith(d.socket) and line.split()[5] == "03" for line in f)
+
+    @unittest.skipIf(os.environ.get("MP_TEST_SLOW") != "1", "takes ten seconds: MP_TEST_SLOW=1")
+    def test_one_that_hangs_is_ended(self):
+        d = self.daemon(OPEN)
+        pid = self.stopped(d)
+        with self.assertRaises(AssertionError):
+            STRANGER.run(call, d.socket, "Ping")
+        self.assertFalse(process_alive(pid))
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+
+    def test_a_client_that_goes(self):
+        d = self.daemon(OPEN)
+        pid = self.stopped(d)
+        process, _ = STRANGER.start(call, d.socket, "Ping")
+        wait_until(lambda: self.waits_for(d) >= 1, "it to be asked")
+        before = d.quiet_descriptors()
+        process.kill()
+        process.join()
+        os.kill(pid, signal.SIGCONT)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        self.assertEqual(interpreters(d), [pid])
+        self.assertLessEqual(len(d.quiet_descriptors()), len(before) + 1)
+
+    def test_upgrade_meanwhile(self):
+        """Who is waiting for it is answered by the program that takes over."""
+        d = self.daemon(OPEN)
+        pid = self.stopped(d)
+        waiting = [STRANGER.start(call, d.socket, "Ping") for _ in range(3)]
+        wait_until(lambda: self.waits_for(d) >= 3, "them to be asked")
+        d.call("Upgrade")
+        for _, pipe in waiting:
+            self.assertTrue(pipe.poll(PATIENCE))
+            self.assertEqual(pipe.recv()[1]["parameters"]["pid"], d.pid)
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: not process_alive(pid), "the old one to end with its socket")
+        self.assertEqual(len(interpreters(d)), 1)
+
+    def test_reload_opens_the_socket(self):
+        d = self.daemon({"control": {"mode": "0600"}, "services": {"s": ECHO}})
+        self.assertEqual(interpreters(d), [])
+        d.write_config(OPEN)
+        self.assertTrue(d.call("Reload")["ok"])
+        pid, = interpreters(d)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        d.stop()
+        wait_until(lambda: not process_alive(pid), "it to end with the daemon")
+
+    @need_program("prlimit")
+    def test_one_that_cannot_be_started(self):
+        """Said, tried again, and nobody else's messages are read in the daemon instead."""
+        d = self.daemon({"control": {"mode": "0600"}, "services": {"s": ECHO}})
+        used = max(int(fd) for fd in os.listdir(f"/proc/{d.pid}/fd")) + 1
+        d.write_config(OPEN)
+        self.assertTrue(d.call("Reload")["ok"])
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        pid, = interpreters(d)
+        # Room for a connection, and not for a socket pair besides.
+        soft = subprocess.run(["prlimit", f"--pid={d.pid}", f"--nofile={used + 1}:", "--nofile"], check=False, stdout=subprocess.DEVNULL)
+        self.assertEqual(soft.returncode, 0)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not process_alive(pid), "it to be gone")
+        subprocess.run(["prlimit", f"--pid={d.pid}", "--nofile=1024:"], check=True)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+
+    def test_dies_with_the_daemon(self):
+        d = self.daemon(OPEN)
+        pid, = interpreters(d)
+        d.process.kill()
+        d.process.wait()
+        wait_until(lambda: not process_alive(pid), "it to be gone")
+        d.baseline = None
+        d.start()
+
+
+if __name__ == "__main__":
+    unittest.main()
