@@ -12,20 +12,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "daemon/rawcall.h"
-
-static inline long call0(long nr) {
-    return rawcall(nr, 0, 0, 0, 0, 0);
-}
-static inline long call1(long nr, long a) {
-    return rawcall(nr, a, 0, 0, 0, 0);
-}
-static inline long call2(long nr, long a, long b) {
-    return rawcall(nr, a, b, 0, 0, 0);
-}
-static inline long call3(long nr, long a, long b, long c) {
-    return rawcall(nr, a, b, c, 0, 0);
-}
+#include "daemon/child-private.h"
+#include "daemon/sandbox.h"
 
 /* dup2(2) does not exist everywhere; a move onto itself only loses close-on-exec. */
 static long move_fd(int source, int target) {
@@ -80,7 +68,9 @@ static long step_fds(ChildPlan *p) {
     if (r < 0 && r != -ENOSYS)
         return r;
     free_connection_numbers(p);
-    r = p->tether >= 0 ? call3(SYS_fcntl, p->tether, F_SETFD, FD_CLOEXEC) : 0;
+    const int ending[] = {p->tether, p->sandbox.user_fd, p->sandbox.network_fd, p->sandbox.init_fd};
+    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]) && r >= 0; i++)
+        r = ending[i] >= 0 ? call3(SYS_fcntl, ending[i], F_SETFD, FD_CLOEXEC) : 0;
     p->apart = true;
     return r;
 }
@@ -200,7 +190,8 @@ static long step_priority(ChildPlan *p) {
 }
 
 static long step_root_directory(ChildPlan *p) {
-    if (!p->root_directory)
+    /* Among the mounts it has its own place. */
+    if (!p->root_directory || (p->sandbox.plan && p->sandbox.plan->n_mounts > 0))
         return 0;
     long r = call1(SYS_chroot, (long)p->root_directory);
     /* Nothing may stay open outside: the working directory follows below, from the new root. */
@@ -231,12 +222,15 @@ static long drop_capabilities(void) {
 
 static long step_user(ChildPlan *p) {
     long r = p->change_ids ? call3(SYS_setresuid, p->uid, p->uid, p->uid) : 0;
+    if (r >= 0 && p->sandbox.plan && p->sandbox.plan->limit_capabilities)
+        return child_keep_capabilities(p);
     return r >= 0 && p->drop_capabilities ? drop_capabilities() : r;
 }
 
 /* prctl(2): a change of ids forgets it, so it comes behind them. */
 static long step_parent(ChildPlan *p) {
-    if (p->parent == 0)
+    /* Where another one stands between it and the daemon, that is told, and tells it. */
+    if (p->parent == 0 || child_has_own_pids(p))
         return 0;
     long r = rawcall(SYS_prctl, PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
     /* It may have gone before. */
@@ -246,7 +240,8 @@ static long step_parent(ChildPlan *p) {
 }
 
 static long step_sandbox(ChildPlan *p) {
-    return p->no_new_privileges ? rawcall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
+    long r = p->no_new_privileges ? rawcall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
+    return r >= 0 && p->sandbox.plan ? child_confine(p) : r;
 }
 
 /* It shares the daemon's memory: whoever has its user may look into neither, whatever fs.suid_dumpable
@@ -324,8 +319,13 @@ static const struct {
     {STEP_SESSION, step_session},
     {STEP_RLIMITS, step_rlimits},
     {STEP_PRIORITY, step_priority},
+    {STEP_NAMESPACES, child_step_namespaces},
+    {STEP_NAMESPACES, child_step_pids},
+    {STEP_NAMESPACES, child_step_mounts},
     {STEP_ROOT_DIRECTORY, step_root_directory},
     {STEP_WORKING_DIRECTORY, step_working_directory},
+    {STEP_NAMESPACES, child_step_users},
+    {STEP_SANDBOX, child_step_bounds},
     {STEP_GROUPS, step_groups},
     {STEP_USER, step_user},
     {STEP_SESSION, step_parent},
@@ -336,9 +336,9 @@ static const struct {
     {STEP_EXEC, step_exec},
 };
 
-int child_main(void *plan) {
-    ChildPlan *p = plan;
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+/* From @at on. */
+static _Noreturn void take_steps(ChildPlan *p, size_t at) {
+    for (size_t i = at; i < sizeof(steps) / sizeof(steps[0]); i++) {
         p->step = steps[i].step;
         long r = steps[i].take(p);
         if (r < 0) {
@@ -346,6 +346,34 @@ int child_main(void *plan) {
             break;
         }
     }
-    for (;;)
-        (void)call1(SYS_exit_group, 127);
+    child_exit();
+}
+
+int child_main(void *plan) {
+    take_steps(plan, 0);
+}
+
+int child_main_within(void *plan) {
+    ChildPlan *p = plan;
+    size_t at = 0;
+    while (steps[at].take != child_step_pids)
+        at++;
+    p->step = STEP_SESSION;
+    long r = step_session(p);
+    if (r < 0) {
+        p->error = (int)-r;
+        child_exit();
+    }
+    take_steps(p, at + 1);
+}
+
+/* What the service's process becomes as well, so that one who stands beside it is nobody to be asked for
+ * more. */
+long child_become_user(ChildPlan *p) {
+    long r = step_groups(p);
+    if (r < 0 || !p->change_ids)
+        return r;
+    r = call3(SYS_setresuid, p->uid, p->uid, p->uid);
+    (void)rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    return r;
 }

@@ -12,8 +12,9 @@
 #include "conf/config.h"
 #include "daemon/base/strtab.h"
 
-/* In the order in which they are taken. `limit` and `namespaces` are steps of the contract that no
- * built part takes yet. */
+struct SandboxPlan;
+
+/* In the order in which they are taken. */
 typedef enum SpawnStep {
     STEP_LIMIT, /* fork itself: a limit of processes or memory */
     STEP_FORK,
@@ -56,6 +57,16 @@ typedef struct ChildWait {
     volatile bool taken; /* written by the child: it has the connection, and is on its way to exec */
 } ChildWait;
 
+/* Of one that is isolated by more than no_new_privileges: daemon/sandbox.h. The numbers are descriptors of
+ * its own, like the tether; -EBADF: none. */
+typedef struct ChildSandbox {
+    const struct SandboxPlan *plan; /* NULL: it is not */
+    int user_fd, network_fd, init_fd;
+    char *stack;        /* the top of one for those that it clones itself */
+    volatile int inner; /* one of them runs in the daemon's memory: cleared by the kernel when it has left */
+    volatile unsigned which; /* written by the child: what of it has failed, SANDBOX_WHICH() */
+} ChildSandbox;
+
 typedef struct ChildPlan {
     /* What is the same for each process of a service. */
     const char *program;
@@ -91,6 +102,7 @@ typedef struct ChildPlan {
     int cgroup; /* the folder of the control group that it goes to by itself; -EBADF: none, or it is there
                    from birth */
     ChildWait wait;
+    ChildSandbox sandbox;
     /* Written by the child. */
     volatile bool has_own_files;
     volatile bool apart; /* it has no descriptor of the daemon's any more but what it is to have */

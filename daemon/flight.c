@@ -131,6 +131,7 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret) {
     /* Of the moves only those that are there are looked at. */
     memset(f->plan, 0, offsetof(ChildPlan, moves));
     f->plan->tether = f->plan->cgroup = -EBADF;
+    f->plan->sandbox.user_fd = f->plan->sandbox.network_fd = f->plan->sandbox.init_fd = -EBADF;
     f->plan->step = STEP_FORK;
     env_builder_place(f->env, image->envp, (f->size - size_for(0)) / sizeof(char *));
     *ret = f;
@@ -154,6 +155,14 @@ static int flags_for(const Spawner *s, const ChildPlan *p) {
     return CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD | (p->shares_files ? CLONE_FILES : 0);
 }
 
+/* A descriptor that the child has above those of its program, until exec; -EBADF without one. */
+static int lend(ChildPlan *p, int fd, int *ret_number) {
+    if (fd < 0)
+        return 0;
+    *ret_number = p->first_closed > STDERR_FILENO ? p->first_closed : STDERR_FILENO + 1;
+    return child_plan_move_fd(p, fd, *ret_number);
+}
+
 /* The ends of what ties it to us: by a socket a spare gets its connection, by the end of a pipe is seen that
  * one with memory of its own has come to exec. */
 static int open_tether(Flight *f, int flags, int *ret_childs) {
@@ -167,8 +176,19 @@ static int open_tether(Flight *f, int flags, int *ret_childs) {
         return -errno;
     f->tether = fds[0];
     *ret_childs = fds[1];
-    p->tether = p->first_closed > STDERR_FILENO ? p->first_closed : STDERR_FILENO + 1;
-    return child_plan_move_fd(p, fds[1], p->tether);
+    return lend(p, fds[1], &p->tether);
+}
+
+static int lend_namespaces(Flight *f) {
+    ChildSandbox *s = &f->plan->sandbox;
+    if (!s->plan)
+        return 0;
+    /* The upper half is the child's own. */
+    s->stack = f->memory + GUARD_SIZE + STACK_SIZE / 2;
+    int r = lend(f->plan, s->plan->user_fd, &s->user_fd);
+    if (r >= 0)
+        r = lend(f->plan, s->plan->network_fd, &s->network_fd);
+    return r < 0 ? r : lend(f->plan, s->plan->init_fd, &s->init_fd);
 }
 
 static int highest_source(const ChildPlan *p) {
@@ -251,8 +271,11 @@ int flight_start(Flight *f, SpawnStep *ret_step) {
     f->plan->listen_pid = f->env->listen_pid;
     f->began_usec = clock_monotonic_usec();
     f->plan->shares_files = f->may_share_files && !needs_own_memory(f->plan) && spawner_shares_files(s);
+    int r = lend_namespaces(f);
+    if (r < 0)
+        return r;
     f->plan->highest = highest_source(f->plan);
-    int r = try_to_start(f, &childs, ret_step);
+    r = try_to_start(f, &childs, ret_step);
     if (is_refusal(-r) && *ret_step == STEP_FORK && s->mode != SPAWN_VFORK) {
         s->mode = SPAWN_VFORK;
         f->plan->shares_files = false;
@@ -305,9 +328,11 @@ int flight_give(Flight *f, int fd) {
 
 bool flight_has_ended(Flight *f) {
     struct pollfd p = {.fd = f->tether};
-    if (!f->ended)
-        f->ended = f->aboard ? atomic_load_explicit(f->aboard, memory_order_acquire) == 0
-                             : poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+    /* One that it has made may outlive it there for a moment. */
+    if (!f->ended && f->aboard)
+        f->ended = atomic_load_explicit(f->aboard, memory_order_acquire) == 0 && f->plan->sandbox.inner == 0;
+    else if (!f->ended)
+        f->ended = poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
     return f->ended;
 }
 
@@ -316,7 +341,7 @@ FlightEnd flight_look(Flight *f) {
     if (!flight_has_ended(f) && !f->overdue)
         return (FlightEnd){.fate = FLIGHT_UNDER_WAY};
     /* Only now all of it has been written. */
-    FlightEnd end = {.fate = FLIGHT_LOST, .step = p->step, .error = p->error};
+    FlightEnd end = {.fate = FLIGHT_LOST, .step = p->step, .error = p->error, .which = p->sandbox.which};
     if (child_plan_waits(p) && !p->wait.taken)
         return end;
     if (f->overdue && !end.error)

@@ -37,6 +37,7 @@ typedef struct FlightEnd {
     FlightFate fate;
     SpawnStep step;
     int error;
+    unsigned which; /* of the sandbox: SANDBOX_WHICH() */
 } FlightEnd;
 
 typedef struct Flight {

@@ -70,6 +70,7 @@ char **forward_argv(const ServiceConfig *config, bool by_tcp) {
 
 void forward_plan(const Service *s, bool by_tcp, ChildPlan *plan) {
     plan->program = s->config->resolved.forward;
+    plan->sandbox.plan = NULL; /* of the backend */
     plan->argv = s->recipe->forward_argv[by_tcp];
     /* Those are the backend's. */
     plan->root_directory = NULL;

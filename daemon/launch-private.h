@@ -16,9 +16,23 @@ void pipes_done(Pipes *p);
 /* Opens what @c asks for. 0 or a negative errno. */
 int pipes_open(Runtime *rt, const ServiceConfig *c, Pipes *p);
 
+/* Where the way to a running process has failed. */
+typedef struct LaunchFault {
+    SpawnStep step;
+    unsigned which;  /* of the sandbox: SANDBOX_WHICH() */
+    char where[256]; /* the same in words; "" */
+} LaunchFault;
+#define LAUNCH_FAULT(s)                                                                                      \
+    { .step = (s), .which = 0, .where = "" }
+
+/* What @end of @f says of it. */
+void launch_fault_of(const Flight *f, const FlightEnd *end, LaunchFault *ret);
+/* It, with @error, as people read it. Returns @buf. */
+const char *launch_fault_text(const LaunchFault *fault, int error, char *buf, size_t size);
+
 /* A flight by the recipe of the service, its environment begun with what is the same for each process. 0 or a
- * negative errno. */
-int launch_begin_flight(Service *s, Flight **ret);
+ * negative errno; *fault says where, if it was not the step that it names. */
+int launch_begin_flight(Service *s, Flight **ret, LaunchFault *fault);
 /* What is the same for each process of the service. */
 void launch_begin_plan(const Service *s, ChildPlan *plan);
 /* The descriptors of a per-connection process, the connection @fd among them; negative: it is still to come,
@@ -44,4 +58,4 @@ Instance *launch_conclude(Instance *i);
 /* From here on it only waits to be reaped. */
 void launch_set_aside(Instance *i);
 /* It could not be started: counts it, and says so. */
-void launch_tell_failure(Instance *i, SpawnStep step, int error);
+void launch_tell_failure(Instance *i, const LaunchFault *fault, int error);

@@ -14,9 +14,25 @@
 #include "daemon/slot.h"
 #include "daemon/spares.h"
 
-void launch_tell_failure(Instance *i, SpawnStep step, int error) {
+void launch_fault_of(const Flight *f, const FlightEnd *end, LaunchFault *ret) {
+    *ret = (LaunchFault){.step = end->step, .which = end->which};
+    (void)sandbox_where(f->recipe->sandbox, end->which, ret->where, sizeof(ret->where));
+}
+
+const char *launch_fault_text(const LaunchFault *fault, int error, char *buf, size_t size) {
+    const char *hint = sandbox_hint(fault->which, error);
+    if (fault->step == STEP_EXEC && error == ENOENT && fault->which == 0)
+        hint = "the program or its interpreter is missing";
+    (void)snprintf(buf, size, "%s: %s%s%s%s%s%s", spawn_step_to_string(fault->step), fault->where,
+                   fault->where[0] ? ": " : "", strerror(error), hint[0] ? " (" : "", hint,
+                   hint[0] ? ")" : "");
+    return buf;
+}
+
+void launch_tell_failure(Instance *i, const LaunchFault *fault, int error) {
     Service *s = i->service;
-    char peer[PEER_TEXT_MAX], message[192];
+    SpawnStep step = fault->step;
+    char peer[PEER_TEXT_MAX], text[512], message[544];
     const char *name = spawn_step_to_string(step);
     s->starved = s->probing = spawn_is_starved(step, error);
     /* Those are counted who could not be served. */
@@ -28,9 +44,8 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
     if (s->cgroup && step == STEP_CGROUP)
         service_cgroup_doubt(s);
     service_cgroup_explain(s, step, error, &why);
-    (void)snprintf(message, sizeof(message), "not started: %s: %s%s%s", name, strerror(error),
-                   step == STEP_EXEC && error == ENOENT ? " (the program or its interpreter is missing)" : "",
-                   why.s ? why.s : "");
+    (void)launch_fault_text(fault, error, text, sizeof(text));
+    (void)snprintf(message, sizeof(message), "not started: %s%s", text, why.s ? why.s : "");
     ApiEvent e = instance_event(i, LOG_LEVEL_ERROR, "spawn_failed", peer);
     e.step = name;
     e.error = error;
@@ -39,7 +54,10 @@ void launch_tell_failure(Instance *i, SpawnStep step, int error) {
     const ConfigPos *pos = step == STEP_EXEC                          ? &s->config->exec_pos
                            : step == STEP_USER || step == STEP_GROUPS ? &s->config->user_pos
                                                                       : &s->config->pos;
-    service_set_error(s, name, error, NULL, pos);
+    if (fault->where[0])
+        service_keep_error(s, name, error, text, pos);
+    else
+        service_set_error(s, name, error, NULL, pos);
 }
 
 static void tell_start_at(Instance *i, uint64_t usec) {
@@ -156,14 +174,18 @@ static void on_failure(Instance *i) {
 static Instance *conclude(Instance *i, uint64_t now_usec) {
     FlightEnd end = flight_look(i->flight);
     uint64_t began = i->flight->began_usec;
+    LaunchFault fault;
+    bool failed = !i->asked && end.fate != FLIGHT_STARTED;
+    if (failed)
+        launch_fault_of(i->flight, &end, &fault);
     arrive(i);
     /* One that was asked to end has ended as asked, however far it came. */
-    if (i->asked || end.fate == FLIGHT_STARTED) {
+    if (!failed) {
         on_started(i, began, now_usec);
         return i;
     }
     on_failure(i);
-    launch_tell_failure(i, end.step, end.error ? end.error : ESRCH);
+    launch_tell_failure(i, &fault, end.error ? end.error : ESRCH);
     i->worker = worker_free(i->worker);
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "conf/load.h"
 #include "daemon/account.h"
 #include "daemon/adopt.h"
 #include "daemon/backend.h"
@@ -78,9 +79,38 @@ static int output_fd(const Runtime *rt, const ServiceConfig *c, const Pipes *pip
     return rt->null_fd;
 }
 
+/* A service that cannot be isolated as it is to be has no recipe, and tries again with its next process. */
+static int begin_sandbox(const Service *s, Recipe *recipe, LaunchFault *fault) {
+    const SandboxContext context = {
+        .is_root = s->rt->load->euid == 0,
+        .uid = s->rt->spawner->uid,
+        .gid = s->rt->spawner->gid,
+        .landlock_abi = landlock_abi(),
+        .libexecdir = s->rt->load->libexecdir,
+    };
+    unsigned which = 0;
+    int r = sandbox_plan_new(s->config, &context, &recipe->sandbox, &which);
+    if (r < 0) {
+        fault->step = sandbox_step(which);
+        fault->which = which;
+        (void)sandbox_where(recipe->sandbox, which, fault->where, sizeof(fault->where));
+    }
+    return r;
+}
+
+static int begin_recipe(Service *s, LaunchFault *fault) {
+    CLEANUP(recipe_unrefp) Recipe *recipe = NULL;
+    int r = recipe_new(s->config, s->rt->environ, &recipe);
+    if (r >= 0 && s->config->sandbox && s->config->exec)
+        r = begin_sandbox(s, recipe, fault);
+    if (r >= 0)
+        s->recipe = TAKE_PTR(recipe);
+    return r;
+}
+
 /* With the first process of a generation: an idle service costs nothing of it. */
-int launch_begin_flight(Service *s, Flight **ret) {
-    int r = s->recipe ? 0 : recipe_new(s->config, s->rt->environ, &s->recipe);
+int launch_begin_flight(Service *s, Flight **ret, LaunchFault *fault) {
+    int r = s->recipe ? 0 : begin_recipe(s, fault);
     return r < 0 ? r : flight_new(s->rt->spawner, s->recipe, ret);
 }
 
@@ -113,6 +143,7 @@ void launch_begin_plan(const Service *s, ChildPlan *plan) {
     plan->core_hard = rt->core.rlim_max;
     plan->seclude = rt->opens_memory;
     plan->no_new_privileges = c->no_new_privileges;
+    plan->sandbox.plan = s->recipe->sandbox;
     plan->drop_capabilities =
         rt->has_capabilities && (c->resolved.change_ids ? c->resolved.uid : rt->spawner->uid) != 0;
 }
@@ -339,13 +370,13 @@ static InstanceRole role_in(const Service *s, const Slot *slot) {
     return slot && slot_is_backend(slot) ? ROLE_BACKEND : ROLE_FORWARD;
 }
 
-static int plan(Instance *i, const Connection *connection, Pipes *pipes) {
+static int plan(Instance *i, const Connection *connection, Pipes *pipes, LaunchFault *fault) {
     Service *s = i->service;
     int status = -EBADF, r = pipes_open(s->rt, s->config, pipes);
     if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY && i->role != ROLE_FORWARD)
         r = instance_open_notify(i);
     if (r >= 0)
-        r = launch_begin_flight(s, &i->flight);
+        r = launch_begin_flight(s, &i->flight, fault);
     if (r >= 0)
         r = plan_handoff(i, connection, pipes);
     if (r >= 0)
@@ -358,7 +389,7 @@ static Instance *launch(Service *s, const Peer *peer, Connection *connection, Sl
     /* What there is now is for others. */
     Instance *i = s->rt->memory.low ? NULL : instance_new(s->rt, s, peer);
     Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
-    SpawnStep step = STEP_FDS;
+    LaunchFault fault = LAUNCH_FAULT(STEP_FDS);
     if (!i) {
         memory_reserve_use(&s->rt->memory);
         service_history(s)->counters.spawn_failed++;
@@ -373,15 +404,15 @@ static Instance *launch(Service *s, const Peer *peer, Connection *connection, Sl
     /* Until it runs: since when it is on its way. */
     if (connection)
         i->started_usec = connection->accepted_usec;
-    int r = plan(i, connection, &pipes);
+    int r = plan(i, connection, &pipes, &fault);
     if (r == -ENOMEM)
         memory_reserve_use(&s->rt->memory);
     if (r >= 0) {
         i->flight->may_share_files = connection;
-        r = start(i, &pipes, &step);
+        r = start(i, &pipes, &fault.step);
     }
     if (r < 0) {
-        launch_tell_failure(i, step, -r);
+        launch_tell_failure(i, &fault, -r);
         return instance_free(i);
     }
     flight_keep(i->flight, TAKE_FD(pipes.stderr_write));

@@ -4,12 +4,14 @@
  * the first process, so that an idle service costs nothing of it. Counted: a process on its way to exec reads
  * it in the daemon's memory, whatever a reload makes of the service meanwhile. */
 #include "daemon/child-env.h"
+#include "daemon/sandbox.h"
 
 typedef struct Recipe {
     unsigned n_refs;
     ServiceConfig *config; /* a reference */
     ChildEnv env;
     char **argv;            /* NULL: a forward to somebody else's backend has no program of its own */
+    SandboxPlan *sandbox;   /* owned; NULL: the config has none, or there is no program to be put into it */
     char **forward_argv[2]; /* forward: of mp-forward; the second for connections over TCP */
 } Recipe;
 

@@ -89,13 +89,11 @@ void service_tell_idle_blind(Service *s, int error) {
 }
 
 void service_set_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos) {
-    LastError *last = &service_history(s)->last_error;
     char text[160];
     if (!message) {
         (void)snprintf(text, sizeof(text), "%s: %s", step, strerror(error));
         message = text;
     } else {
-        /* Not told elsewhere: failures of processes have an event of their own. */
         ApiEvent e = eventlog_event(LOG_LEVEL_ERROR, "error");
         e.service = s->name;
         e.step = step;
@@ -103,6 +101,11 @@ void service_set_error(Service *s, const char *step, int error, const char *mess
         e.message = message;
         service_emit_limited(s, LIMITED_ERROR, &e);
     }
+    service_keep_error(s, step, error, message, pos);
+}
+
+void service_keep_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos) {
+    LastError *last = &service_history(s)->last_error;
     char *copy = strdup(message), *file = pos && pos->line ? strdup(pos->file ? pos->file : "") : NULL;
     free(last->message);
     free(last->file);

@@ -175,8 +175,11 @@ ServiceFacts service_facts(const Service *s);
 void service_on_report(Service *s, Instance *i, const char *line, size_t n);
 void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage);
 
-/* Remembers @step and @error (an errno, or 0 with a @message) as the last error. */
+/* Remembers @step and @error (an errno, or 0 with a @message) as the last error. With a @message it is told
+ * as well: failures of processes have an event of their own. */
 void service_set_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos);
+/* Only remembers it. */
+void service_keep_error(Service *s, const char *step, int error, const char *message, const ConfigPos *pos);
 /* Emits an event of the service's; @line says which limit it falls under. */
 bool service_may_tell(Service *s, LimitedLine line); /* one of these now; else it is counted as left out */
 void service_emit_limited(Service *s, LimitedLine line, const ApiEvent *e);

@@ -78,27 +78,27 @@ static void retry_later(Service *s) {
 
 /* Told once, until one has come to exec or the config has changed. Whoever connects meanwhile is told of on
  * its own. */
-static void on_set_up_failure(Service *s, SpawnStep step, int error) {
-    char message[160];
-    const char *name = spawn_step_to_string(step);
-    bool user = step == STEP_USER || step == STEP_GROUPS;
+static void on_set_up_failure(Service *s, const LaunchFault *fault, int error) {
+    char text[512], message[560];
+    const char *name = spawn_step_to_string(fault->step);
+    bool user = fault->step == STEP_USER || fault->step == STEP_GROUPS;
     retry_later(s);
     if (s->spares.told)
         return;
     s->spares.told = true;
-    (void)snprintf(message, sizeof(message), "prespawn: cannot be set up ahead: %s: %s", name,
-                   strerror(error));
+    (void)snprintf(message, sizeof(message), "prespawn: cannot be set up ahead: %s",
+                   launch_fault_text(fault, error, text, sizeof(text)));
     service_set_error(s, name, error, message, user ? &s->config->user_pos : &s->config->pos);
 }
 
-static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
+static int start(Instance *i, Pipes *pipes, LaunchFault *fault) {
     Service *s = i->service;
-    *ret_step = STEP_FDS;
+    fault->step = STEP_FDS;
     int r = pipes_open(s->rt, s->config, pipes);
     if (r >= 0 && s->config->notify == NOTIFY_SD_NOTIFY)
         r = instance_open_notify(i);
     if (r >= 0)
-        r = launch_begin_flight(s, &i->flight);
+        r = launch_begin_flight(s, &i->flight, fault);
     if (r < 0)
         return r;
     launch_begin_plan(s, i->flight->plan);
@@ -107,21 +107,21 @@ static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
         r = launch_move_status(i->flight->plan, pipes, &i->status_number);
     if (r >= 0)
         r = instance_table_reserve(&s->rt->instances);
-    return r < 0 ? r : launch_start_flight(i, ret_step);
+    return r < 0 ? r : launch_start_flight(i, &fault->step);
 }
 
-static int set_up(Service *s, SpawnStep *ret_step) {
+static int set_up(Service *s, LaunchFault *fault) {
     Pipes pipes CLEANUP(pipes_done) = PIPES_NONE;
     Instance *i = s->rt->memory.low ? NULL : instance_new_spare(s->rt, s);
-    *ret_step = STEP_LIMIT;
+    fault->step = STEP_LIMIT;
     if (!i)
         return -ENOMEM;
-    int r = start(i, &pipes, ret_step);
+    int r = start(i, &pipes, fault);
     if (r < 0) {
         instance_free(i);
         return r;
     }
-    *ret_step = STEP_FDS;
+    fault->step = STEP_FDS;
     i->pid = i->flight->pid;
     i->flight->owner = i;
     (void)instance_table_add(&s->rt->instances, i);
@@ -138,13 +138,13 @@ static int set_up(Service *s, SpawnStep *ret_step) {
 /* One a turn of the loop, and only where there is nothing else to do. */
 static int on_refill(sd_event_source *source, void *userdata) {
     Service *s = userdata;
-    SpawnStep step = STEP_FORK;
+    LaunchFault fault = LAUNCH_FAULT(STEP_FORK);
     (void)source;
     if (s->spares.retry || s->spares.n >= wanted(s))
         return 0;
-    int r = set_up(s, &step);
+    int r = set_up(s, &fault);
     if (r < 0)
-        on_set_up_failure(s, step, -r);
+        on_set_up_failure(s, &fault, -r);
     else
         refill_later(s);
     return 0;
@@ -226,22 +226,22 @@ Instance *spares_give(Service *s, Connection *connection) {
 
 /* What has become of one */
 
-static void on_lost_ahead(Instance *i, const FlightEnd *end) {
+static void on_lost_ahead(Instance *i, const FlightEnd *end, const LaunchFault *fault) {
     Service *s = i->service;
     set_aside(i);
     if (end->error)
-        on_set_up_failure(s, end->step, end->error);
+        on_set_up_failure(s, fault, end->error);
     else if (!ratelimit_pass(&s->spares.replaced, REPLACED_PER_SECOND, REPLACED_BURST,
                              clock_monotonic_usec()))
         retry_later(s);
     refill_later(s);
 }
 
-static void serve_by_another(Instance *lost, const FlightEnd *end) {
+static void serve_by_another(Instance *lost, const FlightEnd *end, const LaunchFault *fault) {
     Service *s = lost->service;
     Connection *c = TAKE_PTR(lost->connection);
     if (end->error)
-        on_set_up_failure(s, end->step, end->error);
+        on_set_up_failure(s, fault, end->error);
     c->source = TAKE_PTR(lost->source);
     c->groups = TAKE_PTR(lost->groups);
     c->n_groups = lost->n_groups;
@@ -252,15 +252,17 @@ static void serve_by_another(Instance *lost, const FlightEnd *end) {
 
 void spares_on_lost(Instance *i, const FlightEnd *end) {
     Service *s = i->service;
+    LaunchFault fault;
+    launch_fault_of(i->flight, end, &fault);
     launch_forget_flight(i);
     if (i->state == INSTANCE_SPARE) {
-        on_lost_ahead(i, end);
+        on_lost_ahead(i, end, &fault);
         return;
     }
     s->n_flying--;
     s->n_instances--;
     set_aside(i);
-    serve_by_another(i, end);
+    serve_by_another(i, end, &fault);
     service_update(s, NULL);
 }
 

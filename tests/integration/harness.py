@@ -33,7 +33,7 @@ MPCTL = os.path.join(BUILD, "ctl", "mpctl")
 SERVICES = os.path.realpath(os.environ.get("MP_TEST_SERVICES") or os.path.join(BUILD, "services"))
 # How long a condition may take to come true: generous, for it costs nothing when all is well.
 PATIENCE = 20.0 if SANITIZED else 10.0
-HELPERS = ("probe", "bad-child")
+HELPERS = ("probe", "bad-child", "trial")
 SANITIZER_WORDS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "UndefinedBehaviorSanitizer")
 
 
@@ -129,14 +129,20 @@ def connections_to(path):
 
 
 def lasting_descriptors_of(pid):
-    """Those whose number should not change: without the listeners, which come and go with the config, and without the
-    timers of the event loop, which makes one for each clock when it first needs it."""
+    """Those whose number should not change: without the listeners, which come and go with the config, without the
+    timers of the event loop, which makes one for each clock when it first needs it, and without what a sandbox's first
+    process brings (is_of_sandbox())."""
     targets = {}
     for fd in descriptors_of(pid):
         with contextlib.suppress(FileNotFoundError):
             targets[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
     left_out = listening_sockets(pid) | {"anon_inode:[timerfd]"}
-    return [fd for fd, target in targets.items() if target not in left_out]
+    return [fd for fd, target in targets.items() if target not in left_out and not is_of_sandbox(target)]
+
+
+def is_of_sandbox(target):
+    """Whether that is what a descriptor of a service's sandbox leads to, which the daemon holds for all its processes."""
+    return target.startswith(("user:[", "net:[")) or target.endswith("/mp-init")
 
 
 def cpu_seconds(pid):

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/namespaces.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/base/text.h"
+
+/* user_namespaces(7): so many lines a map may have. */
+#define MAP_LINES_MAX 340
+
+/* What the one that makes them says. */
+typedef struct Report {
+    int error; /* negative errno */
+    bool of_network;
+} Report;
+
+/* Making: in a process of its own */
+
+static int bring_loopback_up(void) {
+    struct ifreq request = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int r = fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0 ? -errno : 0;
+    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+    if (r == 0 && ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+        r = -errno;
+    if (fd >= 0)
+        (void)close(fd);
+    return r;
+}
+
+static int enter_new(int flag) {
+    return unshare(flag) < 0 ? -errno : 0;
+}
+
+static int make_network(void) {
+    int r = enter_new(CLONE_NEWNET);
+    return r < 0 ? r : bring_loopback_up();
+}
+
+/* What the daemon does not use itself it cannot look into: capabilities(7), ptrace(2). */
+static void keep_effective(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (syscall(SYS_capget, &header, data) < 0)
+        return;
+    for (size_t i = 0; i < ELEMENTS(data); i++)
+        data[i].permitted = data[i].effective;
+    (void)syscall(SYS_capset, &header, data);
+}
+
+static Report make(const NamespaceOrder *order) {
+    Report report = {0};
+    if (order->users && order->within)
+        report.error = enter_new(CLONE_NEWUSER);
+    if (report.error == 0 && order->network) {
+        report.error = make_network();
+        report.of_network = report.error < 0;
+    }
+    if (report.error == 0 && order->users && !order->within)
+        report.error = enter_new(CLONE_NEWUSER);
+    /* What it is in can be taken from it, and its maps written, by its own user alone, whatever the daemon
+     * hides of itself. */
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    return report;
+}
+
+/* Nothing of the daemon's stays open in it: what ends meanwhile has ended for everybody. */
+static void close_others(int fd) {
+    if (fd > 0)
+        (void)close_range(0, (unsigned)fd - 1, 0);
+    (void)close_range((unsigned)fd + 1, ~0U, 0);
+}
+
+static _Noreturn void maker_main(const NamespaceOrder *order, int fd, pid_t parent) {
+    char byte;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    close_others(fd);
+    if (getppid() != parent)
+        _exit(1);
+    keep_effective();
+    Report report = make(order);
+    if (write(fd, &report, sizeof(report)) == (ssize_t)sizeof(report))
+        (void)!read(fd, &byte, 1);
+    _exit(0);
+}
+
+/* The daemon's side */
+
+static int write_file(pid_t pid, const char *name, const char *text) {
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = write(fd, text, strlen(text));
+    return n < 0 ? -errno : 0;
+}
+
+static void add_line(Text *map, unsigned id) {
+    text_addf(map, "%u %u 1\n", id, id);
+}
+
+static bool is_among(const gid_t *groups, size_t n, gid_t gid) {
+    for (size_t i = 0; i < n; i++)
+        if (groups[i] == gid)
+            return true;
+    return false;
+}
+
+static int map_users(const NamespaceOrder *o, pid_t pid) {
+    CLEANUP_TEXT Text map = {0};
+    if (o->with_root && o->uid != 0)
+        add_line(&map, 0);
+    add_line(&map, o->uid);
+    return text_ok(&map) ? write_file(pid, "uid_map", map.s) : -ENOMEM;
+}
+
+static int map_groups(const NamespaceOrder *o, pid_t pid) {
+    CLEANUP_TEXT Text map = {0};
+    size_t n_lines = 1;
+    if (o->with_root && o->gid != 0)
+        add_line(&map, 0);
+    add_line(&map, o->gid);
+    for (size_t i = 0; i < o->n_groups; i++) {
+        gid_t gid = o->groups[i];
+        if (gid == o->gid || (o->with_root && gid == 0) || is_among(o->groups, i, gid))
+            continue;
+        add_line(&map, gid);
+        n_lines++;
+    }
+    if (n_lines + o->with_root > MAP_LINES_MAX)
+        return -E2BIG;
+    /* user_namespaces(7): without root a group can be mapped only where none can be given up. */
+    int r = o->with_root ? 0 : write_file(pid, "setgroups", "deny");
+    if (r < 0)
+        return r;
+    return text_ok(&map) ? write_file(pid, "gid_map", map.s) : -ENOMEM;
+}
+
+static int open_namespace(pid_t pid, const char *name) {
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static int hold(const NamespaceOrder *o, pid_t pid, int *ret_user_fd, int *ret_network_fd) {
+    CLEANUP_CLOSE int user_fd = -EBADF;
+    int r = o->users ? map_groups(o, pid) : 0;
+    if (r >= 0 && o->users)
+        r = map_users(o, pid);
+    if (r >= 0 && o->users)
+        r = user_fd = open_namespace(pid, "user");
+    if (r >= 0 && o->network)
+        r = *ret_network_fd = open_namespace(pid, "net");
+    if (r < 0)
+        return r;
+    *ret_user_fd = TAKE_FD(user_fd);
+    return 0;
+}
+
+static int await_report(int fd, Report *ret) {
+    ssize_t n = 0;
+    do
+        n = read(fd, ret, sizeof(*ret));
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    return n == (ssize_t)sizeof(*ret) ? ret->error : -ECHILD;
+}
+
+int namespaces_make(const NamespaceOrder *order, int *ret_user_fd, int *ret_network_fd,
+                    bool *ret_of_network) {
+    int fds[2];
+    Report report = {0};
+    *ret_of_network = false;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+        return -errno;
+    pid_t parent = getpid(), pid = fork();
+    int r = pid < 0 ? -errno : 0;
+    if (pid == 0)
+        maker_main(order, fds[1], parent);
+    (void)close(fds[1]);
+    if (r >= 0)
+        r = await_report(fds[0], &report);
+    *ret_of_network = report.of_network || !order->users;
+    if (r >= 0)
+        r = hold(order, pid, ret_user_fd, ret_network_fd);
+    /* With this it ends. */
+    (void)close(fds[0]);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return r;
+}

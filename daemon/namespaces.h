@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Namespaces that are made ahead and held by a descriptor: of users, which a process that shares its memory
+ * can enter but not make, and of a network, which takes the kernel long to make and longer to take down. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+typedef struct NamespaceOrder {
+    bool users, network; /* which are wanted */
+    bool within;         /* the network belongs to the user namespace: who is not root can have none else */
+    bool with_root;      /* root is there as well; setgroups(2) is possible */
+    uid_t uid;           /* everybody stands for himself */
+    gid_t gid;
+    const gid_t *groups;
+    size_t n_groups;
+} NamespaceOrder;
+
+/* Makes them, by a process that lives until they are there: about a millisecond. In the network there is
+ * nothing but a loopback interface, which is up. 0, or a negative errno; *ret_of_network: it was the network
+ * that could not be made. What is not wanted stays -EBADF. */
+int namespaces_make(const NamespaceOrder *order, int *ret_user_fd, int *ret_network_fd, bool *ret_of_network);
