@@ -377,6 +377,15 @@ class Together(SandboxTest):
             harness.SPAWN.clear()
             harness.SPAWN.update(before)
 
+    def test_presets(self):
+        for preset in ("basic", "strict"):
+            with self.subTest(preset=preset):
+                service = {"exec": ["mp-echo"], "sandbox": {"preset": preset}}
+                d = self.begin({"c": service, "s": {**service, "prespawn": 2}, "o": {**service, "model": "on-demand"},
+                                "p": {**service, "model": "pool"}, "l": {**service, "exec": ["/bin/cat"]}})
+                for name in "csopl":
+                    self.assertEqual(d.ask(name, b"hello"), b"hello", (name, d.log_text()[-2000:]))
+
     def test_nothing_is_left(self):
         d = self.begin({"e": {"exec": ["mp-echo"], "sandbox": self.ALL}})
         self.assertEqual(d.ask("e", b"hello"), b"hello")
