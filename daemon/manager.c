@@ -499,16 +499,35 @@ static int take_turn(Manager *m) {
     return r > 0 ? sd_event_dispatch(m->rt.loop) : r;
 }
 
+/* A turn of the loop that fails, and how often that may be in a row before there is no sense in it. */
+#define AFTER_A_FAILED_TURN_NSEC (10 * 1000 * 1000L)
+#define FAILED_TURNS_MAX 100
+
+/* A turn that fails is taken again: of memory for as long as it takes, of anything else a second long. A
+ * short wait between them is all that can be done then; what lacks is missing for everybody. */
+static bool turn_may_be_tried_again(Manager *m, int error, unsigned *n_failed) {
+    eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-error));
+    if (error == -ENOMEM)
+        memory_reserve_use(&m->rt.memory);
+    else if (++*n_failed > FAILED_TURNS_MAX)
+        return false;
+    (void)nanosleep(&(struct timespec){.tv_nsec = AFTER_A_FAILED_TURN_NSEC}, NULL);
+    return true;
+}
+
 static int serve(Manager *m) {
     Logger *logger = m->rt.events.logger;
+    unsigned n_failed = 0;
     while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
         logger_flush(logger);
         manager_keep_listeners(m);
         int r = take_turn(m);
         if (r < 0) {
-            eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-r));
-            return EXIT_FAILURE;
+            if (!turn_may_be_tried_again(m, r, &n_failed))
+                return EXIT_FAILURE;
+            continue;
         }
+        n_failed = 0;
         do_what_is_due(m);
     }
     logger_flush(logger);
