@@ -330,10 +330,14 @@ int launch_start_flight(Instance *i, SpawnStep *ret_step) {
 
 /* Carries the plan out. */
 static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
-    Service *s = i->service;
+    /* Who could not be heard would never be ready: that is known before there is a process. */
+    *ret_step = STEP_FDS;
+    int r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
+    if (r < 0)
+        return r;
     /* Without memory for its entry nobody could ever wait for it. */
     *ret_step = STEP_FORK;
-    int r = instance_table_reserve(&i->rt->instances);
+    r = instance_table_reserve(&i->rt->instances);
     if (r >= 0)
         r = launch_start_flight(i, ret_step);
     if (r < 0)
@@ -342,9 +346,6 @@ static int start(Instance *i, Pipes *pipes, SpawnStep *ret_step) {
     i->flight->owner = i;
     (void)instance_table_add(&i->rt->instances, i);
     count(i);
-    r = instance_read_pipes(i, TAKE_FD(pipes->stderr_read), TAKE_FD(pipes->status_read));
-    if (r < 0)
-        service_set_error(s, "fds", -r, NULL, &s->config->pos);
     adopt_note(i);
     return 0;
 }
