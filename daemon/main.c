@@ -72,6 +72,13 @@ static void print_diags(const DiagList *diags, const char *tail) {
         (void)fputs(text.s, stderr);
 }
 
+/* Other errors have been told with what they are about; of this one whoever met it could say nothing more. */
+static int not_started(int error) {
+    if (error == -ENOMEM)
+        (void)fputs("mpinetd: not started: out of memory\n", stderr);
+    return EXIT_FAILURE;
+}
+
 /* The config: of --try, of -c, or of the usual place. */
 static int load(const Options *o, const LoadContext *context, DiagList *diags, Config **ret) {
     if (o->attempt)
@@ -88,7 +95,7 @@ static int check(const Options *o, LoadContext *context) {
     int r = load(o, context, &diags, &config);
     print_diags(&diags, NULL);
     if (r < 0)
-        return EXIT_FAILURE;
+        return not_started(r);
     (void)printf("%s: good, %zu services (judged as uid %u, with this environment)\n", config->path,
                  config->n_services, context->euid);
     return EXIT_SUCCESS;
@@ -103,7 +110,7 @@ static int run(Options *o, LoadContext *context) {
     int r = load(o, context, &diags, &config);
     print_diags(&diags, NULL);
     if (r < 0)
-        return EXIT_FAILURE;
+        return not_started(r);
     if (o->attempt && !o->socket) {
         r = attempt_init(&attempt, &o->socket);
         if (r < 0) {
@@ -114,7 +121,7 @@ static int run(Options *o, LoadContext *context) {
     r = logger_new(o->target, &logger);
     if (r >= 0)
         r = manager_new(o, TAKE_PTR(config), context, logger, &manager);
-    return r < 0 ? EXIT_FAILURE : manager_run(manager);
+    return r < 0 ? not_started(r) : manager_run(manager);
 }
 
 /* Goes on where the program before has left off in this process; or, when that cannot be, starts anew with
@@ -184,7 +191,7 @@ int main(int argc, char **argv) {
         return interpreter_child_main(argc, argv);
     int status = options_parse(&options, argc, argv);
     if (status != OPTIONS_GO_ON)
-        return status;
+        return status < 0 ? not_started(status) : status;
     LoadContext context = {
         .euid = geteuid(),
         .libexecdir = config_libexecdir(environ),
