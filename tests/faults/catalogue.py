@@ -326,8 +326,8 @@ LG = Group("LG: the log", (
 SW = Group("SW: each call and each allocation fails in turn", (
     row("SW-1", "one system call of a start, a connection, a report, a question, a reload, an upgrade or a stop fails, each with each "
         "errno that it has; a sample by `./dev test`, all by `./dev faults --sweep`",
-        "test_reload_faults test_upgrade.Window.test_each_call_that_fails test_spawn_modes.Failures"),
-    row("SW-2", "one allocation of the daemon fails, each in turn", "unit:daemon-out-of-memory"),
+        "test_sweep.Calls test_reload_faults test_upgrade.Window.test_each_call_that_fails test_spawn_modes.Failures"),
+    row("SW-2", "one allocation of the daemon fails, each in turn", "test_sweep.Allocations unit:daemon-out-of-memory"),
 ))
 
 GROUPS = (FD, FK, EX, CH, CL, CT, CF, RL, DM, UP, SY, SE, LG, SW)

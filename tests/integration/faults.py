@@ -34,10 +34,11 @@ def tracer_of(pid):
 
 class Injection:
     """While it lasts, strace makes system calls of the process fail: `accept4:error=EMFILE`, one or more of them; with
-    children, also those of processes that it starts; with path, only those that name it; with until_execve, no longer than until it runs another program.
+    children, also those of processes that it starts; with path, only those that name it; with until_execve, no longer than until it runs another program; with targets, text says
+    of each descriptor what it is.
     Afterwards `text` is what strace has seen."""
 
-    def __init__(self, pid, *inject, children=False, trace=None, path=None, until_execve=False):
+    def __init__(self, pid, *inject, children=False, trace=None, path=None, until_execve=False, targets=False):
         self.pid, self.text = pid, ""
         calls = trace or ",".join(sorted({what.split(":")[0] for what in inject}))
         self.command = [program("strace"), "-p", str(pid), "-e", "trace=" + calls, "-e", "signal=none"]
@@ -46,6 +47,7 @@ class Injection:
         self.command += ["-f"] if children else []
         self.command += ["-P", path] if path else []
         self.command += ["-b", "execve"] if until_execve else []
+        self.command += ["-y"] if targets else []
 
     def __enter__(self):
         self.out = tempfile.NamedTemporaryFile(prefix="mpt-strace-")
