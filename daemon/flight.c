@@ -27,8 +27,6 @@
 /* How often is looked what has become of them, at first and in the end. */
 #define LOOK_MIN_USEC USEC_PER_MSEC
 #define LOOK_MAX_USEC (20 * USEC_PER_MSEC)
-/* So many that were seen to be over before the first look show that it is not needed. */
-#define QUICK_ENOUGH 4
 /* The longest that is waited until they have closed what is not their own. */
 #define PART_USEC (100 * USEC_PER_MSEC)
 
@@ -419,22 +417,19 @@ void flights_postpone(Spawner *s, uint64_t usec, uint64_t now_usec) {
         f->began_usec = f->began_usec + usec < now_usec ? f->began_usec + usec : now_usec;
 }
 
-void flights_learn(Spawner *s, uint64_t age_usec) {
-    if (age_usec >= LOOK_MIN_USEC)
-        s->n_quick = 0;
-    else if (s->n_quick < QUICK_ENOUGH)
-        s->n_quick++;
+/* The time is that of the turn, in which they may have begun. */
+static uint64_t age_of(const Flight *f, uint64_t now_usec) {
+    return now_usec > f->began_usec ? now_usec - f->began_usec : 0;
 }
 
-uint64_t flights_patience(const Spawner *s, uint64_t now_usec) {
+uint64_t flights_patience(const Spawner *s, bool often, uint64_t now_usec) {
     uint64_t age = UINT64_MAX;
-    /* The time is that of the turn, in which they may have begun. */
     LIST_FOREACH (f, &s->flying, Flight, link)
-        if (!f->overdue && (now_usec < f->began_usec || now_usec - f->began_usec < age))
-            age = now_usec < f->began_usec ? 0 : now_usec - f->began_usec;
+        if (!f->overdue && age_of(f, now_usec) < age)
+            age = age_of(f, now_usec);
     if (age == UINT64_MAX)
         return age;
-    if (s->n_quick >= QUICK_ENOUGH)
+    if (age > LOOK_MAX_USEC || often)
         return LOOK_MAX_USEC;
-    return age < LOOK_MIN_USEC ? LOOK_MIN_USEC : age > LOOK_MAX_USEC ? LOOK_MAX_USEC : age;
+    return age < LOOK_MIN_USEC ? LOOK_MIN_USEC : age;
 }

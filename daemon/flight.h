@@ -98,9 +98,6 @@ void flight_unmap(Flight *f);
 void flights_part(Spawner *s);
 /* They get @usec more until they are overdue. */
 void flights_postpone(Spawner *s, uint64_t usec, uint64_t now_usec);
-/* One was seen to be over after so long: as long as that happens soon by itself, by the end of the process or
- * by others that come, nobody has to look for it. */
-void flights_learn(Spawner *s, uint64_t age_usec);
 /* How long, in microseconds, may be waited until it is looked what has become of them; UINT64_MAX: none is
- * under way. */
-uint64_t flights_patience(const Spawner *s, uint64_t now_usec);
+ * under way. @often: it is looked often without that. */
+uint64_t flights_patience(const Spawner *s, bool often, uint64_t now_usec);

@@ -153,10 +153,10 @@ static void arrive(Instance *i) {
 }
 
 /* Of one that has been reaped already it is known only that it had been made at @began_usec. */
-static void on_started(Instance *i, uint64_t began_usec, uint64_t now_usec) {
+static void on_started(Instance *i, uint64_t began_usec) {
     bool over = instance_table_find(&i->rt->instances, i->pid) != i;
     i->connection = connection_free(i->connection);
-    tell_start_at(i, over ? began_usec : now_usec);
+    tell_start_at(i, over ? began_usec : clock_monotonic_usec());
     if (!i->asked)
         launch_watch(i);
 }
@@ -171,7 +171,7 @@ static void on_failure(Instance *i) {
     i->idle = idle_connection_free(i->idle);
 }
 
-static Instance *conclude(Instance *i, uint64_t now_usec) {
+Instance *launch_conclude(Instance *i) {
     FlightEnd end = flight_look(i->flight);
     uint64_t began = i->flight->began_usec;
     LaunchFault fault;
@@ -181,17 +181,13 @@ static Instance *conclude(Instance *i, uint64_t now_usec) {
     arrive(i);
     /* One that was asked to end has ended as asked, however far it came. */
     if (!failed) {
-        on_started(i, began, now_usec);
+        on_started(i, began);
         return i;
     }
     on_failure(i);
     launch_tell_failure(i, &fault, end.error ? end.error : ESRCH);
     i->worker = worker_free(i->worker);
     return NULL;
-}
-
-Instance *launch_conclude(Instance *i) {
-    return conclude(i, clock_monotonic_usec());
 }
 
 /* Those who wait are not to be taken and closed one after the other. */
@@ -234,9 +230,7 @@ void launch_settle(Instance *i) {
     Pool *pool = i->worker ? i->worker->pool : NULL;
     bool stray = i->stray;
     bool was_ahead = i->connection;
-    uint64_t now = clock_monotonic_usec();
-    flights_learn(s->rt->spawner, now - i->flight->began_usec);
-    if (conclude(i, now)) {
+    if (launch_conclude(i)) {
         if (was_ahead && !i->asked)
             spares_on_started(s);
         return;
@@ -288,8 +282,9 @@ void launch_settle_all(Runtime *rt) {
         look_who_waits(rt);
 }
 
-uint64_t launch_due(const Runtime *rt, uint64_t now_usec) {
-    uint64_t patience = rt->spawner->n_flying == 0 ? UINT64_MAX : flights_patience(rt->spawner, now_usec);
+uint64_t launch_due(const Runtime *rt, bool often, uint64_t now_usec) {
+    uint64_t patience =
+        rt->spawner->n_flying == 0 ? UINT64_MAX : flights_patience(rt->spawner, often, now_usec);
     return patience == UINT64_MAX ? USEC_INFINITY : now_usec + patience;
 }
 

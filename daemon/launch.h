@@ -46,8 +46,8 @@ void launch_settle(Instance *i);
 /* The same for all of them. Once a turn of the loop, before events are served. */
 void launch_settle_all(Runtime *rt);
 /* When that is to be done again though nothing happens, from @now_usec on, CLOCK_MONOTONIC; USEC_INFINITY:
- * never. */
-uint64_t launch_due(const Runtime *rt, uint64_t now_usec);
+ * never. @often: so much happens. */
+uint64_t launch_due(const Runtime *rt, bool often, uint64_t now_usec);
 /* Whether none of the service's is on its way. */
 bool launch_is_settled(const Service *s);
 /* Whether one more may be on its way now; of @urgent ones so many as there may be in all. Where not, it is

@@ -466,11 +466,9 @@ static size_t open_services(Manager *m) {
 }
 
 /* When the loop is to turn though nothing has happened. */
-static uint64_t next_due(const Manager *m) {
-    uint64_t now = 0;
-    (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
+static uint64_t next_due(const Manager *m, uint64_t now) {
     const uint64_t dues[] = {late_readers_due(&m->rt.late_readers), manager_reap_due(m),
-                             launch_due(&m->rt, now)};
+                             launch_due(&m->rt, m->alarm.needless, now)};
     uint64_t due = USEC_INFINITY;
     for (size_t i = 0; i < ELEMENTS(dues); i++)
         due = dues[i] < due ? dues[i] : due;
@@ -491,10 +489,14 @@ static void do_what_is_due(Manager *m) {
 /* As sd_event_run(3), but that it is known who has come to exec before what he writes is read, or that he has
  * ended. */
 static int take_turn(Manager *m) {
-    alarm_set(&m->alarm, next_due(m));
+    uint64_t now = 0;
+    (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
+    uint64_t due = next_due(m, now);
+    if (due > now)
+        alarm_set(&m->alarm, due);
     int r = sd_event_prepare(m->rt.loop);
     if (r == 0)
-        r = sd_event_wait(m->rt.loop, USEC_INFINITY);
+        r = sd_event_wait(m->rt.loop, due > now ? USEC_INFINITY : 0);
     launch_settle_all(&m->rt);
     return r > 0 ? sd_event_dispatch(m->rt.loop) : r;
 }

@@ -46,7 +46,6 @@ typedef struct Spawner {
     size_t n_free;
     List left;            /* of such as nobody cares for any more, and that may still run in it */
     uint64_t looked_usec; /* when it was last looked what has become of them */
-    unsigned n_quick;     /* so many of them in a row were over before anybody had to look for it */
     List waiting;         /* services that wait until one of theirs, or of all, has come to exec */
 } Spawner;
 

@@ -51,10 +51,32 @@ static void rings_once(void **state) {
     sd_event_unref(loop);
 }
 
+/* Whether others have come before, each time. */
+static void learns(void **state) {
+    (void)state;
+    static const bool forestalled[] = {false, true, true, false, false};
+    sd_event *loop = NULL;
+    Alarm a;
+    assert_true(sd_event_new(&loop) >= 0);
+    assert_true(alarm_init(&a, loop) >= 0);
+    assert_false(a.needless);
+    for (size_t i = 0; i < sizeof(forestalled) / sizeof(forestalled[0]); i++) {
+        const uint64_t due = clock_monotonic_usec() + USEC_PER_MSEC;
+        alarm_set(&a, due);
+        if (forestalled[i])
+            alarm_set(&a, due + 1);
+        assert_true(sd_event_run(loop, USEC_INFINITY) > 0);
+        assert_int_equal(a.needless, forestalled[i]);
+    }
+    alarm_done(&a);
+    sd_event_unref(loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_never_put_off),
         cmocka_unit_test(rings_once),
+        cmocka_unit_test(learns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,23 +179,6 @@ static void listen_pid(Fixture *x) {
     assert_int_equal(run(f, &step), 0);
 }
 
-/* As long as they are over soon by themselves nobody looks at once. */
-static void learns_patience(Spawner *s, uint64_t began_usec) {
-    const uint64_t soon = 100, late = 5000, short_wait = flights_patience(s, began_usec);
-    for (int i = 0; i < 10; i++)
-        flights_learn(s, soon);
-    const uint64_t long_wait = flights_patience(s, began_usec);
-    assert_true(long_wait > short_wait);
-    flights_learn(s, late);
-    assert_int_equal(flights_patience(s, began_usec), short_wait);
-    flights_learn(s, soon);
-    assert_int_equal(flights_patience(s, began_usec), short_wait);
-    for (int i = 0; i < 10; i++)
-        flights_learn(s, soon);
-    assert_int_equal(flights_patience(s, began_usec), long_wait);
-    flights_learn(s, late);
-}
-
 /* One that hangs on its way holds its place until it is ended; in the same memory the others go on. */
 static void hangs(Fixture *x) {
     SpawnStep step;
@@ -218,14 +201,14 @@ static void hangs(Fixture *x) {
     assert_int_equal(flight_give(f, fds[0]), 0);
     assert_int_equal(x->spawner->n_flying, 1);
     assert_false(flight_wait(f, 1000));
-    assert_true(flights_patience(x->spawner, f->began_usec + 10) <
-                flights_patience(x->spawner, f->began_usec + 5000));
+    const Spawner *spawner = x->spawner;
+    const uint64_t first = flights_patience(spawner, false, f->began_usec);
+    assert_true(first < flights_patience(spawner, false, f->began_usec + 5000));
+    assert_true(first < flights_patience(spawner, true, f->began_usec));
     /* The time of the turn is older than the process. */
-    assert_int_equal(flights_patience(x->spawner, f->began_usec - 10),
-                     flights_patience(x->spawner, f->began_usec));
-    learns_patience(x->spawner, f->began_usec);
+    assert_int_equal(flights_patience(spawner, false, f->began_usec - 10), first);
     flight_end_overdue(f);
-    assert_int_equal(flights_patience(x->spawner, f->began_usec), UINT64_MAX);
+    assert_int_equal(flights_patience(spawner, true, f->began_usec), UINT64_MAX);
     assert_int_equal(flight_look(f).fate, FLIGHT_LOST);
     flight_free(f);
     assert_true(WIFSIGNALED(reap(pid)));
