@@ -201,15 +201,18 @@ static bool is_overridden(const EnvBuilder *b, EnvVariable v) {
     return b->of->overridden & (1U << v);
 }
 
-int env_builder_set(EnvBuilder *b, EnvVariable v, const char *value) {
+static int set_text(EnvBuilder *b, EnvVariable v, const char *value, size_t length) {
     if (is_overridden(b, v))
         return 0;
-    size_t length = strlen(value);
     char *at = begin_variable(b, v, length);
     if (!at)
         return -E2BIG;
     end_variable(b, mempcpy(at, value, length));
     return 0;
+}
+
+int env_builder_set(EnvBuilder *b, EnvVariable v, const char *value) {
+    return set_text(b, v, value, strlen(value));
 }
 
 int env_builder_set_number(EnvBuilder *b, EnvVariable v, uint64_t value) {
@@ -235,26 +238,38 @@ int env_builder_set_listen(EnvBuilder *b, size_t n_fds, const char *names) {
     return r;
 }
 
+/* @a, or what it is in IPv4 in @room. */
+static const Addr *unmapped(const Addr *a, Addr *room) {
+    if (a->sa.sa_family != AF_INET6)
+        return a;
+    *room = *a;
+    addr_unmap(room);
+    return room;
+}
+
+/* Each under two names. */
+static int set_remote(EnvBuilder *b, const Addr *from) {
+    char host[ADDR_TEXT_MAX], port[DECIMAL_MAX];
+    size_t n_host = strlen(addr_format_host(from, host));
+    size_t n_port = (size_t)(decimal_put(port, addr_port(from)) - port);
+    int r = env_builder_set(b, ENV_PROTO, from->sa.sa_family == AF_INET6 ? "TCP6" : "TCP");
+    if (r >= 0)
+        r = set_text(b, ENV_TCPREMOTEIP, host, n_host);
+    if (r >= 0)
+        r = set_text(b, ENV_REMOTE_ADDR, host, n_host);
+    if (r >= 0)
+        r = set_text(b, ENV_TCPREMOTEPORT, port, n_port);
+    return r < 0 ? r : set_text(b, ENV_REMOTE_PORT, port, n_port);
+}
+
 static int set_inet(EnvBuilder *b, const Addr *peer, const Addr *local) {
+    Addr room;
     char text[ADDR_TEXT_MAX];
-    Addr from = *peer, to = *local;
-    addr_unmap(&from);
-    addr_unmap(&to);
-    const char *remote = addr_format_host(&from, text);
-    int r = env_builder_set(b, ENV_PROTO, from.sa.sa_family == AF_INET6 ? "TCP6" : "TCP");
+    int r = set_remote(b, unmapped(peer, &room));
+    const Addr *to = unmapped(local, &room);
     if (r >= 0)
-        r = env_builder_set(b, ENV_TCPREMOTEIP, remote);
-    if (r >= 0)
-        r = env_builder_set(b, ENV_REMOTE_ADDR, remote);
-    if (r >= 0)
-        r = env_builder_set_number(b, ENV_TCPREMOTEPORT, addr_port(&from));
-    if (r >= 0)
-        r = env_builder_set_number(b, ENV_REMOTE_PORT, addr_port(&from));
-    if (r >= 0)
-        r = env_builder_set(b, ENV_TCPLOCALIP, addr_format_host(&to, text));
-    if (r >= 0)
-        r = env_builder_set_number(b, ENV_TCPLOCALPORT, addr_port(&to));
-    return r;
+        r = env_builder_set(b, ENV_TCPLOCALIP, addr_format_host(to, text));
+    return r < 0 ? r : env_builder_set_number(b, ENV_TCPLOCALPORT, addr_port(to));
 }
 
 static int set_unix(EnvBuilder *b, const Addr *peer, const Addr *local, const struct ucred *credentials) {

@@ -66,6 +66,14 @@ bool event_is_logged(const ApiEvent *e) {
     return !e->facts || e->facts->logged != 0;
 }
 
+/* What event_logged() may take away. */
+#define FACTS_OF_ALL                                                                                         \
+    (1U << LOG_FACT_PID | 1U << LOG_FACT_PEER | 1U << LOG_FACT_EXIT | 1U << LOG_FACT_DURATION)
+
+bool event_is_logged_whole(const ApiEvent *e) {
+    return !e->facts || (e->facts->logged & FACTS_OF_ALL) == FACTS_OF_ALL;
+}
+
 ApiEvent event_logged(const ApiEvent *e) {
     ApiEvent logged = *e;
     if (!e->facts)

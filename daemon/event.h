@@ -24,8 +24,10 @@ bool event_is_output(const ApiEvent *e);
  */
 ApiEvent event_shown(const Event *e, LogAddresses addresses);
 
-/* Whether the log is to have it; and as the log has it: without the facts that are not wanted there. */
+/* Whether the log is to have it; all of it; and as the log has it: without the facts that are not wanted
+ * there. */
 bool event_is_logged(const ApiEvent *e);
+bool event_is_logged_whole(const ApiEvent *e);
 ApiEvent event_logged(const ApiEvent *e);
 
 typedef struct EventRing {

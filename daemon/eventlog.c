@@ -24,12 +24,27 @@ ApiEvent eventlog_event(LogLevel level, const char *event) {
     };
 }
 
-void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own) {
+/* Nearly always it is the very word of the table. */
+static LogLevel level_of(const ApiEvent *e) {
+    for (LogLevel level = 0; level < _LOG_LEVEL_MAX; level++)
+        if (e->level == log_level_to_string(level))
+            return level;
     int level = log_level_from_string(e->level);
-    if (event_is_logged(e)) {
+    return level < 0 ? LOG_LEVEL_INFO : (LogLevel)level;
+}
+
+static void log_event(Logger *l, LogLevel level, const ApiEvent *e) {
+    if (event_is_logged_whole(e)) {
+        logger_event(l, level, e);
+    } else if (event_is_logged(e)) {
         ApiEvent logged = event_logged(e);
-        logger_event(l->logger, level < 0 ? LOG_LEVEL_INFO : (LogLevel)level, &logged);
+        logger_event(l, level, &logged);
     }
+}
+
+void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own) {
+    LogLevel level = level_of(e);
+    log_event(l->logger, level, e);
     /* What is told at debug level is for the log alone. */
     if (level == LOG_LEVEL_DEBUG)
         return;

@@ -8,7 +8,6 @@
 #define SHOWN_BITS_IPV6 48U
 
 static void peer_to_addr(const Peer *p, Addr *a) {
-    *a = (Addr){0};
     if (p->kind == PEER_INET) {
         a->in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = p->in, .sin_port = htons(p->port)};
         a->len = sizeof(a->in);

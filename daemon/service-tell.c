@@ -120,11 +120,14 @@ void service_keep_error(Service *s, const char *step, int error, const char *mes
 }
 
 void service_emit(Service *s, const ApiEvent *e) {
+    if (!streq(e->event, "refused")) {
+        eventlog_emit(&s->rt->events, e, &s->ring);
+        return;
+    }
     ApiFacts facts = log_facts_plain(log_facts_wanted(&s->config->terms->log, false));
     ApiEvent refused = *e;
     refused.facts = &facts;
-    bool failure = streq(e->event, "refused");
-    eventlog_emit(&s->rt->events, failure ? &refused : e, &s->ring);
+    eventlog_emit(&s->rt->events, &refused, &s->ring);
 }
 
 bool service_may_tell(Service *s, LimitedLine line) {

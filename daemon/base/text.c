@@ -74,25 +74,40 @@ static size_t count_digits(uint64_t n) {
     return digits + (n >= 10) + (n >= 100);
 }
 
+/* Less than 100: two digits. */
+static char *put_two(char *end, uint64_t n) {
+    *--end = (char)('0' + n % 10);
+    *--end = (char)('0' + n / 10);
+    return end;
+}
+
+/* Most are short: parts of addresses, ports, numbers of processes. */
 char *decimal_put(char *at, uint64_t n) {
+    if (n < 10) {
+        *at = (char)('0' + n);
+        return at + 1;
+    }
     char *end = at + count_digits(n), *digit = end;
-    for (; n >= 10; n /= 10)
-        *--digit = (char)('0' + n % 10);
-    *--digit = (char)('0' + n);
+    for (; n >= 100; n /= 100)
+        digit = put_two(digit, n % 100);
+    if (n >= 10)
+        (void)put_two(digit, n);
+    else
+        *--digit = (char)('0' + n);
     return end;
 }
 
 void text_add_u64(Text *t, uint64_t n) {
-    text_add_u64_padded(t, n, 1);
+    if (!text_reserve(t, DECIMAL_MAX))
+        return;
+    t->len = (size_t)(decimal_put(t->s + t->len, n) - t->s);
+    t->s[t->len] = '\0';
 }
 
 void text_add_u64_padded(Text *t, uint64_t n, size_t width) {
     for (size_t digits = count_digits(n); digits < width; digits++)
         text_addc(t, '0');
-    if (!text_reserve(t, DECIMAL_MAX))
-        return;
-    t->len = (size_t)(decimal_put(t->s + t->len, n) - t->s);
-    t->s[t->len] = '\0';
+    text_add_u64(t, n);
 }
 
 void text_addf(Text *t, const char *format, ...) {
@@ -212,11 +227,30 @@ size_t utf8_columns(const char *s) {
     return columns;
 }
 
+static bool is_plain(char c) {
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* The same of eight at once: a byte of @x is 0 where its highest bit is set in what ZERO_BYTES() makes of it,
+ * and of those below it; so none is where nothing is set. */
+#define EIGHT(byte) ((byte)*0x0101010101010101ULL)
+#define ZERO_BYTES(x) (((x)-EIGHT(1ULL)) & ~(x)&EIGHT(0x80ULL))
+static bool are_plain(const char *s) {
+    uint64_t x;
+    memcpy(&x, s, sizeof(x));
+    uint64_t low = (x - EIGHT(0x20ULL)) & ~x, other = x;
+    other |= ZERO_BYTES(x ^ EIGHT(0x7fULL)) | ZERO_BYTES(x ^ EIGHT((uint64_t)'"'));
+    other |= ZERO_BYTES(x ^ EIGHT((uint64_t)'\\'));
+    return ((low | other) & EIGHT(0x80ULL)) == 0;
+}
+
 /* One character, as utf8_next() has it; or all those that every writer of text takes as they are, as if they
  * were one: 'a'. */
 static size_t next_piece(const char *s, size_t n, uint32_t *ret) {
     size_t len = 0;
-    while (len < n && s[len] >= 0x20 && s[len] < 0x7f && s[len] != '"' && s[len] != '\\')
+    while (n - len >= sizeof(uint64_t) && are_plain(s + len))
+        len += sizeof(uint64_t);
+    while (len < n && is_plain(s[len]))
         len++;
     if (len == 0)
         return utf8_next(s, n, ret);

@@ -179,6 +179,34 @@ static void test_escapes(void **state) {
     }
 }
 
+/* Plain text is looked at several bytes at a time: each byte at each place comes out as it does alone. */
+static void test_escapes_anywhere(void **state) {
+    (void)state;
+    for (size_t at = 0; at < 20; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            char in[20];
+            memset(in, 'a', sizeof(in));
+            in[at] = (char)byte;
+            CLEANUP_TEXT Text whole = {0}, parts = {0}, json = {0}, json_parts = {0};
+            text_add_escaped(&whole, in, sizeof(in));
+            text_add_json(&json, in, sizeof(in));
+            text_add_n(&parts, in, at);
+            text_add_escaped(&parts, in + at, 1);
+            text_add_n(&parts, in + at + 1, sizeof(in) - at - 1);
+            assert_string_equal(whole.s, parts.s);
+            text_addc(&json_parts, '"');
+            text_add_n(&json_parts, in, at);
+            text_add_json(&json_parts, in + at, 1);
+            /* Without its quotes. */
+            memmove(json_parts.s + at + 1, json_parts.s + at + 2, json_parts.len - at - 2);
+            text_cut(&json_parts, json_parts.len - 2);
+            text_add_n(&json_parts, in + at + 1, sizeof(in) - at - 1);
+            text_addc(&json_parts, '"');
+            assert_string_equal(json.s, json_parts.s);
+        }
+    }
+}
+
 /* Whatever comes in, nothing that a terminal would obey comes out. */
 static void test_escapes_property(void **state) {
     (void)state;
@@ -398,6 +426,7 @@ int main(void) {
         cmocka_unit_test(test_text_failure_is_sticky),
         cmocka_unit_test(test_text_length_overflow),
         cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_escapes_anywhere),
         cmocka_unit_test(test_escapes_property),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_columns),

@@ -181,12 +181,15 @@ static void test_logged(void **state) {
     ApiEvent e = {.event = "ended", .pid = 5, .peer = "p", .exit_code = 3, .signal = 9, .duration_usec = 7};
     (void)state;
     assert_true(event_is_logged(&e));
+    assert_true(event_is_logged_whole(&e));
     assert_int_equal(event_logged(&e).pid, 5);
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         ApiFacts facts = {.logged = cases[i].wanted};
         e.facts = &facts;
         ApiEvent logged = event_logged(&e);
         assert_int_equal(event_is_logged(&e), cases[i].is_logged);
+        bool whole = cases[i].pid && cases[i].peer && cases[i].exit && cases[i].duration;
+        assert_int_equal(event_is_logged_whole(&e), whole);
         assert_int_equal(logged.pid, cases[i].pid ? 5 : 0);
         assert_int_equal(logged.peer != NULL, cases[i].peer);
         assert_int_equal(logged.exit_code, cases[i].exit ? 3 : -1);
