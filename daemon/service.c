@@ -214,7 +214,7 @@ ServiceFacts service_facts(const Service *s) {
         .throttled = gate_is_throttled(s),
         .backoff = s->pool ? s->pool->delayed : any_slot_delayed(s),
         .starting = !s->pool                    ? s->n_starting
-                    : pool_is_starting(s->pool) ? s->n_instances
+                    : pool_is_starting(s->pool) ? s->n_instances - s->n_flying
                                                 : 0,
     };
 }

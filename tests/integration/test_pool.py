@@ -595,8 +595,7 @@ class Shown(PoolTest):
 
     def test_starting(self):
         d = self.start("slower", pool={"min": 2}, notify="status")
-        service = d.service("s")
-        self.assertEqual(service["state"], "starting")
+        service = d.wait_service("s", state="starting")
         self.assertEqual(service["workers"]["starting"], 2)
         d.wait_service("s", state="active")
         self.workers(d, idle=2, starting=0)
