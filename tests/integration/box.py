@@ -347,6 +347,37 @@ def sessions_and_crash():
     check_end(s)
 
 
+def group_of(pid):
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+        return next(line[3:].rstrip("\n") for line in file if line.startswith("0::"))
+
+
+def groups():
+    """The daemon in a group of its own below the unit's, each session in another; over an upgrade and a crash."""
+    unit = "/system.slice/mpinetd.service"
+    systemctl("start", "mpinetd.service")
+    main = int(show("MainPID"))
+    equal(group_of(main), f"{unit}/mpinetd", "the daemon's group")
+    s = session()
+    pid = json.loads(mpctl("ps", "--json").stdout)["instances"][0]["pid"]
+    own = group_of(pid)
+    equal(own, f"{unit}/cat/1", "the session's group")
+    mpctl("upgrade")
+    equal((int(show("MainPID")), group_of(main), group_of(pid)), (main, f"{unit}/mpinetd", own), "after an upgrade")
+    os.kill(main, signal.SIGKILL)
+    wait_until(lambda: show("NRestarts") == "1" and show("ActiveState") == "active", "the restart", deadline=20)
+    check_adopted(pid)
+    equal((group_of(int(show("MainPID"))), group_of(pid)), (f"{unit}/mpinetd", own), "after a crash")
+    talk(s)
+    with socket.create_connection(("127.0.0.1", 1007), 20) as another:
+        talk(another)
+        wait_until(lambda: os.path.exists(f"/sys/fs/cgroup{unit}/cat/2"), "the group of another session")
+    check_end(s)
+    wait_until(lambda: not os.path.exists("/sys/fs/cgroup" + own), "its group to be removed")
+    systemctl("stop", "mpinetd.service")
+    wait_until(lambda: not os.path.exists("/sys/fs/cgroup" + unit), "the unit's group to be removed")
+
+
 def unprivileged():
     for program in ("systemd-sysusers", "systemd-tmpfiles --create --prefix=/run"):
         subprocess.run(program.split(), check=True)

@@ -152,6 +152,10 @@ class Systemd(DaemonTest):
     def test_sessions_outlive_a_crash(self):
         self.box("sessions_and_crash", config=MORE % "leave", drop_ins=["children-leave.conf"])
 
+    def test_groups(self):
+        config = (MORE % "leave").replace("exec: [cat]}", "exec: [cat], cgroup: {per_instance: true}}", 1)
+        self.box("groups", config=config, drop_ins=["children-leave.conf"])
+
     def test_upgrades(self):
         self.box(f"upgrades {20 if SLOW else 3}", "WatchdogSec=2\n", config=MORE % "end")
 
