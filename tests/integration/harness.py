@@ -25,7 +25,8 @@ BUILD = os.path.realpath(os.environ.get("BUILD_DIR", "build"))
 SANITIZED = os.environ.get("MP_TEST_SANITIZED") == "1" or "MP_TEST_SERVICES" in os.environ
 SLOW = os.environ.get("MP_TEST_SLOW") == "1"
 # How processes are made, and whose requests are read elsewhere (mpinetd(8)), where that is chosen for a whole run.
-SPAWN = {name: value for name, value in os.environ.items() if name in ("MPINETD_SPAWN", "MPINETD_INTERPRETER")}
+SPAWN = {name: value for name, value in os.environ.items()
+         if name in ("MPINETD_SPAWN", "MPINETD_INTERPRETER", "GCOV_ERROR_FILE")}
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 MPINETD = os.path.join(BUILD, "daemon", "mpinetd")
 MPCTL = os.path.join(BUILD, "ctl", "mpctl")
