@@ -127,9 +127,28 @@ static char *next_line(char **text) {
     return line;
 }
 
+/* libFuzzer has files open there while it merges: they come back. */
+static void put_in_place(const World *w, int saved[static N_PASSED]) {
+    for (int i = 0; i < N_PASSED; i++) {
+        saved[i] = is_open(FIRST + i) ? fcntl(FIRST + i, F_DUPFD_CLOEXEC, ASIDE) : -EBADF;
+        require(dup3(w->kinds[i], FIRST + i, O_CLOEXEC) == FIRST + i);
+    }
+}
+
+static void put_back(const int saved[static N_PASSED]) {
+    for (int i = 0; i < N_PASSED; i++) {
+        (void)close(FIRST + i);
+        if (saved[i] < 0)
+            continue;
+        require(dup3(saved[i], FIRST + i, O_CLOEXEC) == FIRST + i);
+        (void)close(saved[i]);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     World *w = world();
     char *text = strndup((const char *)data, size), *rest = text, pid[16];
+    int saved[N_PASSED];
     require(text != NULL);
     char *line = next_line(&rest);
     (void)snprintf(pid, sizeof(pid), "%d", getpid());
@@ -139,11 +158,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         (void)setenv("LISTEN_FDS", line, 1);
     if (rest)
         (void)setenv("LISTEN_FDNAMES", rest, 1);
-    for (int i = 0; i < N_PASSED; i++)
-        require(dup3(w->kinds[i], FIRST + i, O_CLOEXEC) == FIRST + i);
+    put_in_place(w, saved);
     take(w);
-    for (int i = 0; i < N_PASSED; i++)
-        (void)close(FIRST + i);
+    put_back(saved);
     free(text);
     return 0;
 }

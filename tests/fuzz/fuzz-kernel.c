@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as what the kernel answers: netlink's tables of sockets, and /proc/PID/stat. The first byte says
- * whose answer they are. It is not the kernel that is doubted, but how its answers are read: cut off, with
- * attributes of another size, of another version. */
+/* Any bytes as what the kernel answers: netlink's tables of sockets, /proc, the files of control groups. The
+ * first byte says whose answer they are. It is not the kernel that is doubted, but how its answers are read:
+ * cut off, with attributes of another size, of another version. */
 #include <linux/netlink.h>
 #include <linux/unix_diag.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "daemon/cgroup-text.h"
 #include "daemon/idle-connection.h"
 #include "daemon/ledger.h"
 #include "daemon/sock-diag.h"
@@ -94,8 +95,25 @@ static void try_stat(const char *data, size_t n) {
     free(text);
 }
 
-static void (*const readers[])(const char *data, size_t n) = {try_query, try_info,  try_scan,
-                                                              try_end,   try_queue, try_stat};
+static void try_cgroup(const char *data, size_t n) {
+    static const char key[] = "oom_kill";
+    char *copy = malloc(n + 1);
+    require(copy != NULL);
+    memcpy(copy, data, n);
+    copy[n] = '\0';
+    CLEANUP_TEXT Text group = {0}, path = {0};
+    uint64_t number = 0;
+    if (cgroup_parse_membership(copy, &group) == 0)
+        require(!group.s || !strchr(group.s, '\n'));
+    (void)cgroup_parse_mounts(copy, group.s ? group.s : "/", &path);
+    (void)cgroup_parse_controllers(copy);
+    (void)cgroup_parse_count(copy, key);
+    (void)cgroup_parse_number(copy, &number);
+    free(copy);
+}
+
+static void (*const readers[])(const char *data, size_t n) = {try_query, try_info, try_scan,  try_end,
+                                                              try_queue, try_stat, try_cgroup};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const uint16_t types[] = {0, 20 /* SOCK_DIAG_BY_FAMILY */, NLMSG_DONE, NLMSG_ERROR};

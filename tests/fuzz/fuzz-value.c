@@ -8,6 +8,8 @@
 
 #include "conf/endpoint.h"
 #include "conf/expand.h"
+#include "conf/hours.h"
+#include "conf/prefix.h"
 #include "conf/suggest.h"
 #include "conf/value.h"
 #include "daemon/base/clock.h"
@@ -73,6 +75,28 @@ static void try_sets(const char *s) {
     }
 }
 
+static void try_places_and_times(const char *s) {
+    Prefix prefix = {0}, again = {0};
+    if (prefix_parse(s, &prefix) == 0) {
+        CLEANUP_TEXT Text out = {0};
+        prefix_format(&prefix, &out);
+        check(text_ok(&out) && prefix_parse(out.s, &again) == 0 && prefix_equal(&prefix, &again));
+        Peer first = prefix_first(&prefix);
+        check(prefix_has(&prefix, &first));
+    }
+    Hours h = {0};
+    const char *why = NULL;
+    if (hours_add(&h, s, &why) < 0) {
+        check(why != NULL);
+        return;
+    }
+    const time_t now = 1711843200;
+    time_t change = hours_next_change(&h, now);
+    check(hours_always(&h) == (change == (time_t)-1));
+    if (change != (time_t)-1)
+        check(change > now && hours_open_at(&h, change) != hours_open_at(&h, now));
+}
+
 static const char *lookup(const char *name, void *userdata) {
     (void)userdata;
     return name[0] == 'A' ? "value" : NULL;
@@ -89,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     (void)value_mode(s, 07777, &(mode_t){0}, &error);
     try_units(s);
     try_sets(s);
+    try_places_and_times(s);
     Endpoint e;
     if (endpoint_parse(s, &e, NULL, NULL) == 0) {
         check(streq(e.text, s));
