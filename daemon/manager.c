@@ -400,12 +400,13 @@ Manager *manager_free(Manager *m) {
     fd_store_leave(m->rt.store);
     m->rt.on_state = NULL;
     m->loads = config_loads_free(m->loads);
-    helpers_done(&m->helpers);
     for (size_t i = 0; i < m->services.n; i++)
         service_free(m->services.items[i]);
     free((void *)m->services.items);
     tcpmux_done(&m->rt.tcpmux);
     m->control = control_free(m->control);
+    /* The control socket has some. */
+    helpers_done(&m->helpers);
     m->rt.store = fd_store_free(m->rt.store);
     m->state_fd = fd_close(m->state_fd);
     m->rt.ledger = ledger_free(m->rt.ledger);
