@@ -62,7 +62,7 @@ static const Service *find_next(const ServiceSet *set, const ServiceConfig *conf
 }
 
 static bool has_limits_set(const Service *s) {
-    return s && !limits_config_equal(&s->limits, &s->config->terms->limits);
+    return s && !limits_config_equal(s->limits, &s->config->terms->limits);
 }
 
 /* As it is now, with the limits that Set has changed. */
@@ -71,7 +71,7 @@ static void collect_changed(Collector *c, const ServiceConfig *from, const Servi
     ServiceTerms terms = *from->terms;
     ServiceConfig old = *from;
     if (s)
-        terms.limits = s->limits;
+        terms.limits = *s->limits;
     old.terms = &terms;
     if (changes_of_service(&old, to, c->to) < 0)
         c->failed = true;

@@ -213,12 +213,12 @@ void call_set(Calls *calls, Client *client, ApiRequest *r) {
         calls_answer_failure(client, -ENOENT, r->service);
         return;
     }
-    LimitsConfig limits = s->limits;
+    LimitsConfig limits = *s->limits;
     int e = set_limits(r->limits, &limits, &diags);
     if (e >= 0 && diags.n_errors == 0)
         (void)limits_config_check(s->config, &limits, &diags);
     if (e >= 0 && diags.n_errors == 0)
-        e = changes_of_limits(s->name, &s->limits, &limits, &changes);
+        e = changes_of_limits(s->name, s->limits, &limits, &changes);
     if (e < 0) {
         calls_answer_failure(client, e, NULL);
         return;
@@ -228,9 +228,13 @@ void call_set(Calls *calls, Client *client, ApiRequest *r) {
         api_encode_invalid_config(client_out(client), &failure);
         return;
     }
-    LimitsConfig before = s->limits;
-    s->limits = limits;
     if (changes.n > 0) {
+        const LimitsConfig before = *s->limits;
+        e = service_set_limits(s, &limits);
+        if (e < 0) {
+            calls_answer_failure(client, e, NULL);
+            return;
+        }
         gate_change(s, &before);
         tell_set(s, &changes, client->uid);
         service_update(s, "set");

@@ -14,7 +14,7 @@ static const char *service_name(const void *items, size_t i) {
 /* The limits of @c as they are now, which Set may have changed. */
 static const LimitsConfig *limits_now(const Calls *calls, const ServiceConfig *c) {
     const Service *s = service_set_find(manager_services(calls->manager), c->name);
-    return s && s->config == c ? &s->limits : &c->terms->limits;
+    return s && s->config == c ? s->limits : &c->terms->limits;
 }
 
 /* One message has a list of services, then, in a second pass, one of their origins: Stream's `number` is the

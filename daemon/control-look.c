@@ -239,7 +239,7 @@ int calls_description_part(Calls *calls, Client *client, Stream *stream, Text *o
     LogAddresses addresses = calls_addresses(calls, client);
     ApiDescription d = {.service = to->snapshot.services, .events = to->events};
     Changes set CLEANUP(changes_done) = {0};
-    (void)changes_of_limits(s->name, &s->config->terms->limits, &s->limits, &set);
+    (void)changes_of_limits(s->name, &s->config->terms->limits, s->limits, &set);
     d.set = set.items;
     d.n_set = set.n;
     describe_config(s, &d);

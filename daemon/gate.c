@@ -40,7 +40,7 @@ static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
         .rate = &s->gate.rate,
         .now_nsec = now_nsec,
     };
-    if (s->limits.load > 0)
+    if (s->limits->load > 0)
         u.load = machine_load(&s->rt->machine_load, now_nsec / NSEC_PER_USEC);
     if (open) {
         time_t now = time(NULL);
@@ -55,7 +55,7 @@ static ServiceUsage usage_of(Service *s, uint64_t now_nsec) {
 static const LimitsConfig no_limits = {.instances = UINT_MAX};
 
 static const LimitsConfig *limits_of(const Service *s) {
-    return s->config->terms->ban.sensor ? &no_limits : &s->limits;
+    return s->config->terms->ban.sensor ? &no_limits : s->limits;
 }
 
 /* Whether each who comes is let in by the daemon. */
@@ -69,7 +69,7 @@ static bool admits(const Service *s) {
 
 /* Without a limit or hours that the time decides no clock is read. */
 static uint64_t now_if_wanted(const Service *s) {
-    bool wanted = s->limits.rate.count > 0 || s->limits.load > 0 || s->config->terms->access.open;
+    bool wanted = s->limits->rate.count > 0 || s->limits->load > 0 || s->config->terms->access.open;
     return wanted ? clock_monotonic_nsec() : 0;
 }
 
@@ -92,7 +92,7 @@ bool gate_may_start(Service *s) {
 }
 
 void gate_count_start(Service *s) {
-    (void)bucket_take(&s->gate.rate, &s->limits.rate, clock_monotonic_nsec());
+    (void)bucket_take(&s->gate.rate, &s->limits->rate, clock_monotonic_nsec());
 }
 
 static bool any_slot_idle(const Service *s) {
@@ -195,7 +195,7 @@ void gate_done(Service *s) {
 /* Of a connection */
 
 Peer gate_prefix(const Service *s, const Peer *peer) {
-    return peer_mask(peer, s->limits.source_ipv4, s->limits.source_ipv6);
+    return peer_mask(peer, s->limits->source_ipv4, s->limits->source_ipv6);
 }
 
 static Source *visit(Service *s, const Peer *peer, uint64_t now_nsec) {
@@ -240,10 +240,10 @@ static bool is_caught(const Service *s, const Admission *a) {
 }
 
 static void book(Service *s, Connection *c, Source *source, uint64_t now_nsec) {
-    (void)bucket_take(&s->gate.rate, &s->limits.rate, now_nsec);
+    (void)bucket_take(&s->gate.rate, &s->limits->rate, now_nsec);
     if (!source)
         return;
-    (void)bucket_take(&source->rate, &s->limits.rate_per_source, now_nsec);
+    (void)bucket_take(&source->rate, &s->limits->rate_per_source, now_nsec);
     source->accepted++;
     sources_hold(s->rt->sources, source);
     c->source = source;
@@ -262,7 +262,7 @@ void gate_take_back(Instance *i) {
 static Admission ask(Service *s, ServiceUsage *usage, const SourceUsage *source, const Admission *before) {
     bool no_room = s->pool && before->verdict == VERDICT_REFUSE && before->reason == REFUSE_INSTANCES;
     if (no_room)
-        usage->instances = s->limits.instances;
+        usage->instances = s->limits->instances;
     Admission a = admission_of_source(limits_of(s), usage, source);
     if (a.verdict == VERDICT_SERVE && before->verdict == VERDICT_REFUSE)
         return *before;
@@ -281,7 +281,7 @@ Admission gate_admit(Service *s, Connection *c, const Admission *before) {
     uint64_t now_nsec = clock_monotonic_nsec();
     gate_release(s->rt, &c->source);
     Source *source = visit(s, &c->peer, now_nsec);
-    if (source && s->passed && s->limits.per_source > 0 && source->active >= s->limits.per_source)
+    if (source && s->passed && s->limits->per_source > 0 && source->active >= s->limits->per_source)
         look_again(s, source);
     ServiceUsage usage = usage_of(s, now_nsec);
     SourceUsage its = source_usage(s, c, source, now_nsec);
@@ -337,7 +337,7 @@ static bool same_rate(const Rate *a, const Rate *b) {
 }
 
 void gate_change(Service *s, const LimitsConfig *before) {
-    const LimitsConfig *now = &s->limits;
+    const LimitsConfig *now = s->limits;
     /* Who waits is let in at once, as far as the new rate lets him. */
     if (!same_rate(&now->rate, &before->rate))
         s->gate.rate = (Bucket){0};

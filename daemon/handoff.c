@@ -102,7 +102,7 @@ Instance *handoff_pick(const Pool *p) {
 }
 
 bool handoff_refuses(const Pool *p) {
-    if (p->service->limits.when_full != WHEN_FULL_REFUSE || handoff_pick(p))
+    if (p->service->limits->when_full != WHEN_FULL_REFUSE || handoff_pick(p))
         return false;
     PoolCounts c = pool_count(p);
     return c.starting == 0 && c.idle + c.busy + c.silent >= pool_max(p);

@@ -28,7 +28,7 @@ bool knock_is_asked(const Listener *l) {
 /* Whether anything of the service depends on who it is. */
 static bool wants_users(const Service *s) {
     const ServiceConfig *c = s->config;
-    return c->terms->access.rules || s->limits.rate_per_source.count > 0 || c->terms->ban.after.count > 0 ||
+    return c->terms->access.rules || s->limits->rate_per_source.count > 0 || c->terms->ban.after.count > 0 ||
            c->terms->ban.sensor;
 }
 
@@ -186,7 +186,7 @@ static bool is_admitted(Service *s, const Sender *sender, const Admission *befor
         refusal_refuse(s, &c, &a, why);
     else
         /* It is taken once for each start, by who starts the process. */
-        bucket_give_back(&s->gate.rate, &s->limits.rate);
+        bucket_give_back(&s->gate.rate, &s->limits->rate);
     /* The process is there for all who come. */
     gate_release(s->rt, &c.source);
     connection_done(&c);

@@ -52,7 +52,7 @@ uint64_t offence_ban(Service *s, const Peer *peer, BanCause cause) {
     bool is_new = false;
     if (peer->kind == PEER_NONE)
         return 0;
-    int r = bans_add(s->rt->bans, peer, s->limits.source_ipv4, s->limits.source_ipv6, b->sensor ? 0 : s->id,
+    int r = bans_add(s->rt->bans, peer, s->limits->source_ipv4, s->limits->source_ipv6, b->sensor ? 0 : s->id,
                      s->name, cause, now, b->for_usec, &is_new);
     if (r >= 0 && is_new) {
         service_history(s)->counters.bans[cause]++;

@@ -67,7 +67,7 @@ PoolLimits pool_limits(const Pool *p) {
 }
 
 uint64_t pool_max(const Pool *p) {
-    unsigned max = p->service->config->terms->pool.max, limit = p->service->limits.instances;
+    unsigned max = p->service->config->terms->pool.max, limit = p->service->limits->instances;
     return max < limit ? max : limit;
 }
 

@@ -47,7 +47,7 @@ static bool reads(const Service *s) {
 }
 
 static size_t bound_of(const Service *s) {
-    uint64_t places = s->pool ? pool_max(s->pool) : s->limits.instances;
+    uint64_t places = s->pool ? pool_max(s->pool) : s->limits->instances;
     return places + EXTRA < SERVICE_MAX ? (size_t)places + EXTRA : SERVICE_MAX;
 }
 
@@ -59,7 +59,7 @@ static bool has_room_for(const Service *s, size_t more) {
 }
 
 bool prelude_has_room(Service *s) {
-    if (!reads(s) || s->limits.when_full == WHEN_FULL_REFUSE || has_room_for(s, 1))
+    if (!reads(s) || s->limits->when_full == WHEN_FULL_REFUSE || has_room_for(s, 1))
         return true;
     s->preludes.blocked = true;
     return false;

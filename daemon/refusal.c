@@ -14,7 +14,7 @@
 
 static void count(Service *s, const Peer *peer, RefuseReason reason) {
     service_history(s)->counters.refused[reason]++;
-    Prefix source_prefix = prefix_of_source(peer, s->limits.source_ipv4, s->limits.source_ipv6);
+    Prefix source_prefix = prefix_of_source(peer, s->limits->source_ipv4, s->limits->source_ipv6);
     top_sources_add(&service_history(s)->refused_sources, &source_prefix, reason, clock_realtime_usec());
     if (peer->kind != PEER_NONE) {
         Peer prefix = gate_prefix(s, peer);
@@ -62,7 +62,7 @@ static void say(Service *s, Connection *c) {
     size_t n_parts = 0;
     if (c->last_word)
         parts[n_parts++] = (struct iovec){.iov_base = (char *)c->last_word, .iov_len = strlen(c->last_word)};
-    if (s->limits.refuse_with == REFUSE_WITH_BANNER && b->n_refused > 0)
+    if (s->limits->refuse_with == REFUSE_WITH_BANNER && b->n_refused > 0)
         parts[n_parts++] = (struct iovec){.iov_base = b->refused_bytes, .iov_len = b->n_refused};
     struct msghdr m = {.msg_iov = parts, .msg_iovlen = n_parts};
     ssize_t n = n_parts > 0 ? sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
@@ -87,7 +87,7 @@ void refusal_refuse(Service *s, Connection *c, const Admission *a, const char *d
     /* A datagram's sender has no connection. */
     if (c->fd < 0)
         return;
-    if (s->limits.refuse_with == REFUSE_WITH_RESET)
+    if (s->limits->refuse_with == REFUSE_WITH_RESET)
         reset(c);
     else
         say(s, c);

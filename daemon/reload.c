@@ -68,7 +68,7 @@ int running_of(const ServiceSet *set, const Comparison *known, Running *ret) {
             .n_listeners = s->n_listeners,
             .removed = s->removed,
             .quiet = !service_order_listens(s->order),
-            .limits_set = !limits_config_equal(&s->limits, &s->config->terms->limits),
+            .limits_set = !limits_config_equal(s->limits, &s->config->terms->limits),
             .connections = holds ? 0 : s->n_instances,
             .holders = holds ? s->n_instances : 0,
         };

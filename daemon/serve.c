@@ -190,7 +190,7 @@ static void pass(Service *s, Instance *worker, Connection *c) {
     int r = handoff_pass(s->pool, worker, c);
     if (r < 0)
         serve_count_gone(s, &c->peer, "it could not be passed on to a worker");
-    else if (c->source && s->limits.per_source > 0)
+    else if (c->source && s->limits->per_source > 0)
         follow(s, c);
 }
 

@@ -161,7 +161,9 @@ static int restore_passed(BlobReader r, Service *s) {
 }
 
 static int restore_limits(BlobReader r, Service *s) {
-    return limits_restore(r, &s->limits);
+    LimitsConfig limits = *s->limits;
+    int e = limits_restore(r, &limits);
+    return e < 0 || limits_config_equal(&limits, s->limits) ? e : service_set_limits(s, &limits);
 }
 
 static int restore_gate(BlobReader r, Service *s) {

@@ -68,7 +68,7 @@ static void save_idle(BlobWriter *w, const Service *s) {
 /* The parts that a service always has; each is a field of fields. */
 
 static void save_limits(BlobWriter *w, const Service *s) {
-    limits_save(w, &s->limits);
+    limits_save(w, s->limits);
 }
 
 static void save_gate(BlobWriter *w, const Service *s) {

@@ -34,14 +34,26 @@
 #define RETRY_HELD_MAX_USEC (500 * USEC_PER_MSEC)
 
 void service_set_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation) {
+    LimitsConfig before = s->config ? *s->limits : config->terms->limits;
     config_ref(generation_config);
     config_unref(s->generation_config);
-    LimitsConfig before = s->config ? s->limits : config->terms->limits;
     s->generation_config = generation_config;
     s->config = config;
-    s->limits = config->terms->limits;
+    free(s->own_limits);
+    s->own_limits = NULL;
+    s->limits = &config->terms->limits;
     s->generation = generation;
     gate_change(s, &before);
+}
+
+int service_set_limits(Service *s, const LimitsConfig *limits) {
+    if (!s->own_limits)
+        s->own_limits = malloc(sizeof(*s->own_limits));
+    if (!s->own_limits)
+        return -ENOMEM;
+    *s->own_limits = *limits;
+    s->limits = s->own_limits;
+    return 0;
 }
 
 void service_forget_process_data(Service *s) {
@@ -103,6 +115,7 @@ Service *service_free(Service *s) {
     event_ring_done(&s->ring);
     s->history = history_free(s->history);
     free(s->status);
+    free(s->own_limits);
     free(s->name);
     config_unref(s->generation_config);
     free(s);

@@ -63,7 +63,8 @@ typedef struct Service {
     bool told_idle_blind;      /* that timeouts.idle cannot hold has been told */
     Config *generation_config; /* holds `config` alive */
     ServiceConfig *config;
-    LimitsConfig limits; /* the config's, as Set has changed them until the next reload */
+    const LimitsConfig *limits; /* the config's, or its own */
+    LimitsConfig *own_limits;   /* as Set has changed them until the next reload; NULL: it has not */
     uint64_t generation;
     uint64_t since_usec; /* since 1970 */
     uint64_t order_usec; /* since 1970 */
@@ -148,6 +149,9 @@ void service_kill_instances(Service *s);
 /* Closes its listeners; nodes of UNIX sockets are removed if configured, unless @keep_nodes: then with the
  * last process. */
 void service_close_listeners(Service *s, bool keep_nodes);
+
+/* Gives it other limits, until the next reload; the gate is to be told (gate_change()). 0 or -ENOMEM. */
+int service_set_limits(Service *s, const LimitsConfig *limits);
 
 /* What has happened to it, to read. */
 static inline const History *service_past(const Service *s) {

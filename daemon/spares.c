@@ -29,7 +29,7 @@ static size_t wanted(const Service *s) {
     bool serves =
         !s->rt->stopping && !s->rt->handing_over && s->config->model == MODEL_PER_CONNECTION &&
         (s->state == SERVICE_LISTENING || s->state == SERVICE_FULL || s->state == SERVICE_THROTTLED);
-    return spares_wanted(serves, s->config->prespawn, s->limits.instances);
+    return spares_wanted(serves, s->config->prespawn, s->limits->instances);
 }
 
 static void set_aside(Instance *i) {

@@ -38,7 +38,7 @@ static ApiWaiting waiting_for_room(const Service *s) {
         .present = true,
         .reason = REFUSE_INSTANCES,
         .used = s->n_instances,
-        .limit = s->pool ? pool_max(s->pool) : s->limits.instances,
+        .limit = s->pool ? pool_max(s->pool) : s->limits->instances,
     };
 }
 
@@ -81,8 +81,8 @@ static bool asks_for_bans(const Service *s) {
 
 void snapshot_admission(Service *s, ApiDescription *ret) {
     double load = 0;
-    ret->limits = &s->limits;
-    ret->load = s->limits.load > 0 && getloadavg(&load, 1) == 1 ? load : -1;
+    ret->limits = s->limits;
+    ret->load = s->limits->load > 0 && getloadavg(&load, 1) == 1 ? load : -1;
     ret->hours = snapshot_hours(s);
     ret->access_rules =
         s->config->terms->access.rules ? access_rules_count(s->config->terms->access.rules) : 0;
@@ -126,7 +126,7 @@ static void add_known(Service *s, const Now *now, const Peer *prefix, const Sour
 /* Those who are refused most are there already. */
 static void add_accepted(Service *s, const Now *now, const Source *known, LogAddresses addresses,
                          SourceList *list) {
-    Prefix prefix = prefix_of_source(&known->prefix, s->limits.source_ipv4, s->limits.source_ipv6);
+    Prefix prefix = prefix_of_source(&known->prefix, s->limits->source_ipv4, s->limits->source_ipv6);
     if (top_sources_have(service_past(s)->refused_sources, &prefix))
         return;
     ApiSource *item = item_of(list, &prefix, addresses);

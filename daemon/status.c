@@ -50,7 +50,7 @@ ApiWorkers snapshot_workers(const Service *s) {
 }
 
 uint64_t snapshot_instances_limit(const Service *s) {
-    return s->pool ? pool_max(s->pool) : s->limits.instances;
+    return s->pool ? pool_max(s->pool) : s->limits->instances;
 }
 
 static void fill_service(const Service *s, uint64_t now_usec, ApiService *ret) {

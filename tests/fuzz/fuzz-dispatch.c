@@ -67,7 +67,7 @@ static Facts look(World *w) {
     for (size_t i = 0; i < set->n; i++) {
         f.services[i].order = set->items[i]->order;
         f.services[i].n_orders = set->items[i]->n_orders;
-        f.services[i].limits = set->items[i]->limits;
+        f.services[i].limits = *set->items[i]->limits;
     }
     f.n_bans = bans_count(rt->bans, 1);
     f.n_instances = rt->instances.n;

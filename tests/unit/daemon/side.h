@@ -58,6 +58,7 @@ static inline void side_init(Side *side) {
                    .name = name,
                    .id = 7,
                    .config = &side->config,
+                   .limits = &side->terms.limits,
                    .slots = side->slots,
                    .n_slots = ELEMENTS(side->slots),
                    .generation = 3};

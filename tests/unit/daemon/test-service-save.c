@@ -266,12 +266,14 @@ static void fill(Service *s, uint64_t now) {
     s->told_blind = s->told_idle_blind = s->starved = s->spares.told = true;
     s->retry_level = 4;
     s->status = strdup("one\nfd=3\ntwo");
-    s->limits.instances = 3;
-    s->limits.per_source = 9;
-    s->limits.rate = (Rate){.count = 7, .per_usec = 3 * USEC_PER_SEC, .burst = 11};
-    s->limits.load = 2.5;
-    s->limits.when_full = WHEN_FULL_REFUSE;
-    s->limits.refuse_with = REFUSE_WITH_RESET;
+    LimitsConfig limits = *s->limits;
+    limits.instances = 3;
+    limits.per_source = 9;
+    limits.rate = (Rate){.count = 7, .per_usec = 3 * USEC_PER_SEC, .burst = 11};
+    limits.load = 2.5;
+    limits.when_full = WHEN_FULL_REFUSE;
+    limits.refuse_with = REFUSE_WITH_RESET;
+    assert_int_equal(service_set_limits(s, &limits), 0);
     service_history(s)->counters.accepted = 10;
     for (size_t i = 0; i < _REFUSE_REASON_MAX; i++)
         service_history(s)->counters.refused[i] = i + 1;
@@ -319,10 +321,10 @@ static void test_all_fields(void **state) {
     assert_string_equal(t->status, "one\nfd=3\ntwo");
     assert_memory_equal(&service_past(t)->counters, &service_past(s)->counters,
                         sizeof(service_past(t)->counters));
-    assert_int_equal(t->limits.instances, 3);
-    assert_true(t->limits.rate.count == 7 && t->limits.rate.burst == 11);
-    assert_true(t->limits.load > 2.4 && t->limits.load < 2.6);
-    assert_int_equal(t->limits.refuse_with, REFUSE_WITH_RESET);
+    assert_int_equal(t->limits->instances, 3);
+    assert_true(t->limits->rate.count == 7 && t->limits->rate.burst == 11);
+    assert_true(t->limits->load > 2.4 && t->limits->load < 2.6);
+    assert_int_equal(t->limits->refuse_with, REFUSE_WITH_RESET);
     assert_string_equal(service_past(t)->last_error.step, "working_directory");
     assert_string_equal(service_past(t)->last_error.message, "a message\nof two lines");
     assert_string_equal(service_past(t)->last_error.file, service_past(s)->last_error.file);
@@ -656,7 +658,9 @@ static void test_held(void **state) {
         fds[i] = connect_to(s->listeners[0]);
     await_preludes(&f->a, s, ELEMENTS(fds));
     /* It is full. */
-    s->n_instances = s->limits.instances = 1;
+    LimitsConfig one = *s->limits;
+    s->n_instances = one.instances = 1;
+    assert_int_equal(service_set_limits(s, &one), 0);
     for (size_t i = 0; i < ELEMENTS(fds); i++)
         send_text(fds[i], "PROXY TCP4 192.0.2.1 192.0.2.9 1000 80\r\n");
     uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
