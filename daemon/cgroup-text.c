@@ -94,7 +94,7 @@ static bool take_mount(const char *line, size_t n, Text *root, Text *folder) {
     if (!field_of(line, n, 4, &at, &length))
         return false;
     add_unescaped(folder, at, length);
-    return root->len > 0 && folder->len > 0;
+    return root->s && folder->s && root->len > 0 && folder->len > 0;
 }
 
 int cgroup_parse_mounts(const char *mountinfo, const char *path, Text *ret) {
@@ -105,7 +105,7 @@ int cgroup_parse_mounts(const char *mountinfo, const char *path, Text *ret) {
     while (next_line(&mountinfo, &line, &n)) {
         if (!take_mount(line, n, &root, &folder))
             continue;
-        const char *rest = below(path, root.s);
+        const char *rest = root.s && folder.s ? below(path, root.s) : NULL;
         if (!rest) {
             r = -ENXIO;
             continue;

@@ -161,6 +161,9 @@ static int find(bool in_leaf, Found *f, CgroupProblem *why) {
     int r = find_own(&path, &f->folder, why);
     if (r < 0)
         return r;
+    const char *slash = f->folder.s ? strrchr(f->folder.s, '/') : NULL;
+    if (!path.s || !slash)
+        return cgroup_problem(why, -ENOMEM, "%s", strerror(ENOMEM));
     f->dir = cgroup_open(AT_FDCWD, f->folder.s);
     if (f->dir < 0)
         return cgroup_problem(why, f->dir, "%s: %s", f->folder.s, strerror(-f->dir));
@@ -170,7 +173,7 @@ static int find(bool in_leaf, Found *f, CgroupProblem *why) {
     if (f->claim == CGROUP_CLAIM_NONE)
         return refuse(f->folder.s, why);
     if (f->claim == CGROUP_CLAIM_ABOVE) {
-        text_cut(&f->folder, (size_t)(strrchr(f->folder.s, '/') - f->folder.s));
+        text_cut(&f->folder, (size_t)(slash - f->folder.s));
         f->dir = fd_close(f->dir);
         f->dir = TAKE_FD(parent);
     }

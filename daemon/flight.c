@@ -264,6 +264,8 @@ static int try_to_start(Flight *f, int *childs, SpawnStep *ret_step) {
 int flight_start(Flight *f, SpawnStep *ret_step) {
     CLEANUP_CLOSE int childs = -EBADF;
     Spawner *s = f->spawner;
+    size_t n_moves = f->plan->n_moves;
+    int first_closed = f->plan->first_closed;
     *ret_step = STEP_FDS;
     f->plan->envp = env_builder_finish(f->env);
     f->plan->listen_pid = f->env->listen_pid;
@@ -279,10 +281,17 @@ int flight_start(Flight *f, SpawnStep *ret_step) {
         f->plan->shares_files = false;
         r = try_to_start(f, &childs, ret_step);
     }
-    if (r >= 0 && child_plan_waits(f->plan))
+    if (r < 0) {
+        /* The other end of the tether goes with this call. */
+        f->tether = fd_close(f->tether);
+        f->plan->tether = -EBADF;
+        f->plan->n_moves = n_moves;
+        f->plan->first_closed = first_closed;
+    } else if (child_plan_waits(f->plan)) {
         list_append(&s->ahead, &f->link);
-    else if (r >= 0)
+    } else {
         count(f);
+    }
     return r;
 }
 

@@ -68,7 +68,7 @@ typedef struct Flight {
 /* Memory for a process by @recipe; the plan is empty, the environment begun. 0 or -ENOMEM. */
 int flight_new(Spawner *s, Recipe *recipe, Flight **ret);
 /* Starts it by its plan; with numbers for a connection there it is a spare. 0, or a negative errno, and
- * *ret_step says where it failed: then there is no process. */
+ * *ret_step says where it failed: then there is no process, and it can be tried again. */
 int flight_start(Flight *f, SpawnStep *ret_step);
 /* Takes over @fd, to be closed when the process has descriptors of its own: now, unless it shares ours. */
 void flight_keep(Flight *f, int fd);

@@ -327,9 +327,10 @@ void service_cgroup_describe(const Service *s, ApiCgroup *ret) {
     const ServiceCgroup *g = s->cgroup;
     const Counters *counters = &service_past(s)->counters;
     const CgroupConfig *c = s->config->cgroup;
-    *ret = (ApiCgroup){.present = g && g->dir >= 0};
-    if (!ret->present)
+    *ret = (ApiCgroup){.present = false};
+    if (!g || g->dir < 0)
         return;
+    ret->present = true;
     CLEANUP_TEXT Text path = {0};
     text_addf(&path, "%s/", s->rt->cgroups->path);
     cgroup_format_name(s->name, &path);
