@@ -125,8 +125,12 @@ int control_socket_listen(ControlSocket *s, mode_t mode, gid_t gid, const char *
     (void)umask(saved);
     if (r < 0)
         return r;
-    if (lstat(s->path, &st) < 0)
-        return -errno;
+    if (lstat(s->path, &st) < 0) {
+        /* Nobody else makes one there while we hold the lock. */
+        r = -errno;
+        (void)unlink(s->path);
+        return r;
+    }
     s->dev = st.st_dev;
     s->ino = st.st_ino;
     if (gid != (gid_t)-1) {

@@ -144,7 +144,7 @@ static void measure(const char *folder, Kind kind, size_t n) {
     double loaded, again;
     CLEANUP_CONFIG Config *c = load(config.s, list.s, &loaded);
     CLEANUP_CONFIG Config *d = load(config.s, list.s, &again);
-    const AccessRules *rules = c->services[0]->access.rules;
+    const AccessRules *rules = c->services[0]->terms->access.rules;
     size_t denied = 0;
     uint64_t start = now_nsec(CLOCK_PROCESS_CPUTIME_ID);
     for (size_t i = 0; i < LOOKUPS; i++) {
