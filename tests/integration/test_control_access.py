@@ -47,8 +47,9 @@ def ask(path, calls):
             if flags.get("oneway"):
                 s.sendall(json.dumps({"method": CONTROL + "Ping"}).encode() + b"\0")
             data = b""
-            # Of Events with more the first part is enough.
-            while not data.endswith(b"\0") or (b'"continues":true' in data and not method.endswith("Events")):
+            # Of Events with more the first part is enough; of what comes in parts the last one tells that it is.
+            while not data.endswith(b"\0") or (b'"continues":true' in data[:-1].rsplit(b"\0", 1)[-1]
+                                               and not method.endswith("Events")):
                 part = s.recv(1 << 20)
                 if not part:
                     raise ConnectionError(f"{method}: closed")

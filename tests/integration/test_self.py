@@ -6,7 +6,8 @@ import signal
 import subprocess
 import unittest
 
-from harness import ROOT, SANITIZED, DaemonTest, VarlinkError, children_of, need_program, need_root, wait_until
+from harness import (ROOT, SANITIZED, DaemonTest, VarlinkError, children_of, need_program, need_root,
+                     sanitizer_environment, wait_until)
 
 LINUX_CAPABILITIES = """chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable
 net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct
@@ -34,7 +35,7 @@ def documented():
         return {name.lower() for name in re.findall(r"^\| `CAP_([A-Z_]+)` \|", f.read(), re.MULTILINE)}
 
 
-PROBE = {"listen": "tcp:127.0.0.1:0", "exec": ["{probe}"]}
+PROBE = {"listen": "tcp:127.0.0.1:0", "exec": ["{probe}"], "pass_environment": ["ASAN_OPTIONS"]}
 CAT = {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}
 
 
@@ -77,12 +78,16 @@ class Capabilities(DaemonTest):
         self.assertEqual(names(int(status_of(d.pid)["CapEff"], 16)) & {"net_bind_service", "sys_time"}, {"net_bind_service"})
 
 
+# AddressSanitizer sets the limit of core dumps itself, in the daemon and in the probe: not for these tests.
+OWN_LIMIT = {"ASAN_OPTIONS": sanitizer_environment()["ASAN_OPTIONS"] + ":disable_coredump=0"}
+
+
 @need_root
 @need_program("prlimit")
 class Seclusion(DaemonTest):
     def test_no_core_dumps(self):
         """The daemon's own limit is 0; its programs have the one that it was started with, over upgrades, too."""
-        d = self.daemon({"services": {"s": PROBE, "held": CAT}}, wrap=["prlimit", "--core=4096:1048576"])
+        d = self.daemon({"services": {"s": PROBE, "held": CAT}}, wrap=["prlimit", "--core=4096:1048576"], environment=OWN_LIMIT)
         for _ in range(3):
             self.assertEqual(core_limit(d.pid), ["0", "1048576"])
             self.assertEqual(d.probe("s")["rlimits"]["core"], [4096, 1048576])
@@ -95,7 +100,7 @@ class Seclusion(DaemonTest):
 
     @need_program("strace")
     def test_a_failed_upgrade_leaves_it(self):
-        d = self.daemon({"services": {"s": PROBE}}, wrap=["prlimit", "--core=4096:1048576"])
+        d = self.daemon({"services": {"s": PROBE}}, wrap=["prlimit", "--core=4096:1048576"], environment=OWN_LIMIT)
         self.assertNotIn("ALLOW_CORE", d.log_text())
         # Past the proof, whatever execve(2) says then.
         tracer = subprocess.Popen(["strace", "-qq", "-e", "trace=execve", "-e", "inject=execve:error=ENOMEM", "-o", "/dev/null",
@@ -111,7 +116,8 @@ class Seclusion(DaemonTest):
         self.assertEqual(d.probe("s")["rlimits"]["core"], [4096, 1048576])
 
     def test_for_who_debugs_it(self):
-        d = self.daemon({"services": {"s": PROBE}}, wrap=["prlimit", "--core=4096:1048576"], environment={"MPINETD_ALLOW_CORE": "1"})
+        d = self.daemon({"services": {"s": PROBE}}, wrap=["prlimit", "--core=4096:1048576"],
+                        environment={**OWN_LIMIT, "MPINETD_ALLOW_CORE": "1"})
         self.assertEqual(core_limit(d.pid), ["4096", "1048576"])
         self.assertTrue([e for e in d.log(level="warning") if "MPINETD_ALLOW_CORE is set" in e["message"]])
         self.assertNotIn("MPINETD_ALLOW_CORE", d.probe("s")["env"])
