@@ -67,6 +67,7 @@ static long step_fds(ChildPlan *p) {
     /* Kernels before 5.9: all of ours are close-on-exec from birth. */
     if (r < 0 && r != -ENOSYS)
         return r;
+    r = 0;
     free_connection_numbers(p);
     const int ending[] = {p->tether, p->sandbox.user_fd, p->sandbox.network_fd, p->sandbox.init_fd};
     for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]) && r >= 0; i++)
