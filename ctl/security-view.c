@@ -165,7 +165,9 @@ static int show_text(Ctl *c, const json_t *document, char *const *names) {
         return result < 0 ? CTL_DONE : result;
     if (add_named(c, services, names, &details) == 0 && *names)
         return ctl_fail(c, CTL_NO_SERVICE, NULL, "the config has no such service");
-    json_array_foreach(services, i, row) view_add(&view, c, row, "", COLOR_NONE);
+    json_array_foreach(services, i, row) {
+        view_add(&view, c, row, "", COLOR_NONE);
+    }
     if (c->options.format == OUTPUT_TEXT && view.table.n_rows == 0)
         text_add(&c->out, "no services\n");
     else

@@ -102,6 +102,8 @@ int cgroup_parse_mounts(const char *mountinfo, const char *path, Text *ret) {
     const char *line;
     size_t n;
     int r = -ENODEV;
+    if (!path)
+        return -EINVAL;
     while (next_line(&mountinfo, &line, &n)) {
         if (!take_mount(line, n, &root, &folder))
             continue;

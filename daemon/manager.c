@@ -503,7 +503,7 @@ static int take_turn(Manager *m) {
 }
 
 /* A turn of the loop that fails, and how often that may be in a row before there is no sense in it. */
-#define AFTER_A_FAILED_TURN_NSEC (10 * 1000 * 1000L)
+#define AFTER_A_FAILED_TURN_NSEC (10L * 1000 * 1000)
 #define FAILED_TURNS_MAX 100
 
 /* A turn that fails is taken again: of memory for as long as it takes, of anything else a second long. A

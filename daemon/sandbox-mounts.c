@@ -94,11 +94,11 @@ static int add_tmp(SandboxPlan *p) {
     return r < 0 ? r : add(p, &tmp, "/var/tmp");
 }
 
-#define DEVICES MS_NOSUID | MS_NOEXEC
+#define DEVICES (MS_NOSUID | MS_NOEXEC)
 #define NODE(name)                                                                                           \
     { {.op = MOUNT_OP_NODE, .source = HOST_DEV "/" name, .optional = true}, "/dev/" name }
 #define LINK(name, to)                                                                                       \
-    { {.op = MOUNT_OP_LINK, .source = to}, "/dev/" name }
+    { {.op = MOUNT_OP_LINK, .source = (to)}, "/dev/" name }
 
 static const struct {
     MountStep step;

@@ -55,10 +55,13 @@ __attribute__((visibility("default"))) void *malloc(size_t size) {
     return fails() ? NULL : __libc_malloc(size);
 }
 
+/* libc's own names for these are reserved. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 __attribute__((visibility("default"))) void *calloc(size_t n, size_t size) {
     return fails() ? NULL : __libc_calloc(n, size);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 __attribute__((visibility("default"))) void *realloc(void *p, size_t size) {
     return fails() ? NULL : __libc_realloc(p, size);
 }

@@ -64,7 +64,7 @@ static int try_truncate(const char *path) {
 static int try_execute(const char *path) {
     char *const argv[] = {(char *)(uintptr_t)path, NULL};
     int status = 0;
-    pid_t pid = vfork();
+    pid_t pid = fork();
     if (pid == 0) {
         (void)execv(path, argv);
         _exit(errno);
