@@ -194,6 +194,9 @@ unsigned cgroup_controllers_of(const CgroupConfig *c) {
 static const CgroupConfig nothing = {
     .memory_max = UINT64_MAX, .memory_high = UINT64_MAX, .cpu_max = UINT64_MAX, .pids_max = UINT64_MAX};
 
+/* It is known by its place: whatever it held could be what a config asks for. */
+const CgroupConfig cgroup_limits_unknown;
+
 static void format_number(char *value, size_t size, uint64_t n) {
     if (n == UINT64_MAX)
         (void)snprintf(value, size, "max");
@@ -254,14 +257,16 @@ size_t cgroup_settings(const CgroupConfig *from, const CgroupConfig *to, bool al
                        CgroupSetting ret[static CGROUP_SETTINGS_MAX]) {
     size_t n = 0;
     for (size_t i = 0; i < ELEMENTS(rows); i++) {
-        char before[sizeof(ret[0].value)];
+        char before[sizeof(ret[0].value)], none[sizeof(before)];
         CgroupSetting *s = &ret[n];
         rows[i].format(from ? from : &nothing, from && alone, before, sizeof(before));
         rows[i].format(to ? to : &nothing, alone, s->value, sizeof(s->value));
-        if (streq(before, s->value))
+        if (from != &cgroup_limits_unknown && streq(before, s->value))
             continue;
+        rows[i].format(&nothing, alone, none, sizeof(none));
         s->file = rows[i].file;
         s->controller = rows[i].controller;
+        s->lifts = streq(none, s->value);
         n++;
     }
     return n;

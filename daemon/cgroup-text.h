@@ -54,9 +54,12 @@ unsigned cgroup_controllers_of(const CgroupConfig *c);
 typedef struct CgroupSetting {
     const char *file;
     CgroupController controller;
+    bool lifts; /* it takes a limit away: where the file is not there, there is none */
     char value[48];
 } CgroupSetting;
 #define CGROUP_SETTINGS_MAX 6
+/* As @from: nobody knows which limits a group has, so that all are written. */
+extern const CgroupConfig cgroup_limits_unknown;
 /* What is to be written so that a group with the limits @from (NULL: a new one) has those of @to (NULL:
  * none). @alone: it is that of one instance, of which the kernel is to kill all or nothing. Returns how many.
  */

@@ -39,16 +39,13 @@ static int apply(const Service *s, int dir, const CgroupConfig *from, const Cgro
         if (!(s->rt->cgroups->enabled & CGROUP_BIT(settings[i].controller)))
             continue;
         int r = cgroup_write(dir, settings[i].file, settings[i].value);
-        /* Before 4.19: without it one process is killed rather than all. */
-        if (r < 0 && !(r == -ENOENT && streq(settings[i].file, "memory.oom.group")))
+        /* Before 4.19: without memory.oom.group one process is killed rather than all. */
+        bool needless = settings[i].lifts || streq(settings[i].file, "memory.oom.group");
+        if (r < 0 && !(r == -ENOENT && needless))
             return r;
     }
     return 0;
 }
-
-/* Of a group that was there before nobody knows which limits it has: all are written. */
-static const CgroupConfig unknown = {
-    .memory_max = 1, .memory_high = 1, .cpu_max = 1, .pids_max = 1, .io_weight = 1};
 
 static void take_stock(int dir, const char *name, void *userdata) {
     ServiceCgroup *g = userdata;
@@ -111,12 +108,12 @@ static int apply_to_instances(ServiceCgroup *g, const CgroupConfig *from, const 
 static int change(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig *to) {
     const Service *s = g->service;
     const CgroupConfig *shared = from && !from->per_instance && g->all >= 0 ? from : NULL;
-    const CgroupConfig *before = from ? shared : &unknown;
+    const CgroupConfig *before = from ? shared : &cgroup_limits_unknown;
     int r = to->per_instance ? part(g, shared, to) : unite(g);
     if (r >= 0)
         r = apply(s, g->dir, before, to->per_instance ? NULL : to, false);
     if (r >= 0 && to->per_instance)
-        r = apply_to_instances(g, from && from->per_instance ? from : &unknown, to);
+        r = apply_to_instances(g, from && from->per_instance ? from : &cgroup_limits_unknown, to);
     return r;
 }
 

@@ -186,6 +186,8 @@ static const CgroupConfig all_limits = {
     .memory_max = 64 << 20, .memory_high = 48 << 20, .cpu_max = 1500, .pids_max = 32, .io_weight = 50};
 static const CgroupConfig tiny = {.memory_max = NONE, .memory_high = NONE, .cpu_max = 1, .pids_max = NONE};
 static const CgroupConfig no_limits = {NO_LIMITS};
+static const CgroupConfig smallest = {
+    .memory_max = 1, .memory_high = 1, .cpu_max = 1, .pids_max = 1, .io_weight = 1};
 
 /* What is to be written, as "FILE=VALUE,…". */
 static void test_settings(void **state) {
@@ -210,6 +212,11 @@ static void test_settings(void **state) {
          "io.weight=default 100,"},
         {NULL, &tiny, false, "cpu.max=1000 100000,"},
         {&tiny, &no_limits, false, "cpu.max=max 100000,"},
+        {&cgroup_limits_unknown, &smallest, true,
+         "memory.oom.group=1,memory.high=1,memory.max=1,cpu.max=1000 100000,pids.max=1,io.weight=default 1,"},
+        {&cgroup_limits_unknown, NULL, true,
+         "memory.oom.group=0,memory.high=max,memory.max=max,cpu.max=max 100000,pids.max=max,"
+         "io.weight=default 100,"},
     };
     (void)state;
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -219,6 +226,7 @@ static void test_settings(void **state) {
         for (size_t k = 0; k < n; k++) {
             const char *controller = cgroup_controller_to_string(settings[k].controller);
             assert_true(starts_with(settings[k].file, controller));
+            assert_int_equal(settings[k].lifts, !cases[i].to || cases[i].to == &no_limits);
             text_addf(&text, "%s=%s,", settings[k].file, settings[k].value);
         }
         assert_string_equal(text.s ? text.s : "", cases[i].text);
