@@ -299,15 +299,16 @@ static void begin_end(ServiceCgroup *g) {
 
 void service_cgroup_settle(Service *s) {
     ServiceCgroup *g = s->cgroup;
-    if (!g || g->dir < 0)
+    if (!g)
         return;
     if (g->kill_usec > 0 && (s->order == ORDER_RUN || s->order == ORDER_PAUSE) && !s->removed &&
         !s->rt->stopping && s->config->enabled)
         set_ending(g, 0);
     if (g->kill_usec > 0)
         return;
-    bool ended = has_ended(s);
-    if ((ended || (g->let_go && service_n_processes(s) == 0)) && is_removed(g))
+    bool ended = has_ended(s), over = ended || (g->let_go && service_n_processes(s) == 0);
+    /* Of one that could not be had there is nothing to remove. */
+    if (over && (g->dir < 0 || is_removed(g)))
         service_cgroup_free(s);
     else if (ended)
         begin_end(g);
@@ -379,9 +380,4 @@ int service_cgroup_restore(BlobReader r, Service *s) {
     while (blob_next(&r, &f))
         (void)blob_get_row(&f, rows, ELEMENTS(rows), g);
     return blob_is_spoilt(r.source) ? -EBADMSG : 0;
-}
-
-void service_cgroup_resume(Service *s) {
-    if (s->cgroup && s->config->cgroup)
-        (void)service_cgroup_prepare(s);
 }

@@ -9,7 +9,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/cgroup-file.h"
 #include "daemon/flight.h"
-#include "daemon/service.h"
+#include "daemon/service-private.h"
 
 /* Names that a killed daemon has left are passed by. */
 #define NAMES_TRIED 64
@@ -123,15 +123,17 @@ static int set_up(Service *s, CgroupProblem *why) {
     if (!g)
         return cgroup_problem(why, -ENOMEM, "%s", strerror(ENOMEM));
     s->cgroup = g;
-    bool had = g->dir >= 0, is_new = false;
+    if (g->doubted)
+        close_folders(g);
+    bool had = g->dir >= 0, known = had && !g->lacks && !g->let_go, is_new = false;
     int r = had ? 0 : open_folder(g, s->rt->cgroups, &is_new);
     if (r >= 0)
-        r = change(g, had ? &g->limits : is_new ? &fresh : NULL, s->config->cgroup);
-    if (r < 0) {
-        close_folders(g);
+        r = change(g, known ? &g->limits : is_new ? &fresh : NULL, s->config->cgroup);
+    g->doubted = false;
+    g->lacks = r < 0;
+    if (r < 0)
         return cgroup_problem(why, r, "the control group of '%s' in %s cannot be set up: %s", s->name,
                               s->rt->cgroups->path, strerror(-r));
-    }
     g->limits = *s->config->cgroup;
     service_cgroup_begin_count(g);
     return 0;
@@ -151,11 +153,43 @@ static int make(Service *s, CgroupProblem *why) {
     return r;
 }
 
+static void forget_limits(ServiceCgroup *g) {
+    g->limits = (CgroupConfig){.memory_max = UINT64_MAX,
+                               .memory_high = UINT64_MAX,
+                               .cpu_max = UINT64_MAX,
+                               .pids_max = UINT64_MAX,
+                               .per_instance = g->limits.per_instance};
+    g->let_go = true;
+}
+
 /* Its config has none any more: who is in it has no limits, and those that come begin elsewhere. */
 static void let_go(ServiceCgroup *g) {
-    if (g->dir >= 0 && !g->let_go)
-        (void)apply(g->service, g->dir, &g->limits, NULL, false);
-    g->let_go = true;
+    if (g->let_go)
+        return;
+    if (g->dir >= 0)
+        (void)apply(g->service, g->dir, g->lacks ? &cgroup_limits_unknown : &g->limits, NULL, false);
+    forget_limits(g);
+}
+
+/* One that was let go before an upgrade: there are processes in it still, which are to be found. */
+static void find_again(ServiceCgroup *g) {
+    Runtime *rt = g->service->rt;
+    CLEANUP_TEXT Text name = {0};
+    CgroupProblem why;
+    forget_limits(g);
+    cgroup_format_name(g->service->name, &name);
+    if (!rt->cgroups && cgroup_tree_new(rt->cgroup_in_leaf, rt->socket, &rt->cgroups, &why) < 0)
+        return;
+    rt->cgroup_in_leaf = rt->cgroups->root < 0;
+    if (text_ok(&name))
+        g->dir = cgroup_open(rt->cgroups->base, name.s);
+}
+
+void service_cgroup_resume(Service *s) {
+    if (s->cgroup && s->config->cgroup)
+        (void)service_cgroup_prepare(s);
+    else if (s->cgroup)
+        find_again(s->cgroup);
 }
 
 bool service_cgroup_prepare(Service *s) {
@@ -169,18 +203,20 @@ bool service_cgroup_prepare(Service *s) {
         s->cgroup->let_go = false;
         return true;
     }
+    if (s->cgroup)
+        s->cgroup->lacks = true;
     if (!streq_null(service_past(s)->last_error.message, why.text))
         service_set_error(s, spawn_step_to_string(STEP_CGROUP), why.error, why.text, &s->config->pos);
     return false;
 }
 
 bool service_cgroup_is_missing(const Service *s) {
-    return s->config->cgroup && (!s->cgroup || s->cgroup->dir < 0);
+    return s->config->cgroup && (!s->cgroup || s->cgroup->dir < 0 || s->cgroup->lacks);
 }
 
 void service_cgroup_doubt(Service *s) {
     if (s->cgroup)
-        close_folders(s->cgroup);
+        s->cgroup->doubted = true;
 }
 
 /* Entering */
@@ -208,8 +244,11 @@ int service_cgroup_enter(Instance *i, int *own) {
     Service *s = i->service;
     *own = fd_close(*own);
     service_cgroup_forget(i);
-    if (service_cgroup_is_missing(s) && !service_cgroup_prepare(s))
+    if ((service_cgroup_is_missing(s) || s->cgroup->doubted) && !service_cgroup_prepare(s)) {
+        /* It does not listen now, so that nobody else would see to it. */
+        service_retry_at(s, clock_monotonic_usec() + USEC_PER_SEC);
         return service_past(s)->last_error.error ? -service_past(s)->last_error.error : -ENODEV;
+    }
     int r = s->config->cgroup->per_instance ? enter_own(i, own) : 0;
     if (r < 0) {
         service_cgroup_forget(i);

@@ -12,7 +12,7 @@ struct Service;
 
 typedef struct ServiceCgroup {
     struct Service *service;
-    int dir;                            /* its folder; -EBADF: it cannot be had, or is to be made again */
+    int dir;                            /* its folder; -EBADF: it cannot be had */
     int all;                            /* of the group in it for all processes; -EBADF: each has its own */
     CgroupConfig limits;                /* that it has */
     uint64_t newest;                    /* what the group of an instance was called last */
@@ -20,6 +20,8 @@ typedef struct ServiceCgroup {
     uint64_t unclaimed; /* so many kills for want of memory have not met the end of an instance yet */
     bool counts;        /* these are known */
     bool let_go;        /* the config has no `cgroup` any more */
+    bool doubted;       /* it may be gone: it is looked for before the next process */
+    bool lacks;         /* it could not be given all that the config asks for: nothing is to run */
     List leaving;       /* groups of instances that have ended, with processes in them that are about to */
     sd_event_source *timer;
     unsigned looks;     /* at what is about to end */
@@ -36,7 +38,7 @@ bool service_cgroup_is_missing(const struct Service *s);
 /* Where the process of @i is to begin, made if it is to have one of its own: in the flight of @i. *@own, to
  * be closed when it has been started, is what that takes. 0 or a negative errno. */
 int service_cgroup_enter(Instance *i, int *own);
-/* It has turned out to be gone: it is made again for the next process. */
+/* It may be gone: it is looked for, or made again, for the next process. */
 void service_cgroup_doubt(struct Service *s);
 /* @i, of an earlier daemon, is in the group that it was put in. */
 void service_cgroup_adopt(Instance *i);

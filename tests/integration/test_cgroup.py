@@ -119,6 +119,51 @@ class Groups(CgroupTest):
             self.assertTrue(self.where(d, name))
             self.assertEqual(d.service(name)["spawn_failed"], 0)
 
+    def test_no_room_for_a_moment(self):
+        """Who gets no group is not served; those that run are not forgotten, and the service comes back by itself."""
+        d = self.start(s={"exec": ["/bin/sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & read x"], "cgroup": {"per_instance": True}})
+        with d.dial("s"):
+            path = wait_until(lambda: self.group(d, "s"), "its group")["path"]
+            wait_until(lambda: len(processes(path)) == 2, "it to start another process")
+            with open(path + "/cgroup.max.descendants", "w", encoding="utf-8") as f:
+                f.write("1")
+            self.assertEqual(d.ask("s"), b"")
+            self.assertEqual(d.service("s")["last_error"]["step"], "cgroup")
+        wait_until(lambda: not processes(path), "what it has left behind to be killed")
+        wait_until(lambda: d.service("s")["state"] == "listening", "it to be as before")
+        with d.dial("s"):
+            wait_until(lambda: len(processes(path)) == 2, "the next one to run")
+
+    def test_one_that_cannot_be_had_can_be_removed(self):
+        d = self.start(s={"exec": WHERE, "cgroup": {"per_instance": False}})
+        base = os.path.dirname(self.group(d, "s")["path"])
+        services = {name: {"listen": "tcp:127.0.0.1:0", "exec": WHERE, "user": "root", "cgroup": {"per_instance": False}}
+                    for name in "st"}
+        with open(base + "/cgroup.max.descendants", "w", encoding="utf-8") as f:
+            f.write("2")
+        d.write_config({"services": services})
+        d.call("Reload")
+        self.assertEqual(d.service("t")["last_error"]["step"], "cgroup")
+        del services["t"]
+        d.write_config({"services": services})
+        d.call("Reload")
+        wait_until(lambda: [s["name"] for s in d.call("Status")["services"]] == ["s"], "it to be gone")
+
+    def test_let_go_before_an_upgrade(self):
+        """Whose config has no group any more, and who has processes in one: they are known after an upgrade, too."""
+        services = {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"], "user": "root", "cgroup": {"per_instance": True}}}
+        d = self.daemon({"services": services})
+        with d.dial("s") as held:
+            held.sendall(b"x")
+            self.assertEqual(held.recv(1), b"x")
+            path = self.group(d, "s")["path"]
+            del services["s"]["cgroup"]
+            d.write_config({"services": services})
+            d.call("Reload")
+            d.call("Upgrade")
+            self.assertEqual(len(processes(path)), 1)
+        wait_until(lambda: not os.path.exists(path), "the group to be removed with the last of it")
+
     def test_two_daemons(self):
         one = self.start(s={"exec": WHERE, "cgroup": {"per_instance": False}})
         two = self.start(s={"exec": WHERE, "cgroup": {"per_instance": False}})
