@@ -52,6 +52,14 @@ static uint64_t reading_capability(uint64_t permitted) {
     return 0;
 }
 
+/* What a blind one takes through execve(2) to give it up there. As long as it has a capability more than they
+ * have, other processes of nobody's cannot trace it before it has closed itself to them; with one capability
+ * that is enough, and that of reading is the one that a helper has otherwise. */
+static uint64_t shielding_capability(uint64_t permitted) {
+    uint64_t reading = reading_capability(permitted);
+    return reading ? reading : permitted & -permitted;
+}
+
 /* Each step is tried, whatever the others gave: where an id is not mapped, the capabilities go all the same.
  */
 static bool become_nobody(void) {
@@ -65,7 +73,8 @@ static bool become_nobody(void) {
 static void drop_root(bool blind) {
     if (geteuid() != 0)
         return;
-    uint64_t all = permitted_capabilities(), kept = blind ? 0 : reading_capability(all);
+    uint64_t all = permitted_capabilities();
+    uint64_t kept = blind ? shielding_capability(all) : reading_capability(all);
     /* Only what is in the bounding set can become inheritable, so that one goes afterwards. */
     set_capabilities(all, kept);
     for (unsigned i = 0; i < CAPABILITIES_MAX; i++)

@@ -27,7 +27,7 @@ typedef struct HelperPlan {
     const int *fds;
     size_t n_fds;
     bool drop_root; /* of root nothing is left but to read what root may read */
-    bool blind;     /* nor that */
+    bool blind;     /* nor that, once it has given up by itself the capability with which it begins */
     HelperLimits limits;
 } HelperPlan;
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import unittest
 
+from faults import Injection, tracing_works
 from harness import (PATIENCE, SANITIZED, DaemonTest, User, Varlink, children_of, need_program, need_root,
                      process_alive, process_state, wait_until)
 
@@ -42,6 +43,14 @@ def call_many(path, n):
                     return got
                 got += 1
         return got
+
+
+def look_into(pid):
+    try:
+        with open(f"/proc/{pid}/mem", "rb"):
+            return "open"
+    except PermissionError:
+        return "refused"
 
 
 def send_bytes(path, data):
@@ -122,6 +131,23 @@ class Interpreter(DaemonTest):
         self.assertEqual(limits["Max address space"], ["67108864"] * 2)
         with open(f"/proc/{pid}/environ", encoding="utf-8") as f:
             self.assertFalse({word.split("=")[0] for word in f.read().split("\0") if word} - {"ASAN_OPTIONS", "UBSAN_OPTIONS"})
+
+    @need_program("strace")
+    def test_nobody_looks_into_a_new_one(self):
+        """Before it has come to its own words, other processes of its user's could take it over."""
+        if not tracing_works():
+            self.skipTest("processes cannot be traced here")
+        d = self.daemon(OPEN)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        first, = interpreters(d)
+        with Injection(d.pid, "execveat:delay_exit=2000000", children=True):
+            os.kill(first, signal.SIGKILL)
+            wait_until(lambda: not process_alive(first), "it to end")
+            _, pipe = STRANGER.start(call, d.socket, "Ping")
+            pid, = wait_until(lambda: interpreters(d), "the next one")
+            self.assertEqual(User(65534).run(look_into, pid), "refused")
+            self.assertTrue(pipe.poll(PATIENCE))
+            self.assertIn("parameters", pipe.recv()[1])
 
     @need_program("gdb")
     @unittest.skipIf(SANITIZED, "it has no filter then")
