@@ -272,10 +272,10 @@ void interpreter_prepare(Interpreter *i) {
     (void)is_up(i);
 }
 
-static int send_current(const Interpreter *i) {
+static int send_message(const Interpreter *i, const Reading *r) {
     uint64_t id = i->id;
     struct iovec parts[] = {{.iov_base = &id, .iov_len = INTERPRETER_HEAD},
-                            {.iov_base = (char *)(uintptr_t)i->current->json, .iov_len = i->current->n}};
+                            {.iov_base = (char *)(uintptr_t)r->json, .iov_len = r->n}};
     struct msghdr m = {.msg_iov = parts, .msg_iovlen = ELEMENTS(parts)};
     return sendmsg(i->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
@@ -284,13 +284,16 @@ static int send_current(const Interpreter *i) {
 static void send_next(Interpreter *i) {
     if (i->current || list_is_empty(&i->waiting) || !is_up(i))
         return;
-    i->current = LIST_ENTRY(i->waiting.next, Reading, link);
-    list_remove(&i->current->link);
+    Reading *first = LIST_ENTRY(i->waiting.next, Reading, link);
     i->id++;
-    if (send_current(i) >= 0)
-        wake_in(i, ANSWER_USEC);
-    else
+    /* What it has not had is for the next one to read. */
+    if (send_message(i, first) < 0) {
         fail_in(i, "takes no message", 0);
+        return;
+    }
+    i->current = first;
+    list_remove(&first->link);
+    wake_in(i, ANSWER_USEC);
 }
 
 int interpreter_ask(Interpreter *i, const char *json, size_t n, InterpreterDone done, void *asker) {

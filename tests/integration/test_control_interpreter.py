@@ -198,6 +198,19 @@ class Interpreter(DaemonTest):
         self.assertTrue([e for e in d.log(event="control", level="warning") if "SIGKILL: one of them loses" in e["message"]])
         self.assertNotIn(pid, interpreters(d))
 
+    @need_program("strace")
+    def test_one_that_takes_no_message_costs_none(self):
+        if not tracing_works():
+            self.skipTest("processes cannot be traced here")
+        d = self.daemon(OPEN)
+        self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        before, = interpreters(d)
+        with Injection(d.pid, "sendmsg:error=EPIPE:when=1"):
+            self.assertIn("parameters", STRANGER.run(call, d.socket, "Ping"))
+        wait_until(lambda: not process_alive(before), "the first to end")
+        said, = [e["message"] for e in d.log(event="control", level="warning")]
+        self.assertRegex(said, "takes no message$")
+
     def waits_for(self, d):
         """How many connections of strangers there are: one that was accepted has been asked for what it sent."""
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as f:
