@@ -272,12 +272,17 @@ size_t cgroup_settings(const CgroupConfig *from, const CgroupConfig *to, bool al
     return n;
 }
 
+bool cgroup_is_unit(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && (streq(dot, ".service") || streq(dot, ".scope"));
+}
+
 CgroupClaim cgroup_claim(const CgroupFacts *f) {
     if (f->machine)
         return CGROUP_CLAIM_BELOW;
     if (f->in_leaf && f->parent_delegated)
         return CGROUP_CLAIM_ABOVE;
-    if (f->delegated || f->namespace_root || f->alone)
+    if (f->delegated || f->namespace_root || (f->alone && !f->unit))
         return CGROUP_CLAIM_HERE;
     return CGROUP_CLAIM_NONE;
 }

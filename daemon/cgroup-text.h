@@ -72,6 +72,7 @@ typedef struct CgroupFacts {
     bool delegated;        /* whoever made its group says that it is the daemon's to divide (user.delegate) */
     bool namespace_root;   /* its group is all that it sees: that of a container */
     bool alone;            /* nobody else is in its group */
+    bool unit;             /* it is one of systemd's units, which takes controllers back from below */
     bool in_leaf;          /* its group is called like the one that it moves to itself */
     bool parent_delegated; /* the group above is the daemon's to divide */
 } CgroupFacts;
@@ -83,3 +84,5 @@ typedef enum CgroupClaim {
     CGROUP_CLAIM_BELOW, /* one that it makes below the root of the machine */
 } CgroupClaim;
 CgroupClaim cgroup_claim(const CgroupFacts *f);
+/* Whether the group @name is called like a unit that processes are in. */
+bool cgroup_is_unit(const char *name);

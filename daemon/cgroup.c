@@ -111,6 +111,7 @@ static CgroupFacts facts_of(int dir, int parent, const char *path, bool in_leaf)
         .delegated = is_delegated(dir),
         .namespace_root = streq(path, "/"),
         .alone = cgroup_each(dir, is_ours, NULL) >= 0,
+        .unit = cgroup_is_unit(name),
         .in_leaf = streq(name, CGROUP_LEAF),
         .parent_delegated = in_leaf || (parent >= 0 && (is_delegated(parent) ||
                                                         (parent_is_all && has_file(parent, "cgroup.type")))),
@@ -139,7 +140,7 @@ static int check_access(int dir, const char *folder, CgroupProblem *why) {
 static int refuse(const char *folder, CgroupProblem *why) {
     return cgroup_problem(
         why, -EUSERS,
-        "the control group %s is not the daemon's alone: start it by a unit with Delegate=yes, or "
+        "the control group %s is not the daemon's to divide: start it by a unit with Delegate=yes, or "
         "in a group of its own",
         folder);
 }

@@ -8,9 +8,9 @@
  *                     └─ 2
  *
  * BASE is the group that the daemon was started in, if that is the daemon's own: as a service manager says of
- * it (Delegate=yes), as all that a container sees, or because nobody else is in it. In the root of a machine
- * that nobody divides it is a group made there, called after the control socket. Nothing of it is touched
- * before a service asks for a group. */
+ * it (Delegate=yes), as all that a container sees, or because nobody else is in it, and it is no unit's. In
+ * the root of a machine that nobody divides it is a group made there, called after the control socket.
+ * Nothing of it is touched before a service asks for a group. */
 #include <stdbool.h>
 
 #include "conf/diag.h"

@@ -244,6 +244,9 @@ static void test_claims(void **state) {
         {{.namespace_root = true}, CGROUP_CLAIM_HERE},
         {{.alone = true}, CGROUP_CLAIM_HERE},
         {{.alone = true, .in_leaf = true}, CGROUP_CLAIM_HERE},
+        {{.alone = true, .unit = true}, CGROUP_CLAIM_NONE},
+        {{.alone = true, .unit = true, .delegated = true}, CGROUP_CLAIM_HERE},
+        {{.namespace_root = true, .unit = true}, CGROUP_CLAIM_HERE},
         {{.in_leaf = true}, CGROUP_CLAIM_NONE},
         {{.parent_delegated = true}, CGROUP_CLAIM_NONE},
         {{.in_leaf = true, .parent_delegated = true}, CGROUP_CLAIM_ABOVE},
@@ -252,6 +255,12 @@ static void test_claims(void **state) {
     (void)state;
     for (size_t i = 0; i < ELEMENTS(cases); i++)
         assert_int_equal(cgroup_claim(&cases[i].facts), cases[i].claim);
+    assert_true(cgroup_is_unit("mpinetd.service"));
+    assert_true(cgroup_is_unit("run-r1.2.scope"));
+    assert_false(cgroup_is_unit("mpinetd"));
+    assert_false(cgroup_is_unit("service"));
+    assert_false(cgroup_is_unit("mpinetd.service.d"));
+    assert_false(cgroup_is_unit(""));
 }
 
 int main(void) {
