@@ -30,6 +30,14 @@ services:
     listen: tcp:127.0.0.1:9704
     exec: [/bin/bash, -c, 'cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); echo $(cat cpu.max io.weight pids.max memory.high)']
     cgroup: {cpu_max: 50%, io_weight: 50, pids_max: 7, memory_high: 32M, per_instance: true}
+  one:
+    listen: tcp:127.0.0.1:9705
+    exec: [/bin/sleep, "1000"]
+    cgroup: {pids_max: 1, per_instance: true}
+  two:
+    listen: tcp:127.0.0.1:9706
+    exec: [/bin/sleep, "1000"]
+    cgroup: {pids_max: 9}
 """
 UNIT = """
 [Service]
@@ -52,8 +60,16 @@ echo "left: $(cat $tree/forks/all/cgroup.procs | wc -l)"
 ctl stop forks
 [ -e $tree/forks ] || echo "forks: gone"
 ctl metrics | grep ^mpinetd_cgroup
+exec 4<>/dev/tcp/127.0.0.1/9705 5<>/dev/tcp/127.0.0.1/9706
+until [ -e $tree/one/1 ] && [ -n "$(cat $tree/two/all/cgroup.procs)" ]; do sleep 0.1; done
 ctl upgrade >/dev/null && echo "upgraded: $(ask 9704)"
+ctl is-active one two && echo "held: $(cat $tree/one/1/pids.max $tree/two/pids.max | paste -sd ' ')"
+sed -i '/pids_max: 9/s/^/#/' /opt/mpinetd.yaml && ctl reload >/dev/null && echo "let go: $(cat $tree/two/pids.max)"
+sed -i '/pids_max: 9/s/^#//' /opt/mpinetd.yaml && ctl reload >/dev/null && echo "taken back: $(cat $tree/two/pids.max)"
 systemctl restart mp && echo "restarted: $(ask 9704)"
+systemctl stop mp
+mkdir -p /run/systemd/system/mp.service.d && printf '[Service]\nDelegate=no\n' >/run/systemd/system/mp.service.d/no.conf
+systemctl daemon-reload && systemctl start mp && ctl is-active one
 systemctl stop mp
 journalctl -u mp --no-pager -o cat
 """
@@ -90,7 +106,7 @@ class Limits(DaemonTest):
         self.assertEqual(run.returncode, 0, said)
         limits = "50000 100000 default 50 7 33554432"
         for line in (f"files: {limits}", "enabled: cpu io memory pids", "daemon: 1 there, 0 above", "forks: gone",
-                     f"upgraded: {limits}", f"restarted: {limits}"):
+                     f"upgraded: {limits}", "held: 1 9", "let go: max", "taken back: 9", f"restarted: {limits}"):
             self.assertIn(f"{line}\n", said)
         for name in ("each", "all"):
             self.assertRegex(said, rf"\n{name}\[\d+\] \S+ ended: killed by SIGKILL after [^\n]* "
@@ -98,6 +114,7 @@ class Limits(DaemonTest):
             self.assertRegex(said, rf'\nmpinetd_cgroup_oom_kills_total{{service="{name}"}} [1-9]')
         self.assertRegex(said, r"\nforks: its processes could not make others: cgroup.pids_max 5, \d+ times\n")
         self.assertRegex(said, r'\nmpinetd_cgroup_pids_limited_total{service="forks"} [1-9]')
+        self.assertRegex(said, r"\none: [^\n]*mp.service is not the daemon's to divide: start it by a unit with Delegate=yes")
         self.assertNotIn("Failed to", said)
 
 
