@@ -508,12 +508,14 @@ static int take_turn(Manager *m) {
 
 /* A turn that fails is taken again: of memory for as long as it takes, of anything else a second long. A
  * short wait between them is all that can be done then; what lacks is missing for everybody. */
-static bool turn_may_be_tried_again(Manager *m, int error, unsigned *n_failed) {
-    eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-error));
+static bool turn_may_be_tried_again(Manager *m, int error, unsigned *n_failed, Ratelimit *lines) {
+    bool gives_up = error != -ENOMEM && ++*n_failed > FAILED_TURNS_MAX;
+    if (ratelimit_pass(lines, 1, 1, clock_monotonic_usec()) || gives_up)
+        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-error));
+    if (gives_up)
+        return false;
     if (error == -ENOMEM)
         memory_reserve_use(&m->rt.memory);
-    else if (++*n_failed > FAILED_TURNS_MAX)
-        return false;
     (void)nanosleep(&(struct timespec){.tv_nsec = AFTER_A_FAILED_TURN_NSEC}, NULL);
     return true;
 }
@@ -521,12 +523,13 @@ static bool turn_may_be_tried_again(Manager *m, int error, unsigned *n_failed) {
 static int serve(Manager *m) {
     Logger *logger = m->rt.events.logger;
     unsigned n_failed = 0;
+    Ratelimit lines = {0};
     while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
         logger_flush(logger);
         manager_keep_listeners(m);
         int r = take_turn(m);
         if (r < 0) {
-            if (!turn_may_be_tried_again(m, r, &n_failed))
+            if (!turn_may_be_tried_again(m, r, &n_failed, &lines))
                 return EXIT_FAILURE;
             continue;
         }
