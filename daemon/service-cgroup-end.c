@@ -37,9 +37,12 @@ static uint64_t refusals_in(int dir) {
     return count_or_none(dir, "pids.events", "max");
 }
 
-/* What the kernel has counted since the last time, of all together. */
-static uint64_t advance(uint64_t *seen, uint64_t now) {
-    uint64_t n = now > *seen ? now - *seen : 0;
+/* What the kernel has counted since the last time, of all together. What cannot be read now is there the next
+ * time. */
+static uint64_t advance(uint64_t *seen, int dir, const char *file, const char *key) {
+    uint64_t now = cgroup_count(dir, file, key), n = now > *seen ? now - *seen : 0;
+    if (now == UINT64_MAX)
+        return 0;
     *seen = now;
     return n;
 }
@@ -65,7 +68,7 @@ static void tell_refusals(Service *s, uint64_t n) {
 /* Where each instance has a group of its own, those have counted it. */
 static uint64_t count_kills(Service *s) {
     ServiceCgroup *g = s->cgroup;
-    uint64_t n = advance(&g->seen_kills, kills_in(g->dir));
+    uint64_t n = advance(&g->seen_kills, g->dir, "memory.events", "oom_kill");
     if (n > 0)
         service_history(s)->counters.cgroup_oom_kills += n;
     return n;
@@ -77,7 +80,7 @@ void service_cgroup_count(Service *s) {
         return;
     (void)count_kills(s);
     if (g->limits.pids_max != UINT64_MAX && !g->limits.per_instance)
-        tell_refusals(s, advance(&g->seen_refusals, refusals_in(g->dir)));
+        tell_refusals(s, advance(&g->seen_refusals, g->dir, "pids.events", "max"));
 }
 
 void service_cgroup_explain(const Service *s, SpawnStep step, int error, Text *out) {
@@ -138,7 +141,8 @@ static void find_reason(Instance *i, int own, bool killed) {
         tell_kill(i);
     }
     if (g->limits.pids_max != UINT64_MAX)
-        tell_refusals(s, own >= 0 ? refusals_in(own) : advance(&g->seen_refusals, refusals_in(g->dir)));
+        tell_refusals(s,
+                      own >= 0 ? refusals_in(own) : advance(&g->seen_refusals, g->dir, "pids.events", "max"));
 }
 
 static void look_soon(ServiceCgroup *g);
