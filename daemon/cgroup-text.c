@@ -168,6 +168,15 @@ void cgroup_format_name(const char *service, Text *out) {
     text_add(out, service);
 }
 
+bool cgroup_is_of(const char *name, const char *service) {
+    CLEANUP_TEXT Text own = {0};
+    static const char digits[] = "0123456789abcdef";
+    cgroup_format_name(service, &own);
+    if (name[0] == '_' && strspn(name + 1, digits) == 8 && name[9] == '.')
+        name = streq_null(own.s, name) ? name : name + 10;
+    return streq_null(own.s, name);
+}
+
 bool cgroup_parse_number(const char *name, uint64_t *ret) {
     size_t n = strspn(name, "0123456789");
     if (n == 0 || n > 18 || name[n] || name[0] == '0')

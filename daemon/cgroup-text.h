@@ -2,6 +2,7 @@
 #pragma once
 /* Control groups (cgroups(7), version 2) as text: what the kernel says of them, what it is told, and what
  * they are called. Pure. */
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,10 @@ uint64_t cgroup_parse_count(const char *text, const char *key);
 /* What the group of @service is called: no two have the same, and none is called like a file of the kernel's
  * or like the daemon's own. */
 void cgroup_format_name(const char *service, Text *out);
+/* What stands before that where several daemons have one tree: by the underscore no service is called so. */
+#define CGROUP_MARK "_%08" PRIx32 "."
+/* Whether the group @name is that of @service, of whatever daemon. */
+bool cgroup_is_of(const char *name, const char *service);
 /* What the group of an instance is called; and whether @name is that of one. */
 #define CGROUP_NUMBER_MAX 24
 bool cgroup_parse_number(const char *name, uint64_t *ret);

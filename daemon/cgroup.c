@@ -150,6 +150,7 @@ typedef struct Found {
     int dir;
     Text folder;
     CgroupClaim claim;
+    bool all_there_is; /* of a container: other daemons in it have no other */
 } Found;
 
 static void found_done(Found *f) {
@@ -173,6 +174,7 @@ static int find(bool in_leaf, Found *f, CgroupProblem *why) {
     f->claim = cgroup_claim(&facts);
     if (f->claim == CGROUP_CLAIM_NONE)
         return refuse(f->folder.s, why);
+    f->all_there_is = f->claim == CGROUP_CLAIM_ABOVE ? strrchr(path.s, '/') == path.s : facts.namespace_root;
     if (f->claim == CGROUP_CLAIM_ABOVE) {
         text_cut(&f->folder, (size_t)(slash - f->folder.s));
         f->dir = fd_close(f->dir);
@@ -191,11 +193,15 @@ static int settle_in_leaf(CgroupTree *t, CgroupProblem *why) {
                  : 0;
 }
 
+/* What tells daemons of one machine or container apart; 0: the one with the standard socket. */
+static uint32_t number_of(const char *socket) {
+    return !socket || streq(socket, STANDARD_SOCKET) ? 0 : (uint32_t)ledger_service(socket);
+}
+
 static int make_base(CgroupTree *t, const char *socket, CgroupProblem *why) {
     char *path = NULL;
-    bool standard = !socket || streq(socket, STANDARD_SOCKET);
-    (void)snprintf(t->name, sizeof(t->name), standard ? CGROUP_LEAF : CGROUP_LEAF "-%08" PRIx32,
-                   standard ? 0 : (uint32_t)ledger_service(socket));
+    uint32_t number = number_of(socket);
+    (void)snprintf(t->name, sizeof(t->name), number == 0 ? CGROUP_LEAF : CGROUP_LEAF "-%08" PRIx32, number);
     t->root = t->base;
     t->base = cgroup_make(t->root, t->name, NULL);
     if (t->base < 0)
@@ -224,6 +230,8 @@ int cgroup_tree_new(bool in_leaf, const char *socket, CgroupTree **ret, CgroupPr
     t->available = controllers_of(f.dir, "cgroup.controllers");
     t->base = TAKE_FD(f.dir);
     t->path = text_take(&f.folder);
+    if (f.all_there_is && f.claim != CGROUP_CLAIM_BELOW && number_of(socket) != 0)
+        (void)snprintf(t->mark, sizeof(t->mark), CGROUP_MARK, number_of(socket));
     if (!t->path)
         r = cgroup_problem(why, -ENOMEM, "%s", strerror(ENOMEM));
     else if (f.claim == CGROUP_CLAIM_BELOW)
@@ -237,6 +245,11 @@ int cgroup_tree_new(bool in_leaf, const char *socket, CgroupTree **ret, CgroupPr
     t->enabled = controllers_of(t->base, "cgroup.subtree_control");
     *ret = t;
     return 0;
+}
+
+void cgroup_tree_name(const CgroupTree *t, const char *service, Text *out) {
+    text_add(out, t->mark);
+    cgroup_format_name(service, out);
 }
 
 CgroupTree *cgroup_tree_free(CgroupTree *t) {

@@ -21,6 +21,7 @@ typedef struct CgroupTree {
     char *path;         /* of BASE, for people */
     int root;           /* of the machine, if BASE was made there; -EBADF: it was not */
     char name[32];      /* then: what BASE is called */
+    char mark[16];      /* before the names of groups, where other daemons may have theirs beside; else "" */
     unsigned available; /* controllers that there are */
     unsigned enabled;   /* those that groups of services have */
 } CgroupTree;
@@ -40,6 +41,8 @@ int cgroup_problem(CgroupProblem *why, int error, const char *format, ...)
 int cgroup_tree_new(bool in_leaf, const char *socket, CgroupTree **ret, CgroupProblem *why);
 /* Lets go of it; BASE is removed if it was made and is empty. Returns NULL; NULL is fine. */
 CgroupTree *cgroup_tree_free(CgroupTree *t);
+/* What the group of @service is called in @t. */
+void cgroup_tree_name(const CgroupTree *t, const char *service, Text *out);
 /* Sees to it that groups of services have the controllers @set. 0, or a negative errno with @why. */
 int cgroup_tree_enable(CgroupTree *t, unsigned set, CgroupProblem *why);
 /* The same for a group: those of its own below it. */

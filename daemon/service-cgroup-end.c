@@ -206,8 +206,10 @@ static void remove_leaving(ServiceCgroup *g) {
 static bool is_removed(ServiceCgroup *g) {
     CLEANUP_TEXT Text name = {0};
     const CgroupTree *tree = g->service->rt->cgroups;
-    cgroup_format_name(g->service->name, &name);
-    return !tree || !text_ok(&name) || cgroup_remove(tree->base, name.s) != -EBUSY;
+    if (!tree)
+        return true;
+    cgroup_tree_name(tree, g->service->name, &name);
+    return !text_ok(&name) || cgroup_remove(tree->base, name.s) != -EBUSY;
 }
 
 static void set_ending(ServiceCgroup *g, uint64_t kill_usec) {
@@ -338,7 +340,7 @@ void service_cgroup_describe(const Service *s, ApiCgroup *ret) {
     ret->present = true;
     CLEANUP_TEXT Text path = {0};
     text_addf(&path, "%s/", s->rt->cgroups->path);
-    cgroup_format_name(s->name, &path);
+    cgroup_tree_name(s->rt->cgroups, s->name, &path);
     (void)snprintf(ret->path, sizeof(ret->path), "%s", path.s ? path.s : "");
     ret->per_instance = g->limits.per_instance;
     ret->memory = cgroup_count(g->dir, "memory.current", NULL);

@@ -59,7 +59,7 @@ static void take_stock(int dir, const char *name, void *userdata) {
 
 static int open_folder(ServiceCgroup *g, const CgroupTree *tree, bool *ret_new) {
     CLEANUP_TEXT Text name = {0};
-    cgroup_format_name(g->service->name, &name);
+    cgroup_tree_name(tree, g->service->name, &name);
     if (!text_ok(&name))
         return -ENOMEM;
     g->dir = cgroup_make(tree->base, name.s, ret_new);
@@ -177,10 +177,10 @@ static void find_again(ServiceCgroup *g) {
     CLEANUP_TEXT Text name = {0};
     CgroupProblem why;
     forget_limits(g);
-    cgroup_format_name(g->service->name, &name);
     if (!rt->cgroups && cgroup_tree_new(rt->cgroup_in_leaf, rt->socket, &rt->cgroups, &why) < 0)
         return;
     rt->cgroup_in_leaf = rt->cgroups->root < 0;
+    cgroup_tree_name(rt->cgroups, g->service->name, &name);
     if (text_ok(&name))
         g->dir = cgroup_open(rt->cgroups->base, name.s);
 }
@@ -272,22 +272,20 @@ void service_cgroup_forget(Instance *i) {
 /* proc_pid_cgroup(5): …/SERVICE/NUMBER. */
 void service_cgroup_adopt(Instance *i) {
     char path[32], text[CGROUP_FILE_MAX];
-    CLEANUP_TEXT Text member = {0}, name = {0};
+    CLEANUP_TEXT Text member = {0};
     (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)i->pid);
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (n <= 0)
         return;
     text[n] = '\0';
-    text_addc(&name, '/');
-    cgroup_format_name(i->service->name, &name);
-    if (cgroup_parse_membership(text, &member) < 0 || !text_ok(&name))
+    if (cgroup_parse_membership(text, &member) < 0)
         return;
     char *last = strrchr(member.s, '/');
     if (!last)
         return;
     *last = '\0';
-    size_t length = strlen(member.s);
-    if (length >= name.len && streq(member.s + length - name.len, name.s))
+    const char *group = strrchr(member.s, '/');
+    if (group && cgroup_is_of(group + 1, i->service->name))
         (void)cgroup_parse_number(last + 1, &i->group);
 }

@@ -3,10 +3,11 @@
 controllers, which a machine may have given to version 1: those are in test_cgroup_vm.py."""
 import os
 import re
+import subprocess
 import unittest
 
 from faults import FaultTest, Injection, tracing_works
-from harness import DaemonTest, descriptors_of, need_program, need_root, process_alive, wait_until
+from harness import BUILD, DaemonTest, descriptors_of, free_port, need_program, need_root, process_alive, wait_until
 
 
 def unified():
@@ -254,6 +255,47 @@ class Ends(CgroupTest):
             held.sendall(b"y")
             self.assertEqual(held.recv(1), b"y")
         d.call("Stop", services=["s"])
+
+
+# In a container's groups: one daemon stops its service, and what becomes of the other's of the same name.
+TWO = r"""
+echo $$ >$1/cgroup.procs
+exec unshare --cgroup --mount bash -c '
+cd $1 && mkdir tree && mount -t cgroup2 none tree || exit 77
+for n in 1 2; do
+    "$2" -c $n.yaml 2>$n.log &
+    pids="$pids $!"
+    until grep -q "is running" $n.log; do kill -0 $! || exit 1; sleep 0.05; done
+done
+exec 5<>/dev/tcp/127.0.0.1/$(sed -n "s/.*listening on tcp:127.0.0.1:\\([0-9]*\\).*/\\1/p" 2.log)
+echo one >&5 && read -t 10 x <&5 && echo $x
+"$3" -s $1/1.sock stop s
+echo two >&5 && read -t 10 x <&5 && echo $x
+exec 5>&-
+kill $pids
+wait
+find tree -depth -mindepth 1 -type d -exec rmdir {} + 2>/dev/null
+exit 0' bash "$2" "$3" "$4"
+"""
+
+
+class Container(CgroupTest):
+    @need_program("unshare")
+    def test_two_daemons(self):
+        folder, group = self.temporary_folder(), f"{unified()}/mpt-{os.getpid()}"
+        os.mkdir(group)
+        for n in (1, 2):
+            with open(f"{folder}/{n}.yaml", "w", encoding="utf-8") as f:
+                f.write(f"version: 1\ncontrol: {{socket: {folder}/{n}.sock}}\nservices:\n  s: {{listen: 'tcp:127.0.0.1:{free_port()}', "
+                        "user: root, exec: [/bin/cat], timeouts: {stop: 1s}, cgroup: {per_instance: false}}\n")
+        run = subprocess.run(["bash", "-c", TWO, "bash", group, folder, f"{BUILD}/daemon/mpinetd", f"{BUILD}/ctl/mpctl"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        wait_until(lambda: not processes(group), "all to end")
+        for path, _, _ in os.walk(group, topdown=False):
+            os.rmdir(path)
+        if run.returncode == 77:
+            self.skipTest("cgroup2 cannot be mounted here")
+        self.assertRegex(run.stdout, "(?s)one\n.*two\n", run.stdout)
 
 
 class Missing(CgroupTest):

@@ -189,6 +189,19 @@ static const CgroupConfig no_limits = {NO_LIMITS};
 static const CgroupConfig smallest = {
     .memory_max = 1, .memory_high = 1, .cpu_max = 1, .pids_max = 1, .io_weight = 1};
 
+static void test_marks(void **state) {
+    (void)state;
+    assert_true(cgroup_is_of("git", "git"));
+    assert_true(cgroup_is_of("_0123abcd.git", "git"));
+    assert_true(cgroup_is_of("_mpinetd", "mpinetd"));
+    assert_true(cgroup_is_of("_0123abcd._mpinetd", "mpinetd"));
+    assert_false(cgroup_is_of("_0123abcd.git", "0123abcd.git"));
+    assert_false(cgroup_is_of("0123abcd.git", "git"));
+    assert_false(cgroup_is_of("_0123abc.git", "git"));
+    assert_false(cgroup_is_of("_0123abcd", "git"));
+    assert_false(cgroup_is_of("", "git"));
+}
+
 /* What is to be written, as "FILE=VALUE,…". */
 static void test_settings(void **state) {
     static const struct {
@@ -269,7 +282,7 @@ int main(void) {
         cmocka_unit_test(test_controllers), cmocka_unit_test(test_counts),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_needs),       cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_claims),      cmocka_unit_test(test_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
