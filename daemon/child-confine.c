@@ -135,8 +135,12 @@ static long restrict_files(ChildPlan *p) {
 long child_confine(ChildPlan *p) {
     const struct sock_fprog *filter = &p->sandbox.plan->filter;
     long r = restrict_files(p);
-    if (r < 0 || filter->len == 0)
-        return r;
-    child_at(p, SANDBOX_PART_SECCOMP, 0);
-    return call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)filter);
+    if (r >= 0 && filter->len > 0) {
+        child_at(p, SANDBOX_PART_SECCOMP, 0);
+        r = call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)filter);
+    }
+    /* Of what fails from here on it is not the cause. */
+    if (r >= 0)
+        child_at(p, SANDBOX_PART_NONE, 0);
+    return r;
 }

@@ -140,7 +140,7 @@ long child_step_mounts(ChildPlan *p) {
     for (size_t i = 0; i < plan->n_mounts; i++) {
         const MountStep *m = &plan->mounts[i];
         child_at(p, SANDBOX_PART_MOUNT, i);
-        p->step = m->op == MOUNT_OP_ROOT ? STEP_ROOT_DIRECTORY : STEP_NAMESPACES;
+        p->step = m->op == MOUNT_OP_ROOT || m->op == MOUNT_OP_BIND ? STEP_ROOT_DIRECTORY : STEP_NAMESPACES;
         long r = operations[m->op](m, &trees);
         if (r == -ENOENT && m->optional)
             i += m->n_skipped;

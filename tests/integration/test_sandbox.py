@@ -220,6 +220,15 @@ class Keys(SandboxTest):
                 self.assertRegex(error["message"], r"^(namespaces|sandbox): [a-z_.]+ /no/such: No such file or directory$")
                 self.assertEqual(d.service("e")["spawn_failed"], 1)
 
+    def test_failure_of_exec_is_not_the_sandbox_s(self):
+        keys = {"seccomp": ["@service"], "private_tmp": True, "capabilities": []}
+        for more in ({}, {"private_pids": True}):
+            with self.subTest(more=more):
+                d = self.begin({"e": {"exec": ["{trial}"], "sandbox": {**keys, **more}}})
+                os.unlink(os.path.join(os.path.dirname(d.config_path), "trial"))
+                self.assertEqual(d.ask("e", b""), b"")
+                self.assertRegex(d.service("e")["last_error"]["message"], "^exec: No such file or directory")
+
     def test_what_may_be_missing(self):
         sandbox = {"read_only": ["-/no/such", "/usr"], "hidden": ["-/no/such"]}
         self.assertEqual(self.tried(sandbox, "list:/usr"), {"list:/usr": "ok"})
@@ -476,6 +485,16 @@ class RootKeys(Keys):
             "read:/etc/inner": "ok", "write:/etc/x": "EROFS", "write:/link/x": "EROFS", "list:/tmp": "ENODATA",
             "read:/dev/zero": "ok", "read:/dev/mem": "ENOENT", "list:/proc/self": "ok", "list:/usr": "ENOENT",
             "list:/home": "ENODATA"})
+
+    def test_root_directory_that_is_gone(self):
+        folder = self.temporary_folder()
+        os.makedirs(folder + "/root/bin")
+        shutil.copy(os.path.join(os.path.dirname(MPINETD), "..", "tests", "helpers", "trial"), folder + "/root/bin/trial")
+        d = self.begin({"e": {"exec": ["/bin/trial"], "user": "root", "root_directory": folder + "/root",
+                              "sandbox": {"private_tmp": True}}})
+        os.rename(folder + "/root", folder + "/moved")
+        self.assertEqual(d.ask("e", b""), b"")
+        self.assertEqual(d.service("e")["last_error"]["step"], "root_directory")
 
     def test_users_and_groups_of_another_user(self):
         d = self.begin({"e": {"exec": ["/bin/sh", "-c", "id -u; id -g; cat /proc/self/uid_map"], "user": "nobody",
