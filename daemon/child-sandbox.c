@@ -114,12 +114,16 @@ static long op_detach(const MountStep *m, Trees *t) {
     return r < 0 ? r : call3(SYS_unlinkat, AT_FDCWD, (long)m->path, AT_REMOVEDIR);
 }
 
-/* Of a folder nothing is left, and a file is an empty one. */
+/* Of a folder nothing is left, and a file is an empty one. That the file is there is known by then: what is
+ * missing is the device, and that is no reason to leave the file as it is. */
 static long op_hide(const MountStep *m, Trees *t) {
     (void)t;
     long r = mount_at("tmpfs", m->path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
                       "mode=000,size=4k,nr_inodes=2");
-    return r == -ENOTDIR ? mount_at("/dev/null", m->path, NULL, MS_BIND, NULL) : r;
+    if (r != -ENOTDIR)
+        return r;
+    r = mount_at("/dev/null", m->path, NULL, MS_BIND, NULL);
+    return r == -ENOENT ? -ENXIO : r;
 }
 
 static long (*const operations[_MOUNT_OP_MAX])(const MountStep *m, Trees *t) = {

@@ -201,6 +201,7 @@ static const struct {
     {SANDBOX_PART_NETWORK, EPERM, "namespaces need CAP_SYS_ADMIN, which a container may not have"},
     {SANDBOX_PART_NAMESPACES, EPERM, "namespaces need CAP_SYS_ADMIN, which a container may not have"},
     {SANDBOX_PART_MOUNT, ENOSYS, "this needs Linux 5.12"},
+    {SANDBOX_PART_MOUNT, ENXIO, "there is no /dev/null to be put in place of a file"},
     {SANDBOX_PART_CAPABILITIES, EPERM, "the daemon does not have them itself"},
     {SANDBOX_PART_LANDLOCK, EOPNOTSUPP, "this kernel has no Landlock, or it is switched off"},
     {SANDBOX_PART_LANDLOCK, ENOSYS, "this kernel has no Landlock"},

@@ -486,6 +486,21 @@ class RootKeys(Keys):
             "read:/dev/zero": "ok", "read:/dev/mem": "ENOENT", "list:/proc/self": "ok", "list:/usr": "ENOENT",
             "list:/home": "ENODATA"})
 
+    def test_hidden_file_without_a_device(self):
+        """A path that may be missing is still hidden where it is there."""
+        folder = self.temporary_folder()
+        for name in ("bin", "etc"):
+            os.mkdir(f"{folder}/{name}")
+        with open(folder + "/etc/inner", "w", encoding="utf-8") as mark:
+            mark.write("mark")
+        shutil.copy(os.path.join(os.path.dirname(MPINETD), "..", "tests", "helpers", "trial"), folder + "/bin/trial")
+        d = self.begin({"e": {"exec": ["/bin/trial", "read:/etc/inner"], "user": "root", "root_directory": folder,
+                              "sandbox": {"hidden": ["-/etc/inner", "-/etc/missing"]}}})
+        self.assertEqual(d.ask("e", b""), b"")
+        self.assertEqual(d.service("e")["last_error"]["message"],
+                         "namespaces: hidden /etc/inner: No such device or address "
+                         "(there is no /dev/null to be put in place of a file)")
+
     def test_root_directory_that_is_gone(self):
         folder = self.temporary_folder()
         os.makedirs(folder + "/root/bin")
