@@ -65,6 +65,18 @@ static int add_begin(SandboxPlan *p, const ServiceConfig *c) {
     return r >= 0 && c->root_directory ? add(p, &root, c->root_directory) : r;
 }
 
+/* Of the steps from @first on: those of a folder before those of what is below it, and of the same path as
+ * they stand. So whatever is nearest to a file decides. */
+static void order_by_depth(SandboxPlan *p, size_t first) {
+    for (size_t i = first + 1; i < p->n_mounts; i++) {
+        MountStep step = p->mounts[i];
+        size_t at = i;
+        for (; at > first && strlen(p->mounts[at - 1].path) > strlen(step.path); at--)
+            p->mounts[at] = p->mounts[at - 1];
+        p->mounts[at] = step;
+    }
+}
+
 /* What may be written is kept as it was, and put back over what may not. */
 static int add_paths(SandboxPlan *p, const ServiceConfig *c) {
     const SandboxConfig *s = c->sandbox;
@@ -79,9 +91,14 @@ static int add_paths(SandboxPlan *p, const ServiceConfig *c) {
     int r = s->private_pids ? add(p, &proc, "/proc") : 0;
     if (r >= 0)
         r = add_slots(p, take, DEV_SLOT + 1, writable);
+    size_t first = p->n_mounts;
     if (r >= 0)
         r = add_words(p, &read_only, s->read_only);
-    return r < 0 ? r : add_slots(p, place, DEV_SLOT + 1, writable);
+    if (r >= 0)
+        r = add_slots(p, place, DEV_SLOT + 1, writable);
+    if (r >= 0)
+        order_by_depth(p, first);
+    return r;
 }
 
 static int add_tmp(SandboxPlan *p) {

@@ -124,6 +124,15 @@ class Keys(SandboxTest):
         got = self.tried({"read_only": ["/"], "read_write": [folder + "/rw"]}, f"write:{folder}/x", f"write:{folder}/rw/x")
         self.assertEqual(got, {f"write:{folder}/x": "EROFS", f"write:{folder}/rw/x": "ok"})
 
+    def test_the_nearest_path_decides(self):
+        folder = self.open_folder()
+        for name in ("rw", "rw/ro", "rw/ro/rw"):
+            os.mkdir(f"{folder}/{name}")
+            os.chmod(f"{folder}/{name}", 0o777)
+        got = self.tried({"read_only": ["/", folder + "/rw/ro"], "read_write": [folder + "/rw/ro/rw", folder + "/rw"]},
+                         *(f"write:{folder}/{name}x" for name in ("", "rw/", "rw/ro/", "rw/ro/rw/")))
+        self.assertEqual(list(got.values()), ["EROFS", "ok", "EROFS", "ok"])
+
     def test_read_only_of_one_folder(self):
         folder = self.open_folder()
         other = self.open_folder()

@@ -50,7 +50,7 @@ static void mounts_stand_in_order(void **state) {
         {{.private_ipc = true}, "/srv", "", CLONE_NEWIPC | CLONE_NEWUTS},
         {{.devices = SANDBOX_DEVICES_MINIMAL, .read_only = two, .read_write = slash, .hidden = slash},
          "/srv",
-         "abtrtwwlmflnnnnnnnxfdkfmkkkkh",
+         "abtrtlwwmflnnnnnnnxfdkfmkkkkh",
          CLONE_NEWNS},
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -81,6 +81,33 @@ static void words_may_be_missing(void **state) {
     assert_false(p->rules[0].optional);
     assert_string_equal(p->rules[1].path, "/b");
     assert_true(p->rules[1].optional);
+}
+
+/* Of read_only and read_write the path that is nearest decides, whatever the order in the lists. */
+static void the_nearest_path_decides(void **state) {
+    (void)state;
+    char *closed[] = {(char *)"/srv/rw/ro", (char *)"/", (char *)"/same", NULL};
+    char *open[] = {(char *)"/srv/rw/ro/rw", (char *)"/srv/rw", (char *)"-/same", NULL};
+    const struct {
+        MountOp op;
+        const char *path;
+        unsigned slot;
+    } expected[] = {
+        {MOUNT_OP_READ_ONLY, "/", 0},          {MOUNT_OP_READ_ONLY, "/same", 0},
+        {MOUNT_OP_PLACE, "/same", 3},          {MOUNT_OP_PLACE, "/srv/rw", 2},
+        {MOUNT_OP_READ_ONLY, "/srv/rw/ro", 0}, {MOUNT_OP_PLACE, "/srv/rw/ro/rw", 1},
+    };
+    SandboxConfig sandbox = {.read_only = closed, .read_write = open};
+    ServiceConfig config = {.sandbox = &sandbox};
+    CLEANUP(sandbox_plan_freep) SandboxPlan *p = NULL;
+    unsigned which = 0;
+    assert_int_equal(sandbox_plan_draw(&config, &root, &p, &which), 0);
+    assert_int_equal(p->n_mounts, 4 + ELEMENTS(expected));
+    for (size_t i = 0; i < ELEMENTS(expected); i++) {
+        assert_int_equal(p->mounts[4 + i].op, expected[i].op);
+        assert_string_equal(p->mounts[4 + i].path, expected[i].path);
+        assert_int_equal(p->mounts[4 + i].slot, expected[i].slot);
+    }
 }
 
 /* Who is not root has a user namespace as soon as there is anything to be had in one only. */
@@ -210,6 +237,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mounts_stand_in_order),
         cmocka_unit_test(words_may_be_missing),
+        cmocka_unit_test(the_nearest_path_decides),
         cmocka_unit_test(ordinary_users_come_first),
         cmocka_unit_test(landlock_is_as_the_kernel_knows_it),
         cmocka_unit_test(trees_are_bounded),
