@@ -193,6 +193,10 @@ long child_step_pids(ChildPlan *p) {
     if (!child_has_own_pids(p))
         return 0;
     child_at(p, SANDBOX_PART_PIDS, 0);
+    /* The daemon blocks those that it reads; mp-init passes all of them on, and none is to end it before it
+     * can. The service unblocks them again. */
+    const uint64_t all = ~(uint64_t)0;
+    (void)rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, sizeof(all), 0);
     long first = start_first(p);
     if (first < 0)
         return first;

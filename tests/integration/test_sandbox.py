@@ -288,6 +288,18 @@ class Pids(SandboxTest):
             self.assertEqual(client.recv(4), b"got\n")
         self.assertEqual(d.wait_log(event="ended")[0]["exit_code"], 9)
 
+    def test_each_signal_reaches_it(self):
+        """Those that would end the one outside, too, or that it would ignore."""
+        for name in ("ALRM", "WINCH", "IO", "VTALRM", "TSTP", "CONT", "ABRT", "RTMIN+3"):
+            with self.subTest(signal=name):
+                d = self.start("/bin/bash", "-c", f"trap 'echo got; exit 9' {name}; echo up; while :; do sleep 0.05; done")
+                with d.dial("e") as client:
+                    self.assertEqual(client.recv(3), b"up\n")
+                    number = signal.SIGRTMIN + 3 if "+" in name else getattr(signal, "SIG" + name)
+                    os.kill(d.call("Instances")["instances"][0]["pid"], number)
+                    self.assertEqual(client.recv(4), b"got\n")
+                self.assertEqual(d.wait_log(event="ended")[0]["exit_code"], 9)
+
     def test_stop(self):
         d = self.start("{trial}", "--hold")
         with d.dial("e") as client:
