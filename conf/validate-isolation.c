@@ -89,6 +89,13 @@ static void rule_hidden(Reader *r, const ServiceConfig *s) {
     check_hidden_list(r, s, "sandbox.landlock.write", sandbox->landlock_write);
 }
 
+/* NOTIFY_SOCKET has no path, and names without one belong to a network. */
+static void rule_notify(Reader *r, const ServiceConfig *s) {
+    if (s->sandbox->network == SANDBOX_NETWORK_NONE && s->notify == NOTIFY_SD_NOTIFY)
+        conflict(r, s, given_by(s, "sandbox.network"), "write notify: status, or network: host",
+                 "with network: none the socket of notify: sd_notify cannot be reached");
+}
+
 /* Its backend is in a network of its own, and mp-forward is not. */
 static void rule_forward(Reader *r, const ServiceConfig *s) {
     Endpoint to;
@@ -127,6 +134,7 @@ void validate_isolation(Reader *r, const ServiceConfig *s) {
         rule_privileges(r, s);
         rule_read_write(r, s);
         rule_hidden(r, s);
+        rule_notify(r, s);
         rule_forward(r, s);
     }
     if (s->cgroup) {

@@ -10,6 +10,7 @@
 
 #include "daemon/cgroup-file.h"
 #include "daemon/ledger.h"
+#include "daemon/spawn.h"
 
 /* The files of /proc that are read here are short, but for the list of mounts of a machine full of
  * containers. */
@@ -76,23 +77,10 @@ static bool is_delegated(int dir) {
     return false;
 }
 
-static pid_t parent_of(pid_t pid) {
-    char path[32], text[512];
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    const char *at = strrchr(text, ')');
-    int parent = 0;
-    return at && sscanf(at + 1, " %*c %d", &parent) == 1 ? parent : 0;
-}
-
 /* It is the daemon itself, or comes from it. */
 static int is_ours(pid_t pid, void *userdata) {
     (void)userdata;
-    for (unsigned i = 0; i < ANCESTORS_MAX && pid > 0; i++, pid = parent_of(pid))
+    for (unsigned i = 0; i < ANCESTORS_MAX && pid > 0; i++, pid = spawn_parent_of(pid))
         if (pid == getpid())
             return 0;
     return -EUSERS;

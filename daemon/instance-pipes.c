@@ -5,6 +5,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/instance.h"
 #include "daemon/service.h"
+#include "daemon/spawn.h"
 
 static const PipeLimit report_limit = {.bytes = 512 << 10, .interval_usec = 100 * USEC_PER_MSEC};
 /* Each line becomes one of the log, with all that goes along: some thousand a second. */
@@ -56,7 +57,10 @@ static bool may_notify(const struct ucred *sender, void *userdata) {
     /* One that has sent it and is gone leaves its user alone to judge by. */
     if (session < 0)
         return sender->uid == (id->change_ids ? id->uid : geteuid());
-    return session == i->pid;
+    /* With process namespaces the daemon knows the one outside: what that stands for leads a session of its
+     * own. */
+    const SandboxConfig *sandbox = i->service->config->sandbox;
+    return session == i->pid || (sandbox && sandbox->private_pids && spawn_parent_of(session) == i->pid);
 }
 
 int instance_open_notify(Instance *i) {

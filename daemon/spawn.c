@@ -189,6 +189,19 @@ bool spawn_came_to_exec(pid_t pid) {
     return !(flags & FORKED_WITHOUT_EXEC);
 }
 
+pid_t spawn_parent_of(pid_t pid) {
+    char path[32], text[512];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *at = strrchr(text, ')');
+    int parent = 0;
+    return at && sscanf(at + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
 bool spawn_is_starved(SpawnStep step, int error) {
     /* execve(2), setuid(2): EAGAIN is the user's limit of processes. Too little memory for a program may be
      * the service's own limit. */

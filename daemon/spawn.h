@@ -78,6 +78,9 @@ SpawnStep spawn_clone_step(int error, bool into_cgroup);
  * execve(2) looks like one that ran until then. True when it cannot be told (no /proc). */
 bool spawn_came_to_exec(pid_t pid);
 
+/* The parent of @pid; 0: there is none, or it cannot be told. */
+pid_t spawn_parent_of(pid_t pid);
+
 /* Whether @step failed with @error (an errno) for want of processes, descriptors or memory, which comes to an
  * end by itself, and is no fault of the service. Pure. */
 bool spawn_is_starved(SpawnStep step, int error);

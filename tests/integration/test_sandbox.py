@@ -355,6 +355,16 @@ class Pids(SandboxTest):
         d = self.start("/bin/sh", "-c", "echo $$LISTEN_PID $$$$ $$LISTEN_FDS >&3", **{"pass": "listen_fds"})
         self.assertEqual(d.ask("e", b""), b"2 2 1\n")
 
+    def test_notify(self):
+        """Who reports is known though the daemon knows the one outside; a program that it starts may, too."""
+        script = ("import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+                  "s.connect(os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)); s.send(b'READY=1'); "
+                  "os.fork() or s.send(b'STATUS=by another'); time.sleep(100)")
+        d = self.begin({"e": {"model": "on-demand", "start": "now", "notify": "sd_notify", "sandbox": {"private_pids": True},
+                              "exec": ["/usr/bin/python3", "-c", script]}})
+        wait_until(lambda: d.service("e")["status"] == "by another", "its status")
+        self.assertEqual((d.service("e")["state"], d.service("e")["report_errors"]), ("active", 0))
+
     def test_on_demand_and_pool(self):
         d = self.begin({"o": {"model": "on-demand", "exec": ["mp-echo"], "sandbox": {"private_pids": True}},
                         "p": {"model": "pool", "exec": ["mp-echo"], "pool": {"min": 2, "max": 2},
