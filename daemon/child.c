@@ -221,11 +221,27 @@ static long drop_capabilities(void) {
     return call2(SYS_capset, (long)&header, (long)none);
 }
 
+/* It shares the daemon's memory: whoever has its user may look into neither, whatever fs.suid_dumpable says,
+ * which opens it with the change. Until it is closed again, for which that user may make it wait with a
+ * signal, it keeps root's capabilities: nobody may look into a process that can do more than he can
+ * (ptrace(2)).
+ */
+static long change_user(const ChildPlan *p, bool closes) {
+    if (closes)
+        (void)rawcall(SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    long r = call3(SYS_setresuid, p->uid, p->uid, p->uid);
+    if (closes)
+        (void)rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    return r;
+}
+
 static long step_user(ChildPlan *p) {
-    long r = p->change_ids ? call3(SYS_setresuid, p->uid, p->uid, p->uid) : 0;
+    bool closes = p->change_ids && (p->seclude || child_plan_waits(p));
+    long r = p->change_ids ? change_user(p, closes) : 0;
     if (r >= 0 && p->sandbox.plan && p->sandbox.plan->limit_capabilities)
         return child_keep_capabilities(p);
-    return r >= 0 && p->drop_capabilities ? drop_capabilities() : r;
+    bool drops = p->drop_capabilities || (closes && p->uid != 0);
+    return r >= 0 && drops ? drop_capabilities() : r;
 }
 
 /* prctl(2): a change of ids forgets it, so it comes behind them. */
@@ -243,14 +259,6 @@ static long step_parent(ChildPlan *p) {
 static long step_sandbox(ChildPlan *p) {
     long r = p->no_new_privileges ? rawcall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
     return r >= 0 && p->sandbox.plan ? child_confine(p) : r;
-}
-
-/* It shares the daemon's memory: whoever has its user may look into neither, whatever fs.suid_dumpable
- * says. */
-static long step_seclude(ChildPlan *p) {
-    return (p->seclude || child_plan_waits(p)) && p->change_ids
-               ? rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
-               : 0;
 }
 
 static long take_connection(ChildPlan *p, int fd) {
@@ -330,7 +338,6 @@ static const struct {
     {STEP_GROUPS, step_groups},
     {STEP_USER, step_user},
     {STEP_SESSION, step_parent},
-    {STEP_USER, step_seclude},
     {STEP_SANDBOX, step_sandbox},
     {STEP_SESSION, step_signals},
     {STEP_FDS, step_wait},
@@ -374,7 +381,6 @@ long child_become_user(ChildPlan *p) {
     long r = step_groups(p);
     if (r < 0 || !p->change_ids)
         return r;
-    r = call3(SYS_setresuid, p->uid, p->uid, p->uid);
-    (void)rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
-    return r;
+    r = change_user(p, true);
+    return r < 0 || p->uid == 0 ? r : drop_capabilities();
 }

@@ -136,7 +136,7 @@ class Seclusion(DaemonTest):
                     self.skipTest("no mount namespaces")
                 d.wrap = ["unshare", "-m", "sh", "-c", script, "sh"]
                 d.start()
-                tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=prctl,setresuid", "-o", d.path("trace"), "-p", str(d.pid)],
+                tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=prctl,setresuid,capset", "-o", d.path("trace"), "-p", str(d.pid)],
                                           stderr=subprocess.PIPE, text=True)
                 try:
                     wait_until(lambda: status_of(d.pid)["TracerPid"] != "0", "strace")
@@ -148,8 +148,12 @@ class Seclusion(DaemonTest):
                 with open(d.path("trace"), encoding="utf-8") as f:
                     text = f.read()
                 self.assertIn("setresuid(", text)
-                behind = text[text.index("setresuid("):]
+                before, behind = text.split("setresuid(", 1)
                 self.assertEqual("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)" in behind, closes, text)
+                # Until then nobody of its user may look into it: it has more capabilities than they.
+                self.assertEqual("prctl(PR_SET_KEEPCAPS, 1" in before, closes, text)
+                if closes:
+                    self.assertRegex(behind, r"(?s)SUID_DUMP_DISABLE\).*capset\(.*permitted=0")
                 d.stop()
 
 
