@@ -49,6 +49,11 @@ static long op_proc(const MountStep *m, Trees *t) {
     return mount_at("proc", m->path, "proc", m->flags, NULL);
 }
 
+static long op_mqueue(const MountStep *m, Trees *t) {
+    (void)t;
+    return mount_at("mqueue", m->path, "mqueue", m->flags, NULL);
+}
+
 static long op_take(const MountStep *m, Trees *t) {
     long fd = call3(SYS_open_tree, AT_FDCWD, (long)m->path, TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE);
     if (fd >= 0)
@@ -131,7 +136,7 @@ static long (*const operations[_MOUNT_OP_MAX])(const MountStep *m, Trees *t) = {
     [MOUNT_OP_PROC] = op_proc,           [MOUNT_OP_TAKE] = op_take,     [MOUNT_OP_PLACE] = op_place,
     [MOUNT_OP_READ_ONLY] = op_read_only, [MOUNT_OP_TMPFS] = op_tmpfs,   [MOUNT_OP_DEVPTS] = op_devpts,
     [MOUNT_OP_NODE] = op_node,           [MOUNT_OP_FOLDER] = op_folder, [MOUNT_OP_LINK] = op_link,
-    [MOUNT_OP_DETACH] = op_detach,       [MOUNT_OP_HIDE] = op_hide,
+    [MOUNT_OP_DETACH] = op_detach,       [MOUNT_OP_HIDE] = op_hide,     [MOUNT_OP_MQUEUE] = op_mqueue,
 };
 
 long child_step_mounts(ChildPlan *p) {

@@ -121,7 +121,8 @@ static const struct {
     MountStep step;
     const char *path;
 } minimal_devices[] = {
-    {{.op = MOUNT_OP_TMPFS, .source = DEV_OPTIONS, .flags = DEVICES, .optional = true}, "/dev"},
+    /* Each node is a mount of its own: others that root might make are none. */
+    {{.op = MOUNT_OP_TMPFS, .source = DEV_OPTIONS, .flags = DEVICES | MS_NODEV, .optional = true}, "/dev"},
     {{.op = MOUNT_OP_FOLDER}, HOST_DEV},
     {{.op = MOUNT_OP_PLACE, .slot = DEV_SLOT}, HOST_DEV},
     NODE("null"),
@@ -143,6 +144,15 @@ static const struct {
     LINK("stderr", "/proc/self/fd/2"),
 };
 
+/* The machine's message queues are files there, which a namespace of others does not take away. */
+static int add_queues(SandboxPlan *p) {
+    const MountStep queues = {.op = MOUNT_OP_MQUEUE,
+                              .key = "private_ipc",
+                              .flags = MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                              .optional = true};
+    return add(p, &queues, "/dev/mqueue");
+}
+
 /* Without a /dev there is nothing to be left out of it. */
 static int add_devices(SandboxPlan *p) {
     int r = 0;
@@ -156,7 +166,7 @@ static int add_devices(SandboxPlan *p) {
 }
 
 static bool needs_mounts(const SandboxConfig *s) {
-    return s->read_only || s->hidden || s->private_tmp || s->private_pids ||
+    return s->read_only || s->hidden || s->private_tmp || s->private_pids || s->private_ipc ||
            s->devices == SANDBOX_DEVICES_MINIMAL;
 }
 
@@ -172,6 +182,8 @@ int sandbox_draw_mounts(SandboxPlan *p, const ServiceConfig *config, unsigned *r
         r = add_tmp(p);
     if (r >= 0 && s->devices == SANDBOX_DEVICES_MINIMAL)
         r = add_devices(p);
+    else if (r >= 0 && s->private_ipc)
+        r = add_queues(p);
     if (r >= 0)
         r = add_words(p, &hide, s->hidden);
     if (r < 0)

@@ -22,6 +22,7 @@ typedef enum MountOp {
     MOUNT_OP_BIND,      /* `path` becomes a mount, with all that is mounted below */
     MOUNT_OP_ROOT,      /* `path` becomes the root */
     MOUNT_OP_PROC,      /* at `path`, what there is of processes in its own namespace */
+    MOUNT_OP_MQUEUE,    /* the same, of message queues */
     MOUNT_OP_TAKE,      /* the tree at `path` is kept in `slot`, as it is now */
     MOUNT_OP_PLACE,     /* what is in `slot` is put at `path` */
     MOUNT_OP_READ_ONLY, /* `path`, with all that is mounted below */

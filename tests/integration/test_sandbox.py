@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import (HELPERS, MPINETD, SANITIZED, SERVICES, DaemonTest, children_of, need_root, wait_until)
+from harness import (HELPERS, MPINETD, SANITIZED, SERVICES, DaemonTest, children_of, need_program, need_root, wait_until)
 
 NOBODY = 65534
 
@@ -489,6 +489,23 @@ class RootKeys(Keys):
         self.assertEqual(sets("some"), dict.fromkeys(("Inh", "Prm", "Eff", "Bnd", "Amb"), 1 << 10 | 1 << 5))
         self.assertEqual(sets("root"), {"Inh": 1, "Prm": 1, "Eff": 1, "Bnd": 1, "Amb": 0})
         self.assertEqual(sets("bare"), dict.fromkeys(("Inh", "Prm", "Eff", "Bnd", "Amb"), 0))
+
+    def test_devices_cannot_be_made(self):
+        """By root neither, where it may: what is made in /dev is no device."""
+        d = self.begin({"e": {"exec": ["/bin/sh", "-c", "mknod /dev/made c 1 5 && head -c 1 /dev/made 2>&1"], "user": "root",
+                              "sandbox": {"devices": "minimal", "capabilities": ["MKNOD", "DAC_OVERRIDE"]}}})
+        self.assertIn(b"Permission denied", d.ask("e", b""))
+
+    @need_program("unshare", "mount")
+    def test_message_queues_of_the_machine(self):
+        """They are files, too, where that is mounted."""
+        d = self.begin({"e": {"exec": ["/bin/ls", "-a", "/dev/mqueue"], "sandbox": {"private_ipc": True}}})
+        d.stop()
+        script = ("mount --make-rprivate / && mount -t tmpfs none /dev && mkdir /dev/mqueue && "
+                  "mount -t mqueue none /dev/mqueue && touch /dev/mqueue/mark && mknod -m 666 /dev/null c 1 3 && exec \"$@\"")
+        d.wrap = ["unshare", "-m", "-i", "sh", "-c", script, "sh"]
+        d.start()
+        self.assertEqual(d.ask("e", b"").split(), [b".", b".."])
 
     def test_root_without_capabilities(self):
         got = self.tried({"capabilities": []}, "mount:/mnt", "chroot:/", "user:1", "node:/tmp/mp-no-such-node", "bind:1", user="root")

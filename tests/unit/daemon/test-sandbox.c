@@ -18,7 +18,7 @@
 static const SandboxContext root = {.is_root = true, .landlock_abi = 3, .libexecdir = "/no/such/folder"};
 static const SandboxContext ordinary = {.uid = 1000, .gid = 1000, .landlock_abi = 3};
 
-static const char *const op_letters = "abrptlwmdnfkxh";
+static const char *const op_letters = "abrpqtlwmdnfkxh";
 
 /* The steps as letters, so that a row can have them: the operations in the order of MountOp. */
 static const char *letters(const SandboxPlan *p, char *buf) {
@@ -38,7 +38,7 @@ static void mounts_stand_in_order(void **state) {
         unsigned namespaces;
     } cases[] = {
         {{0}, NULL, "", 0},
-        {{.private_ipc = true}, NULL, "", CLONE_NEWIPC | CLONE_NEWUTS},
+        {{.private_ipc = true}, NULL, "aq", CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS},
         {{.private_tmp = true}, NULL, "amm", CLONE_NEWNS},
         {{.private_pids = true}, NULL, "ap", CLONE_NEWNS | CLONE_NEWPID},
         {{.read_only = slash}, NULL, "aw", CLONE_NEWNS},
@@ -47,7 +47,7 @@ static void mounts_stand_in_order(void **state) {
         {{.hidden = two}, NULL, "ahh", CLONE_NEWNS},
         {{.devices = SANDBOX_DEVICES_MINIMAL}, NULL, "atmflnnnnnnnxfdkfmkkkk", CLONE_NEWNS},
         {{.private_tmp = true}, "/srv", "abrmm", CLONE_NEWNS},
-        {{.private_ipc = true}, "/srv", "", CLONE_NEWIPC | CLONE_NEWUTS},
+        {{.private_ipc = true}, "/srv", "abrq", CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS},
         {{.devices = SANDBOX_DEVICES_MINIMAL, .read_only = two, .read_write = slash, .hidden = slash},
          "/srv",
          "abtrtlwwmflnnnnnnnxfdkfmkkkkh",
