@@ -179,12 +179,12 @@ static int add_rule(const Compiler *c, scmp_filter_ctx ctx, uint32_t action, con
 /* clone(2) makes namespaces as unshare(2) does; of clone3(2) a filter does not see the flags. */
 static int add_clone(const Compiler *c, scmp_filter_ctx ctx, bool allows) {
     struct scmp_arg_cmp arg = {.arg = CLONE_FLAGS_ARGUMENT, .op = SCMP_CMP_MASKED_EQ};
-    int r = add_rule(c, ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL);
     if (allows) {
         for (size_t i = 0; i < ELEMENTS(namespace_flags); i++)
             arg.datum_a |= namespace_flags[i];
-        return r < 0 ? r : add_rule(c, ctx, SCMP_ACT_ALLOW, "clone", &arg);
+        return add_rule(c, ctx, SCMP_ACT_ALLOW, "clone", &arg);
     }
+    int r = 0;
     for (size_t i = 0; i < ELEMENTS(namespace_flags) && r >= 0; i++) {
         arg.datum_a = arg.datum_b = namespace_flags[i];
         r = add_rule(c, ctx, SCMP_ACT_ERRNO(EPERM), "clone", &arg);
@@ -195,11 +195,16 @@ static int add_clone(const Compiler *c, scmp_filter_ctx ctx, bool allows) {
 static int add_rules(const Compiler *c, scmp_filter_ctx ctx, bool allows) {
     uint32_t action = allows ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM);
     int clone = call_number(c->s, "clone"), clone3 = call_number(c->s, "clone3"), r = 0;
-    bool plain = !is_allowed(c, "unshare") && is_allowed(c, "clone");
+    /* A list may have one of both without the other. */
+    bool makes_none = !is_allowed(c, "unshare");
+    bool plain = makes_none && is_allowed(c, "clone"),
+         absent = plain || (makes_none && is_allowed(c, "clone3"));
     if (plain)
         r = add_clone(c, ctx, allows);
+    if (r >= 0 && absent)
+        r = add_rule(c, ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL);
     for (int i = 0; i < CALLS_MAX && r >= 0; i++)
-        if (c->s->names[i] && c->allowed[i] == allows && !(plain && (i == clone || i == clone3)))
+        if (c->s->names[i] && c->allowed[i] == allows && !(plain && i == clone) && !(absent && i == clone3))
             r = c->s->library.rule_add_array(ctx, action, i, 0, NULL);
     return r;
 }
