@@ -20,7 +20,8 @@
 /* user_namespaces(7): so many lines a map may have. */
 #define MAP_LINES_MAX 340
 
-/* What the one that makes them says. */
+/* What the one that makes them says, when it cannot; else it is a program of ours by then, and says a byte.
+ */
 typedef struct Report {
     int error; /* negative errno */
     bool of_network;
@@ -70,30 +71,47 @@ static Report make(const NamespaceOrder *order) {
     }
     if (report.error == 0 && order->users && !order->within)
         report.error = enter_new(CLONE_NEWUSER);
-    /* What it is in can be taken from it, and its maps written, by its own user alone, whatever the daemon
-     * hides of itself. */
-    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     return report;
 }
 
-/* Nothing of the daemon's stays open in it: what ends meanwhile has ended for everybody. */
-static void close_others(int fd) {
-    if (fd > 0)
-        (void)close_range(0, (unsigned)fd - 1, 0);
-    (void)close_range((unsigned)fd + 1, ~0U, 0);
+/* The socket on 0, the program on 1. Nothing else of the daemon's stays open in it: what ends meanwhile has
+ * ended for everybody. */
+static int keep_two(int fd, int program_fd) {
+    int socket_fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (socket_fd < 0 || program_fd < 0 || dup2(socket_fd, 0) < 0 || dup3(program_fd, 1, O_CLOEXEC) < 0)
+        return -errno;
+    /* Kernels before 5.9: all of ours are close-on-exec. */
+    (void)close_range(2, ~0U, 0);
+    return 0;
+}
+
+/* Another program holds them until they have been taken: its maps can be written only where its user may look
+ * into it, and that is to see nothing of the daemon's memory. */
+static int execute_holder(void) {
+    char name[] = "mp-init", what[] = "hold", *argv[] = {name, what, NULL}, *none[] = {NULL};
+    /* No more capabilities by that than it has. */
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    (void)syscall(SYS_execveat, 1, "", argv, none, AT_EMPTY_PATH);
+    return -errno;
 }
 
 static _Noreturn void maker_main(const NamespaceOrder *order, int fd, pid_t parent) {
-    char byte;
+    Report report = {0};
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    close_others(fd);
     if (getppid() != parent)
         _exit(1);
     keep_effective();
-    Report report = make(order);
-    if (write(fd, &report, sizeof(report)) == (ssize_t)sizeof(report))
-        (void)!read(fd, &byte, 1);
-    _exit(0);
+    report.error = keep_two(fd, order->holder_fd);
+    if (report.error == 0) {
+        fd = 0;
+        report = make(order);
+    }
+    if (report.error == 0)
+        report.error = execute_holder();
+    (void)!write(fd, &report, sizeof(report));
+    _exit(1);
 }
 
 /* The daemon's side */
@@ -178,6 +196,10 @@ static int await_report(int fd, Report *ret) {
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return -errno;
+    if (n == 1) {
+        *ret = (Report){0};
+        return 0;
+    }
     return n == (ssize_t)sizeof(*ret) ? ret->error : -ECHILD;
 }
 
@@ -198,8 +220,10 @@ int namespaces_make(const NamespaceOrder *order, int *ret_user_fd, int *ret_netw
     *ret_of_network = report.of_network || !order->users;
     if (r >= 0)
         r = hold(order, pid, ret_user_fd, ret_network_fd);
-    /* With this it ends. */
     (void)close(fds[0]);
+    /* Also one that somebody has stopped. */
+    if (pid > 0)
+        (void)kill(pid, SIGKILL);
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     return r;

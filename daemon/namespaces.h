@@ -14,6 +14,7 @@ typedef struct NamespaceOrder {
     gid_t gid;
     const gid_t *groups;
     size_t n_groups;
+    int holder_fd; /* mp-init: what they are in until they are held by a descriptor */
 } NamespaceOrder;
 
 /* Makes them, by a process that lives until they are there: about a millisecond. In the network there is

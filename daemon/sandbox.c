@@ -32,7 +32,7 @@ static const char *const part_words[_SANDBOX_PART_MAX] = {
     [SANDBOX_PART_NETWORK] = "network none",
     [SANDBOX_PART_NAMESPACES] = "own namespaces",
     [SANDBOX_PART_PIDS] = "private_pids",
-    [SANDBOX_PART_INIT] = ("private_pids, " INIT_PROGRAM),
+    [SANDBOX_PART_INIT] = INIT_PROGRAM,
     [SANDBOX_PART_MOUNT] = "mounts",
     [SANDBOX_PART_CAPABILITIES] = "capabilities",
     [SANDBOX_PART_LANDLOCK] = "landlock",
@@ -128,9 +128,8 @@ static int make_namespaces(SandboxPlan *p, const ServiceConfig *c, const Sandbox
         .gid = who->change_ids ? who->gid : context->gid,
         .groups = context->is_root ? who->groups : NULL,
         .n_groups = context->is_root ? who->n_groups : 0,
+        .holder_fd = p->init_fd,
     };
-    if (!order.users && !order.network)
-        return 0;
     bool of_network = false;
     int r = namespaces_make(&order, &p->user_fd, &p->network_fd, &of_network);
     *ret_which = SANDBOX_WHICH(of_network ? SANDBOX_PART_NETWORK : SANDBOX_PART_USERS, 0);
@@ -148,11 +147,18 @@ static int open_init(SandboxPlan *p, const SandboxContext *context, unsigned *re
 
 int sandbox_plan_new(const ServiceConfig *config, const SandboxContext *context, SandboxPlan **ret,
                      unsigned *ret_which) {
+    const SandboxConfig *s = config->sandbox;
     int r = sandbox_plan_draw(config, context, ret, ret_which);
-    if (r >= 0)
-        r = make_namespaces(*ret, config, context, ret_which);
-    if (r >= 0 && config->sandbox->private_pids)
-        r = open_init(*ret, context, ret_which);
+    if (r < 0)
+        return r;
+    SandboxPlan *p = *ret;
+    bool ahead = p->users_first || s->private_users || s->network == SANDBOX_NETWORK_NONE;
+    if (ahead || s->private_pids)
+        r = open_init(p, context, ret_which);
+    if (r >= 0 && ahead)
+        r = make_namespaces(p, config, context, ret_which);
+    if (!s->private_pids)
+        p->init_fd = fd_close(p->init_fd);
     return r;
 }
 

@@ -6,6 +6,10 @@
  *   mp-init FIRST SERVICE   outside, parent of both: passes signals on to the service, and ends as that did,
  *                           when all of the namespace has ended
  *
+ * and, for a moment, where namespaces are made ahead that all processes of a service share:
+ *
+ *   mp-init hold            says on descriptor 0 that it is there, and waits for its end
+ *
  * Two for each process of a service: so it needs no libc, a few pages of memory, and starts at once. It comes
  * with all signals blocked, and never unblocks those that it is sent. */
 #include <fcntl.h>
@@ -97,6 +101,13 @@ static _Noreturn void be_outside(long first, long service) {
     end_like(status, first);
 }
 
+static _Noreturn void hold(void) {
+    char byte = 0;
+    if (call(SYS_write, 0, (long)&byte, 1) == 1)
+        (void)call(SYS_read, 0, (long)&byte, 1);
+    leave(0);
+}
+
 static long number(const char *s) {
     long n = 0;
     for (; *s >= '0' && *s <= '9' && n < 1 << 28; s++)
@@ -107,6 +118,8 @@ static long number(const char *s) {
 static int run(long argc, char *const *argv) {
     if (argc == 1 && call(SYS_getpid, 0, 0, 0) == 1)
         be_first();
+    if (argc == 2 && argv[1][0] == 'h')
+        hold();
     long first = argc == 3 ? number(argv[1]) : 0, service = argc == 3 ? number(argv[2]) : 0;
     if (first > 1 && service > 1)
         be_outside(first, service);

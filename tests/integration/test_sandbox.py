@@ -580,6 +580,45 @@ class RootTogether(Together):
 class OrdinaryKeys(Keys):
     AS_ROOT = False
 
+    @need_program("strace")
+    @unittest.skipIf(SANITIZED, "it would be looked for leaks in a traced process")
+    def test_none_of_the_daemon_s_memory_is_lent(self):
+        """While namespaces are made ahead their maps are written: of a process that its user may look into."""
+        d = self.begin({"e": {"exec": ["mp-echo"], "sandbox": {"private_users": True, "network": "none"}}})
+        tracer = subprocess.Popen(["strace", "-qq", "-e", "trace=openat", "-e", "inject=openat:delay_enter=300000", "-o", "/dev/null",
+                                   "-p", str(d.pid)])
+        seen = set()
+        try:
+            wait_until(lambda: self.is_traced(d.pid), "strace")
+            with d.dial("e") as client:
+                client.sendall(b"x")
+                client.setblocking(False)
+                def answered():
+                    seen.update(self.open_programs(d.pid))
+                    try:
+                        return client.recv(1)
+                    except BlockingIOError:
+                        return None
+                wait_until(answered, "the answer", interval=0.001)
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.wait(60)
+        self.assertIn("mp-init", seen)
+        self.assertLessEqual(seen, {"mp-init", "mp-echo"})
+
+    def is_traced(self, pid):
+        with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+            return "TracerPid:\t0\n" not in status.read()
+
+    def open_programs(self, pid):
+        """Of the children of `pid` those into which their user may look."""
+        for child, _ in children_of(pid):
+            try:
+                if os.stat(f"/proc/{child}/uid_map").st_uid != 0:
+                    yield os.path.basename(os.readlink(f"/proc/{child}/exe"))
+            except OSError:
+                pass
+
 
 @unittest.skipUnless(has_user_namespaces(), "no user namespaces for ordinary users here")
 class OrdinaryPids(Pids):
