@@ -38,9 +38,21 @@ static long op_bind(const MountStep *m, Trees *t) {
     return mount_at(m->path, m->path, NULL, MS_BIND | MS_REC, NULL);
 }
 
+/* pivot_root(2), switch_root(8): the root before goes, so that chroot(2), which root may call in a user
+ * namespace of its own, leads nowhere. Where that is the kernel's first one it can only be covered. */
 static long op_root(const MountStep *m, Trees *t) {
     (void)t;
-    long r = call1(SYS_chroot, (long)m->path);
+    long r = call1(SYS_chdir, (long)m->path);
+    if (r < 0)
+        return r;
+    r = call2(SYS_pivot_root, (long)".", (long)".");
+    if (r >= 0) {
+        r = call2(SYS_umount2, (long)".", MNT_DETACH);
+    } else if (r == -EINVAL) {
+        r = mount_at(".", "/", NULL, MS_MOVE, NULL);
+        if (r >= 0)
+            r = call1(SYS_chroot, (long)".");
+    }
     return r < 0 ? r : call1(SYS_chdir, (long)"/");
 }
 

@@ -534,6 +534,18 @@ class RootKeys(Keys):
             "read:/dev/zero": "ok", "read:/dev/mem": "ENOENT", "list:/proc/self": "ok", "list:/usr": "ENOENT",
             "list:/home": "ENODATA"})
 
+    def test_root_directory_is_all_there_is(self):
+        """Also for root, who may call chroot(2) in a user namespace of its own."""
+        folder = self.temporary_folder()
+        for name in ("bin", "tmp", "proc"):
+            os.mkdir(f"{folder}/{name}")
+        shutil.copy(os.path.join(os.path.dirname(MPINETD), "..", "tests", "helpers", "trial"), folder + "/bin/trial")
+        for more in ({}, {"private_pids": True}, {"private_users": False}):
+            with self.subTest(more=more):
+                d = self.begin({"e": {"exec": ["/bin/trial", "escape:/etc/passwd"], "user": "root", "root_directory": folder,
+                                      "sandbox": {"private_users": True, "read_only": ["/"], "private_tmp": True, **more}}})
+                self.assertEqual(self.outcome(d), {"escape:/etc/passwd": "ENOENT"})
+
     def test_hidden_file_without_a_device(self):
         """A path that may be missing is still hidden where it is there."""
         folder = self.temporary_folder()
