@@ -84,6 +84,9 @@ def ended_well(scenario):
     """Whether it has said why it ended, and with the status of a failure."""
     status = scenario.d.process.poll()
     said = scenario.d.log_text()
+    # With a call less before execve(2) than in the run that was traced, it is the loader that it hits.
+    if status == 127 and "error while loading shared libraries" in said:
+        return True
     return status == 1 and bool(said.strip()) and not any(word in said for word in SANITIZER_WORDS)
 
 
