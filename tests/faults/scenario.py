@@ -4,7 +4,6 @@ docs/faults.md): the same process, answering, with the descriptors of before, no
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -276,12 +275,3 @@ class Scenario:
             time.sleep(0.3)
             if run_time(d.pid) - before > 0.5 * (time.monotonic() - start):
                 raise Broken("it does not rest")
-
-    def descriptors_exactly(self):
-        """At the end of many cases: not one more than at the beginning, but a timer."""
-        more = {}
-        for fd in lasting_descriptors_of(self.d.pid):
-            with contextlib.suppress(FileNotFoundError):
-                target = re.sub(r"\d+", "N", os.readlink(f"/proc/{self.d.pid}/fd/{fd}"))
-                more[target] = more.get(target, 0) + 1
-        return more

@@ -50,8 +50,6 @@ from scenario import Broken, Scenario, settle  # noqa: E402
 
 PHASES = ("connect", "report", "control", "reload", "upgrade")
 SHIM = os.path.join(BUILD, "tests", "faults", "fail-malloc.so")
-# What the libc does with faults of its own: it is not the daemon's to mend.
-OF_LIBC = ("nss_database.c",)
 
 
 class Count:
@@ -134,7 +132,6 @@ class Calls:
 
 class Start:
     """From the first call of its own until it serves: it goes on, or says why it ends."""
-    ENDS = True
 
     def __init__(self, _, count):
         self.count = count

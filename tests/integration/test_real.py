@@ -98,19 +98,19 @@ class Git(DaemonTest):
         def git(*arguments):
             return run("git", "-c", "user.name=Test", "-c", "user.email=test@example.org", "-c",
                        "init.defaultBranch=main", *arguments, env=environment)
-        git("init", "-q", f"{folder}/work")
+        git("init", "-q", f"{folder}/tree")
         for i in range(20):
-            with open(f"{folder}/work/file{i}", "w", encoding="utf-8") as file:
+            with open(f"{folder}/tree/file{i}", "w", encoding="utf-8") as file:
                 file.write(f"{i}\n" * 1000)
-            git("-C", f"{folder}/work", "add", ".")
-            git("-C", f"{folder}/work", "commit", "-q", "-m", f"commit {i}")
-        git("clone", "-q", "--bare", f"{folder}/work", f"{folder}/srv/repo.git")
+            git("-C", f"{folder}/tree", "add", ".")
+            git("-C", f"{folder}/tree", "commit", "-q", "-m", f"commit {i}")
+        git("clone", "-q", "--bare", f"{folder}/tree", f"{folder}/srv/repo.git")
         d = self.daemon({"services": {"git": {
             "listen": "tcp:127.0.0.1:0",
             "exec": ["git", "daemon", "--inetd", "--export-all", f"--base-path={folder}/srv", f"{folder}/srv"]}}})
         git("clone", "-q", f"git://127.0.0.1:{d.port('git')}/repo.git", f"{folder}/copy")
         self.assertEqual(git("-C", f"{folder}/copy", "rev-parse", "HEAD"),
-                         git("-C", f"{folder}/work", "rev-parse", "HEAD"))
+                         git("-C", f"{folder}/tree", "rev-parse", "HEAD"))
         self.assertEqual(len(os.listdir(f"{folder}/copy")), 21)
         d.wait_idle("git")
 
