@@ -200,6 +200,9 @@ static ServiceConfig *find_same(ConfigDecoder *d, const BlobField *f, const char
     /* What is still to be looked up is changed when that succeeds: each generation does so by itself. */
     if (s->problem || s->incomplete)
         return NULL;
+    /* Generations that few are left of would stay for those: made anew, they need nothing of them. */
+    if (s->interned && interned_is_sparse(s->interned))
+        return NULL;
     service_config_know_digest(s);
     service_blob_digest(f, digest);
     bool known = s->digest[0] || s->digest[1];

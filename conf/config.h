@@ -140,9 +140,9 @@ typedef struct ConfigPos {
 /* Where a key got its value; `key` is its row in the key table (schema_key()). */
 typedef struct ConfigOrigin {
     ConfigPos pos;
-    uint16_t key;
     uint32_t item; /* counted from 1: the variable of `environment`, or the endpoint of `listen` (also with a
                     * key of its long form); 0: the key as a whole */
+    uint16_t key;
     bool from_defaults;
     bool ignored; /* a key of `defaults` that does not fit the service's model */
 } ConfigOrigin;
@@ -403,10 +403,6 @@ bool service_config_has_backend(const ServiceConfig *s);
 
 /* What its processes are given; never NULL. Pure. */
 const ResourceConfig *service_config_resources(const ServiceConfig *s);
-
-/* Whether two listeners' configs name the same socket (same endpoint and the options that only bind(2) can
- * set), so that an open one serves for the other. Pure. */
-bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b);
 
 /* What differs between two versions of a service, for the plan of a reload: calls @emit with each key's path
  * and its old and new value as text ("limits.instances", "50", "80"; "" for not given). Values of

@@ -240,7 +240,7 @@ static int decode_key(ServiceDecoder *d, size_t i) {
 
 static bool is_field(const Key *key) {
     return key->scope == KEY_SCOPE_SERVICE && key->type != KEY_SECTION && key->type != KEY_LISTEN &&
-           (key->flags & KEY_LATER) == 0 && !streq(key->path, "model");
+           !streq(key->path, "model");
 }
 
 /* Whether a key that is not known may be meant for @key, so that one slip is told once. */

@@ -173,16 +173,3 @@ bool resolved_is_same(const Resolved *a, const Resolved *b) {
            streq_null(a->user_name, b->user_name) && streq_null(a->home, b->home) &&
            streq_null(a->shell, b->shell);
 }
-
-bool listen_config_same_socket(const ListenConfig *a, const ListenConfig *b) {
-    const Endpoint *e = &a->endpoint, *f = &b->endpoint;
-    if (e->kind != f->kind || e->n_addrs != f->n_addrs || !streq(e->scope, f->scope) ||
-        !streq_null(e->path, f->path))
-        return false;
-    for (size_t i = 0; i < e->n_addrs; i++) {
-        const Addr x = endpoint_addr(e, i), y = endpoint_addr(f, i);
-        if (!addr_equal(&x, &y))
-            return false;
-    }
-    return a->reuse_port == b->reuse_port && a->only_v6 == b->only_v6 && streq_null(a->device, b->device);
-}

@@ -126,7 +126,7 @@ static void tell_origin(Walk *w, const Key *key, uint32_t item, const char *suff
 
 /* Whether @key can stand there at all, and says anything there. */
 static bool is_shown(const Walk *w, const Key *key) {
-    if (key->scope != w->scope || (key->flags & KEY_LATER))
+    if (key->scope != w->scope)
         return false;
     switch (w->scope) {
     case KEY_SCOPE_FILE:

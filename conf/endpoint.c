@@ -428,17 +428,29 @@ int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const cha
     return 0;
 }
 
-static socklen_t addr_size(const EndpointAddr *a) {
-    switch (a->sa.sa_family) {
+static socklen_t addr_size(sa_family_t family) {
+    switch (family) {
     case AF_INET:
-        return sizeof(a->in);
+        return sizeof(struct sockaddr_in);
     case AF_INET6:
-        return sizeof(a->in6);
+        return sizeof(struct sockaddr_in6);
     case AF_VSOCK:
-        return sizeof(a->vm);
+        return sizeof(struct sockaddr_vm);
     default:
         return 0;
     }
+}
+
+Addr endpoint_addr_widen(const EndpointAddr *a) {
+    Addr wide = {.len = addr_size(a->sa.sa_family)};
+    memcpy(&wide.storage, a, sizeof(*a));
+    return wide;
+}
+
+EndpointAddr endpoint_addr_narrow(const Addr *a) {
+    EndpointAddr narrow = {0};
+    memcpy(&narrow, &a->storage, addr_size(a->sa.sa_family));
+    return narrow;
 }
 
 Addr endpoint_addr(const Endpoint *e, size_t i) {
@@ -449,9 +461,7 @@ Addr endpoint_addr(const Endpoint *e, size_t i) {
         (void)addr_set_unix(e->path, &a); /* it was short enough */
         return a;
     }
-    a.len = addr_size(&e->addrs[i]);
-    memcpy(&a.storage, &e->addrs[i], a.len);
-    return a;
+    return endpoint_addr_widen(&e->addrs[i]);
 }
 
 bool endpoint_kind_is_stream(EndpointKind kind) {

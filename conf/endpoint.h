@@ -60,6 +60,11 @@ typedef struct Endpoint {
  * @ret is untouched on failure. */
 int endpoint_parse(const char *s, Endpoint *ret, const char **ret_why, const char **ret_hint);
 
+/* The same with room for any; empty of one without a family. And back: all zero of what has no room there, a
+ * UNIX one. */
+Addr endpoint_addr_widen(const EndpointAddr *a);
+EndpointAddr endpoint_addr_narrow(const Addr *a);
+
 /* Address @i. That of systemd:, fifo and mqueue is empty: they have a path; so is one that it does not have.
  */
 Addr endpoint_addr(const Endpoint *e, size_t i);

@@ -44,9 +44,8 @@ static void add_field(const char *name, const char *value, Text *out) {
 void explain_type(const Key *key, Text *out) {
     if (key->type == KEY_WORD) {
         char word[32];
-        bool later;
-        for (size_t i = 0; schema_word(key, i, word, &later); i++)
-            text_addf(out, "%s%s%s", i > 0 ? ", " : "", word, later ? " (not in this version)" : "");
+        for (size_t i = 0; schema_word(key, i, word); i++)
+            text_addf(out, "%s%s", i > 0 ? ", " : "", word);
         return;
     }
     CLEANUP_TEXT Text range = {0};
@@ -96,8 +95,6 @@ static void add_key(const Key *key, Text *out) {
         add_field("Place", "in a service only, not in defaults", out);
     if (key->example)
         add_field("Example", key->example, out);
-    if (key->flags & KEY_LATER)
-        add_field("Note", "not in this version", out);
     if (key->more) {
         text_add(out, "\n  ");
         wrap(key->more, 2, 2, out);
@@ -108,17 +105,14 @@ static void add_line(const Key *key, Text *out) {
     char label[64];
     field_label(key, label);
     text_addf(out, "  %-28s ", label);
-    CLEANUP_TEXT Text text = {0};
-    text_addf(&text, "%s%s", key->help, key->flags & KEY_LATER ? " (not in this version)" : "");
-    wrap(text.s ? text.s : "", 31, 31, out);
+    wrap(key->help, 31, 31, out);
 }
 
 static void add_section(const Key *section, Text *out) {
     char label[64];
     field_label(section, label);
     CLEANUP_TEXT Text head = {0};
-    text_addf(&head, "%s: %s%s", label, section->help,
-              section->flags & KEY_LATER ? " (not in this version)" : "");
+    text_addf(&head, "%s: %s", label, section->help);
     wrap(head.s ? head.s : label, 0, 0, out);
     text_addc(out, '\n');
     size_t n = strlen(section->path);

@@ -60,13 +60,12 @@ static void format_bool(const Key *key, const void *field, Text *out) {
 
 static void format_word(const Key *key, const void *field, Text *out) {
     char word[32];
-    bool later;
     unsigned value;
     if (key->size == sizeof(bool))
         value = *(const bool *)field;
     else
         memcpy(&value, field, sizeof(value));
-    if (schema_word(key, value, word, &later))
+    if (schema_word(key, value, word))
         text_add(out, word);
 }
 

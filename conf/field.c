@@ -79,24 +79,18 @@ static int parse_integer(const Key *key, const char *s, void *home, ValueError *
     return r;
 }
 
-/* "one of a, b": the words that are there by now. */
 static void list_words(const Key *key, Text *out) {
     char word[32];
-    bool later;
-    size_t n = 0;
-    for (size_t i = 0; schema_word(key, i, word, &later); i++) {
-        if (later)
-            continue;
-        text_add(out, n++ > 0 ? ", " : "");
+    for (size_t i = 0; schema_word(key, i, word); i++) {
+        text_add(out, i > 0 ? ", " : "");
         text_add(out, word);
     }
 }
 
 static bool near_word(const Key *key, const char *s, char best[static 32]) {
     char word[32];
-    bool later;
     Suggestion near = {.word = s};
-    for (size_t i = 0; schema_word(key, i, word, &later); i++) {
+    for (size_t i = 0; schema_word(key, i, word); i++) {
         const char *before = near.best;
         suggestion_offer(&near, word);
         if (near.best && near.best != before) {
@@ -107,7 +101,7 @@ static bool near_word(const Key *key, const char *s, char best[static 32]) {
     return near.best;
 }
 
-static int refuse_word(const Key *key, const char *s, bool later, ValueError *error) {
+static int refuse_word(const Key *key, const char *s, ValueError *error) {
     char label[64], best[32];
     CLEANUP_TEXT Text shown = {0};
     CLEANUP_TEXT Text words = {0};
@@ -116,13 +110,10 @@ static int refuse_word(const Key *key, const char *s, bool later, ValueError *er
     list_words(key, &words);
     const char *text = shown.s ? shown.s : "", *known = words.s ? words.s : "";
     const char *foreign = foreign_value(key->path, s);
-    if (later)
-        (void)snprintf(error->why, sizeof(error->why), "%s '%.64s' is not in this version", label, text);
-    else
-        (void)snprintf(error->why, sizeof(error->why), "unknown value '%.100s' of %s", text, label);
+    (void)snprintf(error->why, sizeof(error->why), "unknown value '%.100s' of %s", text, label);
     if (foreign)
         (void)snprintf(error->hint, sizeof(error->hint), "%s", foreign);
-    else if (!later && near_word(key, s, best))
+    else if (near_word(key, s, best))
         (void)snprintf(error->hint, sizeof(error->hint), "did you mean '%s'?", best);
     else
         (void)snprintf(error->hint, sizeof(error->hint), "%s%.150s",
@@ -131,10 +122,9 @@ static int refuse_word(const Key *key, const char *s, bool later, ValueError *er
 }
 
 static int parse_word(const Key *key, const char *s, void *home, ValueError *error) {
-    bool later = false;
-    int i = schema_word_find(key, s, &later);
-    if (i < 0 || later)
-        return refuse_word(key, s, i >= 0, error);
+    int i = schema_word_find(key, s);
+    if (i < 0)
+        return refuse_word(key, s, error);
     store_integer(key, home, i);
     return 0;
 }

@@ -27,6 +27,7 @@ typedef struct Place {
 
 struct Interned {
     unsigned refs;
+    unsigned whole; /* so many there were, without the one who made it, when it was finished */
     bool finished;
     Chunk *chunks; /* the newest first */
     Place *places; /* open addressing; a power of two, never more than three quarters full */
@@ -63,6 +64,11 @@ void interned_finish(Interned *in) {
     in->places = NULL;
     in->n_places = in->n = 0;
     in->finished = true;
+    in->whole = in->refs - 1;
+}
+
+bool interned_is_sparse(const Interned *in) {
+    return in->finished && in->refs < (in->whole + 1) / 2;
 }
 
 bool interned_has(const Interned *in, const void *p) {

@@ -21,5 +21,8 @@ const char *interned_string(Interned *in, const char *s);
 char **interned_strv(Interned *in, char *const *v);
 /* Nothing is added any more: what helped to find it is given back. */
 void interned_finish(Interned *in);
+/* Whether less than half of those still have a reference who had one when it was finished: most of what it
+ * keeps is likely to be there for nobody. */
+bool interned_is_sparse(const Interned *in);
 /* Whether @p has come from here. @in may be NULL: then nothing has. */
 bool interned_has(const Interned *in, const void *p);

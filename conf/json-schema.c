@@ -96,10 +96,8 @@ static json_t *reference(const char *name) {
 static json_t *words_schema(const Key *key) {
     json_t *words = json_array();
     char word[32];
-    bool later;
-    for (size_t i = 0; schema_word(key, i, word, &later); i++)
-        if (!later)
-            (void)json_array_append_new(words, json_string(word));
+    for (size_t i = 0; schema_word(key, i, word); i++)
+        (void)json_array_append_new(words, json_string(word));
     return json_pack("{s:[{s:o}, o]}", "anyOf", "enum", words, reference("expansion"));
 }
 
@@ -139,14 +137,11 @@ static void add_property(json_t *properties, const Key *key, bool defaults) {
     (void)json_object_set_new(properties, schema_leaf(key), schema);
 }
 
-/* Keys that come later are left out, so that an editor marks them as the decoder does. */
 static json_t *mapping_schema(const Place *place) {
     json_t *properties = json_object(), *required = json_array();
     const Key *key;
     for (size_t at = 0; (key = schema_next_child(place->scope, place->parent, &at));) {
-        if ((key->flags & KEY_LATER) || key->type == KEY_EXTENSION)
-            continue;
-        if (place->defaults && (key->flags & KEY_NO_DEFAULTS))
+        if (key->type == KEY_EXTENSION || (place->defaults && (key->flags & KEY_NO_DEFAULTS)))
             continue;
         add_property(properties, key, place->defaults);
         if ((key->flags & KEY_REQUIRED) && place->scope != KEY_SCOPE_FILE)

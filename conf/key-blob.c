@@ -138,9 +138,8 @@ static const RlimitConfig *find_rlimit(const Key *key, const ResourceConfig *res
 
 static void put_word(BlobWriter *w, uint16_t tag, const Key *key, const void *field) {
     char word[32];
-    bool later;
     int64_t i = load_integer(key, field);
-    blob_put_str(w, tag, i >= 0 ? schema_word(key, (size_t)i, word, &later) : NULL);
+    blob_put_str(w, tag, i >= 0 ? schema_word(key, (size_t)i, word) : NULL);
 }
 
 static void put_key(BlobWriter *w, uint16_t tag, const Key *key, const void *base) {
@@ -220,9 +219,8 @@ static void get_integer(const BlobField *f, const Key *key, void *field) {
 
 static void get_word(const BlobField *f, const Key *key, void *field) {
     CLEANUP_FREE char *word = blob_str(f);
-    bool later = false;
-    int i = word ? schema_word_find(key, word, &later) : -EINVAL;
-    if (i >= 0 && !later)
+    int i = word ? schema_word_find(key, word) : -EINVAL;
+    if (i >= 0)
         store_integer(key, field, i);
     else
         blob_spoil(f->source, "%s has an unknown value", key->path);

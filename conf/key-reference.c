@@ -24,10 +24,7 @@ void reference_add_plain(const char *s, Text *out) {
 
 static void add_words(const Key *key, Text *out) {
     char word[32];
-    bool later;
-    for (size_t i = 0; schema_word(key, i, word, &later); i++) {
-        if (later)
-            continue;
+    for (size_t i = 0; schema_word(key, i, word); i++) {
         text_add(out, i > 0 ? ", " : "");
         text_addc(out, '*');
         reference_add_plain(word, out);
@@ -90,39 +87,20 @@ static void add_key(const Key *key, Text *out) {
     text_addc(out, '\n');
 }
 
-static void add_later(KeyScope scope, Text *out) {
-    bool first = true;
-    for (size_t i = 0; i < schema_n_keys(); i++) {
-        const Key *key = schema_key(i);
-        char label[64];
-        if (key->scope != scope || key->type == KEY_SECTION || !(key->flags & KEY_LATER))
-            continue;
-        text_add(out, first ? "Known, but not in this version: " : ", ");
-        first = false;
-        field_label(key, label);
-        text_addc(out, '*');
-        reference_add_plain(label, out);
-        text_addc(out, '*');
-    }
-    if (!first)
-        text_add(out, ".\n\n");
-}
-
 void key_reference_format(Text *out) {
     for (KeyScope scope = 0; scope < _KEY_SCOPE_MAX; scope++) {
         text_addf(out, "# %s\n\n", scope_titles[scope]);
         for (size_t i = 0; i < schema_n_keys(); i++) {
             const Key *key = schema_key(i);
-            if (key->scope == scope && key->type != KEY_SECTION && !(key->flags & KEY_LATER))
+            if (key->scope == scope && key->type != KEY_SECTION)
                 add_key(key, out);
         }
-        add_later(scope, out);
     }
 }
 
 static const char *const code_help[_DIAG_CODE_MAX] = {
     [DIAG_YAML] = "The text is not YAML, or uses something of YAML that is not taken here.",
-    [DIAG_UNKNOWN_KEY] = "There is no such key, or it is not in this version.",
+    [DIAG_UNKNOWN_KEY] = "There is no such key.",
     [DIAG_FOREIGN_KEY] =
         "The key is a word of xinetd, systemd, compose or the like; the line to write is shown.",
     [DIAG_DUPLICATE_KEY] = "A key, or a service, is there twice; the other place is shown.",

@@ -20,30 +20,15 @@ static const CgroupConfig cgroup_standard = {
     .pids_max = UINT64_MAX,
 };
 
-static void sandbox_done(void *part) {
-    SandboxConfig *sandbox = part;
-    strv_free(sandbox->capabilities);
-    strv_free(sandbox->seccomp);
-    free(sandbox->filter);
-    strv_free(sandbox->read_only);
-    strv_free(sandbox->read_write);
-    strv_free(sandbox->hidden);
-    strv_free(sandbox->landlock_read);
-    strv_free(sandbox->landlock_write);
-}
-
 static const struct {
     size_t pointer; /* offset in a ServiceConfig */
     size_t size;
-    const void *standard;     /* what holds where nothing is given */
-    void (*done)(void *part); /* NULL: it owns nothing */
+    const void *standard; /* what holds where nothing is given */
 } parts[_KEY_PART_MAX] = {
-    [KEY_PART_TERMS] = {offsetof(ServiceConfig, terms), sizeof(ServiceTerms), &terms_standard, NULL},
-    [KEY_PART_RESOURCES] = {offsetof(ServiceConfig, resources), sizeof(ResourceConfig), &resource_standard,
-                            NULL},
-    [KEY_PART_SANDBOX] = {offsetof(ServiceConfig, sandbox), sizeof(SandboxConfig), &sandbox_standard,
-                          sandbox_done},
-    [KEY_PART_CGROUP] = {offsetof(ServiceConfig, cgroup), sizeof(CgroupConfig), &cgroup_standard, NULL},
+    [KEY_PART_TERMS] = {offsetof(ServiceConfig, terms), sizeof(ServiceTerms), &terms_standard},
+    [KEY_PART_RESOURCES] = {offsetof(ServiceConfig, resources), sizeof(ResourceConfig), &resource_standard},
+    [KEY_PART_SANDBOX] = {offsetof(ServiceConfig, sandbox), sizeof(SandboxConfig), &sandbox_standard},
+    [KEY_PART_CGROUP] = {offsetof(ServiceConfig, cgroup), sizeof(CgroupConfig), &cgroup_standard},
 };
 
 static void *load(const ServiceConfig *s, KeyPart part) {
@@ -79,10 +64,7 @@ void *part_make(ServiceConfig *s, KeyPart part) {
 
 void parts_done(ServiceConfig *s) {
     for (KeyPart part = KEY_PART_NONE + 1; part < _KEY_PART_MAX; part++) {
-        void *p = load(s, part);
-        if (p && parts[part].done)
-            parts[part].done(p);
-        free(p);
+        free(load(s, part));
         store(s, part, NULL);
     }
 }

@@ -70,16 +70,21 @@ static bool folders_allow(const char *root, const char *path, const ProgramUser 
     return true;
 }
 
-static int judge_file(const char *root, const char *path, const ProgramUser *user) {
+/* @other: the error when it is there, but not of @type (inode(7)). */
+static int judge(const char *root, const char *path, const ProgramUser *user, mode_t type, int other) {
     struct stat st = {0};
     int r = stat_below(root, path, &st);
     if (r == -EACCES || r == -EPERM)
         return -EACCES;
     if (r < 0)
         return -ENOENT;
-    if (!S_ISREG(st.st_mode))
-        return -EISDIR;
+    if ((st.st_mode & S_IFMT) != type)
+        return other;
     return allows(root, path, &st, user) && folders_allow(root, path, user) ? 0 : -EACCES;
+}
+
+static int judge_file(const char *root, const char *path, const ProgramUser *user) {
+    return judge(root, path, user, S_IFREG, -EISDIR);
 }
 
 static int take_path(char *path, char **ret) {
@@ -127,13 +132,5 @@ int program_find(const char *word, const char *libexecdir, const char *root, con
 }
 
 int program_directory(const char *path, const char *root, const ProgramUser *user) {
-    struct stat st = {0};
-    int r = stat_below(root, path, &st);
-    if (r == -EACCES || r == -EPERM)
-        return -EACCES;
-    if (r < 0)
-        return -ENOENT;
-    if (!S_ISDIR(st.st_mode))
-        return -ENOTDIR;
-    return allows(root, path, &st, user) && folders_allow(root, path, user) ? 0 : -EACCES;
+    return judge(root, path, user, S_IFDIR, -ENOTDIR);
 }

@@ -357,6 +357,24 @@ static void resolve_capabilities(Resolver *v) {
                  capability_name(c));
 }
 
+static bool is_hidden(const char *path, char *const *folders) {
+    for (; folders && *folders; folders++)
+        if (path_is_below(path, path_of_item(*folders)))
+            return true;
+    return false;
+}
+
+/* A program that was found by its name; of one with a path, and where all is hidden, a rule says so. */
+static void resolve_out_of_sight(Resolver *v) {
+    const ServiceConfig *s = v->s;
+    const char *program = s->resolved.program;
+    if (!s->sandbox || !program || s->exec[0][0] == '/')
+        return;
+    if (is_hidden(program, s->sandbox->hidden) && !is_hidden("/", s->sandbox->hidden))
+        tell(v, place(v, "sandbox.hidden"), DIAG_CONFLICT, "leave that path out of hidden",
+             "sandbox.hidden hides %s of exec", program);
+}
+
 /* A preset hides nothing that the service cannot do without. */
 static void resolve_hidden(Resolver *v) {
     ServiceConfig *s = v->s;
@@ -385,6 +403,7 @@ int resolve_service(ServiceConfig *s, const LoadContext *context, Lookups *looku
         return -ENOMEM;
     resolve_capabilities(&v);
     resolve_hidden(&v);
+    resolve_out_of_sight(&v);
     bool forward = s->model == MODEL_FORWARD;
     if (known && forward && resolve_forward(&v) < 0)
         return -ENOMEM;

@@ -157,15 +157,15 @@ const char *schema_type_name(KeyType type) {
     return types[type].name;
 }
 
-int schema_word_find(const Key *key, const char *s, bool *ret_later) {
+int schema_word_find(const Key *key, const char *s) {
     char word[32];
-    for (size_t i = 0; schema_word(key, i, word, ret_later); i++)
+    for (size_t i = 0; schema_word(key, i, word); i++)
         if (streq(word, s))
             return (int)i;
     return -EINVAL;
 }
 
-const char *schema_word(const Key *key, size_t i, char buf[static 32], bool *ret_later) {
+const char *schema_word(const Key *key, size_t i, char buf[static 32]) {
     const char *s = key->words;
     for (; s && i > 0; i--) {
         s = strchr(s, '|');
@@ -173,8 +173,6 @@ const char *schema_word(const Key *key, size_t i, char buf[static 32], bool *ret
     }
     if (!s)
         return NULL;
-    *ret_later = *s == '~';
-    s += *ret_later ? 1 : 0;
     size_t n = strcspn(s, "|");
     if (n > 31)
         n = 31;

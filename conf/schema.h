@@ -52,13 +52,12 @@ typedef enum KeyType {
 } KeyType;
 
 typedef enum KeyFlag {
-    KEY_LATER = 1 << 0,       /* known, but its part is not in this version */
-    KEY_REQUIRED = 1 << 1,    /* its mapping must have it */
-    KEY_NO_DEFAULTS = 1 << 2, /* cannot stand in `defaults` */
-    KEY_OR_NONE = 1 << 3,     /* it may also be `none` */
-    KEY_SECRET = 1 << 4,      /* its value is not for everybody's eyes */
-    KEY_OF_EXEC = 1 << 5,     /* of the program alone: of no use to a forward without one */
-    KEY_OF_PROCESS = 1 << 6,  /* of a process: of no use to model tcpmux, which has none */
+    KEY_REQUIRED = 1 << 0,    /* its mapping must have it */
+    KEY_NO_DEFAULTS = 1 << 1, /* cannot stand in `defaults` */
+    KEY_OR_NONE = 1 << 2,     /* it may also be `none` */
+    KEY_SECRET = 1 << 3,      /* its value is not for everybody's eyes */
+    KEY_OF_EXEC = 1 << 4,     /* of the program alone: of no use to a forward without one */
+    KEY_OF_PROCESS = 1 << 5,  /* of a process: of no use to model tcpmux, which has none */
 } KeyFlag;
 
 /* The struct of a service that a key's field is in, where it is not the scope's own: conf/part.h. */
@@ -80,10 +79,9 @@ typedef struct Key {
     unsigned kinds;  /* of a listen option: bits 1 << ENDPOINT_x; 0: all */
     int64_t min,
         max; /* integers as they are, durations in microseconds, sizes in bytes; both 0: the type's own */
-    int64_t none; /* what stands for `none` in its field, where it is not 0; durations have their own */
-    const char
-        *words;   /* of a KEY_WORD: "never|on-failure|always"; the index is the value, "~pool" comes later */
-    int resource; /* of a KEY_RLIMIT_x: RLIMIT_x */
+    int64_t none;      /* what stands for `none` in its field, where it is not 0; durations have their own */
+    const char *words; /* of a KEY_WORD: "never|on-failure|always"; the index is the value */
+    int resource;      /* of a KEY_RLIMIT_x: RLIMIT_x */
     KeyPart part;
     size_t offset; /* of its field in the part; else in Config, ServiceConfig or ListenConfig, as the scope
                       says */
@@ -127,7 +125,7 @@ const char *schema_type_name(KeyType type);
 /* "1 to 100", in the units of the type; nothing where it has no bounds. */
 void schema_range_format(const Key *key, Text *out);
 
-/* The words of a KEY_WORD: the index of the @n bytes at @s, or -EINVAL; @ret_later if it comes later. */
-int schema_word_find(const Key *key, const char *s, bool *ret_later);
-/* Word number @i without its mark, into @buf; NULL past the end. */
-const char *schema_word(const Key *key, size_t i, char buf[static 32], bool *ret_later);
+/* The words of a KEY_WORD: the index of @s, or -EINVAL. */
+int schema_word_find(const Key *key, const char *s);
+/* Word number @i, into @buf; NULL past the end. */
+const char *schema_word(const Key *key, size_t i, char buf[static 32]);

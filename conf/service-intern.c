@@ -56,6 +56,17 @@ static const Field of_terms[] = {
     WORDS(ServiceTerms, proxy_accept_from),
 };
 
+static const Field of_sandbox[] = {
+    WORDS(SandboxConfig, capabilities),  WORDS(SandboxConfig, seccomp),
+    WORDS(SandboxConfig, read_only),     WORDS(SandboxConfig, read_write),
+    WORDS(SandboxConfig, landlock_read), WORDS(SandboxConfig, landlock_write),
+};
+
+/* What is looked up may change it: preset_unhide(). */
+static const Field of_sandbox_found[] = {
+    WORDS(SandboxConfig, hidden),
+};
+
 static void *load(const void *base, size_t offset) {
     void *p;
     memcpy((void *)&p, (const char *)base + offset, sizeof(p));
@@ -147,6 +158,15 @@ static int intern_terms(Interned *in, ServiceConfig *s) {
     return intern_bytes(in, s, offsetof(ServiceConfig, terms), sizeof(ServiceTerms));
 }
 
+static int intern_sandbox(Interned *in, SandboxConfig *sandbox) {
+    if (!sandbox)
+        return 0;
+    if (intern_fields(in, sandbox, of_sandbox, ELEMENTS(of_sandbox)) < 0)
+        return -ENOMEM;
+    return intern_bytes(in, sandbox, offsetof(SandboxConfig, filter),
+                        sandbox->n_filter * sizeof(*sandbox->filter));
+}
+
 int service_config_intern(ServiceConfig *s, Interned *in) {
     if (s->incomplete || s->interned)
         return 0;
@@ -156,6 +176,8 @@ int service_config_intern(ServiceConfig *s, Interned *in) {
     for (size_t i = 0; i < s->n_listen; i++)
         if (intern_listener(in, &s->listen[i]) < 0)
             return -ENOMEM;
+    if (intern_sandbox(in, s->sandbox) < 0)
+        return -ENOMEM;
     return intern_terms(in, s);
 }
 
@@ -163,6 +185,9 @@ int service_config_intern_found(ServiceConfig *s) {
     if (!s->interned || s->problem)
         return 0;
     if (intern_files(s->interned, s) < 0 || intern_fields(s->interned, s, of_found, ELEMENTS(of_found)) < 0)
+        return -ENOMEM;
+    if (s->sandbox &&
+        intern_fields(s->interned, s->sandbox, of_sandbox_found, ELEMENTS(of_sandbox_found)) < 0)
         return -ENOMEM;
     return intern_bytes(s->interned, s, offsetof(ServiceConfig, resolved.groups),
                         s->resolved.n_groups * sizeof(gid_t));
@@ -197,9 +222,18 @@ static void release_terms(const Interned *in, const ServiceTerms *t) {
     release(in, (void *)(uintptr_t)t);
 }
 
+static void release_sandbox(const Interned *in, const SandboxConfig *sandbox) {
+    if (!sandbox)
+        return;
+    release_fields(in, sandbox, of_sandbox, ELEMENTS(of_sandbox));
+    release_fields(in, sandbox, of_sandbox_found, ELEMENTS(of_sandbox_found));
+    release(in, sandbox->filter);
+}
+
 void service_config_release(ServiceConfig *s) {
     const Interned *in = s->interned;
     release_terms(in, s->terms);
+    release_sandbox(in, s->sandbox);
     for (size_t i = 0; i < s->n_listen; i++) {
         release(in, s->listen[i].text);
         release_fields(in, &s->listen[i], of_listener, ELEMENTS(of_listener));
@@ -209,6 +243,8 @@ void service_config_release(ServiceConfig *s) {
     release_fields(in, s, of_found, ELEMENTS(of_found));
     if (!interned_has(in, (const void *)s->files))
         strv_free(s->files);
+    free(s->sandbox);
     s->terms = NULL;
+    s->sandbox = NULL;
     s->interned = interned_unref(s->interned);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What a service's config says in words and vectors, and its terms: most of it is what other services say,
- * and kept once for all of them. For the reader (conf/) alone. */
+/* What a service's config says in words and vectors, its terms, and the filter of its sandbox: most of it is
+ * what other services say, and kept once for all of them. For the reader (conf/) alone. */
 #include "conf/config.h"
 #include "conf/interned.h"
 
@@ -12,5 +12,5 @@ int service_config_intern(ServiceConfig *s, Interned *in);
 /* The same, behind it, with the files that its places name and with what was looked up, unless that is still
  * to be tried again. */
 int service_config_intern_found(ServiceConfig *s);
-/* Frees the words, vectors and terms of @s, shared or not, and those of its listeners. */
+/* Frees the words, vectors, terms and sandbox of @s, shared or not, and those of its listeners. */
 void service_config_release(ServiceConfig *s);

@@ -69,11 +69,9 @@ int limits_config_set(LimitsConfig *l, const char *key, const char *value, DiagL
     if (!text_ok(&path) || !text_ok(&shown))
         return -ENOMEM;
     const Key *found = schema_find(KEY_SCOPE_SERVICE, path.s);
-    if (found && (found->flags & KEY_LATER))
-        later_key_report(&r, found, &name);
-    else if (found)
+    if (found)
         return decode_limit(&r, found, &name, &node, l);
-    else if (is_elsewhere(key))
+    if (is_elsewhere(key))
         reader_error(&r, &name, DIAG_CONFLICT, "change the config, then: mpctl reload",
                      "'%s' cannot be set: only limits can", shown.s);
     else

@@ -46,20 +46,17 @@ static void walk(Reader *r, KeyScope scope, const Key *parent, const char *where
                  Slot *slots);
 
 static void walk_section(Reader *r, const Key *key, const YamlPair *pair, Slot *slots) {
-    if (pair->value->kind == YAML_MAPPING && pair->value->n > 0) {
+    if (pair->value->kind == YAML_MAPPING || pair->value->kind == YAML_NULL) {
         slots[schema_index(key)] = (Slot){.name = pair->key, .value = pair->value};
-        walk(r, key->scope, key, key->path, pair->value, slots);
-    } else if (key->flags & KEY_LATER) {
-        later_key_report(r, key, pair->key);
-    } else if (pair->value->kind == YAML_MAPPING || pair->value->kind == YAML_NULL) {
-        slots[schema_index(key)] = (Slot){.name = pair->key, .value = pair->value};
+        if (pair->value->kind == YAML_MAPPING)
+            walk(r, key->scope, key, key->path, pair->value, slots);
     } else {
         CLEANUP_TEXT Text hint = {0};
         size_t at = 0;
         const Key *child;
         do {
             child = schema_next_child(key->scope, key, &at);
-        } while (child && ((child->flags & KEY_LATER) || !child->example));
+        } while (child && !child->example);
         if (child)
             text_addf(&hint, "write: %s", child->example);
         field_wrong_type(r, key, pair->key, pair->value, hint.s);
@@ -75,8 +72,6 @@ static void walk(Reader *r, KeyScope scope, const Key *parent, const char *where
             unknown_key_report(r, scope, parent, where, pair->key, pair->value);
         else if (key->type == KEY_SECTION)
             walk_section(r, key, pair, slots);
-        else if (key->flags & KEY_LATER)
-            later_key_report(r, key, pair->key);
         else if (key->type != KEY_EXTENSION)
             put_slot(r, key, pair, slots);
     }

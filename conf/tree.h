@@ -27,7 +27,7 @@ typedef struct Tree {
 
 int tree_init(Tree *t);
 void tree_done(Tree *t);
-/* Adds one file's root. Unknown keys, keys that come later and keys that another file has are told. */
+/* Adds one file's root. Unknown keys and keys that another file has are told. */
 void tree_add(Tree *t, Reader *r, const YamlNode *root);
 /* Sorts the services and tells of those that are there twice. */
 void tree_finish(Tree *t, Reader *r);

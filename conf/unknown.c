@@ -90,9 +90,3 @@ void unknown_key_report(Reader *r, KeyScope scope, const Key *parent, const char
     make_hint(scope, parent, name->text, value, &hint);
     reader_error(r, name, DIAG_UNKNOWN_KEY, hint.s, "unknown key '%s' in %s", word, where);
 }
-
-void later_key_report(Reader *r, const Key *key, const YamlNode *name) {
-    char label[64];
-    field_label(key, label);
-    reader_error(r, name, DIAG_UNKNOWN_KEY, "leave it out", "'%s' is not in this version", label);
-}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What to say about a key that the table does not have (a foreign word, a near miss, or a key that belongs
- * elsewhere), or whose time has not come. */
+/* What to say about a key that the table does not have: a foreign word, a near miss, or a key that belongs
+ * elsewhere. */
 #include "conf/reader.h"
 #include "conf/schema.h"
 
@@ -9,5 +9,3 @@
  */
 void unknown_key_report(Reader *r, KeyScope scope, const Key *parent, const char *where, const YamlNode *name,
                         const YamlNode *value);
-/* Says of the key @name that it is known, and not in this version. */
-void later_key_report(Reader *r, const Key *key, const YamlNode *name);

@@ -89,6 +89,35 @@ static void rule_hidden(Reader *r, const ServiceConfig *s) {
     check_hidden_list(r, s, "sandbox.landlock.write", sandbox->landlock_write);
 }
 
+/* /tmp and /var/tmp are empty ones: nothing that is needed is there. */
+static void check_tmp(Reader *r, const ServiceConfig *s, const char *key, const char *own) {
+    bool below = own && ((path_is_below(own, "/tmp") && !streq(own, "/tmp")) ||
+                         (path_is_below(own, "/var/tmp") && !streq(own, "/var/tmp")));
+    if (!below)
+        return;
+    CLEANUP_TEXT Text message = {0};
+    text_addf(&message, "with private_tmp %s of %s is not there", own, key);
+    conflict(r, s, given_by(s, "sandbox.private_tmp"), "put it elsewhere, or write private_tmp: false",
+             message.s ? message.s : "");
+}
+
+static void check_tmp_list(Reader *r, const ServiceConfig *s, const char *key, char *const *v) {
+    for (; v && *v; v++)
+        if (**v != '-')
+            check_tmp(r, s, key, *v);
+}
+
+static void rule_tmp(Reader *r, const ServiceConfig *s) {
+    const SandboxConfig *sandbox = s->sandbox;
+    if (!sandbox->private_tmp)
+        return;
+    check_tmp(r, s, "exec", s->exec && s->exec[0][0] == '/' ? s->exec[0] : NULL);
+    check_tmp(r, s, "working_directory", s->working_directory);
+    check_tmp_list(r, s, "sandbox.hidden", sandbox->hidden);
+    check_tmp_list(r, s, "sandbox.landlock.read", sandbox->landlock_read);
+    check_tmp_list(r, s, "sandbox.landlock.write", sandbox->landlock_write);
+}
+
 /* NOTIFY_SOCKET has no path, and names without one belong to a network. */
 static void rule_notify(Reader *r, const ServiceConfig *s) {
     if (s->sandbox->network == SANDBOX_NETWORK_NONE && s->notify == NOTIFY_SD_NOTIFY)
@@ -134,6 +163,7 @@ void validate_isolation(Reader *r, const ServiceConfig *s) {
         rule_privileges(r, s);
         rule_read_write(r, s);
         rule_hidden(r, s);
+        rule_tmp(r, s);
         rule_notify(r, s);
         rule_forward(r, s);
     }

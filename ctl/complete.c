@@ -250,8 +250,6 @@ static void add_keys(Ctl *c, const CompletePlace *p) {
     char label[64];
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);
-        if (key->flags & KEY_LATER)
-            continue;
         field_label(key, label);
         complete_offer(p, &c->out, label, key->help);
     }
@@ -261,11 +259,9 @@ static void add_keys(Ctl *c, const CompletePlace *p) {
 static void add_limit_values(const CompletePlace *p, Text *out, const Key *key) {
     CompletePlace value = *p;
     char word[32];
-    bool later;
     value.part = strchr(p->part, '=') + 1;
-    for (size_t i = 0; key->type == KEY_WORD && schema_word(key, i, word, &later); i++)
-        if (!later)
-            complete_offer(&value, out, word, NULL);
+    for (size_t i = 0; key->type == KEY_WORD && schema_word(key, i, word); i++)
+        complete_offer(&value, out, word, NULL);
 }
 
 /* KEY= with the section or without, as it is being typed. */
@@ -275,8 +271,7 @@ static void add_limits(Ctl *c, const CompletePlace *p) {
     bool full = strncmp(p->part, section, n < strlen(section) ? n : strlen(section)) == 0;
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);
-        if (key->scope != KEY_SCOPE_SERVICE || !starts_with(key->path, section) || key->type == KEY_SECTION ||
-            (key->flags & KEY_LATER))
+        if (key->scope != KEY_SCOPE_SERVICE || !starts_with(key->path, section) || key->type == KEY_SECTION)
             continue;
         const char *name = full ? key->path : key->path + strlen(section);
         CLEANUP_TEXT Text value = {0};

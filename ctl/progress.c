@@ -31,6 +31,18 @@ void progress_begin(Progress *p, Ctl *c) {
     p->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+bool progress_ask(Progress *p, Ctl *c, Method method, const char *words, int *ret_status) {
+    *ret_status = ctl_connect(c);
+    if (*ret_status != 0)
+        return false;
+    progress_begin(p, c);
+    *ret_status = ctl_send(c, method, NULL, false);
+    if (*ret_status != 0 || options_has(&c->options, OPTION(NO_WAIT)))
+        return false;
+    progress_await(p, words);
+    return true;
+}
+
 void progress_done(Progress *p) {
     if (!p->ctl)
         return;

@@ -23,6 +23,9 @@ void progress_begin(Progress *p, Ctl *c);
 void progress_done(Progress *p);
 #define CLEANUP_PROGRESS CLEANUP(progress_done)
 
+/* Connects and sends @method, and says by @words what is awaited. Whether its reply is to be waited for; else
+ * *ret_status is the exit status: it has failed, or --no-wait was given. */
+bool progress_ask(Progress *p, Ctl *c, Method method, const char *words, int *ret_status);
 /* The next reply within the first @timeout_usec since progress_begin(); shows meanwhile how time goes by.
  * As client_receive(), and -EINTR after SIGINT. */
 int progress_receive(Progress *p, uint64_t timeout_usec, Reply *ret);

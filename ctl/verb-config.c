@@ -38,13 +38,8 @@ static void show_reload(Ctl *c, const json_t *parameters, bool dry_run) {
 static int ask_reload(Ctl *c, Method method, json_t **ret) {
     CLEANUP_REPLY Reply reply = {0};
     CLEANUP_PROGRESS Progress progress = {0};
-    int status = ctl_connect(c);
-    if (status != 0)
-        return status;
-    progress_begin(&progress, c);
-    progress_await(&progress, "mpinetd reads its config");
-    status = ctl_send(c, method, NULL, false);
-    if (status != 0)
+    int status = 0;
+    if (!progress_ask(&progress, c, method, "mpinetd reads its config", &status))
         return status;
     uint64_t timeout =
         c->options.timeout_usec == USEC_INFINITY ? RELOAD_TIMEOUT_USEC : c->options.timeout_usec;
@@ -156,11 +151,10 @@ static void explain_key(const Key *key, void *userdata) {
     field_label(key, label);
     explain_type(key, &type);
     const char *standard = key->standard ? key->standard : key->standard_note;
-    json_t *row = json_pack("{s:s, s:s, s:s, s:b, s:s?, s:o, s:b, s:s, s:s?, s:s?}", "key", label, "scope",
-                            scopes[key->scope], "type", type.s ? type.s : "", "required",
-                            (key->flags & KEY_REQUIRED) != 0, "default", standard, "models",
-                            explain_fits(key), "later", (key->flags & KEY_LATER) != 0, "meaning", key->help,
-                            "more", key->more, "example", key->example);
+    json_t *row = json_pack(
+        "{s:s, s:s, s:s, s:b, s:s?, s:o, s:s, s:s?, s:s?}", "key", label, "scope", scopes[key->scope], "type",
+        type.s ? type.s : "", "required", (key->flags & KEY_REQUIRED) != 0, "default", standard, "models",
+        explain_fits(key), "meaning", key->help, "more", key->more, "example", key->example);
     (void)json_array_append_new(userdata, row);
 }
 

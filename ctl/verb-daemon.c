@@ -89,14 +89,10 @@ int verb_shutdown(Ctl *c, char *const *args) {
     CLEANUP_REPLY Reply reply = {0};
     CLEANUP_PROGRESS Progress progress = {0};
     (void)args;
-    int status = ctl_connect(c);
-    if (status != 0)
+    int status = 0;
+    if (!progress_ask(&progress, c, METHOD_SHUTDOWN, "mpinetd ends; what runs has shutdown.drain to end",
+                      &status))
         return status;
-    progress_begin(&progress, c);
-    status = ctl_send(c, METHOD_SHUTDOWN, NULL, false);
-    if (status != 0 || options_has(&c->options, OPTION(NO_WAIT)))
-        return status;
-    progress_await(&progress, "mpinetd ends; what runs has shutdown.drain to end");
     int r = progress_receive(&progress, c->options.timeout_usec, &reply);
     return show_end(&progress, r, &reply);
 }

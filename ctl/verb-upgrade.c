@@ -25,14 +25,9 @@ int verb_upgrade(Ctl *c, char *const *args) {
     CLEANUP_REPLY Reply reply = {0};
     CLEANUP_PROGRESS Progress progress = {0};
     (void)args;
-    int status = ctl_connect(c);
-    if (status != 0)
+    int status = 0;
+    if (!progress_ask(&progress, c, METHOD_UPGRADE, "the new program proves itself", &status))
         return status;
-    progress_begin(&progress, c);
-    status = ctl_send(c, METHOD_UPGRADE, NULL, false);
-    if (status != 0 || options_has(&c->options, OPTION(NO_WAIT)))
-        return status;
-    progress_await(&progress, "the new program proves itself");
     int r = progress_receive(&progress, c->options.timeout_usec, &reply);
     progress_end(&progress);
     if (r == -EINTR)

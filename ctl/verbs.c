@@ -2,8 +2,7 @@
 #include "ctl/verbs.h"
 
 static const ApiField explain_document[] = {
-    {"keys", "[]object",
-     "each with key, scope, type, required, default, models, later, meaning, more, example", 0},
+    {"keys", "[]object", "each with key, scope, type, required, default, models, meaning, more, example", 0},
     {NULL, NULL, NULL, 0},
 };
 

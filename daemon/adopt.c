@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/adopt.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/proc-file.h"
 #include "daemon/base/text.h"
 #include "daemon/gate.h"
 #include "daemon/service-cgroup.h"
@@ -66,15 +66,11 @@ int adopt_watch(Instance *i, int pidfd) {
 
 /* To be asked when @pidfd is held: from then on the number is nobody else's while it lives. */
 static bool is_alive(const LedgerRecord *r) {
-    char path[64], text[1024], state = 0;
+    char text[1024], state = 0;
     uint64_t ticks = 0;
     long hz = sysconf(_SC_CLK_TCK);
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", r->pid);
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
+    if (proc_file_read(r->pid, "stat", text, sizeof(text)) == 0)
         return false;
-    text[n] = '\0';
     return ledger_parse_stat(text, &state, &ticks) && state != 'Z' && state != 'X' &&
            ledger_is_same(r, ticks, hz > 0 ? (uint64_t)hz : 0);
 }
@@ -149,6 +145,7 @@ static Instance *make(Runtime *rt, Service *s, const LedgerRecord *r) {
     i->role = r->kind == LEDGER_BACKEND           ? ROLE_BACKEND
               : s->config->model == MODEL_FORWARD ? ROLE_FORWARD
                                                   : ROLE_SERVICE;
+    instance_know_config(i);
     /* The death of its parent has told it to end. */
     if (r->kind == LEDGER_WORKER) {
         i->state = INSTANCE_STOPPING;

@@ -35,14 +35,15 @@ void attempt_done(Attempt *a) {
 
 static void say_how(const Listener *l) {
     char text[ADDR_TEXT_MAX];
-    const char *host = addr_format_host(&l->addr, text);
+    const Addr addr = listener_addr(l);
+    const char *host = addr_format_host(&addr, text);
     const char *path = l->config->endpoint.path;
-    if (l->addr.sa.sa_family == AF_INET || l->addr.sa.sa_family == AF_INET6) {
-        if (addr_is_wildcard(&l->addr))
-            host = l->addr.sa.sa_family == AF_INET ? "127.0.0.1" : "::1";
-        (void)fprintf(stderr, "  try:   nc %s %u\n", host, addr_port(&l->addr));
+    if (addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6) {
+        if (addr_is_wildcard(&addr))
+            host = addr.sa.sa_family == AF_INET ? "127.0.0.1" : "::1";
+        (void)fprintf(stderr, "  try:   nc %s %u\n", host, addr_port(&addr));
     } else if (l->kind == ENDPOINT_VSOCK) {
-        (void)fprintf(stderr, "  try:   socat - VSOCK-CONNECT:CID:%u\n", l->addr.vm.svm_port);
+        (void)fprintf(stderr, "  try:   socat - VSOCK-CONNECT:CID:%u\n", addr.vm.svm_port);
     } else if (endpoint_socket_type(l->config->endpoint.kind) == SOCK_SEQPACKET) {
         (void)fprintf(stderr, "  try:   socat - UNIX-CONNECT:%s,socktype=5\n", path);
     } else if (path[0] == '@') {

@@ -142,7 +142,7 @@ static bool has_connections_until(const Service *s, uint64_t number) {
 static bool is_closed(const Service *s) {
     if (!s->config->enabled || s->removed || s->rt->stopping || s->order == ORDER_STOP)
         return true;
-    if (s->order != ORDER_DRAIN || s->preludes.n > 0)
+    if (s->order != ORDER_DRAIN || preludes_count(s) > 0)
         return false;
     for (size_t i = 0; i < s->n_listeners; i++)
         if (listener_is_open(s->listeners[i]))

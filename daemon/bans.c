@@ -245,8 +245,8 @@ static bool is_in(const Ban *ban, const void *what) {
     return prefix_has(prefix, &first_banned) || prefix_has(&ban->prefix, &first);
 }
 
-static bool is_of(const Ban *ban, const void *service) {
-    return ban->service == *(const uint32_t *)service;
+static bool is_of(const Ban *ban, const void *services) {
+    return ban->service != 0 && gone_has(services, ban->service);
 }
 
 /* Forgets all that @which says. Returns how many. */
@@ -270,9 +270,8 @@ size_t bans_lift(Bans *b, const Prefix *prefix, uint64_t now_usec) {
     return forget_if(b, is_in, prefix);
 }
 
-void bans_forget(Bans *b, uint32_t service) {
-    if (service != 0)
-        (void)forget_if(b, is_of, &service);
+void bans_forget(Bans *b, const Gone *services) {
+    (void)forget_if(b, is_of, services);
 }
 
 size_t bans_count(Bans *b, uint64_t now_usec) {

@@ -10,6 +10,7 @@
 #include "conf/prefix.h"
 #include "ctl/proto/api.h"
 #include "daemon/base/blob.h"
+#include "daemon/gone.h"
 
 #define BANS_MAX 65536U
 
@@ -35,7 +36,8 @@ const Ban *bans_find(Bans *b, const Peer *peer, uint32_t service, uint64_t now_u
 /* Lifts all bans that lie within @prefix (NULL: all there are), and those that have all of it. Returns how
  * many. */
 size_t bans_lift(Bans *b, const Prefix *prefix, uint64_t now_usec);
-void bans_forget(Bans *b, uint32_t service); /* a service that is gone; its bans from all services stay */
+/* Forgets those of services that are gone; their bans from all services stay. It looks at all there are. */
+void bans_forget(Bans *b, const Gone *services);
 size_t bans_count(Bans *b, uint64_t now_usec);
 uint64_t bans_dropped(const Bans *b); /* ended before their time because the table was full */
 size_t bans_count_of(Bans *b, uint32_t service,

@@ -18,7 +18,6 @@ static const CapabilityUse uses[] = {
     {USES(CAP_DAC_READ_SEARCH), .use = "the helper that reads the config has this one alone"},
     {USES(CAP_FOWNER), .use = "mode of a socket that belongs to its service's user"},
     {USES(CAP_KILL), .use = "ending processes of other users"},
-    {USES(CAP_MKNOD), .use = "a sandbox's own /dev"},
     {USES(CAP_NET_ADMIN), .use = "mark, receive_buffer and send_buffer past the limits; closing connections; "
                                  "the loopback of a private network"},
     {USES(CAP_NET_BIND_SERVICE), .use = "ports below 1024"},

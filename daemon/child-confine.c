@@ -70,6 +70,7 @@ long child_step_bounds(ChildPlan *p) {
 /* Root's programs get what the bounding set has left. */
 long child_keep_capabilities(ChildPlan *p) {
     uint64_t set = p->sandbox.plan->capabilities;
+    p->step = STEP_SANDBOX;
     child_at(p, SANDBOX_PART_CAPABILITIES, 0);
     long r = set_capabilities(set);
     if (r >= 0)

@@ -200,6 +200,7 @@ long child_step_pids(ChildPlan *p) {
     long first = start_first(p);
     if (first < 0)
         return first;
+    child_at(p, SANDBOX_PART_PIDS, 0);
     long service = clone_on(CLONE_FLAGS, p->sandbox.stack, &p->sandbox.inner, child_main_within, p);
     if (service < 0)
         return service;

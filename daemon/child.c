@@ -199,9 +199,12 @@ static long step_root_directory(ChildPlan *p) {
     return r < 0 ? r : call1(SYS_chdir, (long)"/");
 }
 
+static long step_umask(ChildPlan *p) {
+    return p->set_umask ? (call1(SYS_umask, p->umask), 0) : 0;
+}
+
+/* As its user: a folder may be one that only he may enter, or that he may not. */
 static long step_working_directory(ChildPlan *p) {
-    if (p->set_umask)
-        (void)call1(SYS_umask, p->umask);
     return p->working_directory ? call1(SYS_chdir, (long)p->working_directory) : 0;
 }
 
@@ -332,11 +335,12 @@ static const struct {
     {STEP_NAMESPACES, child_step_pids},
     {STEP_NAMESPACES, child_step_mounts},
     {STEP_ROOT_DIRECTORY, step_root_directory},
-    {STEP_WORKING_DIRECTORY, step_working_directory},
+    {STEP_SESSION, step_umask},
     {STEP_NAMESPACES, child_step_users},
     {STEP_SANDBOX, child_step_bounds},
     {STEP_GROUPS, step_groups},
     {STEP_USER, step_user},
+    {STEP_WORKING_DIRECTORY, step_working_directory},
     {STEP_SESSION, step_parent},
     {STEP_SANDBOX, step_sandbox},
     {STEP_SESSION, step_signals},

@@ -8,9 +8,10 @@
 typedef struct Calls {
     Manager *manager;
     EventLog *log;
-    size_t n_clients;       /* now */
-    uint64_t events_missed; /* by followers that did not read them in time */
-    Ratelimit denied;       /* lines of calls that were not allowed */
+    size_t n_clients;              /* now */
+    uint64_t events_missed;        /* by followers that did not read them in time */
+    uint64_t interpreter_restarts; /* of the processes that read requests */
+    Ratelimit denied;              /* lines of calls that were not allowed */
 } Calls;
 
 /* Answers one message, or begins to. 0, or -EBADMSG when the connection is to be closed. */

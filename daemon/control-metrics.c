@@ -33,6 +33,7 @@ static void begin_family(Calls *calls, size_t family, Text *text) {
         .daemon = &daemon,
         .control_clients = calls->n_clients,
         .events_missed = calls->events_missed,
+        .interpreter_restarts = calls->interpreter_restarts,
     };
     if (!metrics_family_is_of_services(family)) {
         Runtime *rt = manager_runtime(calls->manager);
@@ -74,7 +75,7 @@ static void add_service(Service *s, size_t family, Text *text) {
         .instances_limit = snapshot_instances_limit(s),
         .workers = snapshot_workers(s),
         .sets_up_ahead = s->config->prespawn > 0,
-        .spares = s->spares.n,
+        .spares = spares_count(s),
         .latency = service_past(s)->latency,
         .duration = service_past(s)->duration,
         .reported = sums,

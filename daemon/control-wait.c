@@ -23,6 +23,8 @@ static Outcome outcome_of_start(const Service *s, bool overtaken) {
         return OUTCOME_WAITS;
     if (!service_state_is_running(s->state))
         return overtaken ? OUTCOME_OVERTAKEN : OUTCOME_FAILED;
+    if (service_start_is_held(s))
+        return OUTCOME_WAITS;
     return service_restart_failed(s) ? OUTCOME_FAILED : OUTCOME_DONE;
 }
 

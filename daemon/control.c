@@ -107,7 +107,8 @@ static Interpreter *interpreter(Control *c, bool manages) {
     Interpreter **i = &c->interpreters[manages];
     if (!*i)
         *i = interpreter_new(c->loop, manager_helpers(m), c->log, manager_runtime(m)->environ,
-                             manages ? "managers who are not root" : "who may only look");
+                             manages ? "managers who are not root" : "who may only look",
+                             &c->calls.interpreter_restarts);
     return *i;
 }
 
@@ -356,6 +357,7 @@ enum {
     CONTROL_CLIENT,
     CONTROL_MISSED, /* events, by followers */
     CONTROL_DENIED,
+    CONTROL_INTERPRETER_RESTARTS,
 };
 
 void control_save(BlobWriter *w, const Control *c) {
@@ -363,6 +365,7 @@ void control_save(BlobWriter *w, const Control *c) {
     control_socket_save(w, &c->socket);
     blob_close(w, at);
     blob_put_u64(w, CONTROL_MISSED, c->calls.events_missed);
+    blob_put_u64(w, CONTROL_INTERPRETER_RESTARTS, c->calls.interpreter_restarts);
     at = blob_open(w, CONTROL_DENIED);
     ratelimit_save(w, &c->calls.denied);
     blob_close(w, at);
@@ -393,6 +396,8 @@ static int restore_fields(BlobReader r, Control *c) {
             e = control_socket_restore(blob_enter(&f), &c->socket);
         else if (f.tag == CONTROL_MISSED)
             c->calls.events_missed = blob_u64(&f);
+        else if (f.tag == CONTROL_INTERPRETER_RESTARTS)
+            c->calls.interpreter_restarts = blob_u64(&f);
         else if (f.tag == CONTROL_DENIED)
             e = ratelimit_restore(blob_enter(&f), &c->calls.denied);
         else if (f.tag == CONTROL_CLIENT)

@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/sandbox.h"
 #include "daemon/service.h"
 
 /* Kept free of connections: for control clients, for the pipes of one more process, for a reload. Half of
@@ -15,6 +16,9 @@
 #define OWN 16U
 /* What one connection takes: its own, and two pipes. */
 #define A_CONNECTION 5
+
+/* What the control group of a service takes: its folder, and that of all its processes. */
+#define A_CGROUP 2U
 
 /* So many a process has room for at once, in the kernel: whatever is below costs a child nothing. */
 #define LOW 64
@@ -46,6 +50,9 @@ size_t descriptors_lacking(const Config *config, uint64_t *ret_limit) {
     struct rlimit limit;
     for (size_t i = 0; i < config->n_services; i++) {
         const ServiceConfig *c = config->services[i];
+        /* Those of its sandbox, and the folders of its control group. */
+        if (c->enabled)
+            needed += sandbox_descriptors(c, geteuid() == 0) + (c->cgroup ? A_CGROUP : 0);
         for (size_t k = 0; c->enabled && k < c->n_listen; k++)
             needed += c->listen[k].endpoint.n_addrs > 0 ? c->listen[k].endpoint.n_addrs : 1;
     }

@@ -21,7 +21,7 @@ enum {
 };
 
 static void save_one(BlobWriter *w, const Event *event) {
-    const ApiEvent *e = &event->e;
+    const ApiEvent read = event_read(event), *e = &read;
     const uint64_t numbers[NUMBERS] = {
         event->seq,         e->time_usec,           e->instance,         (uint64_t)e->pid,
         (uint64_t)e->error, (uint64_t)e->exit_code, (uint64_t)e->signal, e->duration_usec,
@@ -32,7 +32,7 @@ static void save_one(BlobWriter *w, const Event *event) {
     blob_put_str(w, EVENT_EVENT, e->event);
     blob_put_str(w, EVENT_SERVICE, e->service);
     blob_put_str(w, EVENT_PEER, e->peer);
-    blob_put_str(w, EVENT_ADDRESSES, log_addresses_to_string(event->addresses));
+    blob_put_str(w, EVENT_ADDRESSES, log_addresses_to_string((LogAddresses)event->addresses));
     blob_put_str(w, EVENT_REASON, e->reason);
     blob_put_str(w, EVENT_STEP, e->step);
     blob_put_str(w, EVENT_MESSAGE, e->message);
@@ -104,7 +104,7 @@ static Event *make(const uint64_t numbers[static NUMBERS], const Texts *t) {
     });
     if (e) {
         e->seq = numbers[0];
-        e->addresses = addresses < 0 ? LOG_ADDRESSES_FULL : (LogAddresses)addresses;
+        e->addresses = (uint8_t)(addresses < 0 ? LOG_ADDRESSES_FULL : addresses);
     }
     return e;
 }

@@ -3,41 +3,70 @@
 
 #include <string.h>
 
-/* So many places a ring has at first. */
-#define RING_FIRST 2U
+/* The strings of an event, in the order in which a copy has them. The level is a word of the program and
+ * needs no copy; nor would the event, were it not for one that an earlier version has kept. */
+static const size_t strings[] = {
+    offsetof(ApiEvent, event),  offsetof(ApiEvent, service), offsetof(ApiEvent, peer),
+    offsetof(ApiEvent, reason), offsetof(ApiEvent, step),    offsetof(ApiEvent, message),
+};
 
-static size_t string_size(const char *s) {
-    return s ? strlen(s) + 1 : 0;
-}
-
-static const char *copy_string(char **at, const char *s) {
-    if (!s)
-        return NULL;
-    size_t n = strlen(s) + 1;
-    char *copy = *at;
-    memcpy(copy, s, n);
-    *at += n;
-    return copy;
+static const char *string_of(const ApiEvent *e, size_t i) {
+    const char *s;
+    memcpy((void *)&s, (const char *)e + strings[i], sizeof(s));
+    return s;
 }
 
 Event *event_new(const ApiEvent *e) {
-    /* The level is a word of the program and needs no copy; nor would the event, were it not for one that an
-     * earlier version has kept. */
-    size_t n = string_size(e->event) + string_size(e->service) + string_size(e->peer) +
-               string_size(e->reason) + string_size(e->step) + string_size(e->message);
-    Event *copy = malloc(sizeof(Event) + n);
+    size_t sizes[ELEMENTS(strings)], n = offsetof(Event, strings);
+    unsigned has = 0;
+    for (size_t i = 0; i < ELEMENTS(strings); i++) {
+        const char *s = string_of(e, i);
+        sizes[i] = s ? strlen(s) + 1 : 0;
+        has |= s ? 1U << i : 0;
+        n += sizes[i];
+    }
+    Event *copy = malloc(n < sizeof(Event) ? sizeof(Event) : n);
     if (!copy)
         return NULL;
-    *copy = (Event){.refs = 1, .size = sizeof(Event) + n, .e = *e};
-    copy->e.facts = NULL;
+    *copy = (Event){
+        .refs = 1,
+        .size = (uint32_t)n,
+        .level = e->level,
+        .time_usec = e->time_usec,
+        .instance = e->instance,
+        .duration_usec = e->duration_usec,
+        .pid = e->pid,
+        .error = e->error,
+        .exit_code = e->exit_code,
+        .signal = (uint8_t)e->signal,
+        .has = (uint8_t)has,
+    };
     char *at = copy->strings;
-    copy->e.event = copy_string(&at, e->event);
-    copy->e.service = copy_string(&at, e->service);
-    copy->e.peer = copy_string(&at, e->peer);
-    copy->e.reason = copy_string(&at, e->reason);
-    copy->e.step = copy_string(&at, e->step);
-    copy->e.message = copy_string(&at, e->message);
+    for (size_t i = 0; i < ELEMENTS(strings); at += sizes[i++])
+        if (sizes[i] > 0)
+            memcpy(at, string_of(e, i), sizes[i]);
     return copy;
+}
+
+ApiEvent event_read(const Event *e) {
+    ApiEvent read = {
+        .level = e->level,
+        .time_usec = e->time_usec,
+        .instance = e->instance,
+        .duration_usec = e->duration_usec,
+        .pid = e->pid,
+        .error = e->error,
+        .exit_code = e->exit_code,
+        .signal = e->signal,
+    };
+    const char *at = e->strings;
+    for (size_t i = 0; i < ELEMENTS(strings); i++) {
+        if (!(e->has & 1U << i))
+            continue;
+        memcpy((char *)&read + strings[i], (const void *)&at, sizeof(at));
+        at += strlen(at) + 1;
+    }
+    return read;
 }
 
 Event *event_ref(Event *e) {
@@ -56,7 +85,7 @@ bool event_is_output(const ApiEvent *e) {
 }
 
 ApiEvent event_shown(const Event *e, LogAddresses addresses) {
-    ApiEvent shown = e->e;
+    ApiEvent shown = event_read(e);
     if (e->addresses < addresses)
         shown.peer = NULL;
     return shown;
@@ -92,12 +121,22 @@ ApiEvent event_logged(const ApiEvent *e) {
     return logged;
 }
 
-void event_ring_init(EventRing *r, uint32_t max, size_t max_bytes) {
+void event_ring_init(EventRing *r, uint32_t max, uint32_t max_bytes) {
     *r = (EventRing){.max = max, .max_bytes = max_bytes};
 }
 
+/* Where the @i-th oldest is, or is to be. */
+static uint32_t place_of(const EventRing *r, uint32_t i) {
+    uint32_t at = r->first + i;
+    return at < r->capacity ? at : at - r->capacity;
+}
+
+static Event *at_place(const EventRing *r, uint32_t place) {
+    return r->capacity > 1 ? r->slots[place] : r->only;
+}
+
 static void drop_oldest(EventRing *r) {
-    Event *oldest = r->slots[r->first];
+    Event *oldest = at_place(r, r->first);
     r->bytes -= oldest->size;
     r->first = r->first + 1 < r->capacity ? r->first + 1 : 0;
     r->n--;
@@ -107,22 +146,29 @@ static void drop_oldest(EventRing *r) {
 void event_ring_done(EventRing *r) {
     while (r->n > 0)
         drop_oldest(r);
-    free((void *)r->slots);
+    if (r->capacity > 1)
+        free((void *)r->slots);
     r->slots = NULL;
     r->capacity = 0;
 }
 
 /* Of ten thousand services most have little to tell. Without memory it stays as it is. */
 static void grow(EventRing *r) {
-    uint32_t capacity = r->capacity == 0 ? RING_FIRST : r->capacity * 2;
+    uint32_t capacity = r->capacity * 2;
+    if (r->capacity == 0) {
+        r->capacity = 1;
+        r->first = 0;
+        return;
+    }
     if (capacity > r->max)
         capacity = r->max;
     Event **slots = (Event **)calloc(capacity, sizeof(Event *));
     if (!slots)
         return;
     for (uint32_t i = 0; i < r->n; i++)
-        slots[i] = r->slots[(r->first + i) % r->capacity];
-    free((void *)r->slots);
+        slots[i] = at_place(r, place_of(r, i));
+    if (r->capacity > 1)
+        free((void *)r->slots);
     r->slots = slots;
     r->capacity = capacity;
     r->first = 0;
@@ -136,18 +182,22 @@ void event_ring_push(EventRing *r, Event *e) {
         return;
     while (r->n == r->capacity || (r->n > 0 && r->bytes + e->size > r->max_bytes))
         drop_oldest(r);
-    r->slots[(r->first + r->n++) % r->capacity] = event_ref(e);
+    if (r->capacity > 1)
+        r->slots[place_of(r, r->n)] = event_ref(e);
+    else
+        r->only = event_ref(e);
+    r->n++;
     r->bytes += e->size;
 }
 
 const Event *event_ring_get(const EventRing *r, size_t i) {
-    return i < r->n ? r->slots[(r->first + i) % r->capacity] : NULL;
+    return i < r->n ? at_place(r, place_of(r, (uint32_t)i)) : NULL;
 }
 
 EventRing event_ring_newest(const EventRing *r, size_t n) {
     EventRing newest = *r;
     if (n < r->n) {
-        newest.first = (uint32_t)((r->first + r->n - n) % r->capacity);
+        newest.first = place_of(r, r->n - (uint32_t)n);
         newest.n = (uint32_t)n;
     }
     return newest;

@@ -4,20 +4,27 @@
 #include "ctl/proto/api.h"
 #include "daemon/base/blob.h"
 
-/* A counted copy of an ApiEvent, its strings included, in one allocation. */
+/* A counted copy of an ApiEvent, its strings included, in one allocation and in few bytes: thousands of
+ * services keep the one that says where they listen. To be read by event_read(). */
 typedef struct Event {
-    unsigned refs;
-    uint64_t seq;           /* counts up with each; clocks may be set back */
-    LogAddresses addresses; /* as which the peer was written */
-    size_t size;
-    ApiEvent e;
-    char strings[];
+    uint32_t refs, size;
+    uint64_t seq; /* counts up with each; clocks may be set back */
+    const char *level;
+    uint64_t time_usec, instance, duration_usec;
+    pid_t pid;
+    int error, exit_code;
+    uint8_t signal;
+    uint8_t addresses; /* LogAddresses: as which the peer was written */
+    uint8_t has;       /* which of its strings are there, a bit each */
+    char strings[];    /* one after the other */
 } Event;
 
 Event *event_new(const ApiEvent *e); /* NULL when memory runs out */
 Event *event_ref(Event *e);
 Event *event_unref(Event *e); /* returns NULL */
 
+/* As it was, but for its facts, which only the log has; its strings are those of @e. */
+ApiEvent event_read(const Event *e);
 /* Whether it is a line that a process wrote, and nothing that happened to it. */
 bool event_is_output(const ApiEvent *e);
 /* As somebody may see it to whom peers are shown as @addresses: a peer that was kept with more is left out.
@@ -31,14 +38,17 @@ bool event_is_logged_whole(const ApiEvent *e);
 ApiEvent event_logged(const ApiEvent *e);
 
 typedef struct EventRing {
-    Event **slots; /* allocated with the first event */
+    union {
+        Event *only;   /* where there is place for one */
+        Event **slots; /* for more: allocated */
+    };
     uint32_t n, first;
-    uint32_t capacity, max;  /* so many there are, growing up to so many */
-    size_t bytes, max_bytes; /* of what it refers to */
+    uint32_t capacity, max;    /* so many places there are, growing up to so many */
+    uint32_t bytes, max_bytes; /* of what it refers to */
 } EventRing;
 
 /* At most @max events, and @max_bytes of them, but one always. */
-void event_ring_init(EventRing *r, uint32_t max, size_t max_bytes);
+void event_ring_init(EventRing *r, uint32_t max, uint32_t max_bytes);
 void event_ring_done(EventRing *r);
 void event_ring_push(EventRing *r, Event *e); /* takes a reference of its own */
 /* The @i-th oldest, or NULL. */

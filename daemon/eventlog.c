@@ -51,7 +51,7 @@ void eventlog_emit(EventLog *l, const ApiEvent *e, EventRing *own) {
     Event *copy = event_new(e);
     if (copy) {
         copy->seq = ++l->seq;
-        copy->addresses = l->addresses;
+        copy->addresses = (uint8_t)l->addresses;
         if (!event_is_output(e))
             event_ring_push(&l->ring, copy);
         if (own)

@@ -8,11 +8,11 @@
 /* Events kept of all services; of each one; and lines of output of each one. Of the bytes, lines that are
  * long fill their share with few. */
 #define EVENTS_KEPT 1024
-#define EVENTS_KEPT_BYTES ((size_t)1 << 20)
+#define EVENTS_KEPT_BYTES (1U << 20)
 #define EVENTS_KEPT_SERVICE 64
-#define EVENTS_KEPT_SERVICE_BYTES ((size_t)64 << 10)
+#define EVENTS_KEPT_SERVICE_BYTES (64U << 10)
 #define LINES_KEPT_SERVICE 128
-#define LINES_KEPT_SERVICE_BYTES ((size_t)128 << 10)
+#define LINES_KEPT_SERVICE_BYTES (128U << 10)
 
 typedef void (*EventFollower)(const ApiEvent *e, void *userdata);
 

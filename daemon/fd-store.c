@@ -229,10 +229,6 @@ void fd_store_settle(FdStore *s) {
     send_waiting(s);
 }
 
-bool fd_store_is_lost(const FdStore *s) {
-    return !s || s->lost;
-}
-
 size_t fd_store_count(const FdStore *s, size_t *ret_unsent) {
     *ret_unsent = s ? s->n_unsent : 0;
     return s ? s->n : 0;

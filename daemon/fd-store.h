@@ -53,6 +53,5 @@ typedef void (*FdStoreLost)(void *userdata);
 void fd_store_watch(FdStore *s, sd_event *loop, FdStoreLost lost, void *userdata);
 /* What has been given to it since is to be looked at in the same way. */
 void fd_store_settle(FdStore *s);
-bool fd_store_is_lost(const FdStore *s);
 /* How many it has or is to have, and how many of them are still to be sent. */
 size_t fd_store_count(const FdStore *s, size_t *ret_unsent);

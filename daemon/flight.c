@@ -343,6 +343,14 @@ bool flight_has_ended(Flight *f) {
     return f->ended;
 }
 
+void flight_on_reaped(Flight *f) {
+    static const struct timespec moment = {.tv_nsec = 50000};
+    uint64_t until = clock_monotonic_usec() + PART_USEC;
+    while (f->plan->sandbox.inner != 0 && clock_monotonic_usec() < until)
+        (void)nanosleep(&moment, NULL);
+    f->ended = f->ended || f->plan->sandbox.inner == 0;
+}
+
 FlightEnd flight_look(Flight *f) {
     const ChildPlan *p = f->plan;
     if (!flight_has_ended(f) && !f->overdue)
@@ -399,7 +407,7 @@ Flight *flight_free(Flight *f) {
 /* All */
 
 static bool is_apart(Flight *f) {
-    return f->plan->apart || flight_has_ended(f);
+    return f->plan->apart || f->unparted || flight_has_ended(f);
 }
 
 static bool all_apart(Spawner *s) {
@@ -419,6 +427,11 @@ void flights_part(Spawner *s) {
     uint64_t until = clock_monotonic_usec() + PART_USEC;
     while (!all_apart(s) && clock_monotonic_usec() < until)
         (void)nanosleep(&moment, NULL);
+    /* One that is frozen, say, holds nobody up a second time. */
+    LIST_FOREACH (f, &s->flying, Flight, link)
+        f->unparted = true;
+    LIST_FOREACH (f, &s->ahead, Flight, link)
+        f->unparted = true;
 }
 
 void flights_postpone(Spawner *s, uint64_t usec, uint64_t now_usec) {

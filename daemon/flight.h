@@ -54,6 +54,7 @@ typedef struct Flight {
     bool given;           /* of a spare */
     bool counted;         /* it is among those that are on their way */
     bool overdue;         /* it was killed because it did not come to exec */
+    bool unparted;        /* that it has descriptors of its own was waited for in vain */
     bool ended;           /* it runs in our memory no more */
     int tether;           /* our end of what ends with exec; -EBADF: none */
     int cgroup; /* the folder of the control group that it is to be in, until it is started: the caller's;
@@ -80,6 +81,10 @@ int flight_give(Flight *f, int fd);
 
 /* Whether it runs in our memory no more. */
 bool flight_has_ended(Flight *f);
+/* Its process has been reaped, and with that it has ended: also where others that it has made still have its
+ * end of the tether for a moment. Those that run in the daemon's memory are waited for, some milliseconds at
+ * most. */
+void flight_on_reaped(Flight *f);
 FlightEnd flight_look(Flight *f);
 /* The same, once it has ended, or @usec have passed; whether it has ended. */
 bool flight_wait(Flight *f, uint64_t usec);

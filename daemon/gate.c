@@ -127,8 +127,7 @@ static bool listens(const Service *s) {
 
 /* Whether somebody waits, or may come. */
 static bool is_wanted(const Service *s) {
-    return listens(s) || !list_is_empty(&s->preludes.held) ||
-           (service_order_listens(s->order) && tcpmux_reaches(s));
+    return listens(s) || preludes_wait(s) || (service_order_listens(s->order) && tcpmux_reaches(s));
 }
 
 /* When the facts are to be looked at again though nothing happens. */

@@ -51,16 +51,20 @@ static void on_notify_line(const char *line, size_t n, void *userdata) {
 
 static bool may_notify(const struct ucred *sender, void *userdata) {
     const Instance *i = userdata;
-    const Resolved *id = &i->service->config->resolved;
     /* It leads a session: what it has forked is in there, unless it went on purpose. */
     pid_t session = sender->pid == i->pid ? i->pid : getsid(sender->pid);
     /* One that has sent it and is gone leaves its user alone to judge by. */
     if (session < 0)
-        return sender->uid == (id->change_ids ? id->uid : geteuid());
+        return sender->uid == i->uid;
     /* With process namespaces the daemon knows the one outside: what that stands for leads a session of its
      * own. */
-    const SandboxConfig *sandbox = i->service->config->sandbox;
-    return session == i->pid || (sandbox && sandbox->private_pids && spawn_parent_of(session) == i->pid);
+    return session == i->pid || (i->own_pids && spawn_parent_of(session) == i->pid);
+}
+
+void instance_know_config(Instance *i) {
+    const ServiceConfig *c = i->service->config;
+    i->uid = c->resolved.change_ids ? c->resolved.uid : i->rt->spawner->uid;
+    i->own_pids = c->sandbox && c->sandbox->private_pids && i->role != ROLE_FORWARD;
 }
 
 int instance_open_notify(Instance *i) {
@@ -116,6 +120,8 @@ enum {
     PIPES_STATUS,
     PIPES_NOTIFY,
     PIPES_REPORT,
+    PIPES_UID,
+    PIPES_OWN_PIDS,
 };
 
 static void save_reader(BlobWriter *w, uint16_t tag, const PipeReader *r) {
@@ -134,6 +140,8 @@ void instance_save_pipes(BlobWriter *w, const Instance *i) {
         notify_socket_save(w, i->notify);
         blob_close(w, at);
     }
+    blob_put_u64(w, PIPES_UID, i->uid);
+    blob_put_u64(w, PIPES_OWN_PIDS, i->own_pids);
     if (i->report) {
         size_t at = blob_open(w, PIPES_REPORT);
         report_save(w, i->report);
@@ -161,8 +169,14 @@ static int restore_report(const BlobField *f, Instance *i) {
 int instance_restore_pipes(BlobReader in, Instance *i) {
     BlobField f;
     int r = 0;
+    /* An earlier version has not said it. */
+    instance_know_config(i);
     while (r >= 0 && blob_next(&in, &f)) {
-        if (f.tag == PIPES_STDERR || f.tag == PIPES_STATUS)
+        if (f.tag == PIPES_UID)
+            i->uid = (uid_t)blob_u64(&f);
+        else if (f.tag == PIPES_OWN_PIDS)
+            i->own_pids = blob_u64(&f) != 0;
+        else if (f.tag == PIPES_STDERR || f.tag == PIPES_STATUS)
             r = restore_reader(&f, i);
         else if (f.tag == PIPES_NOTIFY && !i->notify)
             r = notify_socket_restore(blob_enter(&f), i->rt->loop, may_notify, on_notify_line, i, &i->notify);

@@ -237,10 +237,22 @@ void instance_tell(Instance *i) {
     send_end(i);
 }
 
+/* mp-init passes signals on, but this one it does not see. The service's process is its child to reap: it is
+ * held by a descriptor, and is signalled if it was that child when it was. */
+static int stop_within(const Instance *i) {
+    pid_t pid = spawn_program_of(i->pid);
+    if (pid == i->pid)
+        return send_signal(i, i->pid, SIGSTOP);
+    CLEANUP_CLOSE int fd = pidfd_open(pid, 0);
+    if (fd < 0 || spawn_parent_of(pid) != i->pid)
+        return -ESRCH;
+    return pidfd_send_signal(fd, SIGSTOP, NULL, 0) < 0 ? -errno : 0;
+}
+
 int instance_signal(Instance *i, int signal) {
     if (i->pid <= 1 || (!is_live(i) && i->state != INSTANCE_STOPPING))
         return -ESRCH;
-    int r = send_signal(i, i->pid, signal);
+    int r = signal == SIGSTOP && i->own_pids ? stop_within(i) : send_signal(i, i->pid, signal);
     if (r >= 0 && signal == SIGKILL)
         instance_kill(i);
     return r;

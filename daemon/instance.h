@@ -88,6 +88,8 @@ typedef struct Instance {
     bool waits;          /* forward: counted as one that has not */
     bool counts_traffic; /* with a connection over TCP, where its traffic is wanted */
     bool untold;         /* restored: that it has been started is still to be told */
+    bool own_pids;       /* it is in a process namespace of its own, behind mp-init */
+    uid_t uid;           /* whose it is; both as it was started */
     uint64_t retired_at; /* backend: it serves those up to this number only; 0: all */
     Peer peer;
     uint32_t ledger_place; /* 0: none */
@@ -147,6 +149,8 @@ Instance *instance_free(Instance *i);
  * let go. */
 void instance_bury(Instance *i, List *ghosts);
 
+/* By whom, and behind what, it is started: as the config says now. A reload changes nothing of it. */
+void instance_know_config(Instance *i);
 /* Opens a socket of its own for notify: sd_notify. 0 or a negative errno. */
 int instance_open_notify(Instance *i);
 /* Begins to read @stderr_fd and @status_fd (negative: there is none), both taken over. 0 or a negative errno.

@@ -45,6 +45,7 @@ struct Interpreter {
     EventLog *log;
     char *const *env;
     const char *of;
+    uint64_t *restarts;
     Helper *helper; /* NULL: off */
     int fd;
     sd_event_source *source, *timer; /* what it says; that it says nothing, or is to be started again */
@@ -145,6 +146,7 @@ static void fail_in(Interpreter *i, const char *why, uint64_t usec) {
 /* It costs the one whose message it was with; the others' are read by the next one. */
 static void lose(Interpreter *i, const char *why) {
     stop(i);
+    ++*i->restarts;
     tell(i, why, i->current && i->current->done);
     wake_in(i, backoff_retry_delay(&i->level, DELAY_MIN_USEC, DELAY_MAX_USEC));
     finish(i, NULL);
@@ -316,11 +318,17 @@ void interpreter_forget(Interpreter *i, const void *asker) {
 }
 
 Interpreter *interpreter_new(sd_event *loop, Helpers *helpers, EventLog *log, char *const *env,
-                             const char *of) {
+                             const char *of, uint64_t *restarts) {
     Interpreter *i = calloc(1, sizeof(*i));
     if (!i)
         return NULL;
-    *i = (Interpreter){.loop = loop, .helpers = helpers, .log = log, .env = env, .of = of, .fd = -EBADF};
+    *i = (Interpreter){.loop = loop,
+                       .helpers = helpers,
+                       .log = log,
+                       .env = env,
+                       .of = of,
+                       .fd = -EBADF,
+                       .restarts = restarts};
     list_init(&i->waiting);
     return i;
 }

@@ -20,9 +20,10 @@ typedef struct Interpreter Interpreter;
 /* @reply, whose request may be taken out of it; NULL: the message was lost. Called once, from the loop. */
 typedef void (*InterpreterDone)(RequestReply *reply, void *asker);
 
-/* @of: whose messages it reads, for the log. NULL when memory runs out. */
+/* @of: whose messages it reads, for the log. @restarts counts how often one has been lost and is to be
+ * replaced; it outlives it. NULL when memory runs out. */
 Interpreter *interpreter_new(sd_event *loop, Helpers *helpers, EventLog *log, char *const *env,
-                             const char *of);
+                             const char *of, uint64_t *restarts);
 Interpreter *interpreter_free(Interpreter *i); /* nobody is told; returns NULL; NULL is fine */
 /* Has it ready before the first message. */
 void interpreter_prepare(Interpreter *i);

@@ -28,7 +28,7 @@ uint64_t keep_digest(const Service *s, const Listener *l) {
     static const uint8_t key[SIPHASH_KEY_BYTES] = "mpinetd listener";
     const Endpoint *e = &l->config->endpoint;
     CLEANUP_TEXT Text t = {0};
-    text_addf(&t, "%s\n%s\n%zu %zu", s->name, e->text, l->index, occurrence(s, l));
+    text_addf(&t, "%s\n%s\n%u %zu", s->name, e->text, l->index, occurrence(s, l));
     return siphash24(key, t.s ? t.s : "", t.len);
 }
 

@@ -140,9 +140,9 @@ static const char *suspicion_of(const Service *s, const Addr *from) {
         const Listener *l = s->listeners[i];
         if (!knock_is_asked(l) || !listener_is_open(l))
             continue;
-        const Addr *own[] = {&l->addr};
+        const Addr addr = listener_addr(l), *own[] = {&addr};
         /* Only who has its port number is looked at more closely. */
-        if (is_inet(from) && addr_port(from) != 0 && addr_port(from) == addr_port(&l->addr))
+        if (is_inet(from) && addr_port(from) != 0 && addr_port(from) == addr_port(&addr))
             is_local = is_of_this_machine(from);
         const char *why = knock_suspicion(from, is_local, own, 1);
         if (why)

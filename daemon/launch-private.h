@@ -30,6 +30,9 @@ void launch_fault_of(const Flight *f, const FlightEnd *end, LaunchFault *ret);
 /* It, with @error, as people read it. Returns @buf. */
 const char *launch_fault_text(const LaunchFault *fault, int error, char *buf, size_t size);
 
+/* The recipe of the service, made unless it is there. 0; or a negative errno with @fault, -EAGAIN: it is on
+ * its way. */
+int launch_take_recipe(Service *s, LaunchFault *fault);
 /* A flight by the recipe of the service, its environment begun with what is the same for each process. 0 or a
  * negative errno; *fault says where, if it was not the step that it names. */
 int launch_begin_flight(Service *s, Flight **ret, LaunchFault *fault);

@@ -60,18 +60,21 @@ void launch_tell_failure(Instance *i, const LaunchFault *fault, int error) {
         service_set_error(s, name, error, NULL, pos);
 }
 
-static void tell_start_at(Instance *i, uint64_t usec) {
+/* It was made at @began_usec, and has been seen to have come to exec at @seen_usec: how long it lives counts
+ * from the first, or one that is quick would seem to have lived for no time at all. */
+static void tell_start_at(Instance *i, uint64_t began_usec, uint64_t seen_usec) {
     i->service->starved = i->service->probing = false;
     if (i->role != ROLE_BACKEND) {
         service_history(i->service)->counters.spawned++;
-        histogram_add(&service_history(i->service)->latency, usec - i->started_usec);
+        histogram_add(&service_history(i->service)->latency, seen_usec - i->started_usec);
     }
-    i->started_usec = usec;
+    i->started_usec = began_usec;
     service_tell_start(i->service, i);
 }
 
 void launch_tell_start(Instance *i) {
-    tell_start_at(i, clock_monotonic_usec());
+    uint64_t now = clock_monotonic_usec();
+    tell_start_at(i, now, now);
 }
 
 void launch_watch(Instance *i) {
@@ -99,7 +102,8 @@ bool launch_may_start(Service *s, bool urgent) {
     /* None is on its way when another program takes over. */
     bool room = s->rt->spawner->n_flying < FLIGHTS_MAX && !s->rt->handing_over;
     bool own_room = s->n_flights < (s->probing ? 1 : FLIGHTS_OF_SERVICE_MAX);
-    if (room && (urgent || (own_room && !launch_is_awaited(s))))
+    bool ready = !s->config->sandbox || launch_prepare(s, urgent);
+    if (ready && room && (urgent || (own_room && !launch_is_awaited(s))))
         return true;
     if (!launch_is_awaited(s))
         list_append(&s->rt->spawner->waiting, &s->flights_link);
@@ -108,13 +112,13 @@ bool launch_may_start(Service *s, bool urgent) {
 
 static bool may_start_again(const Service *s) {
     return !s->rt->handing_over && s->n_flights <= (s->probing ? 0 : FLIGHTS_OF_SERVICE_AGAIN) &&
-           s->rt->spawner->n_flying < FLIGHTS_MAX;
+           s->rt->spawner->n_flying < FLIGHTS_MAX && !launch_is_preparing(s);
 }
 
 static void start_what_waited(Service *s) {
     list_remove(&s->flights_link);
     for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].start_by_itself)
+        if (s->slots[i].start_by_itself || s->slots[i].held)
             slot_activate(&s->slots[i]);
     if (s->pool)
         pool_look(s->pool);
@@ -156,7 +160,7 @@ static void arrive(Instance *i) {
 static void on_started(Instance *i, uint64_t began_usec) {
     bool over = instance_table_find(&i->rt->instances, i->pid) != i;
     i->connection = connection_free(i->connection);
-    tell_start_at(i, over ? began_usec : clock_monotonic_usec());
+    tell_start_at(i, began_usec, over ? began_usec : clock_monotonic_usec());
     if (!i->asked)
         launch_watch(i);
 }
@@ -233,6 +237,9 @@ void launch_settle(Instance *i) {
     if (launch_conclude(i)) {
         if (was_ahead && !i->asked)
             spares_on_started(s);
+        /* Who waits for the process of a slot has been told to wait for longer than it was waited for. */
+        if (slot)
+            service_update(s, NULL);
         return;
     }
     i->slot = NULL;
@@ -283,6 +290,10 @@ void launch_settle_all(Runtime *rt) {
 }
 
 uint64_t launch_due(const Runtime *rt, bool often, uint64_t now_usec) {
+    /* What they have waited for may have come without anybody's having come to exec. */
+    LIST_FOREACH (s, &rt->spawner->waiting, const Service, flights_link)
+        if (may_start_again(s))
+            return now_usec;
     uint64_t patience =
         rt->spawner->n_flying == 0 ? UINT64_MAX : flights_patience(rt->spawner, often, now_usec);
     return patience == UINT64_MAX ? USEC_INFINITY : now_usec + patience;

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "conf/load.h"
 #include "daemon/account.h"
 #include "daemon/adopt.h"
 #include "daemon/backend.h"
@@ -69,48 +68,17 @@ static int output_fd(const Runtime *rt, const ServiceConfig *c, const Pipes *pip
         return pipes->stderr_write;
     case STDERR_SOCKET:
         return socket;
-    case STDERR_DISCARD:
-        return rt->null_fd;
     case STDERR_INHERIT:
         return STDERR_FILENO;
+    case STDERR_DISCARD:
     case _STDERR_TARGET_MAX:
         break;
     }
     return rt->null_fd;
 }
 
-/* A service that cannot be isolated as it is to be has no recipe, and tries again with its next process. */
-static int begin_sandbox(const Service *s, Recipe *recipe, LaunchFault *fault) {
-    const SandboxContext context = {
-        .is_root = s->rt->load->euid == 0,
-        .uid = s->rt->spawner->uid,
-        .gid = s->rt->spawner->gid,
-        .landlock_abi = landlock_abi(),
-        .libexecdir = s->rt->load->libexecdir,
-    };
-    unsigned which = 0;
-    int r = sandbox_plan_new(s->config, &context, &recipe->sandbox, &which);
-    if (r < 0) {
-        fault->step = sandbox_step(which);
-        fault->which = which;
-        (void)sandbox_where(recipe->sandbox, which, fault->where, sizeof(fault->where));
-    }
-    return r;
-}
-
-static int begin_recipe(Service *s, LaunchFault *fault) {
-    CLEANUP(recipe_unrefp) Recipe *recipe = NULL;
-    int r = recipe_new(s->config, s->rt->environ, &recipe);
-    if (r >= 0 && s->config->sandbox && s->config->exec)
-        r = begin_sandbox(s, recipe, fault);
-    if (r >= 0)
-        s->recipe = TAKE_PTR(recipe);
-    return r;
-}
-
-/* With the first process of a generation: an idle service costs nothing of it. */
 int launch_begin_flight(Service *s, Flight **ret, LaunchFault *fault) {
-    int r = s->recipe ? 0 : begin_recipe(s, fault);
+    int r = launch_take_recipe(s, fault);
     return r < 0 ? r : flight_new(s->rt->spawner, s->recipe, ret);
 }
 
@@ -312,6 +280,7 @@ int launch_start_flight(Instance *i, SpawnStep *ret_step) {
     CLEANUP_CLOSE int own = -EBADF;
     int r = 0;
     bool gone = true;
+    instance_know_config(i);
     if (!s->config->cgroup)
         return flight_start(i->flight, ret_step);
     /* Once more where somebody has removed the group. */

@@ -50,8 +50,15 @@ void launch_settle_all(Runtime *rt);
 uint64_t launch_due(const Runtime *rt, bool often, uint64_t now_usec);
 /* Whether none of the service's is on its way. */
 bool launch_is_settled(const Service *s);
-/* Whether one more may be on its way now; of @urgent ones so many as there may be in all. Where not, it is
- * noted that somebody waits for that: the service is looked at when there is room. */
+/* Begins to make what its processes need of the kernel, unless that is there. Whether one can be started now:
+ * there is nothing to wait for, or it cannot be had, which the process will be told. @urgent: nobody can wait
+ * for long. */
+bool launch_prepare(Service *s, bool urgent);
+/* Whether that is under way. */
+bool launch_is_preparing(const Service *s);
+/* Whether one more may be on its way now; of @urgent ones so many as there may be in all. Where not, or
+ * while it is being prepared, it is noted that somebody waits for that: the service is looked at when there
+ * is room. */
 bool launch_may_start(Service *s, bool urgent);
 /* Whether somebody waits so. */
 bool launch_is_awaited(const Service *s);

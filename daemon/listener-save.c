@@ -62,7 +62,8 @@ void listener_save(BlobWriter *w, const Listener *l, size_t endpoint) {
     blob_put_u64(w, LISTENER_ENDPOINT, endpoint);
     blob_put_u64(w, LISTENER_INDEX, l->index);
     blob_put_str(w, LISTENER_KIND, endpoint_kind_to_string(l->kind));
-    addr_put(w, LISTENER_ADDR, &l->addr);
+    const Addr addr = listener_addr(l);
+    addr_put(w, LISTENER_ADDR, &addr);
     blob_put_fd(w, LISTENER_FD, l->fd);
     blob_put_fd(w, LISTENER_PARKED, l->parked);
     blob_put_rows(w, rows, ELEMENTS(rows), l);
@@ -93,16 +94,16 @@ static EndpointKind take_kind(const BlobField *f) {
 }
 
 /* Of a socket. One that somebody has called shutdown(2) on listens no more, and is still the one. */
-static bool is_bound(const Listener *l, int fd) {
+static bool is_bound(const Listener *l, const Addr *addr, int fd) {
     Addr own = {.len = sizeof(own.storage)}, peer = {.len = sizeof(peer.storage)};
     int type = 0;
     socklen_t n = sizeof(type);
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == endpoint_socket_type(l->kind) &&
-           getsockname(fd, &own.sa, &own.len) == 0 && addr_equal(&own, &l->addr) &&
+           getsockname(fd, &own.sa, &own.len) == 0 && addr_equal(&own, addr) &&
            (type == SOCK_DGRAM || getpeername(fd, &peer.sa, &peer.len) < 0);
 }
 
-static bool is_right(const Listener *l, int fd) {
+static bool is_right(const Listener *l, const Addr *addr, int fd) {
     struct stat st;
     struct mq_attr attributes;
     if (fstat(fd, &st) < 0)
@@ -111,11 +112,11 @@ static bool is_right(const Listener *l, int fd) {
         return S_ISFIFO(st.st_mode);
     if (l->kind == ENDPOINT_MQUEUE)
         return S_ISREG(st.st_mode) && mq_getattr(fd, &attributes) == 0;
-    return S_ISSOCK(st.st_mode) && is_bound(l, fd);
+    return S_ISSOCK(st.st_mode) && is_bound(l, addr, fd);
 }
 
-static void check(const Listener *l, int fd, BlobSource *source) {
-    if (fd >= 0 && !is_right(l, fd))
+static void check(const Listener *l, const Addr *addr, int fd, BlobSource *source) {
+    if (fd >= 0 && !is_right(l, addr, fd))
         blob_spoil(source, "descriptor %d is not the listener of %.64s", fd, l->config->endpoint.text);
 }
 
@@ -123,6 +124,7 @@ void listener_load(BlobReader r, Listener *l) {
     BlobSource *source = r.source;
     char *kept CLEANUP_FREE = NULL;
     uint64_t pause = 0;
+    Addr addr = listener_addr(l);
     BlobField f;
     while (blob_next(&r, &f)) {
         if (blob_get_row(&f, rows, ELEMENTS(rows), l))
@@ -130,7 +132,7 @@ void listener_load(BlobReader r, Listener *l) {
         if (f.tag == LISTENER_KIND)
             l->kind = take_kind(&f);
         else if (f.tag == LISTENER_ADDR)
-            l->addr = addr_get(&f);
+            addr = addr_get(&f);
         else if (f.tag == LISTENER_FD && l->fd < 0)
             l->fd = blob_fd(&f);
         else if (f.tag == LISTENER_PARKED && l->parked < 0)
@@ -142,8 +144,9 @@ void listener_load(BlobReader r, Listener *l) {
         else if (f.tag == LISTENER_KEPT)
             blob_take_str(&f, &kept);
     }
-    check(l, l->fd, source);
-    check(l, l->parked, source);
+    l->addr = endpoint_addr_narrow(&addr);
+    check(l, &addr, l->fd, source);
+    check(l, &addr, l->parked, source);
     if (l->fd >= 0 && l->parked >= 0)
         blob_spoil(source, "the listener of %.64s has two sockets", l->config->endpoint.text);
     if (kept && listener_is_open(l))

@@ -32,13 +32,14 @@ Listener *listener_new(struct Service *service, sd_event *loop, const ListenConf
     *l = (Listener){.service = service,
                     .loop = loop,
                     .config = config,
-                    .index = index,
+                    .index = (uint32_t)index,
                     .kind = config->endpoint.kind,
                     .fd = -EBADF,
                     .parked = -EBADF,
                     .budget = 1};
     list_init(&l->link);
-    l->addr = endpoint_addr(&config->endpoint, index);
+    if (!endpoint_kind_is_unix(l->kind) && index < config->endpoint.n_addrs)
+        l->addr = config->endpoint.addrs[index];
     return l;
 }
 
@@ -131,6 +132,17 @@ bool listener_is_open(const Listener *l) {
     return l->fd >= 0;
 }
 
+Addr listener_addr(const Listener *l) {
+    const Endpoint *e = &l->config->endpoint;
+    if (l->addr.sa.sa_family != AF_UNSPEC || !endpoint_kind_is_unix(l->kind))
+        return endpoint_addr_widen(&l->addr);
+    if (endpoint_kind_is_unix(e->kind))
+        return endpoint_addr(e, l->index);
+    /* Of one that was passed in by its name only the kernel knows it. */
+    Addr a = {.len = sizeof(a.storage)};
+    return getsockname(l->fd >= 0 ? l->fd : l->parked, &a.sa, &a.len) == 0 ? a : (Addr){0};
+}
+
 bool listener_has_socket(const Listener *l) {
     return l->fd >= 0 || l->parked >= 0;
 }
@@ -161,7 +173,7 @@ int listener_open(Listener *l, uint16_t port) {
     if (r < 0)
         return r;
     l->fd = bound.fd;
-    l->addr = bound.addr;
+    l->addr = endpoint_addr_narrow(&bound.addr);
     /* A fifo or a queue that it has made before, and left, is still its own. */
     if (bound.ino != 0 || (l->ino != 0 && !bind_is_open_on(l->fd, l->dev, l->ino))) {
         l->dev = bound.dev;
@@ -227,7 +239,7 @@ void listener_give_back(Listener *l, Listener *leaving) {
 void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr) {
     l->fd = fd;
     l->kind = kind;
-    l->addr = *addr;
+    l->addr = endpoint_addr_narrow(addr);
     l->adopted = true;
     l->error = 0;
     l->ino = 0; /* the node belongs to who passed the socket */
@@ -237,7 +249,7 @@ void listener_adopt(Listener *l, int fd, EndpointKind kind, const Addr *addr) {
 void listener_restore(Listener *l, int fd, const Addr *addr, dev_t dev, ino_t ino) {
     int unused = 0;
     l->fd = fd;
-    l->addr = *addr;
+    l->addr = endpoint_addr_narrow(addr);
     l->restored = true;
     l->error = 0;
     l->dev = dev;
@@ -286,7 +298,7 @@ void listener_seal(Listener *l, bool shared) {
     if (takes_filter(l))
         l->sealed =
             setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, (socklen_t)sizeof(program)) == 0;
-    else if (l->addr.sa.sa_family == AF_UNIX && is_stream(l) && !l->adopted && !shared)
+    else if (endpoint_kind_is_unix(l->kind) && is_stream(l) && !l->adopted && !shared)
         /* unix(7) sockets refuse from then on, and what is queued can be accepted. */
         l->sealed = shutdown(l->fd, SHUT_RD) == 0;
 }

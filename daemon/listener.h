@@ -23,13 +23,13 @@ struct Listener {
     ListenConfig *own_config;   /* or its own, once it is leaving: then `config` is this one; owned */
     uint64_t left_usec;         /* since when it is; monotonic */
     uint64_t left_instance;     /* processes up to this number may have a copy of it */
-    size_t index;               /* which of the endpoint's addresses */
-    size_t slot;                /* on-demand: which slot it wakes */
+    uint32_t index;             /* which of the endpoint's addresses */
+    uint32_t slot;              /* on-demand: which slot it wakes */
     EndpointKind kind;          /* the endpoint's; of systemd:NAME what was passed in, once it is */
     int fd;
     int parked; /* an adopted socket while it is closed: whoever passed it keeps it bound, so it must be this
                    one again */
-    Addr addr;
+    EndpointAddr addr;     /* as it is bound, of what has a port, else empty: see listener_addr() */
     struct StoredFd *kept; /* in the service manager's store; NULL: it is not */
     bool adopted;
     bool restored; /* its own, opened by an earlier daemon, and kept by the service manager since */
@@ -86,6 +86,9 @@ void listener_lift(Listener *l);
  * as well. */
 void listener_close(Listener *l, bool remove_node);
 bool listener_is_open(const Listener *l);
+/* Where it is bound, or is to be. Empty of a fifo and a message queue, and of systemd:NAME until something
+ * has been passed in. */
+Addr listener_addr(const Listener *l);
 /* Open, or closed but with a socket that was passed in. */
 bool listener_has_socket(const Listener *l);
 /* Before its config goes: it keeps what it needs of it. 0 or -ENOMEM. */

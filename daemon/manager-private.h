@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What manager.c, manager-reload.c and manager-stop.c share: one noun in three files. */
+/* What the manager's files share: one noun, in manager.c and manager-*.c. */
 #include "daemon/alarm.h"
 #include "daemon/config-child.h"
 #include "daemon/control.h"
@@ -80,6 +80,10 @@ struct Manager {
 Manager *manager_alloc(const Options *options, const LoadContext *load);
 /* The loop, the tables, the log, for the config that it has. 0 or a negative errno. */
 int manager_init_runtime(Manager *m, Logger *logger);
+/* From here on signals come by the loop. 0 or a negative errno. */
+int manager_add_signals(Manager *m);
+/* The loop, until it is told to end or is of no use any more. Returns the exit status of the daemon. */
+int manager_serve(Manager *m);
 /* Takes the ends of all children that have ended. */
 void manager_reap(Manager *m);
 /* The same when SIGCHLD has come, if there are not too many to be looked through; else of those alone that

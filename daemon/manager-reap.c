@@ -24,7 +24,7 @@ static bool take_end(Manager *m, pid_t pid, bool by_itself) {
         i->before_exec = !spawn_came_to_exec(pid);
     if (wait4(pid, &status, WNOHANG, &usage) <= 0)
         return false;
-    if (!i && helpers_on_end(&m->helpers, pid, status))
+    if (!i && (errands_on_end(&m->rt.errands, pid) || helpers_on_end(&m->helpers, pid, status)))
         return true;
     if (!i) {
         m->strangers++; /* as PID 1: somebody's orphan */

@@ -177,7 +177,9 @@ static int restore_field(Manager *m, const BlobField *f, size_t *ret_n_services)
 
 /* Whether all is there that is needed to go on. */
 static void check_whole(const Manager *m, BlobSource *source, size_t n_services) {
-    if (!m->config)
+    if (!m->restored.version)
+        blob_spoil(source, "it does not say of which version it is");
+    else if (!m->config)
         blob_spoil(source, "there is no config in it");
     else if (!m->control)
         blob_spoil(source, "there is no control socket in it");
@@ -218,10 +220,6 @@ int manager_restore(const Options *options, const LoadContext *load, Logger *log
     int e = restore_all(m, logger, r);
     if (e < 0)
         return e;
-    if (!m->restored.version)
-        m->restored.version = strdup("");
-    if (!m->restored.version)
-        return -ENOMEM;
     manager_apply_log_config(m);
     config_loads_set_old(m->loads, m->config);
     m->rt.socket = control_path(m->control);

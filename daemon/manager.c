@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "build-config.h"
 #include "daemon/attempt.h"
@@ -14,15 +12,12 @@
 #include "daemon/cgroup.h"
 #include "daemon/descriptors.h"
 #include "daemon/fd-store.h"
-#include "daemon/launch.h"
 #include "daemon/ledger.h"
 #include "daemon/lobby.h"
 #include "daemon/manager-private.h"
 #include "daemon/notifier.h"
 #include "daemon/seclusion.h"
 #include "daemon/status.h"
-
-static const int signals_used[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGXCPU};
 
 const ServiceSet *manager_services(const Manager *m) {
     return &m->services;
@@ -74,103 +69,10 @@ void manager_describe(const Manager *m, ApiDaemon *ret) {
     };
 }
 
-/* Signals */
-
 static int on_sweep(sd_event_source *s, void *userdata) {
     Manager *m = userdata;
     (void)s;
     reload_sweep(&m->rt, &m->services);
-    return 0;
-}
-
-static void tell_summary(Manager *m) {
-    ApiDaemon d;
-    manager_describe(m, &d);
-    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
-                 "generation %llu, %zu services, %llu processes, %llu descriptors, %llu orphans reaped",
-                 (unsigned long long)d.generation, m->services.n, (unsigned long long)d.children,
-                 (unsigned long long)d.fds, (unsigned long long)m->strangers);
-    for (size_t i = 0; i < m->services.n; i++) {
-        const Service *s = m->services.items[i];
-        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "summary",
-                     "%s: %s, %llu running, %llu accepted, %llu started, %llu not started", s->name,
-                     service_state_to_string(s->state), (unsigned long long)s->n_instances,
-                     (unsigned long long)service_past(s)->counters.accepted,
-                     (unsigned long long)service_past(s)->counters.spawned,
-                     (unsigned long long)service_past(s)->counters.spawn_failed);
-    }
-}
-
-/* setrlimit(2), RLIMIT_CPU: a signal a second from the soft limit on, KILL at the hard one. */
-static void tell_cpu_limit(Manager *m) {
-    struct rlimit limit = {0};
-    if (m->told_cpu_limit || getrlimit(RLIMIT_CPU, &limit) < 0)
-        return;
-    m->told_cpu_limit = true;
-    eventlog_say(
-        &m->rt.events, LOG_LEVEL_ERROR, "error",
-        "the daemon's own limit of processor time (RLIMIT_CPU) is used up: it goes on until the hard "
-        "limit, where the kernel kills it (%lld s)",
-        limit.rlim_max == RLIM_INFINITY ? -1LL : (long long)limit.rlim_max);
-}
-
-static void reload_by_signal(Manager *m) {
-    uint64_t number = 0;
-    int r = manager_reload(m, &number);
-    if (r < 0)
-        eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "reload_failed", "SIGHUP is ignored: %s",
-                     r == -ESHUTDOWN ? "the daemon is stopping" : strerror(-r));
-}
-
-static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
-    Manager *m = userdata;
-    (void)source;
-    switch (si->ssi_signo) {
-    case SIGCHLD:
-        manager_on_child(m, si);
-        manager_finish_if_empty(m);
-        break;
-    case SIGTERM:
-    case SIGINT:
-        if (m->state == MANAGER_STOPPING)
-            manager_kill_all(m);
-        else
-            manager_stop(m, m->config->shutdown_children);
-        break;
-    case SIGQUIT:
-        manager_stop(m, SHUTDOWN_LEAVE);
-        break;
-    case SIGHUP:
-        reload_by_signal(m);
-        break;
-    case SIGUSR1:
-        tell_summary(m);
-        break;
-    case SIGUSR2:
-        (void)manager_upgrade(m);
-        break;
-    case SIGXCPU:
-        tell_cpu_limit(m);
-        break;
-    default:
-        break;
-    }
-    return 0;
-}
-
-static int add_signals(Manager *m) {
-    for (size_t i = 0; i < ELEMENTS(signals_used); i++) {
-        sd_event_source *source = NULL;
-        int r = sd_event_add_signal(m->rt.loop, &source, signals_used[i], on_signal, m);
-        if (r < 0)
-            return r;
-        r = sd_event_source_set_priority(source,
-                                         signals_used[i] == SIGCHLD ? PRIORITY_REAP : PRIORITY_SIGNAL);
-        (void)sd_event_source_set_floating(source, true);
-        sd_event_source_unref(source);
-        if (r < 0)
-            return r;
-    }
     return 0;
 }
 
@@ -279,6 +181,10 @@ int manager_init_runtime(Manager *m, Logger *logger) {
     if (r >= 0) {
         eventlog_say(&rt->events, LOG_LEVEL_DEBUG, "spawn", "processes are made in mode '%s'",
                      spawn_mode_to_string(rt->spawner->mode));
+        const char *unknown = spawn_mode_unknown(rt->environ);
+        if (unknown)
+            eventlog_say(&rt->events, LOG_LEVEL_WARNING, "spawn",
+                         "MPINETD_SPAWN=%s is none of shared, files, vfork: it is ignored", unknown);
         r = sd_event_new(&rt->loop);
     }
     /* With its first timer the loop opens its timerfd: now, when descriptors are there, and not in need. */
@@ -299,7 +205,7 @@ int manager_init_runtime(Manager *m, Logger *logger) {
     if (r >= 0)
         r = sd_event_source_set_enabled(m->sweep, SD_EVENT_OFF);
     if (r >= 0)
-        r = add_signals(m);
+        r = manager_add_signals(m);
     if (r >= 0)
         r = helper_init(&m->helpers);
     if (r >= 0) {
@@ -426,6 +332,7 @@ Manager *manager_free(Manager *m) {
     spawner_free(m->rt.spawner);
     sock_query_free(m->rt.sockets);
     env_builder_done(&m->rt.env);
+    errands_done(&m->rt.errands);
     instance_table_done(&m->rt.instances);
     eventlog_done(&m->rt.events);
     history_done(&m->rt.lost);
@@ -464,80 +371,6 @@ static size_t open_services(Manager *m) {
         service_start_now(m->services.items[i]);
     }
     return not_open;
-}
-
-/* When the loop is to turn though nothing has happened. */
-static uint64_t next_due(const Manager *m, uint64_t now) {
-    const uint64_t dues[] = {late_readers_due(&m->rt.late_readers), manager_reap_due(m),
-                             launch_due(&m->rt, m->alarm.needless, now)};
-    uint64_t due = USEC_INFINITY;
-    for (size_t i = 0; i < ELEMENTS(dues); i++)
-        due = dues[i] < due ? dues[i] : due;
-    return due;
-}
-
-/* What is due though nothing may have happened. */
-static void do_what_is_due(Manager *m) {
-    uint64_t now = 0;
-    (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
-    late_readers_look(&m->rt.late_readers, now);
-    if (manager_reap_due(m) <= now) {
-        manager_reap(m);
-        manager_finish_if_empty(m);
-    }
-}
-
-/* As sd_event_run(3), but that it is known who has come to exec before what he writes is read, or that he has
- * ended. */
-static int take_turn(Manager *m) {
-    uint64_t now = 0;
-    (void)sd_event_now(m->rt.loop, CLOCK_MONOTONIC, &now);
-    uint64_t due = next_due(m, now);
-    if (due > now)
-        alarm_set(&m->alarm, due);
-    int r = sd_event_prepare(m->rt.loop);
-    if (r == 0)
-        r = sd_event_wait(m->rt.loop, due > now ? USEC_INFINITY : 0);
-    launch_settle_all(&m->rt);
-    return r > 0 ? sd_event_dispatch(m->rt.loop) : r;
-}
-
-/* A turn of the loop that fails, and how often that may be in a row before there is no sense in it. */
-#define AFTER_A_FAILED_TURN_NSEC (10L * 1000 * 1000)
-#define FAILED_TURNS_MAX 100
-
-/* A turn that fails is taken again: of memory for as long as it takes, of anything else a second long. A
- * short wait between them is all that can be done then; what lacks is missing for everybody. */
-static bool turn_may_be_tried_again(Manager *m, int error, unsigned *n_failed, Ratelimit *lines) {
-    bool gives_up = error != -ENOMEM && ++*n_failed > FAILED_TURNS_MAX;
-    if (ratelimit_pass(lines, 1, 1, clock_monotonic_usec()) || gives_up)
-        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "error", "the loop failed: %s", strerror(-error));
-    if (gives_up)
-        return false;
-    if (error == -ENOMEM)
-        memory_reserve_use(&m->rt.memory);
-    (void)nanosleep(&(struct timespec){.tv_nsec = AFTER_A_FAILED_TURN_NSEC}, NULL);
-    return true;
-}
-
-static int serve(Manager *m) {
-    Logger *logger = m->rt.events.logger;
-    unsigned n_failed = 0;
-    Ratelimit lines = {0};
-    while (sd_event_get_state(m->rt.loop) != SD_EVENT_FINISHED) {
-        logger_flush(logger);
-        manager_keep_listeners(m);
-        int r = take_turn(m);
-        if (r < 0) {
-            if (!turn_may_be_tried_again(m, r, &n_failed, &lines))
-                return EXIT_FAILURE;
-            continue;
-        }
-        n_failed = 0;
-        do_what_is_due(m);
-    }
-    logger_flush(logger);
-    return m->exit_status;
 }
 
 static int open_all(Manager *m) {
@@ -589,6 +422,9 @@ static void close_self(Manager *m) {
                                             "which have all in them that it knows");
 }
 
+/* So many bytes stay at the end of the heap for what comes. */
+#define HEAP_ROOM ((size_t)128 << 10)
+
 int manager_run(Manager *m) {
     bool goes_on = m->restored.version != NULL;
     close_self(m);
@@ -601,13 +437,15 @@ int manager_run(Manager *m) {
     }
     m->state = MANAGER_RUNNING;
     manager_tell_ready(m);
+    /* What reading the config took, and nothing has filled since. */
+    (void)malloc_trim(HEAP_ROOM);
     if (goes_on) {
         manager_tell_upgraded(m);
         manager_go_on_loading(m);
     } else {
         tell_running(m);
     }
-    int status = serve(m);
+    int status = manager_serve(m);
     eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopped", "stopped");
     return status;
 }

@@ -94,6 +94,10 @@ static void events_missed(Text *out, const Family *f, const MetricsDaemon *d) {
     add_daemon_count(out, f, d->events_missed);
 }
 
+static void interpreter_restarts(Text *out, const Family *f, const MetricsDaemon *d) {
+    add_daemon_count(out, f, d->interpreter_restarts);
+}
+
 static void bans_now(Text *out, const Family *f, const MetricsDaemon *d) {
     add_daemon_count(out, f, d->bans);
 }
@@ -293,6 +297,9 @@ static const Family families[] = {
     OF_DAEMON("mpinetd_control_clients", "gauge", "Connections to the control socket.", control_clients),
     OF_DAEMON("mpinetd_events_missed_total", "counter",
               "Events that were left out for followers that did not read them in time.", events_missed),
+    OF_DAEMON("mpinetd_interpreter_restarts_total", "counter",
+              "Processes that read requests of control clients and were lost, to be replaced.",
+              interpreter_restarts),
     OF_DAEMON("mpinetd_bans", "gauge", "Bans that hold.", bans_now),
     OF_DAEMON("mpinetd_bans_dropped_total", "counter",
               "Bans that ended before their time because there were too many.", bans_dropped_early),

@@ -7,7 +7,7 @@
 /* What is of the daemon. Sizes in bytes. */
 typedef struct MetricsDaemon {
     const ApiDaemon *daemon;
-    uint64_t control_clients, events_missed;
+    uint64_t control_clients, events_missed, interpreter_restarts;
     uint64_t bans, bans_dropped;
     SourcesStats sources;
     uint64_t cpu_usec, resident, virtual_size, max_fds;

@@ -4,21 +4,29 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/base/text.h"
+#include "daemon/errand.h"
 
 /* user_namespaces(7): so many lines a map may have. */
 #define MAP_LINES_MAX 340
+
+struct NamespaceMaker {
+    NamespaceOrder order;
+    pid_t pid;
+    int fd;
+};
 
 /* What the one that makes them says, when it cannot; else it is a program of ours by then, and says a byte.
  */
@@ -81,8 +89,7 @@ static int keep_two(int fd, int program_fd) {
     program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (socket_fd < 0 || program_fd < 0 || dup2(socket_fd, 0) < 0 || dup3(program_fd, 1, O_CLOEXEC) < 0)
         return -errno;
-    /* Kernels before 5.9: all of ours are close-on-exec. */
-    (void)close_range(2, ~0U, 0);
+    errand_close_from(2);
     return 0;
 }
 
@@ -189,42 +196,79 @@ static int hold(const NamespaceOrder *o, pid_t pid, int *ret_user_fd, int *ret_n
     return 0;
 }
 
-static int await_report(int fd, Report *ret) {
-    ssize_t n = 0;
-    do
-        n = read(fd, ret, sizeof(*ret));
-    while (n < 0 && errno == EINTR);
+static int read_report(int fd, Report *ret) {
+    ssize_t n = recv(fd, ret, sizeof(*ret), MSG_DONTWAIT);
     if (n < 0)
-        return -errno;
+        return errno == EINTR || errno == EWOULDBLOCK ? -EAGAIN : -errno;
     if (n == 1) {
         *ret = (Report){0};
         return 0;
     }
-    return n == (ssize_t)sizeof(*ret) ? ret->error : -ECHILD;
+    /* An error of its own is none of ours: there is nothing to wait for. */
+    return n == (ssize_t)sizeof(*ret) && ret->error != -EAGAIN ? ret->error : -ECHILD;
 }
 
-int namespaces_make(const NamespaceOrder *order, int *ret_user_fd, int *ret_network_fd,
-                    bool *ret_of_network) {
+/* Whether it is still there: nobody else has the other end. Only as long as it is, its number is its own: it
+ * is reaped elsewhere, and the number may be anybody's then. */
+static bool is_there(const NamespaceMaker *m) {
+    struct pollfd p = {.fd = m->fd}; /* that it is closed is told in any case */
+    return m->pid > 0 && m->fd >= 0 && poll(&p, 1, 0) == 0;
+}
+
+int namespaces_begin(const NamespaceOrder *order, NamespaceMaker **ret) {
     int fds[2];
-    Report report = {0};
-    *ret_of_network = false;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-        return -errno;
-    pid_t parent = getpid(), pid = fork();
-    int r = pid < 0 ? -errno : 0;
-    if (pid == 0)
+    NamespaceMaker *m = calloc(1, sizeof(*m));
+    if (!m)
+        return -ENOMEM;
+    *m = (NamespaceMaker){.order = *order, .fd = -EBADF};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+        int r = -errno;
+        (void)namespaces_free(m);
+        return r;
+    }
+    m->fd = fds[0];
+    pid_t parent = getpid();
+    m->pid = fork();
+    int r = m->pid < 0 ? -errno : 0;
+    if (m->pid == 0)
         maker_main(order, fds[1], parent);
     (void)close(fds[1]);
-    if (r >= 0)
-        r = await_report(fds[0], &report);
-    *ret_of_network = report.of_network || !order->users;
-    if (r >= 0)
-        r = hold(order, pid, ret_user_fd, ret_network_fd);
-    (void)close(fds[0]);
-    /* Also one that somebody has stopped. */
-    if (pid > 0)
-        (void)kill(pid, SIGKILL);
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    if (r < 0)
+        (void)namespaces_free(m);
+    else
+        *ret = m;
     return r;
+}
+
+int namespaces_fd(const NamespaceMaker *m) {
+    return m->fd;
+}
+
+pid_t namespaces_pid(const NamespaceMaker *m) {
+    return m->pid;
+}
+
+int namespaces_take(const NamespaceMaker *m, int *ret_user_fd, int *ret_network_fd, bool *ret_of_network) {
+    Report report = {0};
+    int r = read_report(m->fd, &report);
+    *ret_of_network = report.of_network || !m->order.users;
+    if (r >= 0)
+        r = hold(&m->order, m->pid, ret_user_fd, ret_network_fd);
+    if (r < 0 || is_there(m))
+        return r;
+    /* Then these may be another's. */
+    *ret_user_fd = fd_close(*ret_user_fd);
+    *ret_network_fd = fd_close(*ret_network_fd);
+    return -ECHILD;
+}
+
+NamespaceMaker *namespaces_free(NamespaceMaker *m) {
+    if (!m)
+        return NULL;
+    /* Also one that somebody has stopped. */
+    if (is_there(m))
+        (void)kill(m->pid, SIGKILL);
+    (void)fd_close(m->fd);
+    free(m);
+    return NULL;
 }

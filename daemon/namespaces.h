@@ -17,7 +17,18 @@ typedef struct NamespaceOrder {
     int holder_fd; /* mp-init: what they are in until they are held by a descriptor */
 } NamespaceOrder;
 
-/* Makes them, by a process that lives until they are there: about a millisecond. In the network there is
- * nothing but a loopback interface, which is up. 0, or a negative errno; *ret_of_network: it was the network
- * that could not be made. What is not wanted stays -EBADF. */
-int namespaces_make(const NamespaceOrder *order, int *ret_user_fd, int *ret_network_fd, bool *ret_of_network);
+typedef struct NamespaceMaker NamespaceMaker;
+
+/* Begins to make them, by a process that lives until they are there: about a millisecond, unless the kernel
+ * is busy with others that are taken down. In the network there is nothing but a loopback interface, which is
+ * up. What @order points to stays until the end. 0 with @ret, or a negative errno. */
+int namespaces_begin(const NamespaceOrder *order, NamespaceMaker **ret);
+/* Readable once there is something to take. */
+int namespaces_fd(const NamespaceMaker *m);
+/* The process, which is the caller's to reap. */
+pid_t namespaces_pid(const NamespaceMaker *m);
+/* Takes them, without waiting. 0; -EAGAIN: it is still at it; or another negative errno, *ret_of_network: it
+ * was the network that could not be made. What is not wanted stays -EBADF. */
+int namespaces_take(const NamespaceMaker *m, int *ret_user_fd, int *ret_network_fd, bool *ret_of_network);
+/* Ends the process. Returns NULL; NULL is fine. */
+NamespaceMaker *namespaces_free(NamespaceMaker *m);

@@ -156,10 +156,6 @@ void notifier_on_room(Notifier *n, NotifierRoom room, void *userdata) {
     n->userdata = userdata;
 }
 
-bool notifier_is_behind(const Notifier *n) {
-    return n && n->n_unsent > 0;
-}
-
 static bool is_only_status(const char *text) {
     return strncmp(text, "STATUS=", strlen("STATUS=")) == 0 && !strchr(text, '\n');
 }

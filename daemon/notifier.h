@@ -28,8 +28,6 @@ void notifier_sayf(Notifier *n, const char *format, ...) __attribute__((format(p
  * another try; or another negative errno: nobody is there. */
 int notifier_send_fd(Notifier *n, const char *text, int fd);
 void notifier_on_room(Notifier *n, NotifierRoom room, void *userdata);
-/* Whether anything is left to be sent. */
-bool notifier_is_behind(const Notifier *n);
 
 /* Says that the loop turns, twice in each @usec. 0 or a negative errno. */
 int notifier_watch(Notifier *n, uint64_t usec);

@@ -9,7 +9,8 @@
 #include "daemon/service-leave.h"
 
 static int compare_place(EndpointKind kind, uint16_t port, const Listener *l) {
-    uint16_t other = addr_port(&l->addr);
+    const Addr addr = listener_addr(l);
+    uint16_t other = addr_port(&addr);
     if (kind != l->kind)
         return kind > l->kind ? 1 : -1;
     return (port > other) - (port < other);
@@ -17,7 +18,8 @@ static int compare_place(EndpointKind kind, uint16_t port, const Listener *l) {
 
 static int compare(const void *a, const void *b) {
     const Listener *l = *(Listener *const *)a;
-    return compare_place(l->kind, addr_port(&l->addr), *(Listener *const *)b);
+    const Addr addr = listener_addr(l);
+    return compare_place(l->kind, addr_port(&addr), *(Listener *const *)b);
 }
 
 static bool is_leaving(const Listener *l) {
@@ -111,11 +113,12 @@ static bool end_leaving(OpenBeside *b, size_t first, size_t *end, Listener *l) {
 /* Whether the path or the address of @e leads to @l. */
 static bool leads_to(const Endpoint *e, const Listener *l) {
     struct stat st;
-    if (l->addr.len == 0)
+    const Addr addr = listener_addr(l);
+    if (addr.len == 0)
         return bind_node_is(e, l->fd);
     if (!endpoint_kind_is_unix(e->kind))
         return true;
-    return l->addr.un.sun_path[0] == '\0' ||
+    return addr.un.sun_path[0] == '\0' ||
            (l->ino != 0 && lstat(e->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino);
 }
 

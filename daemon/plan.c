@@ -49,8 +49,9 @@ typedef struct SocketName {
     Addr addr;
 } SocketName;
 
-static SocketName name_of(const ListenConfig *config, size_t index, const Addr *bound) {
-    return (SocketName){config, index, bound ? *bound : endpoint_addr(&config->endpoint, index)};
+static SocketName name_of(const ListenConfig *config, size_t index, const EndpointAddr *bound) {
+    return (SocketName){config, index,
+                        bound ? endpoint_addr_widen(bound) : endpoint_addr(&config->endpoint, index)};
 }
 
 static int compare_names(const SocketName *a, const SocketName *b) {
@@ -73,14 +74,14 @@ static bool has_any_port(const ListenConfig *c, size_t index) {
     return endpoint_kind_is_inet(c->endpoint.kind) && index < c->endpoint.n_addrs && addr_port(&a) == 0;
 }
 
-bool plan_serves(const ListenConfig *a, size_t a_index, const Addr *bound, const ListenConfig *b,
+bool plan_serves(const ListenConfig *a, size_t a_index, const EndpointAddr *bound, const ListenConfig *b,
                  size_t b_index) {
     SocketName written = name_of(a, a_index, NULL), wanted = name_of(b, b_index, NULL);
     if (compare_names(&written, &wanted) == 0)
         return true;
     /* A port that the kernel had chosen is now named. */
     SocketName open = name_of(a, a_index, bound);
-    return bound && bound->len > 0 && compare_names(&open, &wanted) == 0;
+    return bound && bound->sa.sa_family != AF_UNSPEC && compare_names(&open, &wanted) == 0;
 }
 
 /* Options of an open socket */

@@ -13,9 +13,9 @@
 /* What runs, as the caller sees it. */
 typedef struct PlanListener {
     const ListenConfig *config;
-    size_t index;     /* which of the endpoint's addresses */
-    const Addr *addr; /* as it is bound; NULL: not known */
-    bool has_socket;  /* open, or put aside and to be had again at once */
+    size_t index;             /* which of the endpoint's addresses */
+    const EndpointAddr *addr; /* as it is bound; NULL: not known */
+    bool has_socket;          /* open, or put aside and to be had again at once */
 } PlanListener;
 
 typedef struct PlanService {
@@ -88,7 +88,7 @@ void plan_done(Plan *p);
 
 /* Whether a socket that is open for address @a_index of @a, bound to @bound (NULL: not known), is the one
  * that address @b_index of @b asks for. */
-bool plan_serves(const ListenConfig *a, size_t a_index, const Addr *bound, const ListenConfig *b,
+bool plan_serves(const ListenConfig *a, size_t a_index, const EndpointAddr *bound, const ListenConfig *b,
                  size_t b_index);
 /* The options of an open socket that differ, a bit each; and their names. NULL past the last. */
 uint32_t plan_options(const ListenConfig *a, const ListenConfig *b);

@@ -14,6 +14,8 @@ typedef struct Prelude {
     sd_event_source *source; /* while more is to come */
 } Prelude;
 
+/* The place for those of @s. NULL when memory runs out. */
+Preludes *preludes_make(Service *s);
 /* Takes @c over, and counts it; on no list yet. NULL when memory runs out: then @c is as it was. */
 Prelude *prelude_new(Service *s, Connection *c, PreludeKind kind);
 /* Closes what it has; it was counted by then. */

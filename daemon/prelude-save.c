@@ -35,7 +35,6 @@ enum {
 };
 
 static const BlobRow rows[] = {
-    BLOB_ROW(PRELUDES_OPEN, Preludes, open),
     BLOB_ROW(PRELUDES_BLOCKED, Preludes, blocked),
     BLOB_ROW(PRELUDES_REST, Preludes, rest_until_usec),
 };
@@ -71,7 +70,12 @@ static void put_list(BlobWriter *w, uint16_t tag, const List *list) {
     }
 }
 
-void preludes_save(BlobWriter *w, const Preludes *p) {
+void preludes_save(BlobWriter *w, const Service *s) {
+    const Preludes *p = s->preludes;
+    if (s->lets_in)
+        blob_put_bool(w, PRELUDES_OPEN, true);
+    if (!p)
+        return;
     blob_put_rows(w, rows, ELEMENTS(rows), p);
     put_list(w, PRELUDES_READING, &p->reading);
     put_list(w, PRELUDES_HELD, &p->held);
@@ -174,7 +178,7 @@ static int restore_one(BlobReader r, Service *s, bool held) {
     }
     p->until_usec = parts.until_usec;
     if (held) {
-        list_append(&s->preludes.held, &p->link);
+        list_append(&s->preludes->held, &p->link);
         return 0;
     }
     int e = prelude_data_set(&p->data, parts.taken, parts.n_taken);
@@ -188,21 +192,34 @@ static int restore_one(BlobReader r, Service *s, bool held) {
 }
 
 int preludes_restore(BlobReader r, Service *s) {
+    Preludes found = {0};
     BlobField f;
     int e = 0;
     while (e >= 0 && blob_next(&r, &f))
-        if (f.tag == PRELUDES_READING || f.tag == PRELUDES_HELD)
+        if (f.tag == PRELUDES_OPEN)
+            s->lets_in = blob_bool(&f);
+        else if (f.tag == PRELUDES_READING || f.tag == PRELUDES_HELD)
             e = restore_one(blob_enter(&f), s, f.tag == PRELUDES_HELD);
         else
-            (void)blob_get_row(&f, rows, ELEMENTS(rows), &s->preludes);
+            (void)blob_get_row(&f, rows, ELEMENTS(rows), &found);
+    if (e >= 0 && (found.blocked || found.rest_until_usec > 0)) {
+        Preludes *p = preludes_make(s);
+        e = p ? 0 : -ENOMEM;
+        if (p) {
+            p->blocked = found.blocked;
+            p->rest_until_usec = found.rest_until_usec;
+        }
+    }
     return blob_is_spoilt(r.source) ? -EBADMSG : e;
 }
 
 void preludes_abandon(Service *s) {
-    LIST_FOREACH_SAFE (p, &s->preludes.reading, Prelude, link)
+    if (!s->preludes)
+        return;
+    LIST_FOREACH_SAFE (p, &s->preludes->reading, Prelude, link)
         prelude_free(p);
-    LIST_FOREACH_SAFE (p, &s->preludes.held, Prelude, link)
+    LIST_FOREACH_SAFE (p, &s->preludes->held, Prelude, link)
         prelude_free(p);
-    s->preludes.overdue = sd_event_source_disable_unref(s->preludes.overdue);
-    s->preludes.pass = sd_event_source_disable_unref(s->preludes.pass);
+    s->preludes->overdue = sd_event_source_disable_unref(s->preludes->overdue);
+    s->preludes->pass = sd_event_source_disable_unref(s->preludes->pass);
 }

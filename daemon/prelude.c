@@ -34,9 +34,27 @@
  * not to be taken and closed one after the other. */
 #define REST_USEC (250 * USEC_PER_MSEC)
 
-void preludes_init(Preludes *p) {
-    list_init(&p->reading);
-    list_init(&p->held);
+Preludes *preludes_make(Service *s) {
+    if (s->preludes)
+        return s->preludes;
+    s->preludes = calloc(1, sizeof(Preludes));
+    if (s->preludes) {
+        list_init(&s->preludes->reading);
+        list_init(&s->preludes->held);
+    }
+    return s->preludes;
+}
+
+size_t preludes_count(const Service *s) {
+    return s->preludes ? s->preludes->n : 0;
+}
+
+bool preludes_wait(const Service *s) {
+    return s->preludes && !list_is_empty(&s->preludes->held);
+}
+
+bool preludes_are_full(const Service *s) {
+    return s->preludes && s->preludes->blocked;
 }
 
 /* Bounds */
@@ -54,14 +72,16 @@ static size_t bound_of(const Service *s) {
 /* Whether there is room for @more. */
 static bool has_room_for(const Service *s, size_t more) {
     size_t share = s->rt->fd_ceiling > 0 ? (size_t)s->rt->fd_ceiling / DESCRIPTOR_SHARE : ALL_MAX;
-    size_t all = share < ALL_MAX ? share : ALL_MAX, n = s->preludes.n + more;
+    size_t all = share < ALL_MAX ? share : ALL_MAX, n = preludes_count(s) + more;
     return n <= bound_of(s) && (s->rt->n_preludes + more <= all || n <= KEPT);
 }
 
 bool prelude_has_room(Service *s) {
     if (!reads(s) || s->limits->when_full == WHEN_FULL_REFUSE || has_room_for(s, 1))
         return true;
-    s->preludes.blocked = true;
+    Preludes *preludes = preludes_make(s);
+    if (preludes)
+        preludes->blocked = true;
     return false;
 }
 
@@ -71,25 +91,25 @@ static int on_pass(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* Looks at what is held in a turn of its own. */
 static void pass_later(Service *s, uint64_t delay_usec) {
-    if (!s->preludes.pass)
-        (void)sd_event_add_time_relative(s->rt->loop, &s->preludes.pass, CLOCK_MONOTONIC, delay_usec, 1,
+    if (!s->preludes->pass)
+        (void)sd_event_add_time_relative(s->rt->loop, &s->preludes->pass, CLOCK_MONOTONIC, delay_usec, 1,
                                          on_pass, s);
 }
 
 /* One less: somebody may wait for that, or all for the end. */
 static void on_less(Service *s) {
-    if (s->preludes.blocked || s->order == ORDER_DRAIN || s->removed || !s->config->enabled)
+    if (s->preludes->blocked || s->order == ORDER_DRAIN || s->removed || !s->config->enabled)
         pass_later(s, 0);
 }
 
 Prelude *prelude_new(Service *s, Connection *c, PreludeKind kind) {
-    Prelude *p = calloc(1, sizeof(*p));
+    Prelude *p = preludes_make(s) ? calloc(1, sizeof(*p)) : NULL;
     if (!p)
         return NULL;
     *p = (Prelude){.service = s, .connection = *c, .data = {.kind = kind}};
     *c = (Connection){.fd = -EBADF};
     list_init(&p->link);
-    s->preludes.n++;
+    s->preludes->n++;
     s->rt->n_preludes++;
     return p;
 }
@@ -102,7 +122,7 @@ void prelude_free(Prelude *p) {
     connection_done(&p->connection);
     prelude_data_done(&p->data);
     s->rt->n_preludes--;
-    s->preludes.n--;
+    s->preludes->n--;
     on_less(s);
     free(p);
 }
@@ -122,7 +142,14 @@ static void leave(Prelude *p, const char *why) {
     prelude_free(p);
 }
 
+/* Before any close, and before anybody else waits for it: a copy of the socket in a child would keep firing
+ * in epoll, for what is gone by then. */
+static void unwatch(Prelude *p) {
+    p->source = sd_event_source_disable_unref(p->source);
+}
+
 static void refuse(Prelude *p, RefuseReason reason, const char *detail) {
+    unwatch(p);
     count_accepted(p);
     refusal_refuse(p->service, &p->connection, &(Admission){.verdict = VERDICT_REFUSE, .reason = reason},
                    detail);
@@ -131,13 +158,21 @@ static void refuse(Prelude *p, RefuseReason reason, const char *detail) {
 
 void preludes_drop(Service *s) {
     static const char why[] = "the service was stopped before it was served";
-    LIST_FOREACH_SAFE (p, &s->preludes.reading, Prelude, link)
+    if (!s->preludes)
+        return;
+    LIST_FOREACH_SAFE (p, &s->preludes->reading, Prelude, link)
         leave(p, why);
-    LIST_FOREACH_SAFE (p, &s->preludes.held, Prelude, link)
+    LIST_FOREACH_SAFE (p, &s->preludes->held, Prelude, link)
         leave(p, why);
-    s->preludes.overdue = sd_event_source_disable_unref(s->preludes.overdue);
-    s->preludes.pass = sd_event_source_disable_unref(s->preludes.pass);
-    s->preludes.blocked = false;
+    s->preludes->overdue = sd_event_source_disable_unref(s->preludes->overdue);
+    s->preludes->pass = sd_event_source_disable_unref(s->preludes->pass);
+    s->preludes->blocked = false;
+}
+
+void preludes_done(Service *s) {
+    preludes_drop(s);
+    free(s->preludes);
+    s->preludes = NULL;
 }
 
 /* Passing on */
@@ -145,24 +180,25 @@ void preludes_drop(Service *s) {
 /* Whether somebody may be let in, as far as the service alone knows: what its listeners are polled by. A
  * service that a reload takes away serves those whom it has accepted, if there is room. */
 static bool serves(const Service *s) {
-    return s->preludes.open || s->removed || !s->config->enabled;
+    return s->lets_in || s->removed || !s->config->enabled;
 }
 
 void preludes_rest(Service *s) {
-    s->preludes.rest_until_usec = clock_monotonic_usec() + REST_USEC;
+    if (s->preludes)
+        s->preludes->rest_until_usec = clock_monotonic_usec() + REST_USEC;
 }
 
 /* Whether nobody is passed on for now; it is looked at again in time. */
 static bool rests(Service *s) {
     uint64_t now = clock_monotonic_usec();
-    if (now < s->preludes.rest_until_usec)
-        pass_later(s, s->preludes.rest_until_usec - now);
-    return now < s->preludes.rest_until_usec;
+    if (now < s->preludes->rest_until_usec)
+        pass_later(s, s->preludes->rest_until_usec - now);
+    return now < s->preludes->rest_until_usec;
 }
 
 /* The oldest first, as long as there is room, and some at a time. Whether any was passed on. */
 static bool pass_held(Service *s) {
-    List *held = &s->preludes.held;
+    List *held = &s->preludes->held;
     bool any = false;
     if (rests(s))
         return false;
@@ -199,13 +235,13 @@ static int on_pass(sd_event_source *source, uint64_t usec, void *userdata) {
     Service *s = userdata;
     (void)source;
     (void)usec;
-    s->preludes.pass = sd_event_source_disable_unref(s->preludes.pass);
+    s->preludes->pass = sd_event_source_disable_unref(s->preludes->pass);
     bool any = pass_held(s);
-    if (s->preludes.blocked && has_room_for(s, 1)) {
-        s->preludes.blocked = false;
+    if (s->preludes->blocked && has_room_for(s, 1)) {
+        s->preludes->blocked = false;
         any = true;
     }
-    if (!any && !list_is_empty(&s->preludes.held) && serves(s))
+    if (!any && preludes_wait(s) && serves(s))
         pass_later(s, AGAIN_USEC);
     service_update(s, NULL);
     return 0;
@@ -214,10 +250,10 @@ static int on_pass(sd_event_source *source, uint64_t usec, void *userdata) {
 /* It is known who is there, or what is wanted: it is let in when its turn comes. */
 static void hold(Prelude *p) {
     Service *s = p->service;
-    p->source = sd_event_source_disable_unref(p->source);
+    unwatch(p);
     prelude_data_done(&p->data);
     list_remove(&p->link);
-    list_append(&s->preludes.held, &p->link);
+    list_append(&s->preludes->held, &p->link);
     (void)pass_held(s);
     service_update(s, NULL);
 }
@@ -230,23 +266,24 @@ static bool takes_connections(const Service *s) {
 }
 
 void preludes_settle(Service *s) {
-    if (s->preludes.n > 0 && (s->rt->stopping || s->order == ORDER_STOP || !takes_connections(s)))
+    if (preludes_count(s) > 0 && (s->rt->stopping || s->order == ORDER_STOP || !takes_connections(s)))
         preludes_drop(s);
 }
 
-void preludes_open(Service *s, bool open) {
-    s->preludes.open = open;
-    if (!list_is_empty(&s->preludes.held) && serves(s))
+void preludes_open(Service *s) {
+    if (preludes_wait(s) && serves(s))
         pass_later(s, 0);
 }
 
 void preludes_resume(Service *s) {
-    if (s->preludes.blocked || s->preludes.n > 0)
+    if (preludes_are_full(s) || preludes_count(s) > 0)
         pass_later(s, 0);
 }
 
 void preludes_turn_away(Service *s, const char *why) {
-    LIST_FOREACH_SAFE (p, &s->preludes.held, Prelude, link)
+    if (!s->preludes)
+        return;
+    LIST_FOREACH_SAFE (p, &s->preludes->held, Prelude, link)
         leave(p, why);
 }
 
@@ -282,6 +319,7 @@ static void take_header(Prelude *p) {
 static void answer_help(Prelude *p) {
     Service *door = p->service;
     CLEANUP_TEXT Text list = {0};
+    unwatch(p);
     tcpmux_list(&door->rt->tcpmux, &list);
     service_history(door)->counters.requests++;
     if (text_ok(&list) && list.len > 0)
@@ -294,9 +332,13 @@ static void answer_help(Prelude *p) {
 /* From now on it is one of @s, and only there it is counted. */
 static void move(Prelude *p, Service *s) {
     Service *door = p->service;
+    if (!preludes_make(s)) {
+        leave(p, "it could not wait for the service: memory ran out");
+        return;
+    }
     service_history(door)->counters.requests++;
-    door->preludes.n--;
-    s->preludes.n++;
+    door->preludes->n--;
+    s->preludes->n++;
     on_less(door);
     gate_release(door->rt, &p->connection.source);
     p->service = s;
@@ -384,7 +426,7 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 
 static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
     Service *s = userdata;
-    List *reading = &s->preludes.reading;
+    List *reading = &s->preludes->reading;
     uint64_t now = clock_monotonic_usec();
     (void)usec;
     while (!list_is_empty(reading)) {
@@ -400,7 +442,7 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
         refuse(p, REFUSE_PROXY,
                p->data.kind == PRELUDE_NAME ? "no tcpmux name within 3 s" : "no PROXY header within 3 s");
     }
-    s->preludes.overdue = sd_event_source_disable_unref(s->preludes.overdue);
+    s->preludes->overdue = sd_event_source_disable_unref(s->preludes->overdue);
     return 0;
 }
 
@@ -408,11 +450,11 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
 int prelude_await(Prelude *p) {
     Service *s = p->service;
     int r = sd_event_add_io(s->rt->loop, &p->source, p->connection.fd, EPOLLIN, on_readable, p);
-    if (r >= 0 && !s->preludes.overdue)
-        r = sd_event_add_time(s->rt->loop, &s->preludes.overdue, CLOCK_MONOTONIC, p->until_usec,
+    if (r >= 0 && !s->preludes->overdue)
+        r = sd_event_add_time(s->rt->loop, &s->preludes->overdue, CLOCK_MONOTONIC, p->until_usec,
                               10 * USEC_PER_MSEC, on_overdue, s);
     if (r >= 0)
-        list_append(&s->preludes.reading, &p->link);
+        list_append(&s->preludes->reading, &p->link);
     return r;
 }
 

@@ -25,24 +25,27 @@ struct Connection;
 /* So long for a whole header, and for a whole name. */
 #define PRELUDE_USEC (3 * USEC_PER_SEC)
 
-/* Those of a service. */
+/* Those of a service that has ever had one. */
 typedef struct Preludes {
     List reading;             /* the oldest first */
     List held;                /* read, and waiting for room in this service, the oldest first */
     size_t n;                 /* both */
-    bool open;                /* somebody may be let in */
     bool blocked;             /* there was no room for one more */
     uint64_t rest_until_usec; /* nobody is passed on until then: the last one could not be started */
     sd_event_source *overdue, *pass;
 } Preludes;
 
-void preludes_init(Preludes *p);
-/* Closes them all, counted as gone. */
+/* How many there are; whether some wait for room; and whether there was no room for one more. */
+size_t preludes_count(const struct Service *s);
+bool preludes_wait(const struct Service *s);
+bool preludes_are_full(const struct Service *s);
+/* Closes them all, counted as gone; and with the place for them. */
 void preludes_drop(struct Service *s);
-/* Parts of service_update(): closes what is not to be served any more; then, whether somebody may be let in,
- * as far as the service alone knows: those that are held get their turn. */
+void preludes_done(struct Service *s);
+/* Parts of service_update(): closes what is not to be served any more; then, once it is known whether
+ * somebody may be let in (`lets_in`): those that are held get their turn. */
 void preludes_settle(struct Service *s);
-void preludes_open(struct Service *s, bool open);
+void preludes_open(struct Service *s);
 /* One could not be started for want of something: for a moment nobody gets his turn. */
 void preludes_rest(struct Service *s);
 /* Those that are held cannot be served: closes them. */
@@ -61,7 +64,7 @@ void prelude_read_name(struct Service *s, struct Connection *c);
 
 /* The upgrade in place: those of a service, whose sources are there by then. 0, -EBADMSG (the blob is spoilt)
  * or -ENOMEM, as it is when there are no descriptors to poll them. */
-void preludes_save(BlobWriter *w, const Preludes *p);
+void preludes_save(BlobWriter *w, const struct Service *s);
 int preludes_restore(BlobReader r, struct Service *s);
 /* For good: looks who can be passed on, or taken. */
 void preludes_resume(struct Service *s);

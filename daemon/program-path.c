@@ -23,26 +23,25 @@ static char *absolute(const char *path) {
 }
 
 /* Whether @path is the file that runs here: not so when another program (a loader, a descriptor) was named.
- * Without /proc it is believed. */
-static bool is_this(const char *path) {
+ * Without /proc it is believed. @link: what /proc/self/exe says, or NULL. Under valgrind that is right, while
+ * the file behind it is valgrind. */
+static bool is_this(const char *path, const char *link) {
     struct stat st, exe;
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
         return false;
-    if (stat("/proc/self/exe", &exe) < 0)
+    if ((link && strcmp(path, link) == 0) || stat("/proc/self/exe", &exe) < 0)
         return true;
     return st.st_dev == exe.st_dev && st.st_ino == exe.st_ino;
 }
 
 char *program_path(void) {
-    char exe[PATH_MAX];
+    char link[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", link, sizeof(link) - 1);
+    link[n > 0 ? n : 0] = '\0';
     /* getauxval(3): the pathname that was given to execve(2). That of fexecve(3) means nothing later. */
     const char *given = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
     char *path CLEANUP_FREE = given && strncmp(given, "/dev/fd/", 8) != 0 ? absolute(given) : NULL;
-    if (path && is_this(path))
+    if (path && is_this(path, link))
         return TAKE_PTR(path);
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-    if (n <= 0 || exe[0] != '/')
-        return NULL;
-    exe[n] = '\0';
-    return is_this(exe) ? strdup(exe) : NULL;
+    return link[0] == '/' && is_this(link, NULL) ? strdup(link) : NULL;
 }

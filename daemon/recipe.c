@@ -56,6 +56,8 @@ Recipe *recipe_unref(Recipe *r) {
     for (size_t i = 0; i < ELEMENTS(r->forward_argv); i++)
         strv_free(r->forward_argv[i]);
     strv_free(r->argv);
+    r->made = sd_event_source_disable_unref(r->made);
+    r->late = sd_event_source_disable_unref(r->late);
     sandbox_plan_free(r->sandbox);
     child_env_done(&r->env);
     service_config_unref(r->config);

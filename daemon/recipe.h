@@ -3,6 +3,8 @@
 /* A recipe: what is the same for each process of a service, of one generation of its config: worked out with
  * the first process, so that an idle service costs nothing of it. Counted: a process on its way to exec reads
  * it in the daemon's memory, whatever a reload makes of the service meanwhile. */
+#include <systemd/sd-event.h>
+
 #include "daemon/child-env.h"
 #include "daemon/sandbox.h"
 
@@ -13,6 +15,10 @@ typedef struct Recipe {
     char **argv;            /* NULL: a forward to somebody else's backend has no program of its own */
     SandboxPlan *sandbox;   /* owned; NULL: the config has none, or there is no program to be put into it */
     char **forward_argv[2]; /* forward: of mp-forward; the second for connections over TCP */
+    sd_event_source *made, *late; /* while its sandbox is under way */
+    uint64_t begun_usec;          /* when that was begun, CLOCK_MONOTONIC */
+    int error;                    /* why there is none: negative errno; 0: all is as it is to be */
+    unsigned which;               /* then: of the sandbox, SANDBOX_WHICH() */
 } Recipe;
 
 /* Of @config; @env is the daemon's own environment. 0 or -ENOMEM. */

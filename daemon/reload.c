@@ -170,7 +170,8 @@ static uint16_t port_of_pair(const Prepared *p, size_t i) {
     if (socket->index == 0 || i == 0 || p->plan.sockets[i - 1].config != socket->config)
         return 0;
     const Listener *other = p->opened[i - 1] ? p->opened[i - 1] : listener_of(p, socket - 1);
-    return other && listener_is_open(other) ? addr_port(&other->addr) : 0;
+    const Addr addr = other ? listener_addr(other) : (Addr){0};
+    return other && listener_is_open(other) ? addr_port(&addr) : 0;
 }
 
 static int open_new(Prepared *p, size_t i, DiagList *diags) {
@@ -309,6 +310,21 @@ static void change_service(Prepared *p, size_t i, uint64_t generation) {
     (void)service_change(s, p->to, c, generation, TAKE_PTR(p->lists[i]), n, e->holders);
 }
 
+static void forget_bans(Runtime *rt, Gone *gone) {
+    if (gone->n > 0)
+        bans_forget(rt->bans, gone);
+    gone->n = 0;
+}
+
+/* A service that is taken away bans nobody, though it is still there for a while. */
+static void forget_bans_of_removed(const Prepared *p) {
+    Gone gone = {0};
+    for (size_t i = 0; i < p->plan.n_entries; i++)
+        if (p->plan.entries[i].to == PLAN_NONE && gone_add(&gone, p->services[i]->id))
+            forget_bans(p->rt, &gone);
+    forget_bans(p->rt, &gone);
+}
+
 /* What is the same may still have been waiting for a reload: what it could not open is tried again. */
 static bool wants_look(const PlanEntry *e, const Service *s) {
     return changes(e) || s->retry || s->state == SERVICE_FAILED || s->config->start_now;
@@ -363,6 +379,7 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, const Comparison *kno
     give_up(&p);
     for (size_t i = 0; i < p.plan.n_entries; i++)
         change_service(&p, i, generation);
+    forget_bans_of_removed(&p);
     free((void *)set->items);
     set->items = TAKE_PTR(p.services);
     set->n = p.plan.n_entries;
@@ -372,15 +389,27 @@ int reload_apply(Runtime *rt, ServiceSet *set, Config *to, const Comparison *kno
     return 0;
 }
 
+static void forget_sources(Runtime *rt, Gone *gone) {
+    if (gone->n > 0)
+        sources_forget(rt->sources, gone);
+    gone->n = 0;
+}
+
 void reload_sweep(Runtime *rt, ServiceSet *set) {
     size_t kept = 0;
+    Gone gone = {0};
     for (size_t i = 0; i < set->n; i++) {
         Service *s = set->items[i];
-        if (service_is_over(s))
-            service_free(s);
-        else
+        if (!service_is_over(s)) {
             set->items[kept++] = s;
+            continue;
+        }
+        bool full = gone_add(&gone, s->id);
+        service_free(s);
+        if (full)
+            forget_sources(rt, &gone);
     }
+    forget_sources(rt, &gone);
     set->n = kept;
     tcpmux_collect(rt, set->items, set->n);
 }

@@ -33,10 +33,8 @@ static bool is_listener(int fd) {
     struct sockaddr_storage peer;
     int type = 0, listening = 0;
     socklen_t n = sizeof(type), n_peer = sizeof(peer);
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0)
-        return false;
-    n = sizeof(listening);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 ||
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 ||
         getsockname(fd, &addr.sa, &addr.len) < 0)
         return false;
     if (listening)
@@ -85,9 +83,8 @@ int rescue_execute(Rescue *r, const char *program, char *const *argv) {
             return -errno;
     (void)snprintf(n, sizeof(n), "%zu", r->n);
     (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    if (r->n > 0 && (setenv("LISTEN_FDS", n, 1) < 0 || setenv("LISTEN_PID", pid, 1) < 0))
-        return -errno;
     (void)unsetenv("LISTEN_FDNAMES");
-    (void)execv(program, argv);
+    if (r->n == 0 || (setenv("LISTEN_FDS", n, 1) == 0 && setenv("LISTEN_PID", pid, 1) == 0))
+        (void)execv(program, argv);
     return -errno;
 }

@@ -7,6 +7,7 @@
 
 #include "daemon/bans.h"
 #include "daemon/child-env.h"
+#include "daemon/errand.h"
 #include "daemon/eventlog.h"
 #include "daemon/history.h"
 #include "daemon/instance.h"
@@ -30,6 +31,7 @@ typedef struct Runtime {
     Spawner *spawner;
     EnvBuilder env;
     InstanceTable instances;
+    Errands errands;
     LateReaders late_readers;
     struct Lobby *lobby; /* of listeners; NULL: each has a source of its own */
     SockQuery *sockets;  /* what the kernel says of connections */

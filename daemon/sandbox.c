@@ -116,12 +116,20 @@ int sandbox_plan_draw(const ServiceConfig *config, const SandboxContext *context
 
 /* Making */
 
-static int make_namespaces(SandboxPlan *p, const ServiceConfig *c, const SandboxContext *context,
-                           unsigned *ret_which) {
+static bool has_users(const SandboxConfig *s, bool users_first) {
+    return users_first || s->private_users;
+}
+
+static bool has_network(const SandboxConfig *s) {
+    return s->network == SANDBOX_NETWORK_NONE;
+}
+
+static int begin_namespaces(SandboxPlan *p, const ServiceConfig *c, const SandboxContext *context,
+                            unsigned *ret_which) {
     const Resolved *who = &c->resolved;
     NamespaceOrder order = {
-        .users = p->users_first || c->sandbox->private_users,
-        .network = c->sandbox->network == SANDBOX_NETWORK_NONE,
+        .users = has_users(c->sandbox, p->users_first),
+        .network = has_network(c->sandbox),
         .within = p->users_first,
         .with_root = context->is_root,
         .uid = who->change_ids ? who->uid : context->uid,
@@ -130,10 +138,9 @@ static int make_namespaces(SandboxPlan *p, const ServiceConfig *c, const Sandbox
         .n_groups = context->is_root ? who->n_groups : 0,
         .holder_fd = p->init_fd,
     };
-    bool of_network = false;
-    int r = namespaces_make(&order, &p->user_fd, &p->network_fd, &of_network);
-    *ret_which = SANDBOX_WHICH(of_network ? SANDBOX_PART_NETWORK : SANDBOX_PART_USERS, 0);
-    return r;
+    p->making = SANDBOX_WHICH(order.network ? SANDBOX_PART_NETWORK : SANDBOX_PART_USERS, 0);
+    *ret_which = p->making;
+    return namespaces_begin(&order, &p->maker);
 }
 
 static int open_init(SandboxPlan *p, const SandboxContext *context, unsigned *ret_which) {
@@ -145,6 +152,13 @@ static int open_init(SandboxPlan *p, const SandboxContext *context, unsigned *re
     return p->init_fd < 0 ? -errno : 0;
 }
 
+/* Of mp-init nothing is needed any more, unless processes are to have it. */
+static void end_making(SandboxPlan *p) {
+    p->maker = namespaces_free(p->maker);
+    if (!(p->namespaces & CLONE_NEWPID))
+        p->init_fd = fd_close(p->init_fd);
+}
+
 int sandbox_plan_new(const ServiceConfig *config, const SandboxContext *context, SandboxPlan **ret,
                      unsigned *ret_which) {
     const SandboxConfig *s = config->sandbox;
@@ -152,14 +166,45 @@ int sandbox_plan_new(const ServiceConfig *config, const SandboxContext *context,
     if (r < 0)
         return r;
     SandboxPlan *p = *ret;
-    bool ahead = p->users_first || s->private_users || s->network == SANDBOX_NETWORK_NONE;
+    bool ahead = has_users(s, p->users_first) || has_network(s);
     if (ahead || s->private_pids)
         r = open_init(p, context, ret_which);
-    if (r >= 0 && ahead)
-        r = make_namespaces(p, config, context, ret_which);
-    if (!s->private_pids)
-        p->init_fd = fd_close(p->init_fd);
+    return r >= 0 && ahead ? begin_namespaces(p, config, context, ret_which) : r;
+}
+
+bool sandbox_plan_is_under_way(const SandboxPlan *p) {
+    return p->maker;
+}
+
+int sandbox_plan_fd(const SandboxPlan *p) {
+    return namespaces_fd(p->maker);
+}
+
+pid_t sandbox_plan_pid(const SandboxPlan *p) {
+    return namespaces_pid(p->maker);
+}
+
+int sandbox_plan_finish(SandboxPlan *p, unsigned *ret_which) {
+    bool of_network = false;
+    int r = namespaces_take(p->maker, &p->user_fd, &p->network_fd, &of_network);
+    if (r == -EAGAIN)
+        return r;
+    *ret_which = SANDBOX_WHICH(of_network ? SANDBOX_PART_NETWORK : SANDBOX_PART_USERS, 0);
+    end_making(p);
     return r;
+}
+
+unsigned sandbox_plan_give_up(SandboxPlan *p) {
+    end_making(p);
+    return p->making;
+}
+
+size_t sandbox_descriptors(const ServiceConfig *config, bool is_root) {
+    const SandboxConfig *s = config->sandbox;
+    if (!s || !config->exec)
+        return 0;
+    bool users_first = !is_root;
+    return (size_t)has_users(s, users_first) + has_network(s) + s->private_pids;
 }
 
 SandboxPlan *sandbox_plan_free(SandboxPlan *p) {
@@ -171,6 +216,7 @@ SandboxPlan *sandbox_plan_free(SandboxPlan *p) {
         free(p->rules[i].path);
     free(p->mounts);
     free(p->rules);
+    p->maker = namespaces_free(p->maker);
     (void)fd_close(p->user_fd);
     (void)fd_close(p->network_fd);
     (void)fd_close(p->init_fd);
@@ -205,6 +251,11 @@ static const struct {
      "user namespaces are not allowed here: a container, or user.max_user_namespaces"},
     {SANDBOX_PART_USERS, ENOSPC, "user.max_user_namespaces is reached"},
     {SANDBOX_PART_NETWORK, EPERM, "namespaces need CAP_SYS_ADMIN, which a container may not have"},
+    {SANDBOX_PART_NETWORK, ENOSPC, "user.max_net_namespaces is reached"},
+    {SANDBOX_PART_USERS, ECHILD, "the process that makes it has been killed"},
+    {SANDBOX_PART_NETWORK, ECHILD, "the process that makes it has been killed"},
+    {SANDBOX_PART_USERS, ETIMEDOUT, "the kernel did not make it in time"},
+    {SANDBOX_PART_NETWORK, ETIMEDOUT, "the kernel did not make it in time"},
     {SANDBOX_PART_NAMESPACES, EPERM, "namespaces need CAP_SYS_ADMIN, which a container may not have"},
     {SANDBOX_PART_MOUNT, ENOSYS, "this needs Linux 5.12"},
     {SANDBOX_PART_MOUNT, ENXIO, "there is no /dev/null to be put in place of a file"},

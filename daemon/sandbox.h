@@ -69,6 +69,9 @@ typedef struct SandboxPlan {
     LandlockRule *rules;
     size_t n_rules;
     struct sock_fprog filter; /* the config's; len 0: none */
+    struct NamespaceMaker
+        *maker;      /* while user_fd and network_fd are made; NULL: they are not, or are there */
+    unsigned making; /* what of it takes its time: SANDBOX_WHICH() */
 } SandboxPlan;
 
 /* The parts of it that can fail, for messages. */
@@ -106,11 +109,23 @@ int landlock_abi(void);
  * (too many paths) or -EOPNOTSUPP (no Landlock); *ret_which then says where. */
 int sandbox_plan_draw(const ServiceConfig *config, const SandboxContext *context, SandboxPlan **ret,
                       unsigned *ret_which);
-/* The same, and makes the namespaces that all processes of the service share, and opens mp-init. Takes about
- * a millisecond. 0 or a negative errno, as above; what there is of *ret is for sandbox_where(), and to be
- * freed all the same. */
+/* The same, opens mp-init, and begins to make the namespaces that all processes of the service share: until
+ * they are there the plan is under way, and nothing can be done by it. 0 or a negative errno, as above; what
+ * there is of *ret is for sandbox_where(), and to be freed all the same. */
 int sandbox_plan_new(const ServiceConfig *config, const SandboxContext *context, SandboxPlan **ret,
                      unsigned *ret_which);
+bool sandbox_plan_is_under_way(const SandboxPlan *p);
+/* Then: a descriptor that is readable when sandbox_plan_finish() has something to do, and the process that is
+ * at it, which is the caller's to reap. */
+int sandbox_plan_fd(const SandboxPlan *p);
+pid_t sandbox_plan_pid(const SandboxPlan *p);
+/* Takes what has been made. 0; -EAGAIN: it is still under way; or another negative errno, *ret_which says of
+ * what. */
+int sandbox_plan_finish(SandboxPlan *p, unsigned *ret_which);
+/* It has taken too long. Returns what has. */
+unsigned sandbox_plan_give_up(SandboxPlan *p);
+/* The most descriptors that a plan for @config has for as long as it is there. Pure. */
+size_t sandbox_descriptors(const ServiceConfig *config, bool is_root);
 SandboxPlan *sandbox_plan_free(SandboxPlan *p); /* returns NULL; NULL is fine */
 DEFINE_CLEANUP(SandboxPlan *, sandbox_plan_free);
 

@@ -30,13 +30,12 @@ static ApiEvent connection_event(Service *s, const Connection *c, LogLevel level
 
 /* The own end's address: known from the listener unless that is bound to a wildcard. */
 static void find_local(const Listener *l, Connection *c) {
-    if (!addr_is_wildcard(&l->addr)) {
-        c->local = l->addr;
+    c->local = listener_addr(l);
+    if (!addr_is_wildcard(&c->local))
         return;
-    }
-    c->local.len = sizeof(c->local.storage);
-    if (getsockname(c->fd, &c->local.sa, &c->local.len) < 0)
-        c->local = l->addr;
+    Addr own = {.len = sizeof(own.storage)};
+    if (getsockname(c->fd, &own.sa, &own.len) == 0)
+        c->local = own;
 }
 
 /* All of them, its own first. Without memory, or of a peer that is gone: none, and no rule holds for it. */
@@ -285,7 +284,7 @@ void serve_listener(Listener *l) {
     learn_budget(l, taken);
     if (s->pool && s->pool->blocked)
         service_update(s, "no worker has room");
-    else if (s->preludes.blocked)
+    else if (preludes_are_full(s))
         service_update(s, "too many are still to say who they are, or what they want");
     else if (gate_ask(s).verdict == VERDICT_WAIT)
         service_update(s, NULL);

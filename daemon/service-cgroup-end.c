@@ -85,6 +85,8 @@ void service_cgroup_count(Service *s) {
 
 void service_cgroup_explain(const Service *s, SpawnStep step, int error, Text *out) {
     const ServiceCgroup *g = s->cgroup;
+    if (step == STEP_CGROUP && g && g->refused)
+        text_addf(out, " (%s of its control group)", g->refused);
     if (step != STEP_LIMIT || error != EAGAIN || !g || g->dir < 0 || g->limits.per_instance)
         return;
     uint64_t now = cgroup_count(g->dir, "pids.current", NULL);

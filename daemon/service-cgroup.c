@@ -7,7 +7,9 @@
 
 #include "conf/value.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/proc-file.h"
 #include "daemon/cgroup-file.h"
+#include "daemon/cgroup-limits.h"
 #include "daemon/flight.h"
 #include "daemon/service-private.h"
 
@@ -33,18 +35,27 @@ static void close_folders(ServiceCgroup *g) {
 }
 
 static int apply(const Service *s, int dir, const CgroupConfig *from, const CgroupConfig *to, bool alone) {
-    CgroupSetting settings[CGROUP_SETTINGS_MAX];
-    size_t n = cgroup_settings(from, to, alone, settings);
-    for (size_t i = 0; i < n; i++) {
-        if (!(s->rt->cgroups->enabled & CGROUP_BIT(settings[i].controller)))
-            continue;
-        int r = cgroup_write(dir, settings[i].file, settings[i].value);
-        /* Before 4.19: without memory.oom.group one process is killed rather than all. */
-        bool needless = settings[i].lifts || streq(settings[i].file, "memory.oom.group");
-        if (r < 0 && !(r == -ENOENT && needless))
-            return r;
-    }
-    return 0;
+    return cgroup_limits_apply(dir, from, to, alone, s->rt->cgroups->enabled, &s->rt->errands,
+                               &s->cgroup->refused);
+}
+
+/* What to do about a limit that was not taken. */
+static const char *hint_of(int error) {
+    static const struct {
+        int error;
+        const char *hint;
+    } hints[] = {
+        {ENOENT, " (this kernel does not have it: leave it out)"},
+        {EINVAL, " (the kernel does not take this value)"},
+        {ERANGE, " (the kernel does not take this value)"},
+        {EACCES, " (it is not the daemon's to write: Delegate=yes of its unit)"},
+        {EPERM, " (it is not the daemon's to write: Delegate=yes of its unit)"},
+        {EROFS, " (it is read-only here: ProtectControlGroups= of its unit, or a container)"},
+    };
+    for (size_t i = 0; i < ELEMENTS(hints); i++)
+        if (error == hints[i].error)
+            return hints[i].hint;
+    return "";
 }
 
 static void take_stock(int dir, const char *name, void *userdata) {
@@ -66,6 +77,16 @@ static int open_folder(ServiceCgroup *g, const CgroupTree *tree, bool *ret_new) 
     if (g->dir >= 0 && !*ret_new)
         cgroup_each_group(g->dir, take_stock, g);
     return g->dir < 0 ? g->dir : 0;
+}
+
+/* Nobody knows how those came there that are all in one group: what holds for the service holds for them from
+ * now on, whoever is to be limited on his own. */
+static int keep_found(ServiceCgroup *g) {
+    CLEANUP_CLOSE int found = g->all < 0 ? cgroup_open(g->dir, CGROUP_ALL) : -EBADF;
+    int all = found >= 0 ? found : g->all;
+    if (all < 0 || !cgroup_is_populated(all))
+        return 0;
+    return cgroup_limits_hand_down(g->dir, all, g->service->rt->cgroups->enabled);
 }
 
 /* Those that run keep what they have: those that were all in one group, in that one. */
@@ -92,12 +113,13 @@ static int open_own(const ServiceCgroup *g, uint64_t number) {
 
 /* Instances that run get the limits as they are now. */
 static int apply_to_instances(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig *to) {
-    const List *lists[] = {&g->service->instances, &g->service->spares.waiting};
+    const Service *s = g->service;
+    const List *lists[] = {&s->instances, s->spares ? &s->spares->waiting : NULL};
     int result = 0;
-    for (size_t k = 0; k < ELEMENTS(lists); k++)
+    for (size_t k = 0; k < ELEMENTS(lists) && lists[k]; k++)
         LIST_FOREACH (i, lists[k], const Instance, link) {
             CLEANUP_CLOSE int dir = i->group > 0 ? open_own(g, i->group) : -EBADF;
-            int r = dir >= 0 ? apply(g->service, dir, from, to, true) : 0;
+            int r = dir >= 0 ? apply(s, dir, from, to, true) : 0;
             if (r < 0 && r != -ENODEV)
                 result = r;
         }
@@ -109,7 +131,9 @@ static int change(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig
     const Service *s = g->service;
     const CgroupConfig *shared = from && !from->per_instance && g->all >= 0 ? from : NULL;
     const CgroupConfig *before = from ? shared : &cgroup_limits_unknown;
-    int r = to->per_instance ? part(g, shared, to) : unite(g);
+    int r = !from && to->per_instance ? keep_found(g) : 0;
+    if (r >= 0)
+        r = to->per_instance ? part(g, shared, to) : unite(g);
     if (r >= 0)
         r = apply(s, g->dir, before, to->per_instance ? NULL : to, false);
     if (r >= 0 && to->per_instance)
@@ -126,15 +150,18 @@ static int set_up(Service *s, CgroupProblem *why) {
     if (g->doubted)
         close_folders(g);
     bool had = g->dir >= 0, known = had && !g->lacks && !g->let_go, is_new = false;
+    g->refused = NULL;
     int r = had ? 0 : open_folder(g, s->rt->cgroups, &is_new);
     if (r >= 0)
         r = change(g, known ? &g->limits : is_new ? &fresh : NULL, s->config->cgroup);
     g->doubted = false;
     g->lacks = r < 0;
     if (r < 0)
-        return cgroup_problem(why, r, "the control group of '%s' in %s cannot be set up: %s", s->name,
-                              s->rt->cgroups->path, strerror(-r));
+        return cgroup_problem(why, r, "the control group of '%s' in %s cannot be set up: %s%s%s%s", s->name,
+                              s->rt->cgroups->path, g->refused ? g->refused : "", g->refused ? ": " : "",
+                              strerror(-r), g->refused ? hint_of(-r) : "");
     g->limits = *s->config->cgroup;
+    g->let_go = false;
     service_cgroup_begin_count(g);
     return 0;
 }
@@ -199,10 +226,8 @@ bool service_cgroup_prepare(Service *s) {
             let_go(s->cgroup);
         return true;
     }
-    if (make(s, &why) >= 0) {
-        s->cgroup->let_go = false;
+    if (make(s, &why) >= 0)
         return true;
-    }
     if (s->cgroup)
         s->cgroup->lacks = true;
     if (!streq_null(service_past(s)->last_error.message, why.text))
@@ -243,8 +268,11 @@ static int enter_own(Instance *i, int *own) {
 int service_cgroup_enter(Instance *i, int *own) {
     Service *s = i->service;
     *own = fd_close(*own);
+    if (s->cgroup)
+        s->cgroup->refused = NULL;
     service_cgroup_forget(i);
-    if ((service_cgroup_is_missing(s) || s->cgroup->doubted) && !service_cgroup_prepare(s)) {
+    bool sound = s->cgroup && !service_cgroup_is_missing(s) && !s->cgroup->doubted;
+    if ((!sound && !service_cgroup_prepare(s)) || !s->cgroup) {
         /* It does not listen now, so that nobody else would see to it. */
         service_retry_at(s, clock_monotonic_usec() + USEC_PER_SEC);
         return service_past(s)->last_error.error ? -service_past(s)->last_error.error : -ENODEV;
@@ -271,14 +299,10 @@ void service_cgroup_forget(Instance *i) {
 
 /* proc_pid_cgroup(5): …/SERVICE/NUMBER. */
 void service_cgroup_adopt(Instance *i) {
-    char path[32], text[CGROUP_FILE_MAX];
+    char text[CGROUP_FILE_MAX];
     CLEANUP_TEXT Text member = {0};
-    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)i->pid);
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
+    if (proc_file_read(i->pid, "cgroup", text, sizeof(text)) == 0)
         return;
-    text[n] = '\0';
     if (cgroup_parse_membership(text, &member) < 0)
         return;
     char *last = strrchr(member.s, '/');

@@ -17,12 +17,13 @@ typedef struct ServiceCgroup {
     CgroupConfig limits;                /* that it has */
     uint64_t newest;                    /* what the group of an instance was called last */
     uint64_t seen_kills, seen_refusals; /* of what the kernel has counted for all together */
-    uint64_t unclaimed; /* so many kills for want of memory have not met the end of an instance yet */
-    bool counts;        /* these are known */
-    bool let_go;        /* the config has no `cgroup` any more */
-    bool doubted;       /* it may be gone: it is looked for before the next process */
-    bool lacks;         /* it could not be given all that the config asks for: nothing is to run */
-    List leaving;       /* groups of instances that have ended, with processes in them that are about to */
+    uint64_t unclaimed;  /* so many kills for want of memory have not met the end of an instance yet */
+    bool counts;         /* these are known */
+    bool let_go;         /* the config has no `cgroup` any more */
+    bool doubted;        /* it may be gone: it is looked for before the next process */
+    bool lacks;          /* it could not be given all that the config asks for: nothing is to run */
+    const char *refused; /* the file of the limit that the kernel has not taken; NULL: none */
+    List leaving;        /* groups of instances that have ended, with processes in them that are about to */
     sd_event_source *timer;
     unsigned looks;     /* at what is about to end */
     uint64_t kill_usec; /* the service has ended, and what is left of it is killed then: monotonic; 0: no */
@@ -52,7 +53,8 @@ void service_cgroup_forget(Instance *i);
 void service_cgroup_kill(const Instance *i);
 /* The same for the service. */
 void service_cgroup_kill_all(const struct Service *s);
-/* " (cgroup.pids_max 32)" if that is why a process could not be made; else "". */
+/* " (cgroup.pids_max 32)" if that is why a process could not be made, or the file that could not be written;
+ * else "". */
 void service_cgroup_explain(const struct Service *s, SpawnStep step, int error, Text *out);
 
 /* When a service has ended, ends what is left in its group: TERM now, KILL after timeouts.stop. A part of

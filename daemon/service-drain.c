@@ -165,7 +165,7 @@ static void drain_pool(Service *s) {
     if (any_open(s))
         return;
     /* Those who have been let in go to a worker first. */
-    if (s->preludes.n > 0 && pool_can_drain(s->pool))
+    if (preludes_count(s) > 0 && pool_can_drain(s->pool))
         return;
     preludes_drop(s);
     s->pool->drained = true;
@@ -207,7 +207,7 @@ void service_begin_drain(Service *s) {
             listener_cut(s->listeners[i]);
     for (size_t i = 0; i < s->n_slots; i++) {
         Slot *slot = &s->slots[i];
-        slot->start_by_itself = slot->again = slot->busy = false;
+        slot->start_by_itself = slot->again = slot->busy = slot->held = false;
         slot->told = 0;
     }
 }

@@ -78,6 +78,9 @@ static bool starts_for(Service *s, Listener *l) {
                    s->order != ORDER_PAUSE && s->order != ORDER_STOP && !s->rt->stopping;
     if (!may_run || l->left_served || !endpoint_kind_is_stream(l->kind) || !listener_has_queued(l))
         return false;
+    /* It is looked at again then. */
+    if (!launch_may_start(s, true))
+        return true;
     l->left_served = true;
     const Instance *i = launch_for_leaving(s, l);
     if (!i)
@@ -163,7 +166,7 @@ void service_serve_before_leaving(Service *s, Listener *l) {
     if (takes_connections(s))
         serve_queue(l);
     else if (service_n_listen_slots(s) > 0 && slot_is_idle(&s->slots[l->slot]) && listener_has_queued(l) &&
-             (l->admitted || !knock_is_asked(l) || knock_may_start(l)))
+             (l->admitted || !knock_is_asked(l) || knock_may_start(l)) && launch_may_start(s, true))
         slot_activate(&s->slots[l->slot]);
 }
 

@@ -40,7 +40,7 @@ static int make_slots(Service *s, bool anew) {
     bool backend = service_config_has_backend(s->config), had = s->backend.slot;
     size_t n_listen = n - backend;
     for (size_t i = 0; i < s->n_listeners; i++)
-        s->listeners[i]->slot = n_listen == 1 ? 0 : i;
+        s->listeners[i]->slot = n_listen == 1 ? 0 : (uint32_t)i;
     /* Their processes stay where they are. */
     if (n > 0 && n == s->n_slots && backend == had && !s->backend.replaced && !anew)
         return 0;
@@ -60,7 +60,7 @@ static int make_slots(Service *s, bool anew) {
 /* What was there already, and is used as it is. */
 static void tell_existing(Service *s, const Listener *l) {
     char note[96], message[ENDPOINT_TEXT_MAX + 128];
-    bool foreign = l->ino == 0 && !l->adopted && l->addr.len == 0;
+    bool foreign = l->ino == 0 && !l->adopted && endpoint_socket_type(l->kind) == 0;
     if (!foreign || !bind_node_note(l->config, l->fd, s->config->resolved.uid, note, sizeof(note)))
         return;
     (void)snprintf(message, sizeof(message), "%s: %s", l->config->endpoint.text, note);
@@ -120,7 +120,6 @@ void service_begin_change(Service *s, const ServiceConfig *config) {
 
 static void remove_service(Service *s) {
     s->removed = true;
-    bans_forget(s->rt->bans, s->id);
     spares_drop(s);
     service_free_slots(s);
     s->pool = pool_free(s->pool, false);
@@ -129,9 +128,10 @@ static void remove_service(Service *s) {
 static void tell_open(Service *s, const Listener *l) {
     char text[ADDR_TEXT_MAX], message[ENDPOINT_TEXT_MAX + 64];
     const char *end = l->adopted ? " (passed in)" : l->restored ? " (kept by the service manager)" : "";
-    if (l->addr.len > 0)
+    const Addr addr = listener_addr(l);
+    if (addr.len > 0)
         (void)snprintf(message, sizeof(message), "listening on %s:%s%s", endpoint_kind_to_string(l->kind),
-                       addr_format(&l->addr, text), end);
+                       addr_format(&addr, text), end);
     else
         (void)snprintf(message, sizeof(message), "listening on %s%s", l->config->endpoint.text, end);
     ApiEvent e = eventlog_event(LOG_LEVEL_INFO, "listening");
@@ -149,7 +149,7 @@ static void place_listeners(Service *s) {
             Listener *l = s->listeners[at++];
             bool is_new = !l->service, as_long = l->config->backlog == s->config->listen[i].backlog;
             l->config = &s->config->listen[i];
-            l->index = a;
+            l->index = (uint32_t)a;
             l->service = s;
             if (is_new)
                 listener_lift(l);
@@ -204,7 +204,8 @@ void service_renew_config(Service *s, Config *generation_config, ServiceConfig *
 static uint16_t port_of_pair(const Service *s, size_t i) {
     if (i == 0 || s->listeners[i]->index == 0 || !listener_is_open(s->listeners[i - 1]))
         return 0;
-    return addr_port(&s->listeners[i - 1]->addr);
+    const Addr addr = listener_addr(s->listeners[i - 1]);
+    return addr_port(&addr);
 }
 
 /* systemd's usual socket for a port is one for both families: what it passed for IPv6 has IPv4 as well. */
@@ -229,7 +230,7 @@ bool service_open_listener(Service *s, size_t i) {
         listener_close(s->listeners[i - 1], true);
         if (listener_open(s->listeners[i - 1], 0) < 0)
             break;
-        port = addr_port(&s->listeners[i - 1]->addr);
+        port = port_of_pair(s, i);
         r = listener_open(l, port);
     }
     if (r >= 0) {

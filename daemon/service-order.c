@@ -4,6 +4,7 @@
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/handoff.h"
+#include "daemon/launch.h"
 #include "daemon/pool.h"
 #include "daemon/service-cgroup.h"
 #include "daemon/service-private.h"
@@ -50,7 +51,7 @@ void service_kill_instances(Service *s) {
 
 static void start_what_ran(Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].start_by_itself && slot_is_idle(&s->slots[i]))
+        if ((s->slots[i].start_by_itself || s->slots[i].held) && slot_is_idle(&s->slots[i]))
             slot_activate(&s->slots[i]);
 }
 
@@ -180,9 +181,17 @@ void service_order(Service *s, ServiceVerb verb, uid_t uid) {
 
 bool service_is_restarted(const Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].again)
+        if (s->slots[i].again || s->slots[i].held)
             return false;
     return s->n_old == 0 || (s->pool && s->pool->start_failed);
+}
+
+bool service_start_is_held(const Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].held)
+            return true;
+    /* Of a pool, its first workers. */
+    return s->pool && s->config->terms->pool.min > 0 && s->n_instances == 0 && launch_is_awaited(s);
 }
 
 bool service_restart_failed(const Service *s) {

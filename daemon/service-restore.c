@@ -28,7 +28,7 @@ const BlobRow service_rows[] = {
     BLOB_ROW(SERVICE_STARVED, Service, starved),
     BLOB_ROW(SERVICE_STATUS, Service, status),
     BLOB_ROW(SERVICE_RETRY_LEVEL, Service, retry_level),
-    BLOB_ROW(SERVICE_SPARES_TOLD, Service, spares.told),
+    BLOB_ROW(SERVICE_SPARES_TOLD, Service, spares_told),
     BLOB_ROW(SERVICE_LEAVE_LOOKS, Service, leave_looks),
     BLOB_ROW(SERVICE_LEAVE_EMPTY, Service, leave_empty),
 };
@@ -317,6 +317,9 @@ void service_resume(Service *s) {
     service_update(s, NULL);
     if (s->pool)
         pool_look(s->pool);
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].start_by_itself || s->slots[i].held)
+            slot_activate(&s->slots[i]);
     for (size_t i = 0; i < _LIMITED_MAX; i++)
         if (service_past(s)->limited[i].suppressed > 0 && s->rt->on_suppressed)
             s->rt->on_suppressed(s->rt->on_suppressed_userdata);

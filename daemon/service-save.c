@@ -76,7 +76,7 @@ static void save_gate(BlobWriter *w, const Service *s) {
 }
 
 static void save_preludes(BlobWriter *w, const Service *s) {
-    preludes_save(w, &s->preludes);
+    preludes_save(w, s);
 }
 
 static void save_counters(BlobWriter *w, const Service *s) {

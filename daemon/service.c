@@ -9,6 +9,7 @@
 #include "conf/load.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
+#include "daemon/flight.h"
 #include "daemon/forward.h"
 #include "daemon/idle.h"
 #include "daemon/knock.h"
@@ -39,6 +40,7 @@ void service_set_config(Service *s, Config *generation_config, ServiceConfig *co
     config_unref(s->generation_config);
     s->generation_config = generation_config;
     s->config = config;
+    s->name = config->name;
     free(s->own_limits);
     s->own_limits = NULL;
     s->limits = &config->terms->limits;
@@ -73,12 +75,9 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     list_init(&s->endings);
     list_init(&s->leaving);
     list_init(&s->flights_link);
-    spares_init(&s->spares);
-    preludes_init(&s->preludes);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
-    s->name = strdup(config->name);
     service_set_config(s, generation_config, config, generation);
-    if (!s->name || service_make_listeners(s) < 0)
+    if (service_make_listeners(s) < 0)
         return service_free(s);
     return s;
 }
@@ -90,7 +89,7 @@ Service *service_free(Service *s) {
         listener_free(s->listeners[i], false);
     free((void *)s->listeners);
     service_drop_leaving(s);
-    preludes_drop(s);
+    preludes_done(s);
     s->pool = pool_free(s->pool, true);
     service_free_slots(s);
     s->retry = sd_event_source_disable_unref(s->retry);
@@ -110,13 +109,11 @@ Service *service_free(Service *s) {
     gate_done(s);
     list_remove(&s->flights_link);
     s->passed = passed_free(s->passed);
-    sources_forget(s->rt->sources, s->id);
     service_forget_process_data(s);
     event_ring_done(&s->ring);
     s->history = history_free(s->history);
     free(s->status);
     free(s->own_limits);
-    free(s->name);
     config_unref(s->generation_config);
     free(s);
     return NULL;
@@ -220,10 +217,10 @@ ServiceFacts service_facts(const Service *s) {
         .flying = s->n_flying + s->backend.n_flying,
         .backends = s->backend.n_processes - s->backend.n_flying,
         .accepts = service_config_accepts(s->config),
-        .waiting = s->preludes.blocked || (s->pool ? s->pool->full : gate_is_held(s)),
-        .preludes = s->preludes.n,
+        .waiting = preludes_are_full(s) || (s->pool ? s->pool->full : gate_is_held(s)),
+        .preludes = preludes_count(s),
         /* Those who have named it already are still there. */
-        .reached = s->n_listeners == 0 && (s->preludes.n > 0 || tcpmux_reaches(s)),
+        .reached = s->n_listeners == 0 && (preludes_count(s) > 0 || tcpmux_reaches(s)),
         .throttled = gate_is_throttled(s),
         .backoff = s->pool ? s->pool->delayed : any_slot_delayed(s),
         .starting = !s->pool                    ? s->n_starting
@@ -351,10 +348,10 @@ void service_update(Service *s, const char *why) {
     }
     facts.throttled = false;
     facts.waiting = gate_is_held(s) || (s->pool && !pool_wants_traffic(s->pool));
-    bool open = service_facts_poll(&facts) && !s->rt->stopping && s->n_strays == 0 && backend_is_open(s) &&
-                !launch_is_awaited(s);
-    arm_listeners(s, open && !s->preludes.blocked);
-    preludes_open(s, open);
+    s->lets_in = service_facts_poll(&facts) && !s->rt->stopping && s->n_strays == 0 && backend_is_open(s) &&
+                 !launch_is_awaited(s);
+    arm_listeners(s, s->lets_in && !preludes_are_full(s));
+    preludes_open(s);
     spares_update(s);
 }
 
@@ -365,8 +362,10 @@ void service_start_now(Service *s) {
     if (!s->config->start_now || (!service_state_polls(s->state) && s->state != SERVICE_THROTTLED))
         return;
     for (size_t i = 0; i < s->n_slots; i++)
-        if (slot_is_idle(&s->slots[i]) && (!s->backend.slot || slot_is_backend(&s->slots[i])))
+        if (slot_is_idle(&s->slots[i]) && (!s->backend.slot || slot_is_backend(&s->slots[i]))) {
             slot_activate(&s->slots[i]);
+            s->slots[i].held = slot_is_idle(&s->slots[i]) && launch_is_awaited(s);
+        }
 }
 
 static void free_oldest_ghost(Service *s) {
@@ -391,6 +390,8 @@ static void count_end(Service *s, Instance *i, ExitResult result, uint64_t lived
 void service_on_instance_end(Service *s, Instance *i, int status, const struct rusage *usage) {
     instance_table_remove(&s->rt->instances, i);
     ledger_remove(s->rt->ledger, &i->ledger_place);
+    if (i->flight)
+        flight_on_reaped(i->flight);
     if (i->flight && i->state != INSTANCE_SPAWN_FAILED)
         launch_settle(i);
     if (s->cgroup)

@@ -27,6 +27,7 @@ typedef struct Slot {
     bool again;           /* at once when its process has ended: restart */
     bool start_failed;    /* the newest start did */
     unsigned starved;     /* so often in a row for want of processes, descriptors or memory, about */
+    bool held;            /* a start without traffic waits for room, or until it is prepared */
     bool busy;            /* while it drains: something waited when it was last looked at */
     unsigned told;        /* then: how many processes have been asked to end */
     struct Idle *idle;    /* while its process runs, with timeouts.idle */
@@ -48,8 +49,8 @@ typedef struct BackendState {
 
 typedef struct Service {
     Runtime *rt;
-    char *name;
-    uint32_t id; /* in the tables of sources and bans: never used twice, and not 0 */
+    const char *name; /* its config's */
+    uint32_t id;      /* in the tables of sources and bans: never used twice, and not 0 */
     ServiceState state;
     ServiceOrder order;
     uid_t order_uid;  /* whose it was */
@@ -61,6 +62,8 @@ typedef struct Service {
                         before failed for want of processes, descriptors or memory */
     bool starved; /* the newest process could not be started for want of processes, descriptors or memory */
     bool told_idle_blind;      /* that timeouts.idle cannot hold has been told */
+    bool lets_in;              /* somebody may be let in, as far as it alone knows */
+    bool spares_told;          /* that spares cannot be set up has been told */
     Config *generation_config; /* holds `config` alive */
     ServiceConfig *config;
     const LimitsConfig *limits; /* the config's, or its own */
@@ -85,12 +88,12 @@ typedef struct Service {
     struct Pool *pool; /* pool only */
     Passed *passed; /* what its workers have been passed, where limits.per_source wants to know; NULL: none */
     List instances, ghosts;
-    List endings; /* of instances that have ended, whose traffic is still to be told */
-    Spares spares;
+    List endings;         /* of instances that have ended, whose traffic is still to be told */
+    Spares *spares;       /* NULL: it has never had any */
     uint64_t n_instances; /* without processes of the backend */
     BackendState backend;
     Gate gate;
-    Preludes preludes;
+    Preludes *preludes;  /* NULL: it has never had any */
     uint64_t n_flying;   /* so many of n_instances have not come to exec yet */
     size_t n_flights;    /* so many places among those that are on their way its processes have */
     List flights_link;   /* among the services that wait for one */
@@ -140,6 +143,8 @@ void service_order(Service *s, ServiceVerb verb, uid_t uid);
 /* After restart: whether all the old instances are gone, and what ran runs again, or could not be started (or
  * was not ready in time; the same after start). */
 bool service_is_restarted(const Service *s);
+/* Whether what starts at once is still to be started. */
+bool service_start_is_held(const Service *s);
 bool service_restart_failed(const Service *s);
 /* Ends its instances as asked for: TERM now, KILL after timeouts.stop. @on_demand_only: connections go on. */
 void service_stop_instances(Service *s, bool on_demand_only);
@@ -166,8 +171,8 @@ static inline uint64_t service_n_processes(const Service *s) {
 }
 /* Whether a reload has removed it, and nothing is left of it, nor to be told. */
 static inline bool service_is_over(const Service *s) {
-    return s->removed && service_n_processes(s) == 0 && s->preludes.n == 0 && list_is_empty(&s->endings) &&
-           list_is_empty(&s->leaving) && !s->cgroup;
+    return s->removed && service_n_processes(s) == 0 && preludes_count(s) == 0 &&
+           list_is_empty(&s->endings) && list_is_empty(&s->leaving) && !s->cgroup;
 }
 /* Whether processes of its own listen on its sockets; NULL: none. */
 bool service_processes_listen(const Service *s);

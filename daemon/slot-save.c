@@ -17,6 +17,7 @@ enum {
     SLOT_BUSY,
     SLOT_TOLD,
     SLOT_TOLD_BLIND,
+    SLOT_HELD,
 };
 
 static const BlobRow rows[] = {
@@ -27,6 +28,7 @@ static const BlobRow rows[] = {
     BLOB_ROW(SLOT_BUSY, Slot, busy),
     BLOB_ROW(SLOT_TOLD, Slot, told),
     BLOB_ROW(SLOT_TOLD_BLIND, Slot, told_blind),
+    BLOB_ROW(SLOT_HELD, Slot, held),
 };
 
 void slot_save(BlobWriter *w, const Slot *slot) {

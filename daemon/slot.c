@@ -22,7 +22,7 @@ bool slot_is_idle(const Slot *slot) {
 
 void slot_reset(Slot *slot) {
     slot->timer = sd_event_source_disable_unref(slot->timer);
-    slot->delayed = slot->start_by_itself = slot->start_failed = false;
+    slot->delayed = slot->start_by_itself = slot->start_failed = slot->held = false;
     slot->backoff = (Backoff){0};
 }
 
@@ -64,11 +64,12 @@ void slot_activate(Slot *slot) {
     if (!slot_is_idle(slot) || !could_start(s) || (s->order != ORDER_RUN && s->order != ORDER_DRAIN))
         return;
     if (!launch_may_start(s, false)) {
+        slot->held = slot->held || slot->start_by_itself;
         service_update(s, NULL);
         return;
     }
     bool again = slot->start_by_itself;
-    slot->start_by_itself = false;
+    slot->start_by_itself = slot->held = false;
     slot->instance = slot_is_backend(slot) ? launch_backend(s, slot) : launch_for_slot(s, slot);
     slot->start_failed = !slot->instance;
     if (!slot_is_backend(slot))

@@ -210,14 +210,14 @@ void sources_release(Sources *t, Source *s) {
     trim(t, s);
 }
 
-void sources_forget(Sources *t, uint32_t service) {
+void sources_forget(Sources *t, const Gone *services) {
     for (size_t f = 0; f < _FAMILY_MAX; f++)
         for (size_t k = 0; k < _SEGMENT_MAX; k++)
             LIST_FOREACH_SAFE (s, &t->segments[f][k].list, Source, link)
-                if (s->service == service)
+                if (gone_has(services, s->service))
                     free(take_out(t, s));
     LIST_FOREACH (s, &t->pinned, Source, link)
-        if (s->service == service)
+        if (gone_has(services, s->service))
             s->gone = true;
 }
 

@@ -16,6 +16,7 @@
 #include "daemon/base/peer.h"
 #include "daemon/base/siphash.h"
 #include "daemon/bucket.h"
+#include "daemon/gone.h"
 #include "daemon/strikes.h"
 
 #define SOURCES_MAX 65536U /* for IPv6, and as many for all others */
@@ -56,8 +57,9 @@ Source *sources_visit(Sources *t, uint32_t service, const Peer *prefix, uint64_t
 /* One of its connections is being served, or no longer. */
 void sources_hold(Sources *t, Source *s);
 void sources_release(Sources *t, Source *s);
-/* Forgets those of a service that is gone and that have nothing running; those that have go when it ends. */
-void sources_forget(Sources *t, uint32_t service);
+/* Forgets those of services that are gone and that have nothing running; those that have go when it ends. It
+ * looks at all there are. */
+void sources_forget(Sources *t, const Gone *services);
 SourcesStats sources_stats(const Sources *t);
 /* The @n of @service that have been accepted most, the most first, of those that have something running or
  * came lately: it looks at some thousands and no more. Returns how many. */

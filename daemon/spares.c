@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/spares.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/adopt.h"
@@ -15,10 +16,6 @@
 #define REPLACED_PER_SECOND 100
 #define REPLACED_BURST 1000
 
-void spares_init(Spares *s) {
-    list_init(&s->waiting);
-}
-
 size_t spares_wanted(bool serves, size_t prespawn, uint64_t instances_limit) {
     if (!serves)
         return 0;
@@ -32,8 +29,23 @@ static size_t wanted(const Service *s) {
     return spares_wanted(serves, s->config->prespawn, s->limits->instances);
 }
 
+size_t spares_count(const Service *s) {
+    return s->spares ? s->spares->n : 0;
+}
+
+/* NULL when memory runs out. */
+static Spares *make(Service *s) {
+    if (s->spares)
+        return s->spares;
+    s->spares = calloc(1, sizeof(Spares));
+    if (s->spares)
+        list_init(&s->spares->waiting);
+    return s->spares;
+}
+
 static void set_aside(Instance *i) {
-    i->service->spares.n -= i->state == INSTANCE_SPARE;
+    if (i->state == INSTANCE_SPARE)
+        i->service->spares->n--;
     launch_set_aside(i);
 }
 
@@ -47,8 +59,8 @@ static void end_spare(Instance *i) {
 static int on_refill(sd_event_source *source, void *userdata);
 
 static void refill_later(Service *s) {
-    Spares *spares = &s->spares;
-    if (spares->retry || spares->n >= wanted(s))
+    Spares *spares = s->spares;
+    if (!spares || spares->retry || spares->n >= wanted(s))
         return;
     if (!spares->refill) {
         if (sd_event_add_defer(s->rt->loop, &spares->refill, on_refill, s) < 0)
@@ -62,13 +74,13 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
     Service *s = userdata;
     (void)source;
     (void)usec;
-    s->spares.retry = sd_event_source_disable_unref(s->spares.retry);
+    s->spares->retry = sd_event_source_disable_unref(s->spares->retry);
     refill_later(s);
     return 0;
 }
 
 static void retry_later(Service *s) {
-    Spares *spares = &s->spares;
+    Spares *spares = s->spares;
     if (spares->retry)
         return;
     uint64_t delay = backoff_retry_delay(&spares->retry_level, RETRY_MIN_USEC, RETRY_MAX_USEC);
@@ -83,9 +95,9 @@ static void on_set_up_failure(Service *s, const LaunchFault *fault, int error) {
     const char *name = spawn_step_to_string(fault->step);
     bool user = fault->step == STEP_USER || fault->step == STEP_GROUPS;
     retry_later(s);
-    if (s->spares.told)
+    if (s->spares_told)
         return;
-    s->spares.told = true;
+    s->spares_told = true;
     (void)snprintf(message, sizeof(message), "prespawn: cannot be set up ahead: %s",
                    launch_fault_text(fault, error, text, sizeof(text)));
     service_set_error(s, name, error, message, user ? &s->config->user_pos : &s->config->pos);
@@ -125,8 +137,8 @@ static int set_up(Service *s, LaunchFault *fault) {
     i->pid = i->flight->pid;
     i->flight->owner = i;
     (void)instance_table_add(&s->rt->instances, i);
-    list_append(&s->spares.waiting, &i->link);
-    s->spares.n++;
+    list_append(&s->spares->waiting, &i->link);
+    s->spares->n++;
     r = instance_read_pipes(i, TAKE_FD(pipes.stderr_read), TAKE_FD(pipes.status_read));
     if (r >= 0 && i->flight->tether >= s->rt->fd_ceiling)
         r = -EMFILE;
@@ -140,7 +152,8 @@ static int on_refill(sd_event_source *source, void *userdata) {
     Service *s = userdata;
     LaunchFault fault = LAUNCH_FAULT(STEP_FORK);
     (void)source;
-    if (s->spares.retry || s->spares.n >= wanted(s))
+    /* It is looked at again when what they need is there. */
+    if (s->spares->retry || s->spares->n >= wanted(s) || !launch_prepare(s, false))
         return 0;
     int r = set_up(s, &fault);
     if (r < 0)
@@ -152,29 +165,37 @@ static int on_refill(sd_event_source *source, void *userdata) {
 
 void spares_update(Service *s) {
     size_t n = wanted(s);
-    while (s->spares.n > n)
-        end_spare(LIST_ENTRY(s->spares.waiting.prev, Instance, link));
+    if ((n == 0 && !s->spares) || !make(s))
+        return;
+    while (s->spares->n > n)
+        end_spare(LIST_ENTRY(s->spares->waiting.prev, Instance, link));
     if (n > 0)
         refill_later(s);
     else
-        s->spares.retry = sd_event_source_disable_unref(s->spares.retry);
+        s->spares->retry = sd_event_source_disable_unref(s->spares->retry);
 }
 
 void spares_drop(Service *s) {
-    LIST_FOREACH_SAFE (i, &s->spares.waiting, Instance, link)
+    s->spares_told = false;
+    if (!s->spares)
+        return;
+    LIST_FOREACH_SAFE (i, &s->spares->waiting, Instance, link)
         end_spare(i);
-    s->spares.retry = sd_event_source_disable_unref(s->spares.retry);
-    s->spares.retry_level = 0;
-    s->spares.told = false;
+    s->spares->retry = sd_event_source_disable_unref(s->spares->retry);
+    s->spares->retry_level = 0;
     refill_later(s);
 }
 
 void spares_done(Service *s) {
-    Spares *spares = &s->spares;
+    Spares *spares = s->spares;
+    if (!spares)
+        return;
     spares->refill = sd_event_source_disable_unref(spares->refill);
     spares->retry = sd_event_source_disable_unref(spares->retry);
     LIST_FOREACH_SAFE (i, &spares->waiting, Instance, link)
         end_spare(i);
+    free(spares);
+    s->spares = NULL;
 }
 
 /* Giving work */
@@ -202,8 +223,8 @@ static int give(Instance *i, Connection *c) {
 }
 
 Instance *spares_give(Service *s, Connection *connection) {
-    while (!list_is_empty(&s->spares.waiting)) {
-        Instance *i = LIST_ENTRY(s->spares.waiting.next, Instance, link);
+    while (s->spares && !list_is_empty(&s->spares->waiting)) {
+        Instance *i = LIST_ENTRY(s->spares->waiting.next, Instance, link);
         int r = give(i, connection);
         if (r < 0) {
             end_spare(i);
@@ -212,7 +233,7 @@ Instance *spares_give(Service *s, Connection *connection) {
         /* Kept until it has come to exec: should it die before, another serves it. */
         i->connection->fd = TAKE_FD(connection->fd);
         list_remove(&i->link);
-        s->spares.n--;
+        s->spares->n--;
         list_append(&s->instances, &i->link);
         s->n_instances++;
         s->n_flying++;
@@ -231,7 +252,7 @@ static void on_lost_ahead(Instance *i, const FlightEnd *end, const LaunchFault *
     set_aside(i);
     if (end->error)
         on_set_up_failure(s, fault, end->error);
-    else if (!ratelimit_pass(&s->spares.replaced, REPLACED_PER_SECOND, REPLACED_BURST,
+    else if (!ratelimit_pass(&s->spares->replaced, REPLACED_PER_SECOND, REPLACED_BURST,
                              clock_monotonic_usec()))
         retry_later(s);
     refill_later(s);
@@ -267,6 +288,7 @@ void spares_on_lost(Instance *i, const FlightEnd *end) {
 }
 
 void spares_on_started(Service *s) {
-    s->spares.retry_level = 0;
-    s->spares.told = false;
+    if (s->spares)
+        s->spares->retry_level = 0;
+    s->spares_told = false;
 }

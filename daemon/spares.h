@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The spares of a service: processes of a per-connection service that are set up ahead (`prespawn`), each
- * waiting for the connection that it is to serve. One that has no work yet is nobody's instance: it has no
- * number, takes no place, is counted nowhere. What becomes of one makes no difference to who connects:
- * without a spare, or when one is gone, the connection is served in the plain way. */
+/* The spares of a service, which has a place for them once it is to have some: processes of a per-connection
+ * service that are set up ahead (`prespawn`), each waiting for the connection that it is to serve. One that
+ * has no work yet is nobody's instance: it has no number, takes no place, is counted nowhere. What becomes of
+ * one makes no difference to who connects: without a spare, or when one is gone, the connection is served in
+ * the plain way. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
@@ -21,11 +22,9 @@ typedef struct Spares {
     sd_event_source *refill; /* when there is nothing else to do */
     sd_event_source *retry;  /* after a failure */
     unsigned retry_level;
-    bool told; /* that they cannot be set up */
     Ratelimit replaced;
 } Spares;
 
-void spares_init(Spares *s);
 /* Ends them, and forgets them. */
 void spares_done(struct Service *s);
 
@@ -39,6 +38,8 @@ void spares_update(struct Service *s);
 /* What they were made of has changed: ends those that wait. */
 void spares_drop(struct Service *s);
 
+/* How many wait. */
+size_t spares_count(const struct Service *s);
 /* Gives @connection to the oldest one, which is from now on an instance. NULL when there is none. Takes the
  * descriptor over, and leaves -EBADF, unless it returns NULL. */
 struct Instance *spares_give(struct Service *s, struct Connection *connection);

@@ -8,6 +8,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/errors.h"
+#include "daemon/base/proc-file.h"
 #include "daemon/base/sanitized.h"
 #include "daemon/flight.h"
 #include "daemon/rawcall.h"
@@ -64,6 +65,11 @@ SpawnMode spawn_mode_for(char *const *env, bool sanitized) {
     if (sanitized || (preloaded && strstr(preloaded, "vgpreload")))
         return SPAWN_VFORK;
     return SPAWN_SHARED;
+}
+
+const char *spawn_mode_unknown(char *const *env) {
+    const char *wanted = value_of(env, "MPINETD_SPAWN");
+    return wanted && spawn_mode_from_string(wanted) < 0 ? wanted : NULL;
 }
 
 /* FDSize of proc(5): for so many descriptors the kernel has room, and copies as much as is used of it. */
@@ -174,13 +180,9 @@ SpawnStep spawn_clone_step(int error, bool into_cgroup) {
 }
 
 bool spawn_came_to_exec(pid_t pid) {
-    char path[32], text[512];
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
+    char text[512];
+    if (proc_file_read(pid, "stat", text, sizeof(text)) == 0)
         return true;
-    text[n] = '\0';
     /* proc(5): "pid (comm) state ppid pgrp session tty_nr tpgid flags"; comm may have anything in it. */
     const char *at = strrchr(text, ')');
     unsigned flags = 0;
@@ -190,16 +192,24 @@ bool spawn_came_to_exec(pid_t pid) {
 }
 
 pid_t spawn_parent_of(pid_t pid) {
-    char path[32], text[512];
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
+    char text[512];
+    if (proc_file_read(pid, "stat", text, sizeof(text)) == 0)
         return 0;
-    text[n] = '\0';
     const char *at = strrchr(text, ')');
     int parent = 0;
     return at && sscanf(at + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* mp-init's cmdline, proc(5): its name, the first process inside, and the service, each with a NUL. */
+pid_t spawn_program_of(pid_t outer) {
+    char text[64];
+    size_t n = proc_file_read(outer, "cmdline", text, sizeof(text));
+    if (n == 0)
+        return outer;
+    const char *first = text + strlen(text) + 1, *end = text + n;
+    const char *second = first < end ? first + strlen(first) + 1 : end;
+    long pid = second < end ? strtol(second, NULL, 10) : 0;
+    return pid > 1 && pid <= INT32_MAX && spawn_parent_of((pid_t)pid) == outer ? (pid_t)pid : outer;
 }
 
 bool spawn_is_starved(SpawnStep step, int error) {
@@ -207,5 +217,6 @@ bool spawn_is_starved(SpawnStep step, int error) {
      * the service's own limit. */
     if (error == EAGAIN)
         return true;
-    return (step == STEP_LIMIT || step == STEP_FORK || step == STEP_FDS) && errno_is_resource(error);
+    return (step == STEP_LIMIT || step == STEP_FORK || step == STEP_FDS || step == STEP_NAMESPACES) &&
+           errno_is_resource(error);
 }

@@ -58,6 +58,9 @@ DEFINE_CLEANUP(Spawner *, spawner_free);
 /* The mode for a daemon of the environment @env; @sanitized: built with a sanitizer. Pure. */
 SpawnMode spawn_mode_for(char *const *env, bool sanitized);
 
+/* What MPINETD_SPAWN says in @env, where it names no mode; else NULL. Pure. */
+const char *spawn_mode_unknown(char *const *env);
+
 /* Whether the next process for a connection is to share the table of descriptors at first; to be asked for
  * each one. */
 bool spawner_shares_files(Spawner *s);
@@ -80,6 +83,10 @@ bool spawn_came_to_exec(pid_t pid);
 
 /* The parent of @pid; 0: there is none, or it cannot be told. */
 pid_t spawn_parent_of(pid_t pid);
+
+/* Of @outer, which stands outside of a process namespace: the service's process inside, as the daemon sees
+ * it; else, or when that cannot be told, @outer itself. */
+pid_t spawn_program_of(pid_t outer);
 
 /* Whether @step failed with @error (an errno) for want of processes, descriptors or memory, which comes to an
  * end by itself, and is no fault of the service. Pure. */

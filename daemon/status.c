@@ -2,10 +2,10 @@
 #include "daemon/status.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/proc-file.h"
 #include "daemon/pool.h"
 #include "daemon/status-admission.h"
 
@@ -19,13 +19,13 @@ static void fill_listener(const Listener *l, char *address, char *error, ApiList
     const Endpoint *ep = &l->config->endpoint;
     bool network = endpoint_kind_is_inet(l->kind) || l->kind == ENDPOINT_VSOCK;
     /* Where a socket that was asked for by its name listens is known once it has been passed in. */
-    const char *text =
-        network || ep->kind == ENDPOINT_SYSTEMD ? addr_format_host(&l->addr, address) : ep->path;
+    const Addr addr = listener_addr(l);
+    const char *text = network || ep->kind == ENDPOINT_SYSTEMD ? addr_format_host(&addr, address) : ep->path;
     *ret = (ApiListener){
         .endpoint = ep->text,
         .type = endpoint_kind_to_string(l->kind),
         .address = network ? text : NULL,
-        .port = network ? port_of(&l->addr) : 0,
+        .port = network ? port_of(&addr) : 0,
         .path = network || (text && !*text) ? NULL : text,
         .adopted = l->adopted || l->restored,
         .error = l->error ? listener_error_text(l, error, sizeof(((Snapshot *)0)->errors[0])) : NULL,
@@ -158,13 +158,9 @@ void snapshot_measures(const Service *s, Measures *m, ApiDescription *ret) {
 
 /* The fields behind the name, which may hold anything: 14 utime, 15 stime, 22 starttime, 23 vsize, 24 rss. */
 ProcessUsage process_usage(pid_t pid) {
-    char path[40], buf[1024];
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
-    if (n <= 0)
+    char buf[1024];
+    if (proc_file_read(pid, "stat", buf, sizeof(buf)) == 0)
         return (ProcessUsage){0};
-    buf[n] = '\0';
     const char *at = strrchr(buf, ')');
     unsigned long utime = 0, stime = 0, size = 0;
     unsigned long long start = 0;
@@ -202,7 +198,8 @@ void snapshot_instance(const Instance *i, LogAddresses addresses, char peer_buf[
         .requests = r ? r->requests : -1,
         .active = r ? r->active : -1,
     };
-    ProcessUsage usage = process_usage(i->pid);
+    /* Of one in a process namespace of its own, not what stands outside for it. */
+    ProcessUsage usage = process_usage(i->own_pids ? spawn_program_of(i->pid) : i->pid);
     ret->cpu_usec = usage.cpu_usec;
     ret->memory = usage.resident;
 }

@@ -81,7 +81,7 @@ bool tcpmux_is_available(const Service *s, const char **ret_why) {
 
 /* Somebody who is there already may still name a service. */
 static bool is_open(const Service *door) {
-    if (door->preludes.n > 0)
+    if (preludes_count(door) > 0)
         return true;
     for (size_t i = 0; i < door->n_listeners; i++)
         if (listener_is_open(door->listeners[i]))

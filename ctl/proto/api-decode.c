@@ -2,6 +2,7 @@
 /* From a call's JSON to an ApiRequest. Bytes come from anyone who can open the socket. */
 #include <string.h>
 
+#include "ctl/proto/json-reader.h"
 #include "ctl/proto/methods.h"
 
 typedef struct Call {
@@ -111,7 +112,11 @@ static char *scalar_text(const json_t *value) {
         return strdup(json_string_value(value));
     if (json_is_integer(value))
         return asprintf(&text, "%lld", (long long)json_integer_value(value)) < 0 ? NULL : text;
-    return json_is_real(value) ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+    if (!json_is_real(value))
+        return NULL;
+    char digits[64];
+    size_t n = json_dumpb(value, digits, sizeof(digits), JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    return n > 0 && n < sizeof(digits) ? strndup(digits, n) : NULL;
 }
 
 /* The members of an object as "KEY=VALUE". -EINVAL for one that is neither text nor number. */
@@ -261,12 +266,11 @@ static int parse_root(json_t *root, ApiRequest *ret, ApiRefusal *ret_refusal) {
 int api_parse(const char *json, size_t n, ApiRequest *ret, ApiRefusal *ret_refusal) {
     if (is_too_deep(json, n))
         return -EBADMSG;
-    /* Duplicate keys are refused, and so, by default, are NUL in strings and anything behind the object. */
-    json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = json_reader_load(json, n);
     if (!root)
         return -EBADMSG;
     int r = parse_root(root, ret, ret_refusal);
-    json_decref(root);
+    json_reader_done(root);
     return r;
 }
 

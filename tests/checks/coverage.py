@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What the tests reach, of what gcovr has written as JSON: by folder, by file, the worst first, and each return that was
-never taken where processes are started, configs changed and programs replaced. Ends with 1 below the goal."""
+never taken where processes are started, configs changed and programs replaced. Ends with 1 below the goal, and
+when there is such a return."""
 import collections
 import fnmatch
 import json
@@ -67,12 +68,14 @@ def main():
     print(f"The {SHOWN} files of which least is reached:")
     for name, count in worst[:SHOWN]:
         print(f"  {name:<36} {count}")
+    missing = 0
     for what, names in (("processes are started", STARTING), ("configs are changed", RELOADING),
                         ("programs are replaced", UPGRADING)):
         returns = list(never_taken(files, names))
         print(f"Returns that were never taken where {what}: {len(returns)}")
         for text in returns:
             print(f"  {text}")
+        missing += len(returns)
     low = []
     for name in sorted(folders):
         goal = name in FOLDERS
@@ -82,7 +85,9 @@ def main():
             low.append(name)
     if low:
         print(f"below {LINES} % of lines or {BRANCHES} % of branches: {' '.join(low)}")
-    return 1 if low else 0
+    if missing:
+        print(f"{missing} returns were never taken")
+    return 1 if low or missing else 0
 
 
 if __name__ == "__main__":

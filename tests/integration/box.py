@@ -378,6 +378,76 @@ def groups():
     wait_until(lambda: not os.path.exists("/sys/fs/cgroup" + unit), "the unit's group to be removed")
 
 
+def tree_of(pid):
+    """It, and all that comes from it."""
+    return [pid] + [one for child, _ in children_of(pid) for one in tree_of(child)]
+
+
+def instances(service):
+    return [i["pid"] for i in json.loads(mpctl("ps", "--json").stdout)["instances"] if i["service"] == service]
+
+
+def confined(pid, main):
+    """Of what stands for an instance the last is the service: which namespaces are the daemon's, and what it may not."""
+    last = tree_of(pid)[-1]
+    same = [kind for kind in ("mnt", "pid", "net", "ipc", "user")
+            if os.readlink(f"/proc/{last}/ns/{kind}") == os.readlink(f"/proc/{main}/ns/{kind}")]
+    with open(f"/proc/{last}/status", encoding="utf-8") as file:
+        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    return same, fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapEff"], 16)
+
+
+def members(group):
+    found = []
+    for folder, _, files in os.walk(f"/sys/fs/cgroup{group}"):
+        if "cgroup.procs" in files:
+            with open(f"{folder}/cgroup.procs", encoding="utf-8") as file:
+                found += file.read().split()
+    return found
+
+
+def covered():
+    """What a sandbox mounts something on, as the machine has it."""
+    with open("/proc/1/mounts", encoding="utf-8") as file:
+        return sorted(line for line in file if line.split()[1] in ("/", "/tmp", "/var/tmp", "/dev", "/proc", "/home", "/root"))
+
+
+def isolation():
+    """Sandboxes and groups of services below the unit's: over a reload and an upgrade, and nothing of them after a stop."""
+    group = "/system.slice/mpinetd.service"
+    mounts = covered()
+    systemctl("start", "mpinetd.service")
+    main = int(show("MainPID"))
+    equal(ask(2007), b"x", "an answer from a sandbox")
+    one, other = [socket.create_connection(("127.0.0.1", port), 20) for port in (2008, 2009)]
+    with one, other:
+        for s in (one, other):
+            s.settimeout(20)
+            talk(s)
+        held, shared = instances("each"), instances("shared")
+        for _ in range(2):
+            equal(confined(held[0], main), ([], "1", "2", 0), "what the service is in")
+            equal({group_of(pid) for pid in tree_of(held[0])}, {f"{group}/each/1"}, "the group of an instance")
+            equal({group_of(pid) for pid in tree_of(shared[0])}, {f"{group}/shared/all"}, "the group of a service")
+            equal(group_of(main), f"{group}/mpinetd", "the daemon's group")
+            systemctl("reload", "mpinetd.service")
+            equal(mpctl("upgrade").returncode, 0, "an upgrade")
+            equal((int(show("MainPID")), instances("each"), instances("shared")), (main, held, shared), "who is there")
+            for s in (one, other):
+                talk(s)
+        # What has left its session is ended with the service.
+        wait_until(lambda: len(members(f"{group}/shared")) >= 2, "it to have started another")
+        equal(mpctl("stop", "shared").returncode, 0, "a stop")
+        equal(os.path.exists(f"/sys/fs/cgroup{group}/shared"), False, "the group of what is stopped")
+        talk(one)
+        known = tree_of(main)
+        systemctl("stop", "mpinetd.service")
+    wait_until(lambda: not os.path.exists(f"/sys/fs/cgroup{group}"), "the unit's group to be removed")
+    equal([pid for pid in known if os.path.exists(f"/proc/{pid}")], [], "processes that are left")
+    equal((show("ActiveState"), show("Result")), ("inactive", "success"), "after the stop")
+    equal(covered(), mounts, "what is mounted")
+
+
 def unprivileged():
     for program in ("systemd-sysusers", "systemd-tmpfiles --create --prefix=/run"):
         subprocess.run(program.split(), check=True)

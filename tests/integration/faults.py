@@ -82,21 +82,6 @@ class Injection:
             return len(re.findall(rf"\b{call}\(.*\(INJECTED\)", text.read()))
 
 
-def failing_calls(text, most, failures):
-    """(call, the how manieth of that call, error, kind) for so many of each kind in what strace has seen; the first of a kind
-    fails in each way that failures has for it. Of fcntl(2) and epoll_ctl(2) the kind is what they are asked for."""
-    numbers, found = {}, []
-    for line in text.splitlines():
-        call, _, arguments = line.partition("(")
-        numbers[call] = number = numbers.get(call, 0) + 1
-        kind = arguments.split(",")[1].strip() if call in ("fcntl", "epoll_ctl") else call
-        errors = failures.get(kind, ())
-        times = len({n for _, n, _, k in found if k == kind})
-        if errors and times < most:
-            found += [(call, number, error, kind) for error in (errors if times == 0 else errors[:1])]
-    return found
-
-
 def tracing_works():
     """Whether this user may trace its processes here."""
     child = subprocess.Popen(["sleep", "60"])

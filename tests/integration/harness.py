@@ -152,6 +152,16 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_seconds(pid):
+    """How long it was ready to run, ever, and had to wait for a processor: what a busy machine takes from its time. None of
+    that is its own slowness."""
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="utf-8") as stat:
+            return int(stat.read().split()[1]) / 1e9
+    except (FileNotFoundError, ProcessLookupError, IndexError):  # it is gone, or the kernel does not count that
+        return 0.0
+
+
 def resident_kib(pid):
     with open(f"/proc/{pid}/status", encoding="utf-8") as status:
         for line in status:

@@ -633,7 +633,8 @@ class Access(AdmissionTest):
         self.assertTrue(self.change(d, access={"allow": ["gid:4321"], "apply_to_existing": True})["ok"])
         self.assertTrue(running[1][1].poll(PATIENCE))
         self.assertEqual(running[1][1].recv(), (True, b"closed"))
-        self.assertEqual([e["peer"] for e in d.log(event="dismissed")], ["uid:1002"])
+        # It is killed before the line is written.
+        self.assertEqual([e["peer"] for e in d.wait_log(event="dismissed")], ["uid:1002"])
         self.assertEqual(d.wait_service("s", active=1)["exited"]["ok"], 1)
         self.assertFalse(running[0][1].poll(0))
         for process, _ in running:

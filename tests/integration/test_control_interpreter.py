@@ -4,13 +4,14 @@ daemon and of the clients when it ends, hangs or lies."""
 import contextlib
 import json
 import os
+import selectors
 import signal
 import socket
 import subprocess
 import unittest
 
 from faults import Injection, tracing_works
-from harness import (PATIENCE, SANITIZED, DaemonTest, User, Varlink, children_of, need_program, need_root,
+from harness import (PATIENCE, SANITIZED, SLOW, DaemonTest, User, Varlink, children_of, need_program, need_root,
                      process_alive, process_state, wait_until)
 
 ECHO = {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}
@@ -43,6 +44,37 @@ def call_many(path, n):
                     return got
                 got += 1
         return got
+
+
+def call_crowd(path, clients, n):
+    """So many clients with that many requests each, all at once: how many have got all of their answers, in their order."""
+    messages = [json.dumps({"method": "dev.mpinetd.Control.Describe", "parameters": {"service": f"none-{i}"}}).encode() + b"\0"
+                for i in range(n)]
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for _ in range(clients):
+            s = stack.enter_context(socket.socket(socket.AF_UNIX))
+            s.connect(path)
+            s.setblocking(False)
+            selector.register(s, selectors.EVENT_READ | selectors.EVENT_WRITE, {"left": b"".join(messages), "text": b"", "got": 0})
+        done = 0
+        while selector.get_map():
+            for key, events in selector.select(PATIENCE * 4) or [(None, 0)]:
+                if key is None:
+                    return done
+                s, state = key.fileobj, key.data
+                if events & selectors.EVENT_WRITE:
+                    state["left"] = state["left"][s.send(state["left"][:65536]):]
+                    if not state["left"]:
+                        selector.modify(s, selectors.EVENT_READ, state)
+                if events & selectors.EVENT_READ:
+                    data = s.recv(65536)
+                    *replies, state["text"] = (state["text"] + data).split(b"\0")
+                    wrong = [r for k, r in enumerate(replies) if json.loads(r)["parameters"] != {"service": f"none-{state['got'] + k}"}]
+                    state["got"] += len(replies)
+                    if not data or wrong or state["got"] == n:
+                        selector.unregister(s)
+                        done += state["got"] == n and not wrong
+    return done
 
 
 def look_into(pid):
@@ -131,6 +163,20 @@ class Interpreter(DaemonTest):
         self.assertEqual(limits["Max address space"], ["67108864"] * 2)
         with open(f"/proc/{pid}/environ", encoding="utf-8") as f:
             self.assertFalse({word.split("=")[0] for word in f.read().split("\0") if word} - {"ASAN_OPTIONS", "UBSAN_OPTIONS"})
+
+    def test_a_crowd_in_a_hurry(self):
+        """Of both kinds, with requests one behind the other: each gets its own answers, and root does not wait."""
+        d = self.daemon({"control": {"mode": "0666", "manage": ["1234"]}, "services": {"s": ECHO}})
+        each = 1563 if SLOW else 157
+        crowds = [user.start(call_crowd, d.socket, 32, each) for user in (STRANGER, MANAGER)]
+        while not all(answers.poll(0.2) for _, answers in crowds):
+            self.assertEqual(d.call("Ping")["pid"], d.pid)
+            self.assertEqual(d.ask("s", b"x"), b"x")
+        for process, answers in crowds:
+            self.assertEqual(answers.recv(), (True, 32))
+            process.join()
+        text = d.call("Metrics")["metrics"]
+        self.assertIn("\nmpinetd_interpreter_restarts_total 0\n", text)
 
     @need_program("strace")
     def test_nobody_looks_into_a_new_one(self):

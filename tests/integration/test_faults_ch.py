@@ -86,17 +86,18 @@ class Ends(FaultTest):
         folder = self.temporary_folder()
         os.mkdir(os.path.join(folder, "cwd"))
         d = self.begin({"s": {"exec": ["{bad-child}", "abort"], "working_directory": folder + "/cwd", "resources": {"core": 0}}})
-        port, end, problems, zombies = d.port("s"), time.monotonic() + seconds, [], []
+        port, end, problems, zombies, crashed = d.port("s"), time.monotonic() + seconds, [], [], []
 
         def client():
-            """A hundred a second, if the machine can do that."""
-            while (begin := time.monotonic()) < end:
+            """A hundred a second, if the machine can do that; else for longer."""
+            while (begin := time.monotonic()) < end or len(crashed) < 20 * seconds:
                 try:
                     with socket.create_connection(("127.0.0.1", port), PATIENCE) as s:
                         s.settimeout(PATIENCE)
                         read_all(s)
                 except OSError as error:
                     problems.append(repr(error))
+                crashed.append(begin)
                 time.sleep(max(0, 0.01 - (time.monotonic() - begin)))
 
         def watch():
@@ -116,7 +117,7 @@ class Ends(FaultTest):
         self.assertEqual((problems[:3], zombies), ([], []))
         service = d.service("s")
         self.assertEqual((service["state"], service["exited"]["signaled"]), ("listening", service["accepted"]))
-        self.assertGreater(service["accepted"], 20 * seconds)
+        self.assertGreaterEqual(service["accepted"], 20 * seconds)
         self.assertEqual(os.listdir(folder + "/cwd"), [], "core files")
 
     @staticmethod
@@ -593,8 +594,9 @@ class Pools(FaultTest):
                     before, at, begin = cpu_seconds(d.pid), d.service("s")["spawn_failed"], time.monotonic()
                     while time.monotonic() < begin + 1.5:
                         self.assertNotIn(self.talk(d), ("", str(victim)))
-                    self.assertLess(d.service("s")["spawn_failed"] - at, 20)
-                    self.assertLess(cpu_seconds(d.pid) - before, 1.2)
+                    tries, took = d.service("s")["spawn_failed"] - at, time.monotonic() - begin
+                    self.assertLess(tries / took, 20 / 1.5)
+                    self.assertLess((cpu_seconds(d.pid) - before) / took, 1.2 / 1.5)
                     self.assertEqual(d.service("s")["last_error"]["step"], "limit")
                     self.assertEqual(d.service("s")["active"], 2)
                 with self.strain(d):

@@ -117,6 +117,20 @@ class Exec(ExTest):
             d.wait_service("s", state="listening")
             self.works(d)
 
+    @need_root
+    def test_ex_5_folder_closed_later(self):
+        """It is entered as the user: what that may not do, root does not do for him."""
+        folder = self.temporary_folder()
+        os.chmod(folder, 0o755)
+        uid = str(random.randint(200000, 900000))
+        d = self.start({"exec": ["cat"], "working_directory": folder, "user": uid, "group": uid})
+        with self.strain(d):
+            self.works(d)
+            os.chmod(folder, 0o700)
+            self.fails(d, "working_directory", errno.EACCES)
+            os.chown(folder, int(uid), int(uid))
+            self.works(d)
+
     def test_ex_7_words_that_are_too_long(self):
         for service in ({"exec": ["cat", "x" * WORD_MAX]}, {"exec": ["cat"], "environment": {"A": "x" * WORD_MAX}}):
             with self.subTest(keys=list(service)):

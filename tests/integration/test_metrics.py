@@ -48,6 +48,7 @@ SERVICE_SERIES = {
 DAEMON_SERIES = (
     "mpinetd_config_generation", "mpinetd_config_last_reload_successful",
     "mpinetd_config_last_reload_success_timestamp_seconds", "mpinetd_control_clients", "mpinetd_events_missed_total",
+    "mpinetd_interpreter_restarts_total",
     "mpinetd_bans", "mpinetd_bans_dropped_total", "mpinetd_sources", "mpinetd_sources_evicted_total",
     "mpinetd_sources_failed_total",
     "process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds",

@@ -211,6 +211,8 @@ class Lives(PoolTest):
                 d = self.start(pool={"min": 2, "max": 4, "handoff": handoff}, restart={"limit": "1000/10s"})
                 self.workers(d, idle=2)
                 for _ in range(6):
+                    # One that has not come to its program yet would be no worker that was killed.
+                    self.workers(d, idle=2)
                     before = self.pids(d)
                     os.kill(next(iter(before)), signal.SIGKILL)
                     wait_until(lambda before=before: len(self.pids(d)) == 2 and self.pids(d) != before, "a new one")

@@ -5,87 +5,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import unittest
 
-from harness import (HELPERS, MPINETD, SANITIZED, SERVICES, DaemonTest, children_of, need_program, need_root, wait_until)
-
-NOBODY = 65534
-
-
-def has_user_namespaces():
-    wrap = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
-    try:
-        return subprocess.run([*wrap, "unshare", "--user", "true"], check=False, stderr=subprocess.DEVNULL).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-def landlock_abi():
-    try:
-        with open("/sys/kernel/security/lsm", encoding="utf-8") as names:
-            return "landlock" in names.read()
-    except OSError:
-        import ctypes
-        return ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1) > 0
-
-
-def is_gone(pid):
-    """Whether it has ended, or does: the first of a namespace is there until somebody has reaped all others."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as line:
-            return not line.read()
-    except OSError:
-        return True
-
-
-def descendants_of(pid):
-    found = []
-    for child, _ in children_of(pid):
-        found += [child, *descendants_of(child)]
-    return found
-
-
-class SandboxTest(DaemonTest):
-    """What the classes below have in common: a service that makes attempts, each with what came of it."""
-    AS_ROOT = True
-
-    def begin(self, services, **environment):
-        """A daemon; each service listens on a port of its own."""
-        # A service that is built with sanitizers cannot look for leaks in a sandbox: that takes ptrace(2).
-        more = {"environment": {"ASAN_OPTIONS": "detect_leaks=0"}} if SANITIZED else {}
-        config = {"services": {name: {"listen": "tcp:127.0.0.1:0", **more, **service} for name, service in services.items()}}
-        folder = self.lasting_folder()
-        for name in HELPERS:
-            shutil.copy(os.path.join(os.path.dirname(MPINETD), "..", "tests", "helpers", name), folder)
-        for path in (MPINETD, *(os.path.join(SERVICES, name) for name in ("mp-init", "mp-echo", "mp-forward"))):
-            shutil.copy(path, folder)
-        wrap = []
-        if not self.AS_ROOT and os.geteuid() == 0:
-            os.chown(folder, NOBODY, NOBODY)
-            wrap = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
-        return self.daemon(config, folder=folder, wrap=wrap, program=os.path.join(folder, "mpinetd"),
-                           environment={"MPINETD_LIBEXECDIR": folder, **environment})
-
-    def lasting_folder(self):
-        """One that is still there where /tmp is another, and that every user may look into."""
-        for base in ("/srv", "/opt", os.path.expanduser("~")):
-            if os.access(base, os.W_OK):
-                folder = tempfile.mkdtemp(prefix="mpt-", dir=base)
-                self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-                os.chmod(folder, 0o755)
-                return folder
-        return self.skipTest("no folder outside of /tmp to write to")
-
-    def outcome(self, d, name="e"):
-        """{attempt: result} of one connection."""
-        lines = d.ask(name, b"").decode().splitlines()
-        self.assertTrue(lines, d.log_text()[-2000:])
-        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("self "))
-
-    def tried(self, sandbox, *attempts, **service):
-        d = self.begin({"e": {"exec": ["{trial}", *attempts], "sandbox": sandbox, **service}})
-        return self.outcome(d)
+from harness import MPINETD, SANITIZED, children_of, need_program, need_root, process_state, wait_until
+from sandbox import NOBODY, SandboxTest, descendants_of, has_user_namespaces, is_gone, landlock_abi
 
 
 class Keys(SandboxTest):
@@ -287,6 +210,44 @@ class Pids(SandboxTest):
             d.mpctl("kill", "-s", "USR1", "e", check=0)
             self.assertEqual(client.recv(4), b"got\n")
         self.assertEqual(d.wait_log(event="ended")[0]["exit_code"], 9)
+
+    def test_it_is_what_ps_shows(self):
+        """Memory of the program, which is stopped and goes on."""
+        script = "import sys, time; x = bytearray(64 << 20); print('up', flush=True); sys.stdin.read()"
+        d = self.start("/usr/bin/python3", "-c", script)
+        with d.dial("e") as client:
+            self.assertEqual(client.recv(3), b"up\n")
+            shown = d.instances("e")[0]
+            self.assertGreater(shown["memory"], 64 << 20)
+            inside = [pid for pid in descendants_of(shown["pid"]) if process_state(pid) and len(children_of(pid)) == 0]
+            d.mpctl("kill", "-s", "STOP", "e", check=0)
+            wait_until(lambda: [pid for pid in inside if process_state(pid) == "T"], "it to be stopped")
+            self.assertNotEqual(process_state(shown["pid"]), "T")
+            d.mpctl("kill", "-s", "CONT", "e", check=0)
+            wait_until(lambda: not [pid for pid in inside if process_state(pid) == "T"], "it to go on")
+        self.assertEqual(d.wait_idle("e")["exited"]["ok"], 1)
+
+    def test_a_reload_changes_nothing_of_it(self):
+        """What runs is stopped where it is, whatever the config says of those that come; also after an upgrade."""
+        program = ["/usr/bin/python3", "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
+        sandbox = {"private_pids": True}
+        config = {"services": {"e": {"listen": "tcp:127.0.0.1:0", "exec": program, "sandbox": sandbox}}}
+        d = self.begin_with(config)
+        with d.dial("e") as client:
+            self.assertEqual(client.recv(3), b"up\n")
+            pid = d.instances("e")[0]["pid"]
+            inside = [p for p in descendants_of(pid) if len(children_of(p)) == 0]
+            sandbox["private_pids"] = False
+            d.write_config(config)
+            self.assertTrue(d.call("Reload")["ok"])
+            for _ in range(2):
+                d.mpctl("kill", "-s", "STOP", "e", check=0)
+                wait_until(lambda: [p for p in inside if process_state(p) == "T"], "it to be stopped")
+                self.assertNotEqual(process_state(pid), "T")
+                d.mpctl("kill", "-s", "CONT", "e", check=0)
+                wait_until(lambda: not [p for p in inside if process_state(p) == "T"], "it to go on")
+                d.mpctl("upgrade", check=0)
+        d.wait_idle("e")
 
     def test_each_signal_reaches_it(self):
         """Those that would end the one outside, too, or that it would ignore."""

@@ -95,12 +95,13 @@ class Schema(DaemonTest):
         wait_until(lambda: d.service("full")["state"] == "full" and d.service("throttled")["state"] == "throttled" and
                    d.call("Bans")["bans"] and sum(d.service("refuses")["refused"].values()) > 0,
                    "the state that was asked for")
-        states = {s["name"]: s["state"] for s in d.status()["services"]}
-        self.assertEqual(states, {"per-connection": "listening", "unix": "listening", "on-demand": "active",
-                                  "idle": "listening", "full": "full", "refuses": "listening", "disabled": "disabled",
-                                  "failed": "failed", "stopped": "stopped", "talks": "listening",
-                                  "fails": "listening", "throttled": "throttled", "hours": "listening",
-                                  "trap": "listening"})
+        states = {"per-connection": "listening", "unix": "listening", "on-demand": "active", "idle": "listening",
+                  "full": "full", "refuses": "listening", "disabled": "disabled", "failed": "failed",
+                  "stopped": "stopped", "talks": "listening", "fails": "listening", "throttled": "throttled",
+                  "hours": "listening", "trap": "listening"}
+        for name, state in states.items():
+            d.wait_service(name, state=state)
+        self.assertEqual({s["name"] for s in d.status()["services"]}, set(states))
         return d
 
 

@@ -31,6 +31,23 @@ services:
   own: {listen: tcp:127.0.0.1:2009, exec: [id, -un], user: self}
 """
 
+# In sandboxes, and control groups below the unit's.
+ISOLATED = """
+version: 1
+control: {socket: /run/mpinetd/control.sock}
+shutdown: {drain: 2s}
+defaults: {user: nobody, environment: {ASAN_OPTIONS: detect_leaks=0}}
+services:
+  strict: {listen: tcp:127.0.0.1:2007, exec: [mp-echo], prespawn: 1, sandbox: {preset: strict}}
+  each: {listen: tcp:127.0.0.1:2008, exec: [cat], sandbox: {preset: strict}, cgroup: {per_instance: true}}
+  shared:
+    listen: tcp:127.0.0.1:2009
+    exec: [sh, -c, "setsid sleep 1000 >/dev/null 2>&1 & exec cat"]
+    timeouts: {stop: 2s}
+    sandbox: {preset: basic}
+    cgroup: {per_instance: false}
+"""
+
 UNITS = ("mpinetd.service", "mpinetd.socket", "mpinetd-unprivileged.service", "mpinetd-unprivileged.socket")
 FOLDER = "/etc/systemd/system"
 # Where the build is in the box: neither in /tmp nor in a home, which some units are not shown.
@@ -155,6 +172,9 @@ class Systemd(DaemonTest):
     def test_groups(self):
         config = (MORE % "leave").replace("exec: [cat]}", "exec: [cat], cgroup: {per_instance: true}}", 1)
         self.box("groups", config=config, drop_ins=["children-leave.conf"])
+
+    def test_isolation(self):
+        self.box("isolation", config=ISOLATED, leaks=False)
 
     def test_upgrades(self):
         self.box(f"upgrades {20 if SLOW else 3}", "WatchdogSec=2\n", config=MORE % "end")

@@ -17,9 +17,9 @@ import threading
 import time
 import unittest
 
-from faults import Injection, failing_calls, tracing_works
+from faults import Injection, tracing_works
 from harness import (MPINETD, PATIENCE, SANITIZED, SERVICES, SLOW, DaemonTest, Varlink, VarlinkError, children_of, exchange,
-                     free_port, lasting_descriptors_of, listening_sockets, need_program, parse_probe, process_alive, read_all,
+                     free_port, listening_sockets, need_program, parse_probe, process_alive, read_all,
                      sanitizer_environment, wait_until)
 from steady import Held, Load
 
@@ -412,117 +412,11 @@ def command_of(pid):
         return None
 
 
-# How each of its calls may fail; of fcntl(2) and epoll_ctl(2), by what they are asked for. What is not here does not fail of a
-# descriptor that is what it should be (close, munmap, timerfd_settime, EPOLL_CTL_DEL), or is no part of it (the client's
-# connection).
-FAILURES = {"memfd_create": ("EMFILE", "ENOMEM"), "write": ("ENOSPC", "EINTR"), "F_ADD_SEALS": ("EBUSY",), "F_SETFD": ("EBADF",),
-            "mmap": ("ENOMEM",), "mremap": ("ENOMEM",), "brk": ("ENOMEM",), "clone": ("EAGAIN", "ENOMEM"), "clone3": ("EAGAIN",),
-            "fork": ("EAGAIN",), "vfork": ("EAGAIN",), "EPOLL_CTL_ADD": ("ENOSPC", "ENOMEM"), "EPOLL_CTL_MOD": ("ENOMEM",),
-            "epoll_wait": ("EINTR",), "epoll_pwait": ("EINTR",), "timerfd_create": ("EMFILE",), "newfstatat": ("ENOMEM",),
-            "fstat": ("ENOMEM",), "statx": ("ENOMEM",),
-            "openat": ("EMFILE",), "read": ("EINTR",), "poll": ("ENOMEM",), "ppoll": ("ENOMEM",)}
-
-
-def inherited_by_all(pid):
-    """Those of its descriptors that a process of its would have without being given them: not close-on-exec."""
-    found = []
-    for fd in os.listdir(f"/proc/{pid}/fdinfo"):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as info:
-            flags = next(int(line.split()[1], 8) for line in info if line.startswith("flags:"))
-            if int(fd) > 2 and not flags & os.O_CLOEXEC:
-                found.append(int(fd))
-    return found
-
-
 @need_program("strace")
 @unittest.skipUnless(tracing_works(), "needs to be allowed to trace")
 @unittest.skipIf(SANITIZED, "a sanitizer's own calls would fail as well")
 class Window(UpgradeTest):
-    """What fails, or happens, between the request and execve(2), or within it."""
-
-    def setUp(self):
-        self.d = self.held = self.descriptors = None
-
-    def start(self):
-        """A daemon whose upgrade has something of everything to hand over and to end; what it has open then."""
-        # Long enough that memory for the state is asked of the kernel.
-        big = {f"BIG{i}": "x" * 30000 for i in range(10)}
-        self.d = d = self.daemon({"services": {
-            "s": {**ECHO, "prespawn": 2, "environment": big}, "u": {"listen": "unix:{dir}/u.sock", "exec": ["mp-echo"]},
-            "w": {**ECHO, "model": "pool", "pool": {"min": 1, "max": 1, "spare_min": 0, "spare_max": 1}}}})
-        self.held = d.dial("s")
-        self.addCleanup(self.held.close)
-        self.rests()
-        self.descriptors = len(d.quiet_descriptors())
-
-    def rests(self):
-        """All spares are there, which are ended before an upgrade and set up again after it."""
-        self.d.wait_service("w", workers={"idle": 1, "busy": 0, "starting": 0})
-        # Who is held, two spares, and a worker.
-        wait_until(lambda: len(children_of(self.d.pid)) == 4, "its processes")
-
-    def ask_for_upgrade(self, *inject, **options):
-        """The reply, or the error; and what strace has seen from just before the request until execve(2)."""
-        d = self.d
-        self.rests()
-        self.install(OTHER if d.call("Ping")["version"] == VERSION else VERSION)
-        with d.connect(ANSWER) as control:
-            control.call("Ping")
-            with Injection(d.pid, *inject, until_execve=True, **options) as injection:
-                control.send("Upgrade")
-                reply = control.receive()
-        return reply, injection.text
-
-    def check_unharmed(self, what):
-        d = self.d
-        self.held.sendall(b"x")
-        self.assertEqual(self.held.recv(10), b"x", what)
-        for name in ("s", "u", "w"):
-            self.assertEqual(d.ask(name, b"y"), b"y", what)
-        self.rests()
-        wait_until(lambda: len(lasting_descriptors_of(d.pid)) == self.descriptors, f"the descriptors of before, after {what}")
-        self.assertEqual(inherited_by_all(d.pid), [], what)
-
-    def check_failing(self, call, number, error):
-        """One call fails: it is taken back, or done in spite of it, and the next upgrade is like any other. Whether it was
-        reached."""
-        d, what = self.d, f"{error} of {call} {number}"
-        before, sockets = d.call("Ping"), sockets_of(d.pid)
-        reply, seen = self.ask_for_upgrade(f"{call}:error={error}:when={number}")
-        if "error" in reply:
-            self.assertEqual(reply["error"], "dev.mpinetd.Control.Failed", (what, reply))
-            self.assertEqual(reply["parameters"]["errno"], getattr(errno, error), (what, reply))
-            self.assertEqual(d.call("Ping"), before, what)
-        else:
-            self.assertEqual(reply["parameters"]["previous"], before["version"], what)
-            self.assertEqual(d.call("Ping"), {**before, "version": reply["parameters"]["version"]}, what)
-        self.assertEqual(sockets_of(d.pid), sockets, what)
-        self.check_unharmed(what)
-        self.upgrade(d)
-        self.check_unharmed(f"{what}, and another upgrade")
-        return "INJECTED" in seen, "error" in reply
-
-    def test_each_call_that_fails(self):
-        """What the daemon calls from the request to execve(2) is looked up first; then each of them fails in turn."""
-        self.start()
-        reply, seen = self.ask_for_upgrade(trace="all")
-        self.assertIn("parameters", reply)
-        self.assertIn("execve(", seen)
-        cases = failing_calls(seen.split("execve(", 1)[0], 1000 if SLOW else 2, FAILURES)
-        cases += [("execve", 1, error, "execve") for error in ("EACCES", "ENOEXEC", "ENOMEM", "ETXTBSY", "E2BIG")]
-        reached, refused = {}, {}
-        for call, number, error, kind in cases:
-            with self.subTest(call=call, number=number, error=error):
-                was_reached, was_refused = self.check_failing(call, number, error)
-                reached[kind] = reached.get(kind, 0) + was_reached
-                refused[kind] = refused.get(kind, 0) + was_refused
-        print(f"      {sum(reached.values())} calls have failed, {sum(refused.values())} upgrades with them: "
-              + ", ".join(f"{kind} {refused[kind]} of {reached[kind]}" for kind in reached), flush=True)
-        self.assertLessEqual({"memfd_create", "write", "F_ADD_SEALS", "F_SETFD", "mmap", "clone", "EPOLL_CTL_MOD", "execve"},
-                             {kind for kind, times in reached.items() if times})
-        # What cannot be done without.
-        for kind in ("memfd_create", "F_ADD_SEALS", "F_SETFD", "clone", "execve"):
-            self.assertEqual(refused[kind], reached[kind], kind)
+    """What happens within execve(2). What fails between the request and execve(2): test_sweep.py."""
 
     def delayed(self, d):
         """A context in which the execve(2) of the upgrade takes a second; tells when it is there."""

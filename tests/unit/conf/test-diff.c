@@ -152,48 +152,6 @@ static void test_globals(void **state) {
     }
 }
 
-/* Whether an open socket will do for the other one. */
-static void test_same_socket(void **state) {
-    static const struct {
-        const char *a, *b;
-        bool same;
-    } cases[] = {
-        {"tcp:7", "tcp:7", true},
-        {"tcp:7", "tcp:8", false},
-        {"tcp:7", "udp:7", false},
-        {"tcp:7", "tcp:0.0.0.0:7", false},
-        {"tcp:127.0.0.1:7", "tcp:127.0.0.1:7", true},
-        {"tcp:127.0.0.1:7", "tcp:127.0.0.2:7", false},
-        {"tcp:127.0.0.1:7", "tcp:[::1]:7", false},
-        {"\"tcp:[::1]:7\"", "\"tcp:[0:0::1]:7\"", true},
-        {"tcp:echo", "tcp:7", true},
-        {"\"tcp:[fe80::1%lo]:7\"", "\"tcp:[fe80::1%lo]:7\"", true},
-        {"\"tcp:[fe80::1%lo]:7\"", "\"tcp:[fe80::1%none0]:7\"", false},
-        {"unix:/run/x", "unix:/run/x", true},
-        {"unix:/run/x", "unix:/run/y", false},
-        {"unix:/run/x", "unix-seqpacket:/run/x", false},
-        {"{endpoint: tcp:7, backlog: 5}", "{endpoint: tcp:7, backlog: 6, name: x}", true},
-        {"{endpoint: tcp:7, keepalive: {}, nodelay: true}", "tcp:7", true},
-        {"{endpoint: tcp:7, reuse_port: true}", "tcp:7", false},
-        {"{endpoint: tcp:7, device: lo}", "tcp:7", false},
-        {"{endpoint: tcp:7, device: lo}", "{endpoint: tcp:7, device: lo}", true},
-        {"{endpoint: tcp:7, device: lo}", "{endpoint: tcp:7, device: eth0}", false},
-        {"{endpoint: \"tcp:[::]:7\", only_v6: true}", "\"tcp:[::]:7\"", false},
-    };
-    Fixture *f = *state;
-    for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        char body[256];
-        (void)snprintf(body, sizeof(body), "    listen: %s", cases[i].a);
-        CLEANUP_CONFIG Config *a = load_service(f, body);
-        (void)snprintf(body, sizeof(body), "    listen: %s", cases[i].b);
-        CLEANUP_CONFIG Config *b = load_service(f, body);
-        const ListenConfig *l = a->services[0]->listen, *m = b->services[0]->listen;
-        if (listen_config_same_socket(l, m) != cases[i].same ||
-            listen_config_same_socket(m, l) != cases[i].same)
-            fail_msg("%s and %s", cases[i].a, cases[i].b);
-    }
-}
-
 /* The words are the same, and what the files say is not. */
 static void test_contents(void **state) {
     static const struct {
@@ -243,6 +201,6 @@ static void test_contents(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {TEST(test_service), TEST(test_implied), TEST(test_globals),
-                                       TEST(test_contents), TEST(test_same_socket)};
+                                       TEST(test_contents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

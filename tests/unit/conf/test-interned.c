@@ -87,12 +87,36 @@ static void test_has(void **state) {
     interned_unref(in);
 }
 
+/* By the references that are left of those that there were. */
+static void test_sparse(void **state) {
+    (void)state;
+    Interned *in = interned_new();
+    for (unsigned i = 0; i < 5; i++)
+        (void)interned_ref(in);
+    assert_false(interned_is_sparse(in));
+    interned_finish(in);
+    interned_unref(in); /* who made it */
+    assert_false(interned_is_sparse(in));
+    interned_unref(in);
+    interned_unref(in);
+    assert_false(interned_is_sparse(in));
+    interned_unref(in);
+    assert_true(interned_is_sparse(in));
+    interned_unref(in);
+    assert_true(interned_is_sparse(in));
+    interned_unref(in);
+    /* One alone is all there ever was. */
+    in = interned_ref(interned_new());
+    interned_finish(in);
+    interned_unref(in);
+    assert_false(interned_is_sparse(in));
+    interned_unref(in);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_once),
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_has),
+        cmocka_unit_test(test_once), cmocka_unit_test(test_vectors), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_has),  cmocka_unit_test(test_sparse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

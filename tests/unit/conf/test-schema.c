@@ -50,15 +50,14 @@ static void test_words_are_enums(void **state) {
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         const Key *key = schema_find(cases[i].scope, cases[i].path);
         char word[32];
-        bool later;
         size_t n = 0;
         assert_non_null(key);
-        for (; schema_word(key, n, word, &later); n++) {
+        for (; schema_word(key, n, word); n++) {
             assert_string_equal(word, cases[i].name((int)n));
-            assert_int_equal(schema_word_find(key, word, &later), n);
+            assert_int_equal(schema_word_find(key, word), n);
         }
         assert_null(cases[i].name((int)n));
-        assert_int_equal(schema_word_find(key, "", &later), -EINVAL);
+        assert_int_equal(schema_word_find(key, ""), -EINVAL);
     }
 }
 
@@ -99,14 +98,12 @@ static void test_rows(void **state) {
     assert_null(schema_child(KEY_SCOPE_SERVICE, NULL, "x-anything"));
 }
 
-/* Keys that come later have no field; the others have one, or are read in another way. */
+/* All have a field, or are read in another way. */
 static void test_fields(void **state) {
     (void)state;
     for (size_t i = 0; i < schema_n_keys(); i++) {
         const Key *key = schema_key(i);
-        if (key->flags & KEY_LATER)
-            assert_int_equal(key->size, 0);
-        else if (key->scope == KEY_SCOPE_SERVICE && key->type != KEY_SECTION && key->type != KEY_LISTEN)
+        if (key->scope == KEY_SCOPE_SERVICE && key->type != KEY_SECTION && key->type != KEY_LISTEN)
             assert_true(key->size > 0 || streq(key->path, "notify"));
     }
 }
@@ -177,12 +174,6 @@ static void test_every_example_passes(void **state) {
         wrap(key, key->example, text);
         field_label(key, label);
         int r = fixture_load_text(f, text);
-        if (key->flags & KEY_LATER) {
-            assert_int_equal(r, -EINVAL);
-            assert_true(fixture_has(f, DIAG_UNKNOWN_KEY, "is not in this version"));
-            assert_true(fixture_has(f, DIAG_UNKNOWN_KEY, label) || strstr(key->example, "mqueue"));
-            continue;
-        }
         if (r != 0 || !only_missing(f))
             fail_msg("%s: %s\n%s", label, f->diags.n > 0 ? f->diags.items[0].message : "?", text);
     }

@@ -5,6 +5,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/pool.h"
 #include "daemon/service-private.h"
+#include "daemon/spawn.h"
 #include "daemon/worker.h"
 #include "tests/unit/handover.h"
 
@@ -43,6 +44,7 @@ static inline void side_init(Side *side) {
     side->terms.timeout_watchdog_usec = side->terms.timeout_lifetime_usec = USEC_INFINITY;
     side->terms.timeout_idle_usec = 60 * USEC_PER_SEC;
     assert_true(sd_event_new(&rt->loop) >= 0);
+    assert_int_equal(spawner_new(no_environ, &rt->spawner), 0);
     assert_int_equal(logger_new(LOG_TARGET_STDERR, &side->logger), 0);
     logger_set_level(side->logger, LOG_LEVEL_ERROR);
     eventlog_init(&rt->events, side->logger);
@@ -65,8 +67,6 @@ static inline void side_init(Side *side) {
     list_init(&s->instances);
     list_init(&s->ghosts);
     list_init(&s->endings);
-    spares_init(&s->spares);
-    preludes_init(&s->preludes);
     event_ring_init(&s->ring, 10, 1000);
     for (size_t i = 0; i < ELEMENTS(side->slots); i++)
         side->slots[i] = (Slot){.service = s, .index = i};
@@ -90,6 +90,7 @@ static inline void side_done(Side *side) {
     traffic_free(side->rt.traffic);
     sock_query_free(side->rt.sockets);
     sources_free(side->rt.sources);
+    spawner_free(side->rt.spawner);
     eventlog_done(&side->rt.events);
     logger_free(side->logger);
     sd_event_unref(side->rt.loop);

@@ -93,7 +93,7 @@ static void test_count_of(void **state) {
     /* Three of a service, three from all. */
     assert_int_equal(bans_count_of(b, 1, 20), 6);
     assert_int_equal(bans_count_of(b, 2, 20), 3);
-    bans_forget(b, 1);
+    bans_forget(b, &(Gone){{1}, 1});
     assert_int_equal(bans_count_of(b, 1, 20), 3);
     assert_rest(b, 0, 20, "024");
     bans_free(b);

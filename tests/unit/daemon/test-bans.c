@@ -273,12 +273,12 @@ static void test_forget(void **state) {
         ban_as(b, "192.0.2.7", service, SEC, 10);
         ban_as(b, "198.51.100.7", service, SEC, 20);
     }
-    bans_forget(b, 1);
+    bans_forget(b, &(Gone){{1}, 1});
     assert_int_equal(bans_count(b, SEC), 4);
-    bans_forget(b, 0); /* no service */
+    bans_forget(b, &(Gone){{0}, 1}); /* no service */
     assert_int_equal(bans_count(b, SEC), 4);
     assert_int_equal(find(b, "192.0.2.7", 1, SEC)->service, 0);
-    bans_forget(b, 2);
+    bans_forget(b, &(Gone){{2}, 1});
     assert_int_equal(bans_count(b, SEC), 2);
     bans_free(b);
 }
@@ -489,7 +489,7 @@ static void test_against_model(void **state) {
                 lift_both(b, &l, &random, now);
             } else if (what == 21) {
                 uint32_t service = 1 + (uint32_t)random_below(&random, 3);
-                bans_forget(b, service);
+                bans_forget(b, &(Gone){{service}, 1});
                 for (size_t i = l.n; i-- > 0;)
                     if (l.items[i].service == service)
                         remove_item(&l, i);

@@ -250,6 +250,29 @@ static void test_freed(void **state) {
     assert_int_equal(f->people[0].told + f->people[1].told + f->people[2].told, 0);
 }
 
+/* What the daemon gives it, and nothing else. */
+static void test_words(void **state) {
+    (void)state;
+    static const struct {
+        const char *words[7];
+    } cases[] = {
+        {{"mpinetd", "--load-config"}},
+        {{"mpinetd", "--load-config", "/x", "--euid=0", "--egid=0", "7"}},
+        {{"mpinetd", "--load-config", "/x", "euid=0", "--egid=0", "--result-fd=7"}},
+        {{"mpinetd", "--load-config", "/x", "--euid=0x", "--egid=0", "--result-fd=7"}},
+        {{"mpinetd", "--load-config", "/x", "--euid=0", "--egid=", "--result-fd=7"}},
+        {{"mpinetd", "--load-config", "/x", "--euid=0", "--egid=4294967296", "--result-fd=7"}},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char **argv = (char **)(uintptr_t)cases[i].words;
+        int argc = 0;
+        while (argv[argc])
+            argc++;
+        assert_true(config_child_is_asked(argc, argv));
+        assert_int_equal(config_child_main(argc, argv), 2);
+    }
+}
+
 int main(int argc, char **argv) {
     if (config_child_is_asked(argc, argv))
         return config_child_main(argc, argv);
@@ -259,6 +282,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_coalesced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed, setup, teardown),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

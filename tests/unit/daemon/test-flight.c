@@ -14,6 +14,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/flight.h"
+#include "daemon/sandbox.h"
 #include "daemon/spares.h"
 
 #define LONG_USEC (20 * USEC_PER_SEC)
@@ -313,6 +314,32 @@ static void spare_not_needed(Fixture *x) {
     assert_null(flight_free(NULL));
 }
 
+/* One connection each, and no more descriptors than there is room for in its plan. */
+static void spare_is_given_twice(Fixture *x) {
+    Flight *f = spare_for(x, "/bin/sh");
+    pid_t pid = start(f);
+    int r = 0;
+    CLEANUP_CLOSE __attribute__((unused)) int fd = give(f, &r);
+    assert_int_equal(r, 0);
+    assert_int_equal(flight_give(f, fd), -EALREADY);
+    assert_true(flight_wait(f, LONG_USEC));
+    assert_null(flight_free(f));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    (void)reap(pid);
+}
+
+static void too_many_descriptors(Fixture *x) {
+    const SandboxPlan sandbox = {.user_fd = 0, .network_fd = -EBADF, .init_fd = -EBADF};
+    SpawnStep step = STEP_EXEC;
+    Flight *f = flight_for(x, "/bin/true", true_argv);
+    f->plan->sandbox.plan = &sandbox;
+    while (child_plan_move_fd(f->plan, 0, f->plan->first_closed) == 0)
+        continue;
+    assert_int_equal(flight_start(f, &step), -E2BIG);
+    assert_int_equal(step, STEP_FDS);
+    assert_null(flight_free(f));
+}
+
 static void in_each_mode(void (*test)(Fixture *x)) {
     for (int mode = 0; mode < _SPAWN_MODE_MAX; mode++) {
         Fixture x;
@@ -337,6 +364,8 @@ IN_EACH_MODE(spare_serves)
 IN_EACH_MODE(spare_fails)
 IN_EACH_MODE(spare_killed)
 IN_EACH_MODE(spare_not_needed)
+IN_EACH_MODE(spare_is_given_twice)
+IN_EACH_MODE(too_many_descriptors)
 
 static void test_wanted(void **state) {
     (void)state;
@@ -348,12 +377,19 @@ static void test_wanted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_runs),         cmocka_unit_test(test_steps_fail),
-        cmocka_unit_test(test_descriptors),  cmocka_unit_test(test_listen_pid),
-        cmocka_unit_test(test_hangs),        cmocka_unit_test(test_spare_serves),
-        cmocka_unit_test(test_spare_fails),  cmocka_unit_test(test_spare_killed),
-        cmocka_unit_test(test_shares_files), cmocka_unit_test(test_spare_not_needed),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_steps_fail),
+        cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_listen_pid),
+        cmocka_unit_test(test_hangs),
+        cmocka_unit_test(test_spare_serves),
+        cmocka_unit_test(test_spare_fails),
+        cmocka_unit_test(test_spare_killed),
+        cmocka_unit_test(test_shares_files),
+        cmocka_unit_test(test_spare_not_needed),
         cmocka_unit_test(test_wanted),
+        cmocka_unit_test(test_spare_is_given_twice),
+        cmocka_unit_test(test_too_many_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,11 +2,15 @@
 #include "daemon/helper.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +18,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/helper-child.h"
 
 typedef struct Fixture {
     Helpers helpers;
@@ -125,6 +130,70 @@ static void test_not_started(void **state) {
     assert_int_equal(f->error, -ENOENT);
     assert_string_equal(f->why, "cannot be run: No such file or directory");
     assert_int_equal(f->n, 0);
+}
+
+/* It ends as one that could not be started, and does not say why. */
+static void test_not_started_without_a_word(void **state) {
+    Fixture *f = *state;
+    char script[32];
+    (void)snprintf(script, sizeof(script), "exit %d", HELPER_NOT_STARTED);
+    run(f, script, (HelperPlan){0});
+    assert_int_equal(f->error, -EIO);
+}
+
+static void test_result_that_cannot_be_written(void **state) {
+    (void)state;
+    assert_int_equal(helper_write_result(-1, "x", 1), -EBADF);
+    assert_int_equal(helper_write_result(-1, "x", 0), 0);
+}
+
+/* From here on execveat(2) is not there, and nobody can tell what it may. */
+static bool take_calls_away(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_capget, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = ELEMENTS(code), .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* What a helper that is this very program says when it cannot be run. */
+static int error_of_child(const char *path, int exe_fd, bool old_kernel) {
+    char *const argv[] = {(char[]){"x"}, NULL};
+    int error = 0, status = 0, result_fd = memfd_create("x", MFD_CLOEXEC);
+    const HelperPlan plan = {.argv = argv, .environ = environ, .drop_root = true};
+    const HelperChild child = {.plan = &plan,
+                               .exe_fd = exe_fd,
+                               .path = path,
+                               .argv = argv,
+                               .fds = &result_fd,
+                               .n_fds = 1,
+                               .result_fd = result_fd,
+                               .parent = getpid()};
+    pid_t pid = fork();
+    if (pid == 0 && old_kernel && !take_calls_away())
+        _exit(0);
+    if (pid == 0)
+        helper_child_main(&child);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WEXITSTATUS(status) == 0)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), HELPER_NOT_STARTED);
+    assert_int_equal(pread(result_fd, &error, sizeof(error), 0), sizeof(error));
+    (void)close(result_fd);
+    return error;
+}
+
+static void test_own_program_is_gone(void **state) {
+    (void)state;
+    assert_int_equal(error_of_child(NULL, -1, false), EBADF);
+    assert_int_equal(error_of_child("/no/such/program", -1, true), ENOENT);
+    assert_int_equal(error_of_child(NULL, -1, true), ENOSYS);
 }
 
 static void test_too_late(void **state) {
@@ -244,6 +313,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_started_without_a_word, setup, teardown),
+        cmocka_unit_test(test_result_that_cannot_be_written),
+        cmocka_unit_test(test_own_program_is_gone),
         cmocka_unit_test_setup_teardown(test_too_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptors, setup, teardown),

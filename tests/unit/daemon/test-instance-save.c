@@ -41,9 +41,12 @@ static void test_plain(void **state) {
     i->groups[0] = 1000;
     i->groups[1] = 27;
     i->n_groups = 2;
+    i->uid = 33;
+    i->own_pids = true;
     assert_int_equal(instance_set_timer(i, TIMER_KILL, later), 0);
     Instance *got = move(i, &to);
     assert_non_null(got);
+    assert_true(got->uid == 33 && got->own_pids);
     assert_int_equal(got->number, 41);
     assert_int_equal(to.rt.next_instance, 41);
     assert_int_equal(got->generation, 2);
@@ -183,6 +186,7 @@ static void test_notify(void **state) {
     instance_table_remove(&from.rt.instances, i);
     i->pid = getpid();
     assert_int_equal(instance_table_add(&from.rt.instances, i), 0);
+    instance_know_config(i);
     assert_int_equal(instance_open_notify(i), 0);
     assert_int_equal(instance_read_pipes(i, -EBADF, -EBADF), 0);
     const char *name = notify_socket_name(i->notify);

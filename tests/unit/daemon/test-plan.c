@@ -31,7 +31,7 @@ typedef struct Side {
     ServiceConfig *services[MOST];
     PlanService running[MOST];
     PlanListener listeners[MOST][2 * MOST];
-    Addr addrs[MOST];
+    EndpointAddr addrs[MOST];
     Config config;
 } Side;
 
@@ -69,9 +69,10 @@ static void add_listeners(Side *side, size_t i, const Given *g) {
             const ListenConfig *l = &p->config->listen[k];
             PlanListener *to = &side->listeners[i][p->n_listeners++];
             *to = (PlanListener){.config = l, .index = a, .has_socket = !g->closed && !g->disabled};
-            side->addrs[i] = endpoint_addr(&l->endpoint, a);
+            Addr addr = endpoint_addr(&l->endpoint, a);
             if (g->port)
-                addr_set_port(&side->addrs[i], g->port);
+                addr_set_port(&addr, g->port);
+            side->addrs[i] = endpoint_addr_narrow(&addr);
             to->addr = to->has_socket && (g->port || k == 0) && a == 0 && k == 0 ? &side->addrs[i] : NULL;
         }
 }
@@ -248,7 +249,49 @@ static void test_shared(void **state) {
     free_side(&side);
 }
 
+/* Whether an open socket will do for another config: the first of an endpoint that has two. */
+static void test_serves(void **state) {
+    static const struct {
+        const char *a, *b;
+        bool serves;
+    } ends[] = {
+        {"tcp:7", "tcp:7", true},
+        {"tcp:7", "!tcp:7", true},
+        {"tcp:7", "tcp:8", false},
+        {"tcp:7", "udp:7", false},
+        {"tcp:7", "tcp:0.0.0.0:7", true},
+        {"tcp:7", "tcp:[::]:7", false},
+        {"tcp:127.0.0.1:7", "tcp:127.0.0.1:7", true},
+        {"tcp:127.0.0.1:7", "tcp:127.0.0.2:7", false},
+        {"tcp:127.0.0.1:7", "tcp:[::1]:7", false},
+        {"tcp:[::1]:7", "tcp:[0:0::1]:7", true},
+        {"tcp:[fe80::1%lo]:7", "tcp:[fe80::1%lo]:7", true},
+        {"tcp:[fe80::1%lo]:7", "tcp:[fe80::1%none0]:7", false},
+        {"unix:/run/x", "unix:/run/x", true},
+        {"unix:/run/x", "unix:/run/y", false},
+        {"unix:/run/x", "unix-seqpacket:/run/x", false},
+        {"unix:@x", "unix:/x", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(ends); i++) {
+        ListenConfig *a = new_listen(ends[i].a), *b = new_listen(ends[i].b);
+        if (plan_serves(a, 0, NULL, b, 0) != ends[i].serves ||
+            plan_serves(b, 0, NULL, a, 0) != ends[i].serves)
+            fail_msg("%s and %s", ends[i].a, ends[i].b);
+        /* What only bind(2) can set. */
+        b->device = (char[]){"lo"};
+        assert_false(plan_serves(a, 0, NULL, b, 0));
+        a->device = (char[]){"lo"};
+        assert_int_equal(plan_serves(a, 0, NULL, b, 0), ends[i].serves);
+        a->only_v6 = true;
+        assert_int_equal(plan_serves(a, 0, NULL, b, 0), ends[i].serves && !strchr(ends[i].a, '['));
+        free(a);
+        free(b);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_shared)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_shared),
+                                       cmocka_unit_test(test_serves)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,6 +233,29 @@ static void init_is_missed(void **state) {
     assert_true(p->init_fd < 0);
 }
 
+/* What is open for as long as the plan is there. */
+static void descriptors_are_counted(void **state) {
+    (void)state;
+    char name[] = "cat", *exec[] = {name, NULL};
+    static const struct {
+        SandboxConfig sandbox;
+        bool as_root;
+        size_t n;
+    } cases[] = {
+        {{.private_tmp = true}, true, 0},
+        {{.private_tmp = true}, false, 1},
+        {{.network = SANDBOX_NETWORK_NONE}, true, 1},
+        {{.network = SANDBOX_NETWORK_NONE}, false, 2},
+        {{.network = SANDBOX_NETWORK_NONE, .private_users = true, .private_pids = true}, true, 3},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        SandboxConfig sandbox = cases[i].sandbox;
+        ServiceConfig config = {.sandbox = &sandbox, .exec = exec};
+        assert_int_equal(sandbox_descriptors(&config, cases[i].as_root), cases[i].n);
+    }
+    assert_int_equal(sandbox_descriptors(&(ServiceConfig){.exec = exec}, false), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mounts_stand_in_order),
@@ -243,6 +266,7 @@ int main(void) {
         cmocka_unit_test(trees_are_bounded),
         cmocka_unit_test(failures_have_words),
         cmocka_unit_test(init_is_missed),
+        cmocka_unit_test(descriptors_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,9 +222,9 @@ static void await(Side *side, const uint64_t *number, uint64_t wanted) {
 
 static void await_preludes(Side *side, const Service *s, size_t wanted) {
     uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
-    while (s->preludes.n != wanted && clock_monotonic_usec() < end)
+    while (preludes_count(s) != wanted && clock_monotonic_usec() < end)
         assert_true(sd_event_run(side->rt.loop, 10 * USEC_PER_MSEC) >= 0);
-    assert_int_equal(s->preludes.n, wanted);
+    assert_int_equal(preludes_count(s), wanted);
 }
 
 static void turn_for(Side *side, uint64_t usec) {
@@ -234,9 +234,10 @@ static void turn_for(Side *side, uint64_t usec) {
 }
 
 static int connect_to(const Listener *l) {
-    int fd = socket(l->addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const Addr addr = listener_addr(l);
+    int fd = socket(addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
-    assert_int_equal(connect(fd, &l->addr.sa, l->addr.len), 0);
+    assert_int_equal(connect(fd, &addr.sa, addr.len), 0);
     return fd;
 }
 
@@ -263,7 +264,7 @@ static void fill(Service *s, uint64_t now) {
     s->n_orders = 5;
     s->watermark = 77;
     s->drain_looks = 2;
-    s->told_blind = s->told_idle_blind = s->starved = s->spares.told = true;
+    s->told_blind = s->told_idle_blind = s->starved = s->spares_told = true;
     s->retry_level = 4;
     s->status = strdup("one\nfd=3\ntwo");
     LimitsConfig limits = *s->limits;
@@ -370,7 +371,8 @@ static void test_listeners(void **state) {
         for (size_t k = 0; k < from->n_listeners; k++) {
             const Listener *l = from->listeners[k], *m = to->listeners[k];
             assert_true(m->fd >= 0 && m->fd != l->fd && is_same_file(l->fd, m->fd));
-            assert_true(addr_equal(&l->addr, &m->addr));
+            const Addr from_addr = listener_addr(l), to_addr = listener_addr(m);
+            assert_true(addr_equal(&from_addr, &to_addr));
             assert_ptr_equal(l->config, m->config);
             assert_true(l->dev == m->dev && l->ino == m->ino);
             assert_int_equal(l->kind, m->kind);
@@ -594,16 +596,16 @@ static void test_half_header(void **state) {
     turn_for(&f->a, 100 * USEC_PER_MSEC);
     hand_over(f);
     Service *t = f->b.services[0];
-    assert_int_equal(t->preludes.n, 2);
+    assert_int_equal(preludes_count(t), 2);
     assert_int_equal(f->b.rt.n_preludes, 2);
     resume(f);
     send_text(early, header + 7);
     await(&f->b, &service_history(t)->counters.refused[REFUSE_ACCESS], 1);
-    assert_int_equal(t->preludes.n, 1);
+    assert_int_equal(preludes_count(t), 1);
     send_text(late, header);
     await(&f->b, &service_history(t)->counters.refused[REFUSE_ACCESS], 2);
     assert_int_equal(service_past(t)->counters.accepted, 2);
-    assert_int_equal(t->preludes.n, 0);
+    assert_int_equal(preludes_count(t), 0);
     (void)close(early);
     (void)close(late);
 }
@@ -664,17 +666,17 @@ static void test_held(void **state) {
     for (size_t i = 0; i < ELEMENTS(fds); i++)
         send_text(fds[i], "PROXY TCP4 192.0.2.1 192.0.2.9 1000 80\r\n");
     uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
-    while (!list_is_empty(&s->preludes.reading) && clock_monotonic_usec() < end)
+    while (!list_is_empty(&s->preludes->reading) && clock_monotonic_usec() < end)
         turn_for(&f->a, USEC_PER_MSEC);
-    assert_true(list_is_empty(&s->preludes.reading));
+    assert_true(list_is_empty(&s->preludes->reading));
     s->n_instances = 0;
     hand_over(f);
     Service *t = f->b.services[0];
     t->n_instances = 1;
-    assert_true(list_is_empty(&t->preludes.reading));
+    assert_true(list_is_empty(&t->preludes->reading));
     resume(f);
     turn_for(&f->b, 100 * USEC_PER_MSEC);
-    assert_int_equal(t->preludes.n, ELEMENTS(fds));
+    assert_int_equal(preludes_count(t), ELEMENTS(fds));
     assert_int_equal(t->state, SERVICE_FULL);
     t->n_instances = 0;
     service_order(t, VERB_STOP, 0);

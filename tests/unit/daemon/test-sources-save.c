@@ -179,7 +179,7 @@ static void test_gone(void **state) {
     (void)state;
     Sources *t = sources_new(16, key);
     sources_hold(t, visit(t, v4(1), SEC));
-    sources_forget(t, 1);
+    sources_forget(t, &(Gone){{1}, 1});
     Sources *u = over(t, 16);
     Source *s = find(u, v4(1));
     sources_hold(u, s);

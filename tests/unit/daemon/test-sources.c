@@ -265,7 +265,7 @@ static void test_forget(void **state) {
     make_known(t, c, SEC);
     Source *other = sources_visit(t, 2, &b, SEC), *other_held = sources_visit(t, 2, &a, SEC);
     sources_hold(t, other_held);
-    sources_forget(t, 1);
+    sources_forget(t, &(Gone){{1}, 1});
     assert_int_equal(sources_stats(t).known, 3);
     assert_false(knows(t, b) || knows(t, c));
     assert_ptr_equal(sources_find(t, 2, &b), other);
@@ -277,8 +277,8 @@ static void test_forget(void **state) {
     assert_false(knows(t, a));
     sources_release(t, other_held);
     assert_ptr_equal(sources_find(t, 2, &a), other_held);
-    sources_forget(t, 3);
-    sources_forget(t, 2);
+    sources_forget(t, &(Gone){{3}, 1});
+    sources_forget(t, &(Gone){{2}, 1});
     assert_int_equal(sources_stats(t).known, 0);
     /* There is room again. */
     visit(t, a, SEC);
@@ -441,7 +441,7 @@ static void compare(const Reference *m, const Sources *t, uint64_t seed) {
 }
 
 static void forget_service(Reference *m, Sources *t, uint32_t service, uint32_t next) {
-    sources_forget(t, service);
+    sources_forget(t, &(Gone){{service}, 1});
     for (size_t i = 0; i < UNIVERSE; i++) {
         Record *r = &m->records[i];
         if (r->service != service)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,10 +40,12 @@ static void test_starved(void **state) {
         int error;
         bool starved;
     } cases[] = {
-        {STEP_LIMIT, EAGAIN, true}, {STEP_FORK, ENOMEM, true},     {STEP_FDS, EMFILE, true},
-        {STEP_FDS, ENFILE, true},   {STEP_EXEC, EAGAIN, true},     {STEP_USER, EAGAIN, true},
-        {STEP_EXEC, ENOENT, false}, {STEP_EXEC, ENOMEM, false},    {STEP_FORK, EPERM, false},
-        {STEP_FDS, EBADF, false},   {STEP_RLIMITS, EMFILE, false},
+        {STEP_LIMIT, EAGAIN, true},      {STEP_FORK, ENOMEM, true},        {STEP_FDS, EMFILE, true},
+        {STEP_FDS, ENFILE, true},        {STEP_EXEC, EAGAIN, true},        {STEP_USER, EAGAIN, true},
+        {STEP_EXEC, ENOENT, false},      {STEP_EXEC, ENOMEM, false},       {STEP_FORK, EPERM, false},
+        {STEP_FDS, EBADF, false},        {STEP_RLIMITS, EMFILE, false},    {STEP_NAMESPACES, EMFILE, true},
+        {STEP_NAMESPACES, ENFILE, true}, {STEP_NAMESPACES, ENOMEM, true},  {STEP_NAMESPACES, ENOSPC, true},
+        {STEP_NAMESPACES, EPERM, false}, {STEP_NAMESPACES, ENOENT, false}, {STEP_SANDBOX, ENOMEM, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_int_equal(spawn_is_starved(cases[i].step, cases[i].error), cases[i].starved);
@@ -55,6 +58,24 @@ static void test_too_many_descriptors(void **state) {
         assert_int_equal(child_plan_move_fd(&p, 0, i + 3), 0);
     assert_int_equal(child_plan_move_fd(&p, 0, 200), -E2BIG);
     assert_int_equal(p.first_closed, CHILD_FDS_MAX + 3);
+}
+
+static void test_unknown_mode(void **state) {
+    static const struct {
+        const char *variable, *unknown;
+    } cases[] = {{"HOME=/", NULL},
+                 {"MPINETD_SPAWN=files", NULL},
+                 {"MPINETD_SPAWN=fork", "fork"},
+                 {"MPINETD_SPAWN=", ""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char variable[32], *env[] = {variable, NULL};
+        (void)snprintf(variable, sizeof(variable), "%s", cases[i].variable);
+        const char *unknown = spawn_mode_unknown(env);
+        assert_int_equal(unknown == NULL, cases[i].unknown == NULL);
+        if (unknown)
+            assert_string_equal(unknown, cases[i].unknown);
+    }
 }
 
 static void test_mode(void **state) {
@@ -117,13 +138,44 @@ static void test_ids(void **state) {
     }
 }
 
+/* Without a descriptor for /proc nothing is known of the table, and it is not shared. */
+static void test_size_of_the_table_is_unknown(void **state) {
+    (void)state;
+    Spawner s = {.mode = SPAWN_SHARED, .can_share = true};
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    bool shares = spawner_shares_files(&s);
+    assert_int_equal(spawn_parent_of(getpid()), 0);
+    assert_true(spawn_came_to_exec(getpid()));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(shares);
+    assert_int_equal(spawn_parent_of(getpid()), getppid());
+    s.mode = SPAWN_FILES;
+    assert_true(spawner_shares_files(&s));
+    s.can_share = false;
+    assert_false(spawner_shares_files(&s));
+}
+
+static void test_step_of_clone(void **state) {
+    (void)state;
+    assert_int_equal(spawn_clone_step(EAGAIN, true), STEP_LIMIT);
+    assert_int_equal(spawn_clone_step(ENODEV, true), STEP_CGROUP);
+    assert_int_equal(spawn_clone_step(ENODEV, false), STEP_FORK);
+    assert_int_equal(spawn_clone_step(ENOMEM, true), STEP_FORK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_starved),
         cmocka_unit_test(test_came_to_exec),
         cmocka_unit_test(test_too_many_descriptors),
         cmocka_unit_test(test_mode),
+        cmocka_unit_test(test_unknown_mode),
         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_size_of_the_table_is_unknown),
+        cmocka_unit_test(test_step_of_clone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,7 +124,8 @@ static void test_reaches(void **state) {
     f.listeners[6].fd = -1;
     assert_false(tcpmux_reaches(&f.services[0]));
     /* Somebody who has been let in may still ask. */
-    door->preludes.n = 1;
+    Preludes preludes = {.n = 1};
+    door->preludes = &preludes;
     assert_true(tcpmux_reaches(&f.services[0]));
     tcpmux_done(&f.rt.tcpmux);
 }

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* The recipe of a service, made with the first process of a generation, so that an idle service costs nothing
+ * of it. What may take the kernel its time, namespaces, is made by another process meanwhile; who wants to be
+ * served waits where he is until it is there, or cannot be had. */
+#include <poll.h>
+
+#include "conf/load.h"
+#include "daemon/base/clock.h"
+#include "daemon/launch-private.h"
+
+#define PATIENCE_USEC (CHILD_SECONDS_MAX * USEC_PER_SEC)
+/* So long after its beginning it is waited for where nobody could be served later. */
+#define SOON_USEC (20 * USEC_PER_MSEC)
+
+/* It is there, or cannot be had, which the next process is told. */
+static void conclude(Recipe *recipe, int error, unsigned which) {
+    recipe->made = sd_event_source_disable_unref(recipe->made);
+    recipe->late = sd_event_source_disable_unref(recipe->late);
+    recipe->error = error;
+    recipe->which = which;
+}
+
+/* Out of the loop's epoll(7) while it is open: others that are being made may have a copy, with which it
+ * would stay there. */
+static void look_at_it(const Recipe *recipe, bool looks) {
+    if (recipe->made)
+        (void)sd_event_source_set_enabled(recipe->made, looks ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+/* Takes what has been made; whether that is over. */
+static bool take(Recipe *recipe) {
+    unsigned which = 0;
+    look_at_it(recipe, false);
+    int r = sandbox_plan_finish(recipe->sandbox, &which);
+    if (r == -EAGAIN) {
+        look_at_it(recipe, true);
+        return false;
+    }
+    conclude(recipe, r, which);
+    return true;
+}
+
+static void give_up(Recipe *recipe, int error) {
+    look_at_it(recipe, false);
+    conclude(recipe, error, sandbox_plan_give_up(recipe->sandbox));
+}
+
+/* Who has asked for it is looked at in the next turn (launch_due()). */
+static int on_made(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+    Service *s = userdata;
+    (void)source;
+    (void)fd;
+    (void)revents;
+    if (take(s->recipe))
+        service_update(s, NULL);
+    return 0;
+}
+
+static int on_late(sd_event_source *source, uint64_t usec, void *userdata) {
+    Service *s = userdata;
+    uint64_t now = clock_monotonic_usec();
+    if (!take(s->recipe)) {
+        /* Stopped together with the daemon, it has not had its time. */
+        if (clock_timer_is_late(usec, now) && sd_event_source_set_time(source, now + PATIENCE_USEC) >= 0 &&
+            sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) >= 0)
+            return 0;
+        give_up(s->recipe, -ETIMEDOUT);
+    }
+    service_update(s, NULL);
+    return 0;
+}
+
+static int watch(Service *s, Recipe *recipe) {
+    int fd = sandbox_plan_fd(recipe->sandbox);
+    int r = sd_event_add_io(s->rt->loop, &recipe->made, fd, EPOLLIN, on_made, s);
+    return r < 0 ? r
+                 : sd_event_add_time(s->rt->loop, &recipe->late, CLOCK_MONOTONIC,
+                                     recipe->begun_usec + PATIENCE_USEC, USEC_PER_SEC / 10, on_late, s);
+}
+
+static void begin_sandbox(Service *s, Recipe *recipe) {
+    const SandboxContext context = {
+        .is_root = s->rt->load->euid == 0,
+        .uid = s->rt->spawner->uid,
+        .gid = s->rt->spawner->gid,
+        .landlock_abi = landlock_abi(),
+        .libexecdir = s->rt->load->libexecdir,
+    };
+    recipe->begun_usec = clock_monotonic_usec();
+    recipe->error = sandbox_plan_new(s->config, &context, &recipe->sandbox, &recipe->which);
+    if (recipe->error < 0 || !sandbox_plan_is_under_way(recipe->sandbox))
+        return;
+    errands_note(&s->rt->errands, sandbox_plan_pid(recipe->sandbox));
+    int r = watch(s, recipe);
+    if (r < 0)
+        give_up(recipe, r);
+}
+
+static int begin(Service *s) {
+    int r = recipe_new(s->config, s->rt->environ, &s->recipe);
+    if (r >= 0 && s->config->sandbox && s->config->exec)
+        begin_sandbox(s, s->recipe);
+    return r;
+}
+
+static bool await(Recipe *recipe) {
+    struct pollfd p = {.fd = sandbox_plan_fd(recipe->sandbox), .events = POLLIN};
+    uint64_t now = clock_monotonic_usec(), until = recipe->begun_usec + SOON_USEC;
+    int msec = now < until ? (int)((until - now) / USEC_PER_MSEC) + 1 : 0;
+    return poll(&p, 1, msec) > 0 && take(recipe);
+}
+
+bool launch_is_preparing(const Service *s) {
+    return s->recipe && s->recipe->sandbox && sandbox_plan_is_under_way(s->recipe->sandbox);
+}
+
+bool launch_prepare(Service *s, bool urgent) {
+    /* Without memory the process itself will find that out. */
+    if (!s->config->sandbox || !s->config->exec || (!s->recipe && begin(s) < 0))
+        return true;
+    return !launch_is_preparing(s) || (urgent && await(s->recipe));
+}
+
+int launch_take_recipe(Service *s, LaunchFault *fault) {
+    /* Made here or before, it is used only when all of it is there. */
+    int r = s->recipe ? 0 : begin(s);
+    if (r < 0)
+        return r;
+    if (launch_is_preparing(s) && !await(s->recipe)) {
+        fault->step = STEP_NAMESPACES;
+        return -EAGAIN;
+    }
+    r = s->recipe->error;
+    if (r >= 0)
+        return 0;
+    /* One that cannot be isolated as it is to be has none, and tries again with its next process. */
+    fault->which = s->recipe->which;
+    fault->step = sandbox_step(fault->which);
+    (void)sandbox_where(s->recipe->sandbox, fault->which, fault->where, sizeof(fault->where));
+    s->recipe = recipe_unref(s->recipe);
+    return r;
+}

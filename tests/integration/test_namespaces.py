@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""Namespaces that all processes of a service share are made by another process: however long that takes, everybody else is
+served meanwhile, and it has an end."""
+import errno
+import os
+import select
+import signal
+import unittest
+
+from faults import Injection, tracing_works
+from harness import SANITIZED, DaemonTest, children_of, need_program, need_root, process_state, wait_until
+
+NETWORK = {"network": "none"}
+
+
+@need_root
+@need_program("strace")
+class Namespaces(DaemonTest):
+    """The process that makes them is stopped on its way, as one is that waits for the kernel."""
+
+    def begin(self, **services):
+        if not tracing_works():
+            self.skipTest("strace may not trace here")
+        # The leak sanitizer cannot look into processes there.
+        more = {"environment": {"ASAN_OPTIONS": "detect_leaks=0"}} if SANITIZED else {}
+        quick = {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}
+        rest = {name: {"listen": "tcp:127.0.0.1:0", "exec": ["cat"], "sandbox": NETWORK, **more, **s} for name, s in services.items()}
+        self.config = {"services": {"quick": quick, **rest}}
+        # Nor can the helpers of a daemon that is traced.
+        own = {"ASAN_OPTIONS": "exitcode=66:detect_leaks=0"} if SANITIZED else {}
+        return self.daemon(self.config, environment=own)
+
+    def stopped(self, d):
+        return [pid for pid, _ in children_of(d.pid) if process_state(pid) in ("T", "t")]
+
+    def stops(self, d):
+        """While it lasts, whoever makes namespaces does not come to an end."""
+        return Injection(d.pid, "unshare:signal=SIGSTOP", children=True)
+
+    def wait_stopped(self, d):
+        wait_until(lambda: self.stopped(d), "the process that makes namespaces to be stopped")
+        return self.stopped(d)
+
+    def let_go(self, pids):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+
+    def test_others_are_served_meanwhile(self):
+        d = self.begin(slow={})
+        with self.stops(d):
+            client = d.dial("slow")
+            self.addCleanup(client.close)
+            client.sendall(b"x")
+            pids = self.wait_stopped(d)
+            self.assertEqual(d.ask("quick", b"hello"), b"hello")
+            self.assertEqual(d.service("slow")["spawned"], 0)
+        self.let_go(pids)
+        client.shutdown(1)
+        # On a machine that has stopped for seconds it may have been given up.
+        self.assertIn(client.recv(10), (b"x", b""))
+        self.assertEqual(d.ask("slow", b"again"), b"again")
+
+    def test_it_has_an_end(self):
+        d = self.begin(slow={})
+        with self.stops(d):
+            self.assertEqual(d.ask("slow", b"x", timeout=60), b"")
+            error = d.wait_service("slow", spawn_failed=1)["last_error"]
+            self.assertEqual((error["step"], error["errno"]), ("namespaces", errno.ETIMEDOUT))
+            self.assertRegex(error["message"], "^namespaces: network none: .*did not make it in time")
+            self.assertEqual(self.stopped(d), [])
+        self.assertEqual(d.ask("slow", b"again"), b"again")
+        self.assertEqual(d.wait_idle("slow")["spawn_failed"], 1)
+
+    def test_each_kind_of_process_waits(self):
+        """Also who does not start by traffic."""
+        d = self.begin(now={"model": "on-demand", "start": "now", "pass": "listen_fds", "exec": ["mp-echo"], "enabled": False},
+                       ahead={"prespawn": 2}, pool={"model": "pool", "exec": ["mp-echo"], "pool": {"min": 1, "max": 1}},
+                       demand={"model": "on-demand", "exec": ["mp-echo"]})
+        config = self.config
+        config["services"]["now"]["enabled"] = True
+        # What was set up at the start is set up again by another config.
+        for name in ("ahead", "pool"):
+            config["services"][name]["umask"] = "0077"
+        d.write_config(config)
+        with self.stops(d):
+            d.call("Reload")
+            wait_until(lambda: len(self.stopped(d)) >= 3, "three services to be prepared")
+            client = d.dial("demand")
+            self.addCleanup(client.close)
+            client.sendall(b"x")
+            wait_until(lambda: len(self.stopped(d)) >= 4, "the fourth")
+            pids = self.stopped(d)
+            self.assertEqual(d.service("now")["spawned"], 0)
+        self.let_go(pids)
+        wait_until(lambda: d.service("now")["active"] == 1, "start: now to hold")
+        for name in ("now", "ahead", "pool", "demand"):
+            self.assertEqual(d.ask(name, b"hello"), b"hello", name)
+
+    def test_an_order_is_answered_when_it_is_done(self):
+        d = self.begin(now={"model": "on-demand", "start": "now", "exec": ["mp-echo"]},
+                       pool={"model": "pool", "exec": ["mp-echo"], "pool": {"min": 1, "max": 1}})
+        wait_until(lambda: d.service("now")["active"] == d.service("pool")["active"] == 1, "both to run")
+        d.call("Stop", services=["pool"])
+        # Another program knows nothing of what this one has made.
+        d.call("Upgrade")
+        with d.connect() as restart, d.connect() as start:
+            with self.stops(d):
+                restart.send("Restart", {"services": ["now"]})
+                start.send("Start", {"services": ["pool"]})
+                wait_until(lambda: len(self.stopped(d)) == 2, "both to be prepared")
+                pids = self.stopped(d)
+                d.call("Ping")
+                self.assertEqual(select.select([restart.socket, start.socket], [], [], 0.1)[0], [])
+            self.let_go(pids)
+            restart.parameters_of(restart.receive())
+            start.parameters_of(start.receive())
+        self.assertEqual([d.service(name)["active"] for name in ("now", "pool")], [1, 1])
+
+    def test_a_pause_meanwhile(self):
+        """What was to start at once does so when it goes on; who has asked for the start is told that it has been overtaken."""
+        d = self.begin(now={"model": "on-demand", "start": "now", "pass": "listen_fds", "exec": ["mp-echo"], "enabled": False})
+        self.config["services"]["now"]["enabled"] = True
+        d.write_config(self.config)
+        with self.stops(d):
+            d.call("Reload")
+            pids = self.wait_stopped(d)
+            with d.connect() as control:
+                control.send("Start", {"services": ["now"]})
+                wait_until(lambda: "start of now" in d.log_text(), "the order")
+                d.call("Pause", services=["now"])
+                self.assertEqual(control.receive().get("error"), control.INTERFACE + "InvalidState")
+        self.let_go(pids)
+        wait_until(lambda: not self.stopped(d) and not children_of(d.pid), "namespaces to be there")
+        self.assertEqual(d.service("now")["spawned"], 0)
+        d.call("Resume", services=["now"])
+        wait_until(lambda: d.service("now")["active"] == 1, "start: now to hold")
+
+    def test_a_reload_meanwhile(self):
+        d = self.begin(slow={})
+        with self.stops(d):
+            client = d.dial("slow")
+            self.addCleanup(client.close)
+            client.sendall(b"x")
+            first = self.wait_stopped(d)
+            self.config["services"]["slow"]["umask"] = "0077"
+            d.write_config(self.config)
+            self.assertTrue(d.call("Reload")["ok"])
+            wait_until(lambda: self.stopped(d) and not set(first) & set(self.stopped(d)), "another to be at it")
+            second = self.stopped(d)
+        self.let_go(second)
+        client.shutdown(1)
+        self.assertIn(client.recv(10), (b"x", b""))
+        self.assertEqual(d.ask("slow", b"again"), b"again")
+
+    def test_an_upgrade_meanwhile(self):
+        d = self.begin(slow={})
+        with self.stops(d):
+            client = d.dial("slow")
+            self.addCleanup(client.close)
+            client.sendall(b"x")
+            pids = self.wait_stopped(d)
+        d.mpctl("upgrade", check=0)
+        client.shutdown(1)
+        self.assertEqual(client.recv(10), b"x")
+        self.let_go(pids)
+        self.assertEqual(d.ask("slow", b"again"), b"again")
+
+    def test_a_shortage(self):
+        """It is waited for, as with any other step."""
+        d = self.begin(slow={})
+        with Injection(d.pid, "unshare:error=ENOMEM", children=True):
+            self.assertEqual(d.ask("slow", b"x"), b"")
+            error = d.wait_service("slow", spawn_failed=1)["last_error"]
+            self.assertEqual((error["step"], error["errno"]), ("namespaces", errno.ENOMEM))
+        self.assertEqual(d.ask("slow", b"again"), b"again")
+
+
+if __name__ == "__main__":
+    unittest.main()
