@@ -234,10 +234,10 @@ RL = Group("RL: reloads", (
         "test_reload_plan.AllOrNothing.test_each_place_in_the_list", "ctl: reload"),
     row("RL-4", "a service is removed while it has connections: who waits is served, who is there goes on",
         "test_reload_plan.AllOrNothing.test_removed_with_connections test_reload.Change", "ctl: reload"),
-    row("RL-5", "a reload behind one that failed", "test_reload_faults test_reload.ComesBack"),
+    row("RL-5", "a reload behind one that failed", "test_sweep.EachCall.test_rl_7 test_reload.ComesBack"),
     row("RL-6", "fifty callers, storms of HUP, while one is under way; a file that is replaced half-way",
         "test_reload_plan.Coalesced test_reload_load.Many.test_storm_of_hup_under_load", "ctl: reload"),
-    row("RL-7", "each system call fails in turn: all of the new config is in force, or all of the old one", "test_reload_faults",
+    row("RL-7", "each system call fails in turn: all of the new config is in force, or all of the old one", "test_sweep.EachCall.test_rl_7",
         "docs/reliability.md"),
     row("RL-8", "datagrams in the queue of a socket that stays", "test_reload_load.Many.test_datagrams"),
     row("RL-9", "a thousand reloads: no descriptor, no memory, no mapping more", "test_reload_load.Many.test_nothing_is_left"),
@@ -280,7 +280,7 @@ UP = Group("UP: upgrades in place", (
         "limit: its supervisor starts it again", "test_upgrade.Refused", "daemon: UPGRADE"),
     row("UP-4", "a config with errors: refused, with the errors", "test_upgrade.Refused.test_config_with_errors", "daemon: UPGRADE"),
     row("UP-6", "each call between the request and execve(2) fails: taken back, or done in spite of it; the next upgrade is like any "
-        "other", "test_upgrade.Window.test_each_call_that_fails", "daemon: UPGRADE"),
+        "other", "test_sweep.EachCall.test_up_6", "daemon: UPGRADE"),
     row("UP-7", "deaths, words, requests, connections and signals in the middle of execve(2)", "test_upgrade.Window.test_what_comes "
         "test_upgrade.Window.test_term", "daemon: UPGRADE"),
     row("UP-8", "a state of an earlier version", "test_handover_versions", "daemon: UPGRADE"),
@@ -326,7 +326,7 @@ LG = Group("LG: the log", (
 SW = Group("SW: each call and each allocation fails in turn", (
     row("SW-1", "one system call of a start, a connection, a report, a question, a reload, an upgrade or a stop fails, each with each "
         "errno that it has; a sample by `./dev test`, all by `./dev faults --sweep`",
-        "test_sweep.Calls test_reload_faults test_upgrade.Window.test_each_call_that_fails test_spawn_modes.Failures"),
+        "test_sweep.Calls test_sweep.EachCall test_spawn_modes.Failures"),
     row("SW-2", "one allocation of the daemon fails, each in turn", "test_sweep.Allocations unit:daemon-out-of-memory"),
 ))
 

@@ -30,7 +30,10 @@ ERRORS = {
     "sched_setaffinity": ("EINVAL", "EPERM"), "sendmsg": (*_OUT, "ECONNREFUSED", "ETOOMANYREFS"), "sendmmsg": _OUT, "sendto": (*_OUT, "ECONNREFUSED"),
     "setpriority": ("EACCES", "EPERM"), "setsockopt": ("ENOMEM", "EPERM", "ENOPROTOOPT"), "signalfd4": _DESCRIPTORS, "socket": (*_DESCRIPTORS, "ENOBUFS", "EAFNOSUPPORT", "EACCES"),
     "socketpair": (*_DESCRIPTORS, "ENOBUFS"), "stat": _FILE, "statfs": ("EIO", "ENOSYS"), "statx": _FILE, "symlink": ("EACCES", "EEXIST"), "timerfd_create": _DESCRIPTORS,
-    "uname": (), "unlink": ("EACCES", "ENOENT", "EBUSY", "EROFS"), "unlinkat": ("EACCES", "ENOENT", "EBUSY"), "utimensat": ("EPERM", "EROFS"), "wait4": ("EINTR",),
+    "chroot": ("EPERM", "ENOENT", "EACCES", "EIO"), "setgroups": ("EPERM", "ENOMEM"), "setresgid": ("EPERM", "EAGAIN"), "setresuid": ("EPERM", "EAGAIN"), "setsid": ("EPERM",),
+    "execveat": ("EACCES", "ENOENT", "ENOMEM", "E2BIG", "ENOEXEC", "EIO", "EMFILE", "ENOSYS"), "pwrite64": ("EINTR", "EIO", "ENOSPC"), "timer_create": ("EAGAIN", "ENOMEM"),
+    "ioprio_set": ("EPERM", "EINVAL"), "F_SETFD": ("EBADF",),
+    "unlink": ("EACCES", "ENOENT", "EBUSY", "EROFS"), "unlinkat": ("EACCES", "ENOENT", "EBUSY"), "utimensat": ("EPERM", "EROFS"), "wait4": ("EINTR",),
     "waitid": ("EINTR",), "getcwd": ("ENOENT", "EACCES", "ENOMEM"), "write": _OUT, "writev": _OUT,
 }
 
@@ -42,12 +45,12 @@ NEVER = {
     "exit_group": "it does not return", "exit": "it does not return",
     "getsockname": "the kernel has the address of a socket that is bound, and needs nothing to tell it",
     "wait4-now": "of a child that nobody else waits for it cannot fail", "waitid-now": "the same",
-    "F_GETFL": "of a descriptor that is open it cannot fail", "F_GETFD": "the same", "F_SETFD": "the same", "F_GET_SEALS": "the same", "F_GETPIPE_SZ": "the same",
+    "F_GETFL": "of a descriptor that is open it cannot fail", "F_GETFD": "the same", "F_GET_SEALS": "the same", "F_GETPIPE_SZ": "the same",
     "shutdown": "of a connection that has ended it says so, and that is all that can be wrong",
     **{call: "it has no way to fail" for call in (
         "arch_prctl", "capget", "fadvise64", "futex", "getegid", "geteuid", "getgid", "getgroups", "getpgid", "getpid", "getppid", "getpriority", "getresgid", "getresuid", "getsid",
         "gettid", "getuid", "restart_syscall", "rseq", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity", "sched_yield", "set_robust_list", "set_tid_address",
-        "setsid", "sysinfo", "umask", "uname", "clock_gettime", "clock_nanosleep", "times", "getrusage", "sigaltstack", "prlimit64-get")},
+        "sysinfo", "timer_settime", "umask", "uname", "clock_gettime", "clock_nanosleep", "times", "getrusage", "sigaltstack", "prlimit64-get")},
 }
 
 _CALL = re.compile(r"^(\w+)\((.*)")

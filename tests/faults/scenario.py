@@ -2,19 +2,20 @@
 """One daemon of everything, what it is made to do in phases, and what has to hold after each (the invariants of
 docs/faults.md): the same process, answering, with the descriptors of before, no zombie, sums that add up, at rest."""
 import contextlib
-import json
+import ctypes
+import functools
 import os
 import signal
 import socket
-import subprocess
 import time
 
-from faults import Injection
-from harness import (MPINETD, PATIENCE, Daemon, VarlinkError, children_of, exchange, free_port, lasting_descriptors_of,
-                     wait_until)
+from harness import (PATIENCE, SANITIZER_WORDS, Daemon, VarlinkError, children_of, descriptors_of, exchange, free_port,
+                     process_alive, wait_until)
 
 # Says of itself what it is told to say, until its client goes.
 TALKER = ("while read x; do echo STATUS=$x >&$MP_STATUS_FD; echo X_n=1 >&$MP_STATUS_FD; echo said $x >&2; echo done; done")
+# So long that for the state which an upgrade hands over memory is asked of the kernel.
+BIG = {f"BIG{i}": "x" * 30000 for i in range(6)}
 # How long a client waits for what may never come, since a fault may take it.
 SHORT = 0.4
 EPOLL = {"232", "281", "441"}  # of x86_64
@@ -51,25 +52,114 @@ def run_time(pid):
         return int(file.read().split()[0]) / 1e9
 
 
+def children(pid):
+    """Those of its first thread; quicker than children_of() where there is much on the machine."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return [child for child, _ in children_of(pid)]
+
+
+def state_of(pid):
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rsplit(")", 1)[1].split()[0]
+    return "X"
+
+
+def command_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+    return b""
+
+
+def is_of(pid, service):
+    """Whether it is a process of that service; of any for b""."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return b"MP_SERVICE=" + service in file.read()
+    return False
+
+
+def inherited_by_all(pid):
+    """Those of its descriptors that a process of its would have without being given them: not close-on-exec."""
+    found = []
+    for fd in descriptors_of(pid):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as info:
+            flags = next(int(line.split()[1], 8) for line in info if line.startswith("flags:"))
+            if fd > 2 and not flags & os.O_CLOEXEC:
+                found.append(fd)
+    return found
+
+
+def descriptors(pid):
+    """How many it has, without the timers of the event loop, which makes one for each clock when it first needs it. What it
+    listens on counts: that is as much with either config."""
+    found = 0
+    for fd in descriptors_of(pid):
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/{pid}/fd/{fd}") != "anon_inode:[timerfd]"
+    return found
+
+
+PIDFD_GETFD = 438
+
+
+def listening(pid):
+    """Which of its sockets do, asked of copies: the tables of all sockets are long where much goes on."""
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    found = set()
+    pidfd = os.pidfd_open(pid)
+    for fd in descriptors_of(pid):
+        with contextlib.suppress(FileNotFoundError):
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            copy = call(PIDFD_GETFD, pidfd, fd, 0) if target.startswith("socket:") else -1
+            if copy >= 0:
+                with socket.socket(fileno=copy) as s:
+                    if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        found.add(target)
+    os.close(pidfd)
+    return sorted(found)
+
+
+@functools.cache
+def ports():
+    """The same for all daemons of this process, one after the other."""
+    return {name: free_port() for name in ("s", "udp", "w", "talker", "switch", "moves", "other")}
+
+
 def config(n):
-    """One of two that differ in what a reload can do."""
-    echo = {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}
+    """One of two that differ in what a reload can do: a listener changed in place, moved, opened and closed; a service that
+    comes and one that goes; workers that are renewed."""
+    def echo(name):
+        return {"listen": f"tcp:127.0.0.1:{ports()[name]}", "exec": ["mp-echo"]}
+    moving = f"tcp:{('127.0.0.1', '0.0.0.0')[n]}:{ports()['moves']}"
     return {"services": {
-        "s": {**echo, "listen": [{"endpoint": "tcp:127.0.0.1:0", "backlog": 100 + n}], "access": {"allow": ["any"]}, "limits": {"rate_per_source": "100000/s"}},
+        "s": {**echo("s"), "listen": [{"endpoint": echo("s")["listen"], "backlog": 100 + n}], "access": {"allow": ["any"]},
+              "limits": {"rate_per_source": "100000/s"}},
         "u": {"listen": "unix:{dir}/u.sock", "exec": ["mp-echo"], "prespawn": 1},
-        "udp": {"listen": "udp:127.0.0.1:0", "exec": ["mp-echo"], "restart": {"delay": "10ms", "max_delay": "20ms"}},
-        "w": {**echo, "model": "pool", "environment": {"N": str(n)}, "pool": {"min": 1, "max": 1, "spare_min": 0, "spare_max": 1},
+        "udp": {"listen": f"udp:127.0.0.1:{ports()['udp']}", "exec": ["mp-echo"], "restart": {"delay": "10ms", "max_delay": "20ms"}},
+        "w": {**echo("w"), "model": "pool", "environment": {"N": str(n)}, "pool": {"min": 1, "max": 1, "spare_min": 0, "spare_max": 1},
               "restart": {"delay": "10ms", "max_delay": "20ms", "limit": "1000/1s"}},
-        "talker": {**echo, "exec": ["/bin/sh", "-c", TALKER], "report": True},
-        "switch": {**echo},
-        ("comes", "goes")[n]: {**echo, "listen": [f"unix:{{dir}}/{n}.sock", "tcp:127.0.0.1:0"]}}}
+        "talker": {**echo("talker"), "exec": ["/bin/sh", "-c", TALKER], "report": True},
+        "switch": {**echo("switch"), "environment": BIG},
+        "moves": {**echo("moves"), "listen": moving},
+        ("comes", "goes")[n]: {**echo("other"), "listen": [f"unix:{{dir}}/{n}.sock", "tcp:127.0.0.1:0"]}}}
+
+
+def steady(look):
+    """What look() says, when it says the same twice."""
+    first = look()
+    time.sleep(0.02)
+    return first if look() == first else None
 
 
 class Scenario:
     def __init__(self, environment=None):
         self.environment = environment or {}
-        self.d = self.held = self.talker = None
-        self.n = self.unread = 0
+        self.d = self.held = None
+        self.n = self.marked = 0
+        self.old_workers = []
+        self.descriptors = None
 
     # ---- the daemon
     def start(self, wrap=()):
@@ -77,41 +167,90 @@ class Scenario:
         self.d = Daemon(config(0), wait=None, environment=self.environment, wrap=wrap)
         self.d.start(wait=False)
 
+    def mark(self):
+        """From here on said() is counted."""
+        self.marked = os.path.getsize(self.d.log_path)
+        self.old_workers = [pid for pid in children(self.d.pid) if is_of(pid, b"w\0")]
+
+    def said(self):
+        with open(self.d.log_path, "rb") as file:
+            file.seek(self.marked)
+            return file.read().decode("utf-8", "replace")
+
+    def processes(self):
+        """What the daemon's are at."""
+        lines = []
+        for pid in children(self.d.pid) if self.d.process.poll() is None else []:
+            words = []
+            for name in ("syscall", "wchan"):
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/{name}", encoding="utf-8") as file:
+                    words.append(" ".join(file.read().split()[:2]))
+            lines.append(f"{pid} {state_of(pid)} {command_of(pid)[:60]} {' '.join(words)}\n")
+        return "".join(lines)
+
+    def ended_well(self):
+        """Whether it has said why it ended, and with the status of a failure."""
+        said = self.d.log_text()
+        return self.d.process.poll() == 1 and bool(said.strip()) and not any(word in said for word in SANITIZER_WORDS)
+
+    @staticmethod
+    def alive(pid):
+        return process_alive(pid)
+
+    def answers(self):
+        """Whether the daemon does, or has ended."""
+        if self.d.process.poll() is not None:
+            return True
+        with contextlib.suppress(OSError):
+            return self.d.call("Ping")["pid"] == self.d.pid
+        return False
+
+    def wait_ready(self):
+        wait_until(self.answers, "its control socket, or its end", interval=0.005)
+        if self.d.process.poll() is not None:
+            raise AssertionError(f"the daemon ended with {self.d.process.returncode}:\n{self.d.log_text()[-4000:]}")
+
     def get_ready(self):
         d = self.d
-        d.wait_ready()
-        for name in ("s", "w", "switch", "talker"):
-            d.ports[name] = d.port(name)
-        d.ports["udp"] = d.port("udp")
+        self.wait_ready()
+        d.ports.update(ports())
         self.held = d.dial_fast("s")
         self.held.settimeout(PATIENCE)
-        self.talker = None
         self.whole()
         for phase in ("connect", "report", "control", "reload", "upgrade"):
             getattr(self, phase)()
             self.whole()
-        self.descriptors = len(d.quiet_descriptors())
+        self.descriptors = wait_until(lambda: steady(lambda: descriptors(d.pid)))
 
     def stop(self):
-        for s in (self.held, self.talker):
-            if s:
-                s.close()
-        self.held = self.talker = None
-        if self.d and self.d.process and self.d.process.poll() is None:
-            self.d.process.send_signal(signal.SIGCONT)
+        """Ends all of it."""
+        if self.held:
+            self.held.close()
+        self.held = None
+        if not self.d:
+            return
+        process = self.d.process
+        left = []
+        if process and process.poll() is None:
+            left = children(process.pid)
+            process.send_signal(signal.SIGCONT)
             self.d.kill()
-        if self.d:
-            for child, _ in children_of(os.getpid()):
+        for pid in left + [pid for pid in children(os.getpid()) if is_of(pid, b"")]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children(os.getpid()):
+            if state_of(pid) == "Z":
                 with contextlib.suppress(ChildProcessError):
-                    os.waitpid(child, os.WNOHANG)
-            self.d.remove()
+                    os.waitpid(pid, os.WNOHANG)
+        self.d.remove()
         self.d = None
 
     # ---- phases: what is done, while something may fail; nobody is sure of an answer
     def connect(self):
         """Connections of each kind."""
         d = self.d
-        for name in ("s", "u", "w"):
+        # Of u the one that was set up ahead is there already; the second is set up, and served, meanwhile.
+        for name in ("s", "u", "w", "u"):
             with contextlib.suppress(OSError):
                 if name == "u":
                     with socket.socket(socket.AF_UNIX) as c:
@@ -126,22 +265,10 @@ class Scenario:
             c.connect(("127.0.0.1", d.ports["udp"]))
             c.send(b"x")
             c.recv(10)
-            for pid, state in children_of(d.pid):
-                if state != "Z" and b"mp-echo" in self.command(pid) and self.has_udp(pid):
+            for pid in children(d.pid):
+                if state_of(pid) != "Z" and is_of(pid, b"udp\0"):
                     os.kill(pid, signal.SIGTERM)
         settle(d.pid)
-
-    @staticmethod
-    def command(pid):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read()
-        return b""
-
-    def has_udp(self, pid):
-        """Whether it is the process of the datagram service."""
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-            return b"MP_SERVICE=udp\0" in file.read() + b"\0"
-        return False
 
     def report(self):
         """A process that says something of itself, and ends."""
@@ -170,16 +297,40 @@ class Scenario:
         except (OSError, ConnectionError):
             return None
 
+    def interpret(self):
+        """Requests that a process of ours reads, which is started for the first."""
+        for pid in self.interpreters():
+            os.kill(pid, signal.SIGKILL)
+        for method, parameters in (("Ping", {}), ("Describe", {"service": "s"}), ("Describe", {"service": 1})):
+            self.call(method, parameters, PATIENCE)
+        settle(self.d.pid)
+
+    def interpreters(self):
+        if "MPINETD_INTERPRETER" not in self.environment:
+            return []
+        return [pid for pid in children(self.d.pid) if b"--interpret" in command_of(pid)]
+
     def reload(self):
+        """The reply."""
         self.d.write_config(config(1 - self.n))
         reply = self.call("Reload", timeout=PATIENCE)
         if reply is None or not isinstance(reply, VarlinkError):
             self.n = 1 - self.n
         settle(self.d.pid)
+        return reply
 
     def upgrade(self):
-        self.call("Upgrade", timeout=PATIENCE)
+        """The reply."""
+        reply = self.call("Upgrade", timeout=PATIENCE)
         settle(self.d.pid)
+        return reply
+
+    def state(self):
+        """What a reload changes: its number, and what listens, by the daemon's word and the kernel's."""
+        d = self.d
+        status = d.status()
+        return (status["daemon"]["generation"], listening(d.pid),
+                {s["name"]: [(x["endpoint"], x["port"], x["path"], x["error"]) for x in s["listeners"]] for s in status["services"]})
 
     # ---- what holds
     def whole(self):
@@ -200,9 +351,13 @@ class Scenario:
             raise Broken("another process answers")
         self.right_config()
         self.right_orders()
-        status = wait_until(self.settled, "all services to be in order", interval=0.02)
-        for name in ("s", "w", "switch"):
-            d.ports[name] = next(x for x in status if x["name"] == name)["listeners"][0]["port"]
+        wait_until(self.settled, "all services to be in order", interval=0.005)
+        self.serves()
+        self.nothing_left()
+
+    def serves(self):
+        d = self.d
+        for name in ("s", "w", "switch", "moves"):
             with d.dial_fast(name) as c:
                 if exchange(c, name.encode()) != name.encode():
                     raise Broken(f"{name} does not answer")
@@ -220,17 +375,26 @@ class Scenario:
         self.held.sendall(b"held")
         if self.held.recv(10) != b"held":
             raise Broken("the held connection is gone")
-        self.nothing_left()
+
+    def serves_anew(self):
+        """Behind an upgrade that could not take over: from its config and its listeners, and who was served still is."""
+        self.wait_ready()
+        # Workers of before go on accepting, and nobody knows them: they are ended here, as whoever is in charge would.
+        for pid in self.old_workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.serves()
 
     def right_config(self):
-        """A reload that was refused, or whose reply was lost, is made good."""
-        wanted = {s for s in config(self.n)["services"]}
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: {s["name"] for s in self.d.status()["services"]} == wanted, "the services", deadline=0.1)
-            return
-        self.d.write_config(config(self.n))
-        self.d.call("Reload")
-        wait_until(lambda: {s["name"] for s in self.d.status()["services"]} == wanted, "the services of the config")
+        """A reload that was refused, or whose reply was lost, is made good. What goes is there for a second: who had begun to
+        connect is let in."""
+        def names():
+            return {s["name"] for s in self.d.status()["services"]}
+        wanted = set(config(self.n)["services"])
+        if not wanted <= names():
+            self.d.write_config(config(self.n))
+            self.d.call("Reload")
+        wait_until(lambda: names() == wanted, "the services of the config")
 
     def right_orders(self):
         """Of orders one may have been carried out, and not the one that takes it back."""
@@ -260,13 +424,14 @@ class Scenario:
                 if s["model"] == "per-connection" and s["accepted"] != s["spawned"] + s["spawn_failed"] + sum(s["refused"].values()) + s["gone"]:
                     return None
             return True
-        wait_until(sums, f"the counters to add up: {json.dumps([{k: s[k] for k in ('name', 'accepted', 'spawned', 'spawn_failed', 'active', 'exited', 'gone')} for s in d.status()['services']])}",
-                   deadline=3)
-        wait_until(lambda: all(state != "Z" for _, state in children_of(d.pid)), "no zombie", deadline=3)
+        wait_until(sums, "the counters to add up", deadline=3, interval=0.005)
+        wait_until(lambda: all(state_of(pid) != "Z" for pid in children(d.pid)), "no zombie", deadline=3)
         # Who is held, the worker, one set up ahead, and one of the datagrams that may have ended.
-        wait_until(lambda: len(children_of(d.pid)) in (3, 4), "its processes, and no others", deadline=5)
-        if getattr(self, "descriptors", None):
-            wait_until(lambda: abs(len(lasting_descriptors_of(d.pid)) - self.descriptors) <= 3, f"about {self.descriptors} descriptors", deadline=3)
+        # What could not be ended by one signal is by the next, when its time is over.
+        wait_until(lambda: len(children(d.pid)) - len(self.interpreters()) in (3, 4), "its processes, and no others", deadline=30, interval=0.005)
+        wait_until(lambda: not inherited_by_all(d.pid), "each descriptor to be close-on-exec", deadline=3)
+        if self.descriptors:
+            wait_until(lambda: abs(descriptors(d.pid) - self.descriptors) <= 3, f"about {self.descriptors} descriptors", deadline=3)
         before, start = run_time(d.pid), time.monotonic()
         time.sleep(0.01)
         if run_time(d.pid) - before > 0.8 * (time.monotonic() - start):
