@@ -121,7 +121,7 @@ static void use_sources(void *x) {
         sources_release(x, s);
     }
     (void)sources_top(x, 1, top, ELEMENTS(top));
-    sources_forget(x, 1);
+    sources_forget(x, &(Gone){{1}, 1});
 }
 
 static void destroy_sources(void *x) {
