@@ -104,6 +104,7 @@ STARTERS = {
     REFERENCE + AGAIN: limit,
     "limit-fork": limit,
     "limit-c3vm": limit,
+    "limit-duties": limit,
     "mpinetd": mpinetd,
     "xinetd": xinetd,
     "openbsd-inetd": openbsd_inetd,

@@ -6,8 +6,8 @@ import rows
 import svg
 
 # In the order of a reader's questions: the limits, mpinetd, the peers.
-ORDER = ("limit-vfork", "limit-c3vm", "limit-fork", "mpinetd", "tcpserver", "rlinetd", "xinetd", "openbsd-inetd",
-         "socket-activate")
+ORDER = ("limit-vfork", "limit-c3vm", "limit-fork", "limit-duties", "mpinetd", "tcpserver", "rlinetd", "xinetd",
+         "openbsd-inetd", "socket-activate")
 # Lines that are too many cannot be told apart.
 LATENCY = ("mpinetd", "limit-vfork", "limit-c3vm", "tcpserver", "xinetd", "openbsd-inetd")
 LATENCY_AT = ("1", "64")

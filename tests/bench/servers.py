@@ -45,9 +45,10 @@ class Server:
     def __init__(self, name, argv, port, folder, service=None, environment=None):
         self.name, self.service, self.port = name, service, port
         self.log = os.path.join(folder, "log")
+        # Where an init starts them.
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True,
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
                 env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **(environment or {})})
 
     @property
