@@ -245,8 +245,9 @@ class Waiting(ControlTest):
 
     @staticmethod
     def end(d, pid):
-        if d.process.poll() is None and pid in dict(children_of(d.pid)):
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            if d.process.poll() is None and pid in dict(children_of(d.pid)):
+                os.kill(pid, signal.SIGKILL)
 
     def test_orders(self):
         d = self.daemon({"services": {name: DEAF for name in ("drained", "restarted", "stopped")}})

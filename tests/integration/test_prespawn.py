@@ -120,10 +120,13 @@ class Kept(DaemonTest):
             """Between the look and the signal it may have come to exec: then it is somebody's process. One that is
             stopped stays what it is."""
             os.kill(pid, signal.SIGSTOP)
-            while process_state(pid) not in ("T", "Z", None):
-                time.sleep(0.001)
-            spare = pid in spares_of(d)
-            os.kill(pid, signal.SIGKILL if spare else signal.SIGCONT)
+            spare = False
+            try:
+                while process_state(pid) not in ("T", "Z", None):
+                    time.sleep(0.001)
+                spare = pid in spares_of(d)
+            finally:
+                os.kill(pid, signal.SIGKILL if spare else signal.SIGCONT)
             killed[0] += spare
 
         def kill():
