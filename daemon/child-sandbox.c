@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/prctl.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -179,7 +180,11 @@ static long enter(ChildPlan *p, int fd, int type, SandboxPart part) {
     if (fd < 0)
         return 0;
     child_at(p, part, 0);
-    return call2(SYS_setns, fd, type);
+    long r = call2(SYS_setns, fd, type);
+    /* More capabilities, be it in there, are a change of user for the kernel. */
+    if (r >= 0 && p->seclude && type == CLONE_NEWUSER)
+        (void)rawcall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    return r;
 }
 
 long child_step_namespaces(ChildPlan *p) {

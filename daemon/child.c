@@ -102,8 +102,11 @@ static long step_cgroup(ChildPlan *p) {
 }
 
 static long step_session(ChildPlan *p) {
-    (void)p;
+    const uint64_t all = ~(uint64_t)0;
     long r = call0(SYS_setsid);
+    /* One of those that dump core would do so with all that is in its memory, before it is closed. */
+    if (r >= 0 && p->seclude)
+        r = rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, sizeof(all), 0);
     return r < 0 ? r : 0;
 }
 
@@ -112,7 +115,7 @@ static long step_session(ChildPlan *p) {
 static long step_signals(ChildPlan *p) {
     (void)p;
     uint64_t none = 0;
-    return rawcall(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&none, 0, sizeof(none), 0);
+    return rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none), 0);
 }
 
 static long set_rlimit(int resource, rlim_t soft, rlim_t hard) {
@@ -227,8 +230,7 @@ static long drop_capabilities(void) {
 /* It shares the daemon's memory: whoever has its user may look into neither, whatever fs.suid_dumpable says,
  * which opens it with the change. Until it is closed again, for which that user may make it wait with a
  * signal, it keeps root's capabilities: nobody may look into a process that can do more than he can
- * (ptrace(2)).
- */
+ * (ptrace(2)). */
 static long change_user(const ChildPlan *p, bool closes) {
     if (closes)
         (void)rawcall(SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);

@@ -87,7 +87,9 @@ typedef struct ChildPlan {
     bool restore_core; /* the same */
     rlim_t core, core_hard;
     bool no_new_privileges;
-    bool seclude;           /* a change of ids opens the memory that it shares with the daemon to its user */
+    bool seclude; /* a change of ids would open its memory: it closes it again, and hears no signal till then
+                   */
+    bool own_memory;        /* it shares none with the daemon */
     bool drop_capabilities; /* the daemon has ambient or inheritable ones, and the process is not root's */
     rlim_t processes;       /* the soft limit that it is to have, lowered while it is made; 0: as it is */
     pid_t parent;           /* the daemon: the child is to end, by TERM, when that does; 0: it lives on */

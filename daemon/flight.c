@@ -141,7 +141,7 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret) {
 /* proc(5), oom_score_adj: of processes that share their memory, vfork(2) aside, all get the value that one is
  * given. Such a one is forked, copying the daemon's tables of pages. */
 static bool needs_own_memory(const ChildPlan *p) {
-    return p->resources->has_oom_score_adjust;
+    return p->own_memory || p->resources->has_oom_score_adjust;
 }
 
 /* How one is made: the flags of clone(2). */

@@ -112,6 +112,7 @@ void launch_begin_plan(const Service *s, ChildPlan *plan) {
     plan->seclude = rt->opens_memory;
     plan->no_new_privileges = c->no_new_privileges;
     plan->sandbox.plan = s->recipe->sandbox;
+    plan->own_memory = rt->shares_no_memory && (plan->change_ids || plan->sandbox.plan);
     plan->drop_capabilities =
         rt->has_capabilities && (c->resolved.change_ids ? c->resolved.uid : rt->spawner->uid) != 0;
 }

@@ -52,7 +52,8 @@ typedef struct Runtime {
     bool nofile_raised;
     struct rlimit core; /* of core dumps, as the daemon was started with it */
     bool core_lowered;
-    bool opens_memory; /* a process that changes its user does that to what it shares with the daemon */
+    bool opens_memory;     /* a process that changes its user does that to what it shares with the daemon */
+    bool shares_no_memory; /* and opens it to that user: such a one gets memory of its own */
     int fd_ceiling; /* from this number on descriptors are kept for the control socket and for what is under
                        way */
     int fd_ceiling_few; /* the same for a service that hardly runs anything: one that fills the rest does not

@@ -62,5 +62,7 @@ void seclusion_look(Runtime *rt) {
     ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
     text[n > 0 ? n : 0] = '\0';
     /* Where it cannot be known, it may be so. */
-    rt->opens_memory = seclusion_is_wanted(rt->environ) && seclusion_parse(text) != 0;
+    int value = seclusion_is_wanted(rt->environ) ? seclusion_parse(text) : 0;
+    rt->opens_memory = value != 0;
+    rt->shares_no_memory = value != 0 && value != 2;
 }

@@ -20,7 +20,8 @@ void seclusion_limit(Runtime *rt);
 void seclusion_lift(const Runtime *rt);
 void seclusion_resume(const Runtime *rt);
 /* Looks whether a change of user would open the memory that processes share with the daemon until exec
- * (fs.suid_dumpable): then each of them closes it again. */
+ * (fs.suid_dumpable): to core dumps that are root's (2), then each of them closes it again; to that user (1),
+ * then such a one shares none, as others that share it have given up what kept that user off. */
 void seclusion_look(Runtime *rt);
 /* The value in @text, of that file; -1: it is none. Pure. */
 int seclusion_parse(const char *text);

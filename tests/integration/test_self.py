@@ -125,7 +125,8 @@ class Seclusion(DaemonTest):
     @need_program("strace", "unshare")
     @unittest.skipIf(SANITIZED, "it is told of each call")
     def test_where_a_change_of_user_would_open_it(self):
-        """fs.suid_dumpable other than 0: each process that changes its user closes the memory again that it shares."""
+        """fs.suid_dumpable other than 0: each process that changes its user closes its memory again, and no signal can make it dump
+        core before. With 1 that memory is its own: another that shared it might have no capabilities any more that keep its user off."""
         for value, closes in (("0", False), ("1", True), ("2", True)):
             with self.subTest(value):
                 d = self.daemon({"services": {"s": {**CAT, "user": "nobody"}}}, wait=None)
@@ -136,7 +137,7 @@ class Seclusion(DaemonTest):
                     self.skipTest("no mount namespaces")
                 d.wrap = ["unshare", "-m", "sh", "-c", script, "sh"]
                 d.start()
-                tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=prctl,setresuid,capset", "-o", d.path("trace"), "-p", str(d.pid)],
+                tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=clone,clone3,rt_sigprocmask,prctl,setresuid,capset", "-o", d.path("trace"), "-p", str(d.pid)],
                                           stderr=subprocess.PIPE, text=True)
                 try:
                     wait_until(lambda: status_of(d.pid)["TracerPid"] != "0", "strace")
@@ -152,6 +153,8 @@ class Seclusion(DaemonTest):
                 self.assertEqual("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)" in behind, closes, text)
                 # Until then nobody of its user may look into it: it has more capabilities than they.
                 self.assertEqual("prctl(PR_SET_KEEPCAPS, 1" in before, closes, text)
+                self.assertEqual(bool(re.search(r"clone3?\(.*CLONE_VM", before)), value != "1", text)
+                self.assertEqual(bool(re.search(r"rt_sigprocmask\(SIG_SETMASK, ~\[\], NULL", before)), closes, text)
                 if closes:
                     self.assertRegex(behind, r"(?s)SUID_DUMP_DISABLE\).*capset\(.*permitted=0")
                 d.stop()
