@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What has become of the processes that are on their way to exec, and what follows from it. */
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
@@ -156,10 +158,33 @@ static void arrive(Instance *i) {
         launch_forget_flight(i);
 }
 
+/* Whether it has, reaped or not. */
+static bool has_ended(const Instance *i) {
+    siginfo_t info = {0};
+    if (instance_table_find(&i->rt->instances, i->pid) != i)
+        return true;
+    return waitid(P_PID, (id_t)i->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
+/* The daemon's copy of the connection of one that was set up ahead. It may be the last one by now, and the
+ * process may have asked for close(2) to wait until the client has taken all (socket(7), SO_LINGER), which
+ * would be the daemon then. What goes with the end of a process never waits. */
+static void let_connection_go(Instance *i) {
+    const struct linger none = {0};
+    struct linger linger = {0};
+    socklen_t size = sizeof(linger);
+    if (!i->connection)
+        return;
+    if (getsockopt(i->connection->fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_onoff &&
+        linger.l_linger > 0 && has_ended(i))
+        (void)setsockopt(i->connection->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    i->connection = connection_free(i->connection);
+}
+
 /* Of one that has been reaped already it is known only that it had been made at @began_usec. */
 static void on_started(Instance *i, uint64_t began_usec) {
     bool over = instance_table_find(&i->rt->instances, i->pid) != i;
-    i->connection = connection_free(i->connection);
+    let_connection_go(i);
     tell_start_at(i, began_usec, over ? began_usec : clock_monotonic_usec());
     if (!i->asked)
         launch_watch(i);

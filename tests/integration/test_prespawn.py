@@ -3,11 +3,12 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 
 import test_serving
-from harness import (DaemonTest, children_of, exchange, need_root, process_alive, process_state, stays,
+from harness import (PATIENCE, DaemonTest, children_of, exchange, need_root, process_alive, process_state, stays,
                      wait_until)
 
 
@@ -154,6 +155,28 @@ class Kept(DaemonTest):
         self.assertGreater(killed[0], 10)
         self.assertEqual((lost, service["exited"]["signaled"]), (0, 0))
         self.wait_spares(4)
+
+    def test_one_that_lingers_and_ends_at_once(self):
+        """By the time that it is seen to have come to exec, nobody but the daemon has its connection, whose close(2) would wait."""
+        script = ("import socket, struct; s = socket.socket(fileno=0); s.setblocking(False)\n"
+                  "try:\n    while True: s.send(b'x' * 65536)\n"
+                  f"except BlockingIOError: s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, {int(10 * PATIENCE)}))")
+        d = self.start(1, exec=["python3", "-ISc", script])
+        self.wait_spares(1)
+        pid = spares_of(d).pop()
+        os.kill(pid, signal.SIGSTOP)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.connect(("127.0.0.1", d.port("s")))
+            wait_until(lambda: [i for i in d.instances("s") if i["pid"] == pid], "that it is given the connection")
+            os.kill(d.pid, signal.SIGSTOP)
+            try:
+                wait_until(lambda: process_state(d.pid) == "T", "the daemon's stop")
+                os.kill(pid, signal.SIGCONT)
+                wait_until(lambda: process_state(pid) == "Z", "its end")
+            finally:
+                os.kill(d.pid, signal.SIGCONT)
+            self.assertEqual(d.wait_service("s", active=0)["exited"]["ok"], 1)
 
     def test_stopped_one_is_passed_over(self):
         d = self.start(1)
