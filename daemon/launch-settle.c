@@ -119,9 +119,7 @@ static bool may_start_again(const Service *s) {
 
 static void start_what_waited(Service *s) {
     list_remove(&s->flights_link);
-    for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].start_by_itself || s->slots[i].held)
-            slot_activate(&s->slots[i]);
+    slots_go_on(s);
     if (s->pool)
         pool_look(s->pool);
     if (!list_is_empty(&s->leaving))

@@ -198,26 +198,26 @@ static int plan_listen_fds(Service *s, const Slot *slot, const Flight *f) {
     return text_ok(&names) ? env_builder_set_listen(f->env, (size_t)n, names.s ? names.s : "") : -ENOMEM;
 }
 
-/* The listener itself on 0 and 1, or all of the slot from 3 on. */
+/* The listener itself on 0 and 1, or all of the slot from 3 on; one is open (slot_activate()). */
 static int plan_slot(Service *s, const Slot *slot, const Flight *f, const Pipes *pipes) {
-    const Listener *first = NULL;
+    int first = -EBADF;
+    bool two_way = true;
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];
         if (l->slot != slot->index || !listener_is_open(l))
             continue;
-        if (!first)
-            first = l;
+        if (first < 0) {
+            first = l->fd;
+            /* What would be written to a fifo or a queue comes back to who reads it. */
+            two_way = l->kind != ENDPOINT_FIFO && l->kind != ENDPOINT_MQUEUE;
+        }
         int r = listener_set_blocking(l, true);
         if (r < 0)
             return r;
     }
-    if (!first)
-        return -EBADF;
-    int output = output_fd(s->rt, s->config, pipes, first->fd);
-    /* What would be written to a fifo or a queue comes back to who reads it. */
-    bool two_way = first->kind != ENDPOINT_FIFO && first->kind != ENDPOINT_MQUEUE;
+    int output = output_fd(s->rt, s->config, pipes, first);
     if (s->config->pass == HANDOFF_STDIO)
-        return move_three(f->plan, first->fd, two_way ? first->fd : output, output);
+        return move_three(f->plan, first, two_way ? first : output, output);
     int r = move_three(f->plan, s->rt->null_fd, output, output);
     return r < 0 ? r : plan_listen_fds(s, slot, f);
 }

@@ -49,12 +49,6 @@ void service_kill_instances(Service *s) {
     service_cgroup_kill_all(s);
 }
 
-static void start_what_ran(Service *s) {
-    for (size_t i = 0; i < s->n_slots; i++)
-        if ((s->slots[i].start_by_itself || s->slots[i].held) && slot_is_idle(&s->slots[i]))
-            slot_activate(&s->slots[i]);
-}
-
 /* Listens and serves again, whatever it did before; delays are forgotten. */
 static void run(Service *s, const char *why) {
     service_end_drain(s);
@@ -73,7 +67,7 @@ static void run(Service *s, const char *why) {
     s->retry_level = 0;
     (void)service_open(s);
     service_update(s, why);
-    start_what_ran(s);
+    slots_go_on(s);
     service_start_now(s);
 }
 
@@ -110,7 +104,7 @@ static void order_pause(Service *s) {
 static void order_resume(Service *s) {
     s->order = ORDER_RUN;
     service_update(s, "resume");
-    start_what_ran(s);
+    slots_go_on(s);
     if (s->pool)
         pool_look(s->pool);
 }

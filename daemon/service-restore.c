@@ -317,9 +317,7 @@ void service_resume(Service *s) {
     service_update(s, NULL);
     if (s->pool)
         pool_look(s->pool);
-    for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].start_by_itself || s->slots[i].held)
-            slot_activate(&s->slots[i]);
+    slots_go_on(s);
     for (size_t i = 0; i < _LIMITED_MAX; i++)
         if (service_past(s)->limited[i].suppressed > 0 && s->rt->on_suppressed)
             s->rt->on_suppressed(s->rt->on_suppressed_userdata);

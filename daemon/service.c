@@ -139,6 +139,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
     s->retry = sd_event_source_disable_unref(s->retry);
     (void)service_open(s);
     service_update(s, "tried again");
+    slots_go_on(s);
     service_start_now(s);
     return 0;
 }

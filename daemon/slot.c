@@ -58,10 +58,20 @@ void slot_on_start_failure(Slot *slot) {
         backend_on_failure(s, false);
 }
 
+/* One that has none of its listeners waits for that: its process could do nothing. */
+static bool has_what_it_needs(const Slot *slot) {
+    const Service *s = slot->service;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (s->listeners[i]->slot == slot->index && listener_is_open(s->listeners[i]))
+            return true;
+    return slot_is_backend(slot);
+}
+
 void slot_activate(Slot *slot) {
     Service *s = slot->service;
     /* While it drains, what is queued is still served. */
-    if (!slot_is_idle(slot) || !could_start(s) || (s->order != ORDER_RUN && s->order != ORDER_DRAIN))
+    if (!slot_is_idle(slot) || !could_start(s) || (s->order != ORDER_RUN && s->order != ORDER_DRAIN) ||
+        !has_what_it_needs(slot))
         return;
     if (!launch_may_start(s, false)) {
         slot->held = slot->held || slot->start_by_itself;
@@ -81,6 +91,12 @@ void slot_activate(Slot *slot) {
         service_history(s)->counters.restarts += again;
     }
     service_update(s, NULL);
+}
+
+void slots_go_on(Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].start_by_itself || s->slots[i].held)
+            slot_activate(&s->slots[i]);
 }
 
 /* What the end costs. One that had nothing to do may end as often as it likes; a shortage is not its fault,

@@ -10,6 +10,8 @@ size_t slot_count(const ServiceConfig *config, size_t n_listeners);
 bool slot_is_idle(const Slot *slot);
 /* Something waits on one of its listeners (or it is to run without traffic): starts its process. */
 void slot_activate(Slot *slot);
+/* The same for those of @s that were to be started and could not be yet. */
+void slots_go_on(Service *s);
 /* Its process did not come to exec. */
 void slot_on_start_failure(Slot *slot);
 /* How its process ended. */

@@ -5,7 +5,7 @@ import socket
 import time
 import unittest
 
-from harness import DaemonTest, children_of, cpu_seconds, process_alive, stays, wait_until
+from harness import DaemonTest, children_of, cpu_seconds, free_port, need_ipv6, process_alive, stays, wait_until
 
 
 class OnDemandTest(DaemonTest):
@@ -100,6 +100,19 @@ class Restart(OnDemandTest):
         d = self.start("sleep", start="now")
         service = d.wait_service("s", active=1, state="active")
         self.assertEqual(service["spawned"], 1)
+
+    @need_ipv6
+    def test_start_now_without_one_of_its_sockets(self):
+        """Each socket has a process of its own: one that could not be opened has none until it is."""
+        with socket.socket(socket.AF_INET6) as other:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            port = free_port()
+            other.bind(("::", port))
+            other.listen()
+            d = self.start("sleep", start="now", listen=f"tcp:{port}", **{"pass": "stdio"})
+            service = d.wait_service("s", active=1)
+            self.assertEqual([li["error"] for li in service["listeners"] if li["error"]], ["bind: Address already in use"])
+        d.wait_service("s", active=2, spawned=2, spawn_failed=0)
 
     def test_never_waits_for_traffic(self):
         d = self.start("mark", "{dir}/marks", "1", start="now")
