@@ -25,6 +25,8 @@ const char *launch_fault_text(const LaunchFault *fault, int error, char *buf, si
     const char *hint = sandbox_hint(fault->which, error);
     if (fault->step == STEP_EXEC && error == ENOENT && fault->which == 0)
         hint = "the program or its interpreter is missing";
+    if (fault->step == STEP_FDS && error == E2BIG)
+        hint = "too many sockets for one process";
     (void)snprintf(buf, size, "%s: %s%s%s%s%s%s", spawn_step_to_string(fault->step), fault->where,
                    fault->where[0] ? ": " : "", strerror(error), hint[0] ? " (" : "", hint,
                    hint[0] ? ")" : "");

@@ -114,6 +114,13 @@ class Restart(OnDemandTest):
             self.assertEqual([li["error"] for li in service["listeners"] if li["error"]], ["bind: Address already in use"])
         d.wait_service("s", active=2, spawned=2, spawn_failed=0)
 
+    def test_more_sockets_than_a_process_can_have(self):
+        d = self.start("sleep", listen=[f"unix:{{dir}}/{i}" for i in range(260)], restart={"delay": "50ms"})
+        with d.dial("s"):
+            failed = d.wait_log(event="spawn_failed", service="s")[0]
+        self.assertEqual((failed["step"], failed["error"]), ("fds", "Argument list too long"))
+        self.assertIn("too many sockets for one process", failed["message"])
+
     def test_never_waits_for_traffic(self):
         d = self.start("mark", "{dir}/marks", "1", start="now")
         wait_until(lambda: self.marks(d) == 1, "the start")
