@@ -129,13 +129,10 @@ int launch_move_status(ChildPlan *plan, const Pipes *pipes, int *ret_target) {
 }
 
 static int set_connection(EnvBuilder *env, const Instance *i, const Connection *c) {
-    int r = 0;
-    if (i->service->config->pass == HANDOFF_LISTEN_FDS)
-        r = env_builder_set_listen(env, 1, "connection");
-    if (r < 0)
-        return r;
     struct ucred credentials = {.pid = c->pid, .uid = c->uid, .gid = c->gid};
-    return env_builder_set_connection(env, &c->remote, &c->local, c->has_credentials ? &credentials : NULL);
+    int r = env_builder_set_connection(env, &c->remote, &c->local, c->has_credentials ? &credentials : NULL);
+    bool listens = i->service->config->pass == HANDOFF_LISTEN_FDS;
+    return r >= 0 && listens ? env_builder_set_listen(env, 1, "connection") : r;
 }
 
 int launch_set_environment(const Instance *i, const Connection *connection, int status) {
@@ -235,8 +232,6 @@ static int plan_score(const Flight *f, const Worker *w) {
 
 /* The listeners, or the socket over which it is passed connections; it ends with the daemon. */
 static int plan_worker(Service *s, const Worker *w, const Flight *f, const Pipes *pipes) {
-    if (!w)
-        return -EINVAL;
     const Runtime *rt = s->rt;
     int output = output_fd(rt, s->config, pipes, rt->null_fd);
     int r = move_three(f->plan, rt->null_fd, output, output);

@@ -186,9 +186,8 @@ bool spawn_came_to_exec(pid_t pid) {
     /* proc(5): "pid (comm) state ppid pgrp session tty_nr tpgid flags"; comm may have anything in it. */
     const char *at = strrchr(text, ')');
     unsigned flags = 0;
-    if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
-        return true;
-    return !(flags & FORKED_WITHOUT_EXEC);
+    return !at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1 ||
+           !(flags & FORKED_WITHOUT_EXEC);
 }
 
 pid_t spawn_parent_of(pid_t pid) {

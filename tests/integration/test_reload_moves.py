@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Reloads that move what listens: between `*` and one address, between families, services and models, while clients come."""
 import itertools
+import os
 import socket
 import time
 import unittest
@@ -114,6 +115,23 @@ class Moves(DaemonTest):
             d.write_config({"services": other})
             d.call("Reload")
             self.assertEqual(c.recv(1), b"x")
+
+    def test_on_demand_removed_with_its_program(self):
+        """Who waits cannot be served any more, and is told."""
+        port = free_port()
+        other = {"t": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}
+        # By vfork(2) the daemon knows what becomes of its exec before it goes on.
+        d = self.daemon({"services": {**other, "s": {"listen": f"tcp:127.0.0.1:{port}", "model": "on-demand",
+                                                     "exec": ["{bad-child}", "sleep"]}}}, environment={"MPINETD_SPAWN": "vfork"})
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as c:
+            d.wait_service("s", active=1)
+            os.unlink(d.path("bad-child"))
+            d.write_config({"services": other})
+            d.call("Reload")
+            with self.assertRaises(ConnectionResetError):
+                c.recv(1)
+        self.assertEqual([e["step"] for e in d.wait_log(event="spawn_failed", service="s")], ["exec"])
+        wait_until(lambda: [s["name"] for s in d.status()["services"]] == ["t"], "its end")
 
 
 if __name__ == "__main__":

@@ -243,6 +243,22 @@ static int give(Flight *f, int *ret) {
     return fds[1];
 }
 
+/* Who is about to close a descriptor waits for those that may share it, and a second time for none. */
+static void parts(Fixture *x) {
+    static const struct timespec moment = {.tv_nsec = 1000000};
+    Flight *f = spare_for(x, "/bin/sh");
+    pid_t pid = start(f);
+    while (!f->plan->apart)
+        (void)nanosleep(&moment, NULL);
+    flights_part(x->spawner);
+    assert_false(f->unparted);
+    f->plan->apart = false;
+    flights_part(x->spawner);
+    assert_true(f->unparted);
+    assert_null(flight_free(f));
+    assert_true(WIFSIGNALED(reap(pid)));
+}
+
 static void serves(Fixture *x, const ResourceConfig *resources) {
     Flight *f = spare_for(x, "/bin/sh");
     f->plan->resources = resources;
@@ -360,6 +376,7 @@ IN_EACH_MODE(descriptors)
 IN_EACH_MODE(listen_pid)
 IN_EACH_MODE(shares_files)
 IN_EACH_MODE(hangs)
+IN_EACH_MODE(parts)
 IN_EACH_MODE(spare_serves)
 IN_EACH_MODE(spare_fails)
 IN_EACH_MODE(spare_killed)
@@ -382,6 +399,7 @@ int main(void) {
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_listen_pid),
         cmocka_unit_test(test_hangs),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_spare_serves),
         cmocka_unit_test(test_spare_fails),
         cmocka_unit_test(test_spare_killed),

@@ -28,6 +28,8 @@ static void test_came_to_exec(void **state) {
             _exit(0);
         assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
         assert_int_equal(spawn_came_to_exec(pid), execs);
+        /* Of one that has ended nobody can tell any more. */
+        assert_int_equal(spawn_program_of(pid), pid);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         assert_true(spawn_came_to_exec(pid));
     }
