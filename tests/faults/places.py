@@ -78,7 +78,7 @@ def config(n, port):
         "s": {**echo, "listen": [{"endpoint": "tcp:127.0.0.1:0", "backlog": 100 + n},
                                  {"endpoint": "unix:{dir}/s", "mode": ("0600", "0660")[n]}], "access": {"allow": ["any"]}},
         "spare": {**unix["spare"], "prespawn": 1},
-        "slot": {**unix["slot"], "listen": ["unix:{dir}/slot", "unix:{dir}/slot-2"], "model": "on-demand", "environment": {"N": str(n)}, "restart": SOON},
+        "slot": {**unix["slot"], "listen": ["unix:{dir}/slot", "unix:{dir}/slot-%d" % n], "model": "on-demand", "environment": {"N": str(n)}, "restart": SOON},
         "pool": {**unix["pool"], "model": "pool", "pool": {"min": 1, "max": 1, "spare_min": 0, "spare_max": 1}, "environment": {"N": str(n)}, "restart": SOON},
         "passed": {**unix["passed"], "model": "pool", "pool": {"min": 1, "max": 1, "spare_min": 0, "spare_max": 1, "handoff": "connection"}, "restart": SOON},
         "talker": {**unix["talker"], "exec": ["/bin/sh", "-c", TALKER], "report": True},
@@ -239,7 +239,12 @@ class Sweep:
         def check():
             self.right_config()
             self.look(("s", "slot", "pool"))
-        return self.places("reload", lambda: self.connect_while(self.reload), check)
+
+        def do():
+            self.connect_while(self.reload)
+            # It has a listener that it had not before.
+            self.ask("slot")
+        return self.places("reload", do, check)
 
     def upgrade(self):
         self.begin()

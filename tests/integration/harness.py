@@ -23,6 +23,8 @@ import unittest
 
 BUILD = os.path.realpath(os.environ.get("BUILD_DIR", "build"))
 SANITIZED = os.environ.get("MP_TEST_SANITIZED") == "1" or "MP_TEST_SERVICES" in os.environ
+# Whether what is executed is counted (./dev coverage).
+COUNTED = os.environ.get("MP_TEST_COUNTED") == "1"
 SLOW = os.environ.get("MP_TEST_SLOW") == "1"
 # How processes are made, and whose requests are read elsewhere (mpinetd(8)), where that is chosen for a whole run.
 SPAWN = {name: value for name, value in os.environ.items()

@@ -213,8 +213,9 @@ def main():
     os.environ["BUILD_DIR"] = os.path.realpath(options.build)
     os.environ["MPINETD_LIBEXECDIR"] = os.path.join(os.environ["BUILD_DIR"], "services")
     with open(os.path.join(options.build, "meson-info", "intro-buildoptions.json"), encoding="utf-8") as file:
-        sanitize = next((o["value"] for o in json.load(file) if o["name"] == "b_sanitize"), "none")
-    os.environ["MP_TEST_SANITIZED"] = "0" if sanitize == "none" else "1"
+        build = {o["name"]: o["value"] for o in json.load(file)}
+    os.environ["MP_TEST_SANITIZED"] = "0" if build.get("b_sanitize", "none") == "none" else "1"
+    os.environ["MP_TEST_COUNTED"] = "1" if build.get("b_coverage") else "0"
     todo = sorted(classes(options.patterns).items(), key=lambda item: (weight(item[0]), item[0]))
     if options.long:
         todo = [item for item in todo if has_long_form(item[0])]
