@@ -5,12 +5,15 @@ import errno
 import os
 import select
 import signal
+import time
 import unittest
 
 from faults import Injection, tracing_works
 from harness import SANITIZED, DaemonTest, children_of, need_program, need_root, process_state, wait_until
 
 NETWORK = {"network": "none"}
+# So long they may take.
+MAKING_SECONDS = 5
 
 
 @need_root
@@ -73,6 +76,27 @@ class Namespaces(DaemonTest):
             self.assertEqual(self.stopped(d), [])
         self.assertEqual(d.ask("slow", b"again"), b"again")
         self.assertEqual(d.wait_idle("slow")["spawn_failed"], 1)
+
+    def test_stopped_together_with_the_daemon(self):
+        """In that time it could do nothing: it has all of it once more."""
+        d = self.begin(slow={})
+        with self.stops(d):
+            client = d.dial("slow")
+            self.addCleanup(client.close)
+            client.sendall(b"x")
+            pids = self.wait_stopped(d)
+            os.kill(d.pid, signal.SIGSTOP)
+            try:
+                time.sleep(MAKING_SECONDS + 1.5)
+            finally:
+                os.kill(d.pid, signal.SIGCONT)
+            # The second one is answered in a later turn than that in which it was found to be late.
+            for _ in range(2):
+                self.assertEqual(d.service("slow")["spawn_failed"], 0)
+            self.assertEqual(self.stopped(d), pids)
+        self.let_go(pids)
+        client.shutdown(1)
+        self.assertIn(client.recv(10), (b"x", b""))
 
     def test_each_kind_of_process_waits(self):
         """Also who does not start by traffic."""
