@@ -70,7 +70,7 @@ def place_text(place):
     return " < ".join([name, *(f"{function} ({where})" for function, where in zip(lines[::2], lines[1::2]))])
 
 
-def config(n, port):
+def config(n, ports):
     """One of two that differ in what a reload can do."""
     echo = {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}
     unix = {name: {"listen": "unix:{dir}/" + name, "exec": ["mp-echo"]} for name in ("spare", "slot", "pool", "passed", "talker", "own", "box", "forward")}
@@ -85,9 +85,10 @@ def config(n, port):
         "own": {**unix["own"], "exec": CAT, "resources": {"oom_score_adjust": 500}},
         "box": {**unix["box"], "exec": CAT, "sandbox": {"preset": "strict"}},
         "forward": {"listen": "unix:{dir}/forward", "model": "forward", "to": "unix:{dir}/s"},
-        "moves": {**echo, "listen": (f"tcp:127.0.0.1:{port}", f"tcp:0.0.0.0:{port}")[n]},
+        "moves": {**echo, "listen": (f"tcp:127.0.0.1:{ports[0]}", f"tcp:0.0.0.0:{ports[0]}")[n]},
         "on": {**echo, "listen": "unix:{dir}/on", "enabled": n == 1},
-        ("comes", "goes")[n]: {**echo, "listen": ["unix:{dir}/%d.sock" % n, "tcp:127.0.0.1:0"]}}
+        # Of TCP it listens for a moment longer than it is there, and may be back by then.
+        ("comes", "goes")[n]: {**echo, "listen": ["unix:{dir}/%d.sock" % n, f"tcp:127.0.0.1:{ports[1 + n]}"]}}
     return {"services": services}
 
 
@@ -102,13 +103,13 @@ class Broken(AssertionError):
 
 class Sweep:
     def __init__(self, most=None):
-        self.board, self.most, self.port = Board(), most, free_port()
+        self.board, self.most, self.ports = Board(), most, [free_port() for _ in range(3)]
         self.n, self.d, self.broken = 0, None, []
 
     # ---- the daemon
     def begin(self, wait=True):
         self.n = 0
-        self.d = Daemon(config(0, self.port), wait=None, environment=self.board.environment, program=PROGRAM)
+        self.d = Daemon(config(0, self.ports), wait=None, environment=self.board.environment, program=PROGRAM)
         self.d.start(wait=wait)
 
     def end(self):
@@ -149,7 +150,7 @@ class Sweep:
         return None
 
     def reload(self):
-        self.d.write_config(config(1 - self.n, self.port))
+        self.d.write_config(config(1 - self.n, self.ports))
         reply = self.call("Reload", timeout=PATIENCE)
         if not isinstance(reply, VarlinkError):
             self.n = 1 - self.n
@@ -173,7 +174,7 @@ class Sweep:
             wait_until(lambda name=name, wanted=wanted: self.ask(name, PATIENCE) == wanted, f"{name} to answer", deadline=PATIENCE, interval=0.05)
 
     def right_config(self):
-        self.d.write_config(config(self.n, self.port))
+        self.d.write_config(config(self.n, self.ports))
         self.d.call("Reload")
 
     # ---- phases

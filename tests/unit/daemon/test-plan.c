@@ -21,6 +21,7 @@ typedef struct Given {
     const char *listen[MOST];
     Model model;
     bool disabled, quiet, removed, closed, limits_set;
+    bool is_passed; /* connections are passed to its workers */
     uint64_t connections, holders;
     uint16_t port; /* that the kernel chose for the first */
     const char *description;
@@ -49,7 +50,9 @@ static ServiceConfig *new_service(const Given *g) {
     s->name = strdup(g->name);
     s->description = strdup(g->description ? g->description : "");
     s->working_directory = strdup("/");
-    s->terms = calloc(1, sizeof(*s->terms));
+    ServiceTerms *terms = calloc(1, sizeof(*terms));
+    terms->pool.handoff = g->is_passed ? POOL_HANDOFF_CONNECTION : POOL_HANDOFF_LISTENER;
+    s->terms = terms;
     s->enabled = !g->disabled;
     s->model = g->model;
     s->listen = calloc(MOST, sizeof(ListenConfig));
@@ -216,6 +219,10 @@ static const struct {
      {{"a", {"tcp:80"}, MODEL_POOL, .holders = 3}},
      {{"a", {"tcp:81"}, MODEL_POOL}},
      "a service change; a tcp:81 open; a tcp:80 close; a workers roll"},
+    {"workers that are to be passed connections",
+     {{"a", {"tcp:80"}, MODEL_POOL, .holders = 3}},
+     {{"a", {"tcp:80"}, MODEL_POOL, .is_passed = true}},
+     "a service change; a workers end"},
 };
 
 static void test_plans(void **state) {
