@@ -9,7 +9,8 @@ import threading
 import time
 import unittest
 
-from harness import DaemonTest, VarlinkError, descriptors_of, free_port, wait_until
+from faults import Injection, tracing_works
+from harness import PATIENCE, DaemonTest, VarlinkError, descriptors_of, exchange, free_port, wait_until
 
 
 def inodes(d):
@@ -264,6 +265,20 @@ class AllOrNothing(ReloadTest):
             wait_until(lambda: sorted(before.values()) == sorted(inodes(self.d).values()), "the same sockets as before")
         self.assertEqual(self.generation(), 1)
         self.assertEqual(self.d.ask("a", b"x"), b"x")
+
+    @unittest.skipUnless(tracing_works(), "needs strace, and to be allowed to")
+    def test_one_family_is_missing(self):
+        """Of both families the one that is there is enough, as at the start."""
+        port = free_port()
+        self.config["services"]["n"] = {"listen": f"tcp:{port}", "exec": ["mp-echo"]}
+        injection = Injection(self.d.pid, "socket:error=EAFNOSUPPORT:when=2")
+        with injection:
+            self.reload()
+        self.assertRegex(injection.text, r"socket\(AF_INET6, .*INJECTED")
+        service = self.d.service("n")
+        self.assertEqual((service["state"], [li["error"] for li in service["listeners"]]), ("listening", [None]))
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as c:
+            self.assertEqual(exchange(c, b"x"), b"x")
 
     def test_config_file_gone(self):
         os.unlink(self.d.config_path)
