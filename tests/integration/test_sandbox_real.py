@@ -38,9 +38,9 @@ class RecipeTest(SandboxTest):
     def setUp(self):
         self.folder = self.folder_for_all()
 
-    def config(self, name, **replace):
-        """The recipe with ports and folders of this test: each word to be replaced has to be there."""
-        text, n = re.subn(r"(?m)^(    listen: (?:tcp|udp)):\d+$", r"\1:127.0.0.1:0", recipe(name))
+    def config(self, name, text=None, **replace):
+        """The recipe, or another text, with ports and folders of this test: each word to be replaced has to be there."""
+        text, n = re.subn(r"(?m)^(    listen: (?:tcp|udp)):\d+$", r"\1:127.0.0.1:0", text or recipe(name))
         self.assertEqual(n, 1, text)
         for old, new in replace.items():
             self.assertIn(old, text)
@@ -90,14 +90,16 @@ class RecipeTest(SandboxTest):
 class Files(RecipeTest):
     """Those that run as nobody, under a daemon of root and under one of nobody."""
 
-    @need_program("git")
-    def test_git(self):
-        place = self.place("git")
-        environment = {"PATH": os.environ["PATH"], "HOME": self.folder, "GIT_CONFIG_NOSYSTEM": "1", "LANG": "C.UTF-8"}
+    def git_environment(self):
+        return {"PATH": os.environ["PATH"], "HOME": self.folder, "GIT_CONFIG_NOSYSTEM": "1", "LANG": "C.UTF-8"}
 
-        def git(*arguments):
-            return run(program("git"), "-c", "user.name=Test", "-c", "user.email=test@example.org", "-c",
-                       "init.defaultBranch=main", *arguments, env=environment)
+    def git(self, *arguments):
+        return run(program("git"), "-c", "user.name=Test", "-c", "user.email=test@example.org", "-c",
+                   "init.defaultBranch=main", *arguments, env=self.git_environment())
+
+    def place_repository(self):
+        """The folder of a repository of five commits, repo.git, which everybody may have."""
+        place, git = self.place("git"), self.git
         git("init", "-q", f"{self.folder}/tree")
         for i in range(5):
             with open(f"{self.folder}/tree/file{i}", "w", encoding="utf-8") as file:
@@ -108,8 +110,11 @@ class Files(RecipeTest):
         with open(f"{place}/repo.git/git-daemon-export-ok", "w", encoding="utf-8"):
             pass
         run("chown", "-R", "nobody", place) if os.geteuid() == 0 else None
-        text = self.config("git", **{"/srv/git": place})
-        d = self.begin_with(text)
+        return place
+
+    def clone(self, text):
+        """What a client does; the daemon of @text."""
+        d, git = self.begin_with(text), self.git
         url = f"git://127.0.0.1:{d.port('git')}/repo.git"
         git("clone", "-q", url, f"{self.folder}/copy")
         self.assertEqual(git("-C", f"{self.folder}/copy", "rev-parse", "HEAD"),
@@ -117,11 +122,26 @@ class Files(RecipeTest):
         self.assertEqual(len(os.listdir(f"{self.folder}/copy")), 6)
         git("clone", "-q", "--depth=1", url, f"{self.folder}/shallow")
         self.served(d, "git", 2)
+        return d
+
+    @need_program("git")
+    def test_git(self):
+        place = self.place_repository()
+        text = self.config("git", **{"/srv/git": place})
+        d = self.clone(text)
         # What is not exported, or lies elsewhere, is not there.
-        self.assertNotEqual(subprocess.run(["git", "ls-remote", f"git://127.0.0.1:{d.port('git')}/../tree"], env=environment,
-                                           capture_output=True, check=False).returncode, 0)
+        self.assertNotEqual(subprocess.run(["git", "ls-remote", f"git://127.0.0.1:{d.port('git')}/../tree"],
+                                           env=self.git_environment(), capture_output=True, check=False).returncode, 0)
         self.forbidden(text, *self.machine(), f"write:{place}/x", f"list:{self.folder}/tree", "list:/srv",
                        allowed=(f"list:{place}/repo.git", f"read:{place}/repo.git/HEAD"))
+
+    @need_program("git")
+    def test_git_by_the_example(self):
+        """But for the limits of a control group, for which not every machine has a tree."""
+        with open(f"{ROOT}/conf/examples/sandboxed-git.yaml", encoding="utf-8") as file:
+            text, n = re.subn(r"(?m)^    cgroup:.*\n(?:      .*\n)+", "", file.read())
+        self.assertEqual(n, 1)
+        self.clone(self.config("git", text, **{"/srv/git": self.place_repository()}))
 
     @need_program("rsync")
     def test_rsync(self):
