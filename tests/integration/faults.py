@@ -8,11 +8,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
-from harness import MPINETD, PATIENCE, SANITIZED, SERVICES, DaemonTest, children_of, program, wait_until
+from harness import MPINETD, PATIENCE, ROOT, SANITIZED, SERVICES, DaemonTest, children_of, program, wait_until
 from strain import Strain
+
+sys.path.append(os.path.join(ROOT, "tests", "bench"))
+from strace import tracer_of  # noqa: E402
 
 # The canary's 99th percentile is some milliseconds where there is nothing else to do, and a tenth of a second at most. What
 # is looked for are loops that stop for everybody: a verdict must not come from who else uses the machine.
@@ -22,14 +26,6 @@ CANARY_QUICK = 0.5 if SANITIZED else 0.25
 def canary_quick():
     """So much slower may it be as the machine has more to do than it can."""
     return CANARY_QUICK * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-def tracer_of(pid):
-    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        for line in status:
-            if line.startswith("TracerPid:"):
-                return int(line.split()[1])
-    return 0
 
 
 class Injection:
