@@ -14,7 +14,8 @@
 
 struct SandboxPlan;
 
-/* In the order in which they are taken. */
+/* As they are told and counted, in about the order in which they are taken; some are taken in several parts:
+ * steps[] in child.c. */
 typedef enum SpawnStep {
     STEP_LIMIT, /* fork itself: a limit of processes or memory */
     STEP_FORK,

@@ -10,6 +10,9 @@
  *
  *   mp-init hold            says on descriptor 0 that it is there, and waits for its end
  *
+ * SIGSTOP stops it like anybody, and nobody can pass that on: to stop the service it has to be sent to that,
+ * as the daemon does. The SIGCONT behind it is passed on.
+ *
  * Two for each process of a service: so it needs no libc, a few pages of memory, and starts at once. It comes
  * with all signals blocked, and never unblocks those that it is sent. */
 #include <fcntl.h>
