@@ -40,13 +40,14 @@ const char *keep_name_format(const KeptName *name, char buf[static FD_STORE_NAME
 
 bool keep_name_parse(const char *name, KeptName *ret) {
     size_t prefix = strlen(KEEP_PREFIX);
+    char written[FD_STORE_NAME_MAX];
     int n = 0;
     if (strncmp(name, KEEP_PREFIX, prefix) != 0 ||
-        sscanf(name + prefix, "%16" SCNx64 "%n", &ret->digest, &n) != 1 || n != 16)
+        sscanf(name + prefix, "%16" SCNx64 "%n", &ret->digest, &n) != 1)
         return false;
-    const char *rest = name + prefix + n;
-    ret->node = streq(rest, KEEP_NODE);
-    return ret->node || rest[0] == '\0';
+    ret->node = streq(name + prefix + n, KEEP_NODE);
+    /* What was read may have signs, spaces, capitals, 0x. */
+    return streq(name, keep_name_format(ret, written));
 }
 
 static bool int_is(int fd, int level, int option, int wanted) {
