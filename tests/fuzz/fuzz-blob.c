@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <linux/netlink.h>
 
 #include "daemon/backoff.h"
 #include "daemon/bans.h"
@@ -16,12 +20,15 @@
 #include "daemon/histogram.h"
 #include "daemon/rate-window.h"
 #include "daemon/ratelimit.h"
+#include "daemon/sock-ends.h"
 #include "daemon/sources.h"
 #include "daemon/top-sources.h"
 
 #define HEADER_BYTES 32
 #define TABLE_MAX 16 /* small, so that it overflows */
+#define FIELD_BYTES 8
 #define FD_KIND 9
+#define FDS_MAX 8
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -316,12 +323,163 @@ static void destroy_reply(void *x) {
     free(reply);
 }
 
+/* Connections, by the names under which the kernel knows them. */
+typedef struct Names {
+    SockName names[4];
+    size_t n;
+} Names;
+
+static void *make_names(void) {
+    return calloc(1, sizeof(Names));
+}
+
+static int restore_names(BlobReader r, void *x) {
+    Names *names = x;
+    BlobField f;
+    while (names->n < ELEMENTS(names->names) && blob_next(&r, &f))
+        names->names[names->n++] = sock_name_take(&f);
+    return blob_is_spoilt(r.source) ? -EBADMSG : 0;
+}
+
+static void save_names(BlobWriter *w, const void *x) {
+    const Names *names = x;
+    for (size_t i = 0; i < names->n; i++)
+        sock_name_put(w, 1, &names->names[i]);
+}
+
+static void use_names(void *x) {
+    const Names *names = x;
+    char question[SOCK_QUERY_REQUEST_MAX];
+    for (size_t i = 0; i < names->n; i++) {
+        SockFate fate = SOCK_UNKNOWN;
+        SockInfo info = {0};
+        size_t n = sock_query_request(&names->names[i], 1, question);
+        require(n <= sizeof(question));
+        if (n > 0)
+            (void)sock_query_answer(&names->names[i], 1, question, n, &fate, &info);
+    }
+}
+
+/* The socket by which the kernel tells of ends. It is there, or what should not be, whatever number stands
+ * in the bytes: that says which of them. */
+typedef struct Ends {
+    SockEnds *ends;
+} Ends;
+
+typedef struct Opened {
+    int fds[FDS_MAX];
+    size_t n;
+} Opened;
+
+static int open_one(uint8_t which) {
+    switch (which % 4) {
+    case 0:
+        return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+    case 1:
+        return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    case 2:
+        return memfd_create("fuzz-blob", MFD_CLOEXEC);
+    default:
+        return -EBADF;
+    }
+}
+
+static void open_named(BlobReader r, Opened *o) {
+    BlobField f;
+    while (blob_next(&r, &f)) {
+        int32_t fd = -EBADF;
+        if (f.kind == 10)
+            open_named(blob_enter(&f), o);
+        if (f.kind != FD_KIND || f.n != sizeof(fd))
+            continue;
+        if (o->n < FDS_MAX)
+            fd = open_one(f.data[0]);
+        if (fd >= 0)
+            o->fds[o->n++] = fd;
+        /* They are our own bytes, from restore_ends(). */
+        memcpy((uint8_t *)(uintptr_t)f.data, &fd, sizeof(fd));
+    }
+}
+
+static void on_told(uint64_t cookie, const SockInfo *last, void *userdata) {
+    (void)cookie;
+    (void)last;
+    (void)userdata;
+}
+
+static void on_lost(uint64_t times, void *userdata) {
+    (void)times;
+    (void)userdata;
+}
+
+static sd_event *loop(void) {
+    static sd_event *e;
+    if (!e)
+        require(sd_event_new(&e) >= 0);
+    return e;
+}
+
+static void *make_ends(void) {
+    require(loop() != NULL);
+    return calloc(1, sizeof(Ends));
+}
+
+static void wrap(BlobWriter *w, BlobPurpose purpose, const uint8_t *fields, size_t n);
+
+/* Of a blob that is refused half-way not all descriptors are closed. */
+static int restore_ends(BlobReader r, void *x) {
+    Ends *e = x;
+    CLEANUP_BLOB BlobWriter state = {0};
+    BlobSource s = {0};
+    Opened opened = {0};
+    size_t n = (size_t)(r.end - r.at);
+    uint8_t *fields CLEANUP_FREE = malloc(n + 1);
+    require(fields != NULL);
+    if (n > 0)
+        memcpy(fields, r.at, n);
+    open_named((BlobReader){.source = &s, .at = fields, .end = fields + n}, &opened);
+    wrap(&state, BLOB_STATE, fields, n);
+    int error = blob_source_init(&s, state.data, state.n, BLOB_STATE, &r);
+    if (error == 0)
+        error = sock_ends_restore(r, loop(), on_told, on_lost, NULL, &e->ends);
+    require((error == 0) == (e->ends != NULL));
+    blob_source_done(&s);
+    for (size_t i = 0; i < opened.n && error < 0; i++)
+        (void)close(opened.fds[i]);
+    return error;
+}
+
+/* Its own number is another one each time: in its place stands what open_one() makes one like it of. */
+static void save_ends(BlobWriter *w, const void *x) {
+    const Ends *e = x;
+    size_t at = w->n;
+    sock_ends_save(w, e->ends);
+    require(!w->failed && w->data[at + 2] == FD_KIND);
+    memset(w->data + at + FIELD_BYTES, 0, sizeof(int32_t));
+}
+
+static void use_ends(void *x) {
+    const Ends *e = x;
+    static const uint16_t ports[] = {7, 0, UINT16_MAX};
+    for (size_t i = 0; i < ELEMENTS(ports); i++)
+        require(sock_ends_add_port(e->ends, ports[i]) == 0);
+    sock_ends_read(e->ends);
+}
+
+static void destroy_ends(void *x) {
+    Ends *e = x;
+    sock_ends_free(e->ends);
+    free(e);
+}
+
 static const Noun nouns[] = {
     {make_sources, restore_sources, save_sources, use_sources, destroy_sources},
     {make_bans, restore_bans, save_bans, use_bans, destroy_bans},
     {make_events, restore_events, save_events, use_events, destroy_events},
     {make_measured, restore_measured, save_measured, use_measured, destroy_measured},
     {make_reply, restore_reply, save_reply, use_reply, destroy_reply},
+    {make_names, restore_names, save_names, use_names, free},
+    {make_ends, restore_ends, save_ends, use_ends, destroy_ends},
 };
 
 /* What is in @w, restored by a new one; NULL: it cannot be. */
