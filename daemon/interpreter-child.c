@@ -7,10 +7,16 @@
 #include <jansson.h>
 
 #include "daemon/base/sanitized.h"
+#if HAS_ADDRESS_SANITIZER
+#include <sanitizer/lsan_interface.h>
+#endif
 #include "daemon/base/text.h"
 #include "daemon/call-filter.h"
 #include "daemon/capabilities.h"
 #include "daemon/interpreter.h"
+
+/* In a build with AddressSanitizer. */
+#define LOOKED_BEHIND 16
 
 bool interpreter_child_is_asked(int argc, char *const *argv) {
     return argc > 1 && streq(argv[1], INTERPRETER_WORD);
@@ -32,10 +38,42 @@ static int socket_of(const char *word) {
     return *end == '\0' && fd > STDERR_FILENO && fd <= INT32_MAX ? (int)fd : -EBADF;
 }
 
+/* LeakSanitizer wants some of it back. */
 static void limit(__rlimit_resource_t resource) {
-    const struct rlimit none = {0};
+    struct rlimit none = {0};
+    if (HAS_ADDRESS_SANITIZER && getrlimit(resource, &none) == 0)
+        none.rlim_cur = 0;
     (void)setrlimit(resource, &none);
 }
+
+#if HAS_ADDRESS_SANITIZER
+static void lift(__rlimit_resource_t resource) {
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(resource, &limit);
+}
+
+/* Whether something is lost, which is told on stderr. This process does not come to an end of its own, where
+ * that would be looked for: it is killed. So it is with each of the first messages, and then whenever there
+ * have been twice as many, since LeakSanitizer opens files and starts a process for it. */
+static bool has_leaks(uint64_t messages) {
+    if (messages > LOOKED_BEHIND && (messages & (messages - 1)) != 0)
+        return false;
+    lift(RLIMIT_NOFILE);
+    lift(RLIMIT_NPROC);
+    bool found = __lsan_do_recoverable_leak_check() != 0;
+    limit(RLIMIT_NOFILE);
+    limit(RLIMIT_NPROC);
+    return found;
+}
+#else
+static bool has_leaks(uint64_t messages) {
+    (void)messages;
+    return false;
+}
+#endif
 
 /* The daemon's log is not for it to write to. */
 static void close_output(void) {
@@ -66,8 +104,8 @@ static int answer(int fd, const char *bytes, size_t n) {
         return -EBADMSG;
     memcpy(&id, bytes, INTERPRETER_HEAD);
     int r = interpreter_answer(id, bytes + INTERPRETER_HEAD, n - INTERPRETER_HEAD, &w);
-    if (r < 0)
-        return r;
+    if (r < 0 || has_leaks(id))
+        return r < 0 ? r : -EIO;
     return send(fd, w.data, w.n, MSG_NOSIGNAL) == (ssize_t)w.n ? 0 : -EIO;
 }
 
