@@ -103,9 +103,23 @@ static int begin(Service *s) {
     return r;
 }
 
-static bool await(Recipe *recipe) {
+/* Until when this turn of the loop may wait, however many services there are for which it does. */
+static uint64_t soon(Runtime *rt, uint64_t now_usec) {
+    uint64_t turn = 0;
+    (void)sd_event_get_iteration(rt->loop, &turn);
+    if (rt->soon_usec == 0 || rt->soon_turn != turn) {
+        rt->soon_turn = turn;
+        rt->soon_usec = now_usec + SOON_USEC;
+    }
+    return rt->soon_usec;
+}
+
+static bool await(Service *s) {
+    Recipe *recipe = s->recipe;
     struct pollfd p = {.fd = sandbox_plan_fd(recipe->sandbox), .events = POLLIN};
-    uint64_t now = clock_monotonic_usec(), until = recipe->begun_usec + SOON_USEC;
+    uint64_t now = clock_monotonic_usec(), until = recipe->begun_usec + SOON_USEC, turn = soon(s->rt, now);
+    if (turn < until)
+        until = turn;
     int msec = now < until ? (int)((until - now) / USEC_PER_MSEC) + 1 : 0;
     return poll(&p, 1, msec) > 0 && take(recipe);
 }
@@ -114,11 +128,19 @@ bool launch_is_preparing(const Service *s) {
     return s->recipe && s->recipe->sandbox && sandbox_plan_is_under_way(s->recipe->sandbox);
 }
 
+static bool needs_preparation(const Service *s) {
+    return s->config->sandbox && s->config->exec;
+}
+
+bool launch_is_prepared(const Service *s) {
+    return !needs_preparation(s) || (s->recipe && !launch_is_preparing(s));
+}
+
 bool launch_prepare(Service *s, bool urgent) {
     /* Without memory the process itself will find that out. */
-    if (!s->config->sandbox || !s->config->exec || (!s->recipe && begin(s) < 0))
+    if (!needs_preparation(s) || (!s->recipe && begin(s) < 0))
         return true;
-    return !launch_is_preparing(s) || (urgent && await(s->recipe));
+    return !launch_is_preparing(s) || (urgent && await(s));
 }
 
 int launch_take_recipe(Service *s, LaunchFault *fault) {
@@ -126,7 +148,7 @@ int launch_take_recipe(Service *s, LaunchFault *fault) {
     int r = s->recipe ? 0 : begin(s);
     if (r < 0)
         return r;
-    if (launch_is_preparing(s) && !await(s->recipe)) {
+    if (launch_is_preparing(s) && !await(s)) {
         fault->step = STEP_NAMESPACES;
         return -EAGAIN;
     }

@@ -54,8 +54,9 @@ bool launch_is_settled(const Service *s);
  * there is nothing to wait for, or it cannot be had, which the process will be told. @urgent: nobody can wait
  * for long. */
 bool launch_prepare(Service *s, bool urgent);
-/* Whether that is under way. */
+/* Whether that is under way; and whether it is there, cannot be had, or is not needed. */
 bool launch_is_preparing(const Service *s);
+bool launch_is_prepared(const Service *s);
 /* Whether one more may be on its way now; of @urgent ones so many as there may be in all. Where not, or
  * while it is being prepared, it is noted that somebody waits for that: the service is looked at when there
  * is room. */

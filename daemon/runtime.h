@@ -32,6 +32,7 @@ typedef struct Runtime {
     EnvBuilder env;
     InstanceTable instances;
     Errands errands;
+    uint64_t soon_usec, soon_turn; /* launch-prepare.c: so long that turn of the loop may wait; 0: none has */
     LateReaders late_readers;
     struct Lobby *lobby; /* of listeners; NULL: each has a source of its own */
     SockQuery *sockets;  /* what the kernel says of connections */

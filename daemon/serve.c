@@ -236,12 +236,31 @@ static void learn_budget(Listener *l, unsigned taken) {
     }
 }
 
+/* A sealed UNIX socket is readable for ever. */
+static bool is_empty(const Listener *l) {
+    int64_t queued = -1, backlog = -1;
+    if (!listener_has_queued(l))
+        return true;
+    if (l->sealed)
+        listener_queue(l, &queued, &backlog);
+    return queued == 0;
+}
+
+/* Whether nobody is there for whom what is not there yet would have to be made. */
+static bool needs_nothing(Listener *l) {
+    if (launch_is_prepared(l->service) || !is_empty(l))
+        return false;
+    l->exhausted = l->sealed;
+    return true;
+}
+
 /* Takes one connection; whether there may be more. @leaves: the listener is about to go, so that nobody is
  * kept waiting for the sake of other services. */
 static bool serve_one(Listener *l, bool leaves) {
     Service *s = l->service;
     Door door = ask(s);
-    if (door.admission.verdict == VERDICT_WAIT || !prelude_has_room(s) || !launch_may_start(s, leaves))
+    if (door.admission.verdict == VERDICT_WAIT || !prelude_has_room(s) || (leaves && needs_nothing(l)) ||
+        !launch_may_start(s, leaves))
         return false;
     Connection c = {.remote.len = sizeof(c.remote.storage)};
     if (s->rt->memory.low || descriptors_are_scarce(s)) {

@@ -3,6 +3,7 @@
 served meanwhile, and it has an end."""
 import errno
 import os
+import re
 import select
 import signal
 import time
@@ -21,14 +22,14 @@ MAKING_SECONDS = 5
 class Namespaces(DaemonTest):
     """The process that makes them is stopped on its way, as one is that waits for the kernel."""
 
-    def begin(self, **services):
+    def begin(self, also=None, **services):
         if not tracing_works():
             self.skipTest("strace may not trace here")
         # The leak sanitizer cannot look into processes there.
         more = {"environment": {"ASAN_OPTIONS": "detect_leaks=0"}} if SANITIZED else {}
         quick = {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}
         rest = {name: {"listen": "tcp:127.0.0.1:0", "exec": ["cat"], "sandbox": NETWORK, **more, **s} for name, s in services.items()}
-        self.config = {"services": {"quick": quick, **rest}}
+        self.config = {"services": {"quick": quick, **rest, **(also or {})}}
         # Nor can the helpers of a daemon that is traced.
         own = {"ASAN_OPTIONS": "exitcode=66:detect_leaks=0"} if SANITIZED else {}
         return self.daemon(self.config, environment=own)
@@ -200,6 +201,23 @@ class Namespaces(DaemonTest):
             error = d.wait_service("slow", spawn_failed=1)["last_error"]
             self.assertEqual((error["step"], error["errno"]), ("namespaces", errno.ENOMEM))
         self.assertEqual(d.ask("slow", b"again"), b"again")
+
+    def remove(self, *names):
+        for name in names:
+            del self.config["services"][name]
+
+    def test_nothing_is_made_for_nobody(self):
+        """A reload that takes services away where nobody waits has nothing to wait for."""
+        names = [f"idle{i}" for i in range(8)]
+        folder = self.temporary_folder()
+        unix = {name: {"listen": f"unix:{folder}/{name}"} for name in names[:4]}
+        d = self.begin(**{name: unix.get(name, {}) for name in names})
+        self.remove(*names)
+        d.write_config(self.config)
+        with Injection(d.pid, trace="fork,vfork,clone,clone3") as calls:
+            self.assertTrue(d.call("Reload")["ok"])
+            wait_until(lambda: [s["name"] for s in d.status()["services"]] == ["quick"], "all to be gone")
+        self.assertLess(len(re.findall(r"\b(?:fork|vfork|clone|clone3)\(", calls.text)), len(names), calls.text)
 
 
 if __name__ == "__main__":
