@@ -9,6 +9,7 @@
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/gate.h"
+#include "daemon/launch.h"
 #include "daemon/linger.h"
 #include "daemon/pool.h"
 #include "daemon/prelude-private.h"
@@ -220,7 +221,7 @@ static bool pass_held(Service *s) {
                 preludes_rest(s);
                 break;
             }
-        } else if (s->removed || !s->config->enabled) {
+        } else if ((s->removed || !s->config->enabled) && !launch_is_awaited(s)) {
             leave(p, "there was no room for it when the service was taken away");
         } else {
             list_append(held->next, &p->link);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Namespaces that all processes of a service share are made by another process: however long that takes, everybody else is
 served meanwhile, and it has an end."""
+import contextlib
 import errno
 import os
 import re
@@ -202,6 +203,16 @@ class Namespaces(DaemonTest):
             self.assertEqual((error["step"], error["errno"]), ("namespaces", errno.ENOMEM))
         self.assertEqual(d.ask("slow", b"again"), b"again")
 
+    def hurries(self, d, client, expected):
+        """What @client gets, unless the machine has stopped for seconds, so that the namespaces have been given up."""
+        answer = b""
+        with contextlib.suppress(OSError):
+            client.shutdown(1)
+            while data := client.recv(10):
+                answer += data
+        if not any(entry.get("errno") == errno.ETIMEDOUT or "in time" in entry["message"] for entry in d.log(event="spawn_failed")):
+            self.assertEqual(answer, expected)
+
     def remove(self, *names):
         for name in names:
             del self.config["services"][name]
@@ -218,6 +229,29 @@ class Namespaces(DaemonTest):
             self.assertTrue(d.call("Reload")["ok"])
             wait_until(lambda: [s["name"] for s in d.status()["services"]] == ["quick"], "all to be gone")
         self.assertLess(len(re.findall(r"\b(?:fork|vfork|clone|clone3)\(", calls.text)), len(names), calls.text)
+
+    def test_who_is_accepted_waits_also_when_the_service_goes(self):
+        """By the name that they have said they belong to it."""
+        names = ("disabled", "removed")
+        d = self.begin(also={"mux": {"listen": "tcp:127.0.0.1:0", "model": "tcpmux"}}, **{name: {"tcpmux": name} for name in names})
+        clients = []
+        with self.stops(d):
+            for name in names:
+                clients.append(d.dial("mux"))
+                self.addCleanup(clients[-1].close)
+                clients[-1].sendall(name.encode() + b"\r\nx")
+            wait_until(lambda: len(self.stopped(d)) == 2, "both to be prepared")
+            self.config["services"]["disabled"]["enabled"] = False
+            self.remove("removed")
+            d.write_config(self.config)
+            self.assertTrue(d.call("Reload")["ok"])
+            wait_until(lambda: len(self.stopped(d)) == 2, "both to be prepared")
+            d.call("Ping")
+            pids = self.stopped(d)
+        self.let_go(pids)
+        for client in clients:
+            self.hurries(d, client, b"x")
+        self.assertEqual(d.log(event="gone"), [])
 
 
 if __name__ == "__main__":
