@@ -174,8 +174,9 @@ void service_order(Service *s, ServiceVerb verb, uid_t uid) {
 }
 
 bool service_is_restarted(const Service *s) {
+    /* What is held back while it is paused starts when it goes on, and that is another order. */
     for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].again || s->slots[i].held)
+        if (s->slots[i].again || (s->slots[i].held && s->order != ORDER_PAUSE))
             return false;
     return s->n_old == 0 || (s->pool && s->pool->start_failed);
 }

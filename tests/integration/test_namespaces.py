@@ -253,6 +253,20 @@ class Namespaces(DaemonTest):
             self.hurries(d, client, b"x")
         self.assertEqual(d.log(event="gone"), [])
 
+    def test_a_restart_of_what_was_paused_meanwhile(self):
+        d = self.begin(now={"model": "on-demand", "start": "now", "pass": "listen_fds", "exec": ["mp-echo"], "enabled": False})
+        self.config["services"]["now"]["enabled"] = True
+        d.write_config(self.config)
+        with self.stops(d):
+            d.call("Reload")
+            pids = self.wait_stopped(d)
+            d.call("Pause", services=["now"])
+            d.call("Restart", services=["now"])
+        self.let_go(pids)
+        self.assertEqual(d.service("now")["spawned"], 0)
+        d.call("Resume", services=["now"])
+        wait_until(lambda: d.service("now")["active"] == 1, "start: now to hold")
+
 
 if __name__ == "__main__":
     unittest.main()
