@@ -347,6 +347,23 @@ static void turn_away(Listener *l) {
     free(c.groups);
 }
 
+void serve_nobody(Listener *l, const char *why) {
+    Service *s = l->service;
+    if (listener_set_blocking(l, false) < 0)
+        return;
+    for (unsigned i = 0; i < QUEUE_MAX; i++) {
+        Connection c = {.remote.len = sizeof(c.remote.storage)};
+        c.fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
+        if (c.fd < 0)
+            return;
+        c.accepted_usec = clock_monotonic_usec();
+        count_accepted(s, &c);
+        find_peer(s, &c);
+        serve_count_gone(s, &c.peer, why);
+        connection_done(&c);
+    }
+}
+
 void serve_turn_away(Service *s) {
     for (size_t i = 0; i < s->n_listeners; i++) {
         Listener *l = s->listeners[i];

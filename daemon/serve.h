@@ -19,5 +19,7 @@ void serve_count_gone(Service *s, const Peer *peer, const char *why);
 #define GONE_LEFT "the client left before it was served"
 /* Who waits in the queues of @s cannot be served: each is taken and let go. */
 void serve_turn_away(Service *s);
+/* @l is to be closed, and nobody can serve who waits there: each is taken and let go, and @why is said. */
+void serve_nobody(Listener *l, const char *why);
 /* @l is to be closed: serves what waits in its queue, as far as admission lets it. */
 void serve_queue(Listener *l);

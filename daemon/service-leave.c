@@ -48,9 +48,20 @@ static bool takes_connections(const Service *s) {
            (s->pool && s->config->terms->pool.handoff == POOL_HANDOFF_CONNECTION);
 }
 
-/* Whether it serves who waits there. An administrator may have said that nobody is served now. */
+/* Its pool may be gone: those for whom there was no worker are told of as such. */
+static void end_unserved(Listener *l) {
+    const ServiceConfig *c = l->service->config;
+    if (c->model == MODEL_POOL && c->terms->pool.handoff == POOL_HANDOFF_CONNECTION)
+        serve_nobody(l, "no worker had room for it when the service was taken away");
+    end(l);
+}
+
+/* Whether it serves who waits there. An administrator may have said that nobody is served now; and a pool
+ * that is disabled has no more workers to come. */
 static bool accepts(const Service *s) {
-    return takes_connections(s) && s->order != ORDER_PAUSE && s->order != ORDER_STOP && !s->rt->stopping;
+    bool anybody = !s->pool || s->config->enabled || s->n_instances > 0;
+    return takes_connections(s) && anybody && s->order != ORDER_PAUSE && s->order != ORDER_STOP &&
+           !s->rt->stopping;
 }
 
 /* Whether nothing is left to be served there. */
@@ -71,11 +82,19 @@ static bool is_shared(const Service *s, const Listener *l) {
     return false;
 }
 
-/* A process for who has come while those of before were still there, and whom none of them can serve. Once:
- * one that does not take what waits is not followed by others. Whether there is one now. */
+/* Whether its processes accept by themselves, and without asking who has come. */
+static bool hands_listeners_on(const Service *s) {
+    const ServiceConfig *c = s->config;
+    return c->model == MODEL_ON_DEMAND ||
+           (c->model == MODEL_POOL && c->terms->pool.handoff == POOL_HANDOFF_LISTENER);
+}
+
+/* A process for who has come while those of before were still there, and whom none of them can serve, or
+ * before the first one could be started. Once: one that does not take what waits is not followed by others.
+ * Whether there is one now. */
 static bool starts_for(Service *s, Listener *l) {
-    bool may_run = s->config->model == MODEL_ON_DEMAND && s->config->enabled && !s->config->problem &&
-                   s->order != ORDER_PAUSE && s->order != ORDER_STOP && !s->rt->stopping;
+    bool may_run = hands_listeners_on(s) && !s->config->problem && s->order != ORDER_PAUSE &&
+                   s->order != ORDER_STOP && !s->rt->stopping;
     if (!may_run || l->left_served || !endpoint_kind_is_stream(l->kind) || !listener_has_queued(l))
         return false;
     /* It is looked at again then. */
@@ -95,7 +114,7 @@ static bool serve_leaving(Service *s) {
     uint64_t now = clock_monotonic_usec();
     LIST_FOREACH_SAFE (l, &s->leaving, Listener, link)
         if (accepts(s) ? is_served(s, l, now) : !is_shared(s, l) && !starts_for(s, l))
-            end(l);
+            end_unserved(l);
     return accepts(s) && !list_is_empty(&s->leaving);
 }
 

@@ -267,6 +267,53 @@ class Namespaces(DaemonTest):
         d.call("Resume", services=["now"])
         wait_until(lambda: d.service("now")["active"] == 1, "start: now to hold")
 
+    def test_a_pool_that_goes_meanwhile(self):
+        """Who waits for its first worker is served by it."""
+        for change in ("removed", "disabled"):
+            with self.subTest(change):
+                d = self.begin(pool={"model": "pool", "exec": ["mp-echo"], "pool": {"min": 0, "spare_min": 0, "max": 4}})
+                with self.stops(d):
+                    client = d.dial("pool")
+                    self.addCleanup(client.close)
+                    client.sendall(b"x")
+                    self.wait_stopped(d)
+                    if change == "removed":
+                        self.remove("pool")
+                    else:
+                        self.config["services"]["pool"]["enabled"] = False
+                    d.write_config(self.config)
+                    self.assertTrue(d.call("Reload")["ok"])
+                    pids = self.wait_stopped(d)
+                self.let_go(pids)
+                self.hurries(d, client, b"x")
+                if change == "removed":
+                    wait_until(lambda: [s["name"] for s in d.status()["services"]] == ["quick"], "it to be gone")
+                else:
+                    wait_until(lambda: d.service("pool")["active"] == 0, "the worker to end")
+                d.stop()
+
+    def test_a_pool_by_connection_that_goes_meanwhile(self):
+        """Its workers get nothing but connections: who has none is counted and told of."""
+        pool = {"model": "pool", "exec": ["mp-echo"], "pool": {"min": 0, "spare_min": 0, "max": 4, "handoff": "connection"}}
+        d = self.begin(disabled=pool, removed=pool)
+        with self.stops(d):
+            clients = [d.dial(name) for name in ("disabled", "removed")]
+            for client in clients:
+                self.addCleanup(client.close)
+            wait_until(lambda: len(self.stopped(d)) == 2, "both to be prepared")
+            self.config["services"]["disabled"]["enabled"] = False
+            self.remove("removed")
+            d.write_config(self.config)
+            self.assertTrue(d.call("Reload")["ok"])
+            for name in ("disabled", "removed"):
+                self.assertIn("no worker", d.wait_log(event="gone", service=name)[0]["message"])
+            wait_until(lambda: [s["name"] for s in d.status()["services"]] == ["disabled", "quick"], "it to be gone")
+        for client in clients:
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(client.recv(1), b"")
+        service = d.service("disabled")
+        self.assertEqual((service["accepted"], service["gone"]), (1, 1))
+
 
 if __name__ == "__main__":
     unittest.main()
