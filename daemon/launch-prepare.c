@@ -12,10 +12,14 @@
 /* So long after its beginning it is waited for where nobody could be served later. */
 #define SOON_USEC (20 * USEC_PER_MSEC)
 
+/* So long after it has failed that is told to who asks for it; then it may be otherwise. */
+#define FRESH_USEC USEC_PER_SEC
+
 /* It is there, or cannot be had, which the next process is told. */
 static void conclude(Recipe *recipe, int error, unsigned which) {
     recipe->made = sd_event_source_disable_unref(recipe->made);
     recipe->late = sd_event_source_disable_unref(recipe->late);
+    recipe->concluded_usec = clock_monotonic_usec();
     recipe->error = error;
     recipe->which = which;
 }
@@ -86,7 +90,7 @@ static void begin_sandbox(Service *s, Recipe *recipe) {
         .landlock_abi = landlock_abi(),
         .libexecdir = s->rt->load->libexecdir,
     };
-    recipe->begun_usec = clock_monotonic_usec();
+    recipe->begun_usec = recipe->concluded_usec = clock_monotonic_usec();
     recipe->error = sandbox_plan_new(s->config, &context, &recipe->sandbox, &recipe->which);
     if (recipe->error < 0 || !sandbox_plan_is_under_way(recipe->sandbox))
         return;
@@ -132,11 +136,18 @@ static bool needs_preparation(const Service *s) {
     return s->config->sandbox && s->config->exec;
 }
 
+/* Who asked for it then may have left, or been held back for long. */
+static bool has_failed_long_ago(const Recipe *recipe) {
+    return recipe && recipe->error < 0 && clock_monotonic_usec() - recipe->concluded_usec > FRESH_USEC;
+}
+
 bool launch_is_prepared(const Service *s) {
-    return !needs_preparation(s) || (s->recipe && !launch_is_preparing(s));
+    return !needs_preparation(s) || (s->recipe && !launch_is_preparing(s) && !has_failed_long_ago(s->recipe));
 }
 
 bool launch_prepare(Service *s, bool urgent) {
+    if (has_failed_long_ago(s->recipe))
+        s->recipe = recipe_unref(s->recipe);
     /* Without memory the process itself will find that out. */
     if (!needs_preparation(s) || (!s->recipe && begin(s) < 0))
         return true;

@@ -17,6 +17,7 @@ typedef struct Recipe {
     char **forward_argv[2]; /* forward: of mp-forward; the second for connections over TCP */
     sd_event_source *made, *late; /* while its sandbox is under way */
     uint64_t begun_usec;          /* when that was begun, CLOCK_MONOTONIC */
+    uint64_t concluded_usec;      /* when it was over; of one that is under way the same */
     int error;                    /* why there is none: negative errno; 0: all is as it is to be */
     unsigned which;               /* then: of the sandbox, SANDBOX_WHICH() */
 } Recipe;

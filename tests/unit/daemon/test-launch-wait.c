@@ -146,9 +146,37 @@ static void test_a_turn_waits_once(void **state) {
     end(&x);
 }
 
+/* Nobody is told of a failure that has nothing to do with him any more. */
+static void test_a_failure_grows_old(void **state) {
+    Fixture x;
+    (void)state;
+    begin(&x);
+    const Service *s = &x.services[0];
+    assert_false(launch_is_prepared(s));
+    sandbox_result = -ECHILD;
+    assert_true(launch_prepare(&x.services[0], false));
+    passed_usec += USEC_PER_SEC / 2;
+    assert_true(launch_prepare(&x.services[0], false));
+    assert_true(launch_is_prepared(s));
+    assert_int_equal(n_made, 1);
+    assert_int_equal(s->recipe->error, -ECHILD);
+    passed_usec += USEC_PER_SEC;
+    assert_false(launch_is_prepared(s));
+    sandbox_result = 0;
+    assert_true(launch_prepare(&x.services[0], false));
+    assert_int_equal(n_made, 2);
+    assert_int_equal(s->recipe->error, 0);
+    /* What could be had stays. */
+    passed_usec += 60 * USEC_PER_SEC;
+    assert_true(launch_prepare(&x.services[0], false));
+    assert_int_equal(n_made, 2);
+    end(&x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_turn_waits_once),
+        cmocka_unit_test(test_a_failure_grows_old),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
