@@ -252,11 +252,13 @@ int namespaces_take(const NamespaceMaker *m, int *ret_user_fd, int *ret_network_
     Report report = {0};
     int r = read_report(m->fd, &report);
     *ret_of_network = report.of_network || !m->order.users;
+    /* What is written there would be written to another, and what is opened be another's. */
+    if (r >= 0 && !is_there(m))
+        r = -ECHILD;
     if (r >= 0)
         r = hold(&m->order, m->pid, ret_user_fd, ret_network_fd);
     if (r < 0 || is_there(m))
         return r;
-    /* Then these may be another's. */
     *ret_user_fd = fd_close(*ret_user_fd);
     *ret_network_fd = fd_close(*ret_network_fd);
     return -ECHILD;
