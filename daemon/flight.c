@@ -346,9 +346,11 @@ bool flight_has_ended(Flight *f) {
 void flight_on_reaped(Flight *f) {
     static const struct timespec moment = {.tv_nsec = 50000};
     uint64_t until = clock_monotonic_usec() + PART_USEC;
-    while (f->plan->sandbox.inner != 0 && clock_monotonic_usec() < until)
+    /* Where it had memory of its own nobody clears the word: there the tether says it. */
+    while (f->plan->sandbox.inner != 0 && !flight_has_ended(f) && clock_monotonic_usec() < until)
         (void)nanosleep(&moment, NULL);
     f->ended = f->ended || f->plan->sandbox.inner == 0;
+    f->overdue = f->overdue || !f->ended;
 }
 
 FlightEnd flight_look(Flight *f) {

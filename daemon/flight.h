@@ -53,12 +53,12 @@ typedef struct Flight {
                              what does not is handed to flight_keep() */
     bool given;           /* of a spare */
     bool counted;         /* it is among those that are on their way */
-    bool overdue;         /* it was killed because it did not come to exec */
-    bool unparted;        /* that it has descriptors of its own was waited for in vain */
-    bool ended;           /* it runs in our memory no more */
-    int tether;           /* our end of what ends with exec; -EBADF: none */
-    int cgroup; /* the folder of the control group that it is to be in, until it is started: the caller's;
-                   -EBADF: the daemon's own */
+    bool overdue;  /* it was killed because it did not come to exec, or reaped while others were aboard */
+    bool unparted; /* that it has descriptors of its own was waited for in vain */
+    bool ended;    /* it runs in our memory no more */
+    int tether;    /* our end of what ends with exec; -EBADF: none */
+    int cgroup;    /* the folder of the control group that it is to be in, until it is started: the caller's;
+                      -EBADF: the daemon's own */
     _Atomic int *aboard; /* cleared when it has left our memory; NULL: it has memory of its own */
     int kept[FLIGHT_KEPT_MAX];
     size_t n_kept;
@@ -83,7 +83,7 @@ int flight_give(Flight *f, int fd);
 bool flight_has_ended(Flight *f);
 /* Its process has been reaped, and with that it has ended: also where others that it has made still have its
  * end of the tether for a moment. Those that run in the daemon's memory are waited for, some milliseconds at
- * most. */
+ * most; then it has failed. */
 void flight_on_reaped(Flight *f);
 FlightEnd flight_look(Flight *f);
 /* The same, once it has ended, or @usec have passed; whether it has ended. */

@@ -393,8 +393,11 @@ void service_on_instance_end(Service *s, Instance *i, int status, const struct r
     ledger_remove(s->rt->ledger, &i->ledger_place);
     if (i->flight)
         flight_on_reaped(i->flight);
-    if (i->flight && i->state != INSTANCE_SPAWN_FAILED)
+    if (i->flight && i->state != INSTANCE_SPAWN_FAILED) {
         launch_settle(i);
+        /* Who else is still aboard holds no place. */
+        launch_forget_flight(i);
+    }
     if (s->cgroup)
         service_cgroup_leave(i, WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     if (i->state == INSTANCE_SPAWN_FAILED) {

@@ -28,6 +28,16 @@ static char *true_argv[] = {(char *)"true", NULL};
 static char *spare_argv[] = {(char *)"sh", (char *)"-c", (char *)"read x; echo $BASE $MP_INSTANCE $x; exit 7",
                              NULL};
 
+int __real_nanosleep(const struct timespec *time, struct timespec *ret_left);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *ret_left);
+
+static unsigned n_naps;
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *ret_left) {
+    n_naps++;
+    return __real_nanosleep(time, ret_left);
+}
+
 /* Each mode has its own spawner; a test goes through all of them. */
 typedef struct Fixture {
     Spawner *spawner;
@@ -356,6 +366,35 @@ static void too_many_descriptors(Fixture *x) {
     assert_null(flight_free(f));
 }
 
+/* What is left of it when it has been reaped. The word is cleared only for one that shares its memory with
+ * others that are still there. */
+static void others_aboard(Fixture *x, bool lets_go) {
+    int fds[2];
+    Flight *f = flight_for(x, "/bin/true", true_argv);
+    f->plan->resources = &own_memory;
+    pid_t pid = start(f);
+    assert_true(flight_wait(f, LONG_USEC));
+    assert_int_equal(reap(pid), 0);
+    f->ended = false;
+    f->plan->sandbox.inner = 1;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    (void)fd_close(f->tether);
+    f->tether = fds[0];
+    if (lets_go)
+        fds[1] = fd_close(fds[1]);
+    n_naps = 0;
+    flight_on_reaped(f);
+    assert_int_equal(n_naps == 0, lets_go);
+    assert_int_equal(flight_look(f).fate, lets_go ? FLIGHT_STARTED : FLIGHT_FAILED);
+    (void)flight_free(f);
+    (void)fd_close(fds[1]);
+}
+
+static void reaped(Fixture *x) {
+    others_aboard(x, true);
+    others_aboard(x, false);
+}
+
 static void in_each_mode(void (*test)(Fixture *x)) {
     for (int mode = 0; mode < _SPAWN_MODE_MAX; mode++) {
         Fixture x;
@@ -383,6 +422,7 @@ IN_EACH_MODE(spare_killed)
 IN_EACH_MODE(spare_not_needed)
 IN_EACH_MODE(spare_is_given_twice)
 IN_EACH_MODE(too_many_descriptors)
+IN_EACH_MODE(reaped)
 
 static void test_wanted(void **state) {
     (void)state;
@@ -408,6 +448,7 @@ int main(void) {
         cmocka_unit_test(test_wanted),
         cmocka_unit_test(test_spare_is_given_twice),
         cmocka_unit_test(test_too_many_descriptors),
+        cmocka_unit_test(test_reaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
