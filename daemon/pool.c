@@ -220,7 +220,9 @@ static uint64_t size(Pool *p, bool renews, uint64_t now_usec) {
     PoolLimits limits = pool_limits(p);
     PoolCounts counts = pool_count(p);
     if (p->service->order == ORDER_DRAIN) {
-        if (staying(&counts) == 0 && !p->delayed && p->drain_starts < DRAIN_STARTS_MAX) {
+        /* To be told that it is too early is no start. */
+        if (staying(&counts) == 0 && !p->delayed && p->drain_starts < DRAIN_STARTS_MAX &&
+            launch_may_start(p->service, false)) {
             p->drain_starts++;
             pool_start_workers(p, 1, false);
         }

@@ -314,6 +314,25 @@ class Namespaces(DaemonTest):
         service = d.service("disabled")
         self.assertEqual((service["accepted"], service["gone"]), (1, 1))
 
+    def test_a_pool_that_drains_meanwhile(self):
+        """To look at it again and again is no start."""
+        d = self.begin(pool={"model": "pool", "exec": ["mp-echo"], "pool": {"min": 0, "spare_min": 0, "max": 4}})
+        with self.stops(d), d.connect() as drain:
+            client = d.dial("pool")
+            self.addCleanup(client.close)
+            client.sendall(b"x")
+            self.wait_stopped(d)
+            drain.send("Drain", {"services": ["pool"]})
+            wait_until(lambda: d.service("pool")["state"] == "draining", "the order")
+            for i in range(8):
+                self.config["services"]["pool"]["description"] = str(i)
+                d.write_config(self.config)
+                self.assertTrue(d.call("Reload")["ok"])
+            pids = self.wait_stopped(d)
+            self.let_go(pids)
+            self.hurries(d, client, b"x")
+            drain.parameters_of(drain.receive())
+
 
 if __name__ == "__main__":
     unittest.main()
