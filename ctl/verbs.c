@@ -197,7 +197,8 @@ static const Verb verbs[] = {
         .details =
             "Connections wait in the kernel's queue until 'mpctl resume'; running instances go on. Lasts "
             "over "
-            "a reload, not over a restart of the daemon. An on-demand process that runs accepts by itself "
+            "a reload, not over a restart of the daemon; who waits at a listener that a reload takes away is "
+            "served. An on-demand process that runs accepts by itself "
             "and goes on with it: a paused service only starts none. NAME may be a shell glob.",
         .group = GROUP_ACT,
         .run = verb_pause,

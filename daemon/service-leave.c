@@ -56,12 +56,11 @@ static void end_unserved(Listener *l) {
     end(l);
 }
 
-/* Whether it serves who waits there. An administrator may have said that nobody is served now; and a pool
- * that is disabled has no more workers to come. */
+/* Whether it serves who waits there, paused or not: at what goes, nobody will be served later. A pool that is
+ * disabled has no more workers to come. */
 static bool accepts(const Service *s) {
     bool anybody = !s->pool || s->config->enabled || s->n_instances > 0;
-    return takes_connections(s) && anybody && s->order != ORDER_PAUSE && s->order != ORDER_STOP &&
-           !s->rt->stopping;
+    return takes_connections(s) && anybody && s->order != ORDER_STOP && !s->rt->stopping;
 }
 
 /* Whether nothing is left to be served there. */
@@ -89,17 +88,7 @@ static bool hands_listeners_on(const Service *s) {
            (c->model == MODEL_POOL && c->terms->pool.handoff == POOL_HANDOFF_LISTENER);
 }
 
-/* A process for who has come while those of before were still there, and whom none of them can serve, or
- * before the first one could be started. Once: one that does not take what waits is not followed by others.
- * Whether there is one now. */
-static bool starts_for(Service *s, Listener *l) {
-    bool may_run = hands_listeners_on(s) && !s->config->problem && s->order != ORDER_PAUSE &&
-                   s->order != ORDER_STOP && !s->rt->stopping;
-    if (!may_run || l->left_served || !endpoint_kind_is_stream(l->kind) || !listener_has_queued(l))
-        return false;
-    /* It is looked at again then. */
-    if (!launch_may_start(s, true))
-        return true;
+static bool start_one(Service *s, Listener *l) {
     l->left_served = true;
     const Instance *i = launch_for_leaving(s, l);
     if (!i)
@@ -107,6 +96,17 @@ static bool starts_for(Service *s, Listener *l) {
     l->left_instance = i->number;
     s->leave_looks = s->leave_empty = 0;
     return true;
+}
+
+/* A process for who has come while those of before were still there, and whom none of them can serve, or
+ * before the first one could be started. Once: one that does not take what waits is not followed by others.
+ * Whether there is one now. */
+static bool starts_for(Service *s, Listener *l) {
+    bool may_run = hands_listeners_on(s) && !s->config->problem && s->order != ORDER_STOP && !s->rt->stopping;
+    if (!may_run || l->left_served || !endpoint_kind_is_stream(l->kind) || !listener_has_queued(l))
+        return false;
+    /* It is looked at again then. */
+    return !launch_may_start(s, true) || start_one(s, l);
 }
 
 /* Whether a look at them without being told of anything may find something new. */
@@ -175,17 +175,27 @@ void service_leave(Service *s, Listener *l) {
     list_append(&s->leaving, &l->link);
 }
 
+/* Whether there is nobody who will take what waits at @l. */
+static bool lacks_process(Service *s, Listener *l) {
+    bool by_slot = service_n_listen_slots(s) > 0;
+    /* The workers of a paused pool have been told to end. */
+    if ((by_slot && !slot_is_idle(&s->slots[l->slot])) || (!by_slot && (!s->pool || s->order != ORDER_PAUSE)))
+        return false;
+    return !s->config->problem && listener_has_queued(l) &&
+           (l->admitted || !knock_is_asked(l) || knock_may_start(l)) && launch_may_start(s, true);
+}
+
 void service_serve_before_leaving(Service *s, Listener *l) {
-    bool stops = s->order == ORDER_PAUSE || s->order == ORDER_STOP;
     if (!listener_is_open(l))
         return;
     listener_unhook(l, !takes_connections(s));
-    if (stops || s->removed)
+    if (s->order == ORDER_STOP || s->removed)
         return;
     if (takes_connections(s))
         serve_queue(l);
-    else if (service_n_listen_slots(s) > 0 && slot_is_idle(&s->slots[l->slot]) && listener_has_queued(l) &&
-             (l->admitted || !knock_is_asked(l) || knock_may_start(l)) && launch_may_start(s, true))
+    else if (lacks_process(s, l) && s->order == ORDER_PAUSE)
+        (void)start_one(s, l); /* of its listeners that one alone, as the others wait */
+    else if (lacks_process(s, l))
         slot_activate(&s->slots[l->slot]);
 }
 

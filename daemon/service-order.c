@@ -37,7 +37,8 @@ void service_stop_instances(Service *s, bool on_demand_only) {
 
 void service_stop_non_strays(Service *s) {
     LIST_FOREACH (i, &s->instances, Instance, link)
-        if (!i->stray && i->peer.kind == PEER_NONE && i->role != ROLE_BACKEND)
+        /* A worker that is to take what it has been passed, and to end then, has been asked already. */
+        if (!i->stray && !i->asked && i->peer.kind == PEER_NONE && i->role != ROLE_BACKEND)
             stop_instance(s, i);
 }
 

@@ -134,5 +134,55 @@ class Moves(DaemonTest):
         wait_until(lambda: [s["name"] for s in d.status()["services"]] == ["t"], "its end")
 
 
+class OfAPausedService(DaemonTest):
+    """Who waits for a service to go on is served before what he waits at is closed: there is nothing else to come."""
+    OTHER = {"t": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}
+    CHANGES = {"removed": None, "disabled": {"enabled": False}, "moved": {"listen": "unix:{dir}/new.sock"}}
+
+    def reload_while_they_wait(self, **service):
+        for change, keys in self.CHANGES.items():
+            for listen in ("tcp:127.0.0.1:0", "unix:{dir}/old.sock"):
+                with self.subTest(change, listen=listen):
+                    service = {"exec": ["mp-echo"], **service, "listen": listen}
+                    d = self.daemon({"services": {**self.OTHER, "s": service}})
+                    d.call("Pause", services=["s"])
+                    # A worker that accepts by itself is kept from it by ending.
+                    d.wait_service("s", state="paused", active=1 if "connection" in service.get("pool", {}).values() else 0)
+                    waiting = [d.dial("s") for _ in range(3)]
+                    for s in waiting:
+                        self.addCleanup(s.close)
+                        s.settimeout(PATIENCE)
+                        s.sendall(b"waits")
+                    d.wait_service("s", state="paused", queued=3)
+                    d.write_config({"services": {**self.OTHER, **({"s": {**service, **keys}} if keys else {})}})
+                    self.assertTrue(d.call("Reload")["ok"])
+                    for s in waiting:
+                        self.assertEqual(s.recv(10), b"waits")
+                        s.close()
+                    if change == "moved":
+                        d.wait_service("s", state="paused", active=1 if "connection" in service.get("pool", {}).values() else 0)
+                    else:
+                        wait_until(lambda: not [i for i in d.instances() if i["service"] == "s"], "what has served them to end")
+                    d.stop()
+
+    def test_per_connection(self):
+        self.reload_while_they_wait()
+
+    def test_one_at_a_time(self):
+        self.reload_while_they_wait(limits={"instances": 1})
+
+    def test_on_demand(self):
+        self.reload_while_they_wait(model="on-demand")
+
+    def test_on_demand_by_stdio(self):
+        self.reload_while_they_wait(model="on-demand", **{"pass": "stdio"})
+
+    def test_pool_that_accepts(self):
+        self.reload_while_they_wait(model="pool", pool={"min": 1, "max": 2})
+
+    def test_pool_that_passes_connections(self):
+        self.reload_while_they_wait(model="pool", pool={"min": 1, "max": 2, "handoff": "connection"})
+
+
 if __name__ == "__main__":
     unittest.main()
