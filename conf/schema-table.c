@@ -65,7 +65,10 @@ const Key schema_table[] = {
     {FILE_KEY("control.manage"), .type = KEY_LIST, FIELD(Config, control_manage),
      .standard_note = "root and the daemon's own user",
      .help = "who may change things: users, and groups as %group",
-     .more = "Root and the daemon's own user always may.", .example = "control: {manage: [root, \"%sudo\"]}"},
+     .more =
+         "Root and the daemon's own user always may. The user and group 65534 (nobody, nogroup) stand for "
+         "all that the kernel cannot name, and cannot stand here.",
+     .example = "control: {manage: [root, \"%sudo\"]}"},
 
     {FILE_KEY("log"), .type = KEY_SECTION, .help = "the daemon's log"},
     {FILE_KEY("log.level"), .type = KEY_WORD, .words = "error|warning|info|debug", FIELD(Config, log_level),
@@ -275,7 +278,7 @@ const Key schema_table[] = {
     {SERVICE_KEY("timeouts.start"), .type = KEY_DURATION, .flags = KEY_OF_EXEC, .min = MSEC, .max = DAY,
      TERM(timeout_start_usec), .standard = "30s",
      .help = "from the start of a process to its being ready, where notify is given",
-     .more = "One that is not ready by then is ended, and counts as failed.",
+     .more = "One that is not ready by then is ended, and counts as exited.timeout.",
      .example = "timeouts: {start: 5s}"},
     {SERVICE_KEY("timeouts.idle"), .type = KEY_DURATION, .flags = KEY_OR_NONE,
      .models = M(PER_CONNECTION) | M(ON_DEMAND) | M(FORWARD), .min = MSEC, .max = YEARS_10,
