@@ -25,6 +25,7 @@ typedef enum ForeignForm {
     FOREIGN_KIND,   /* INTERNAL, TCPMUX, TCPMUXPLUS */
     FOREIGN_MINUTES,
     FOREIGN_PROTECT, /* full or strict: what can only be read */
+    FOREIGN_NONE,    /* there is no such line; what to do instead */
 } ForeignForm;
 
 typedef struct ForeignWord {
@@ -73,6 +74,21 @@ static const ForeignWord foreign_words[] = {
     {"rlimit_files", XINETD, FOREIGN_PLAIN, "resources: {nofile: ", "}", "256"},
     {"rlimit_stack", XINETD, FOREIGN_PLAIN, "resources: {stack: ", "}", "8M"},
     {"nice", XINETD, FOREIGN_PLAIN, "resources: {nice: ", "}", "5"},
+    {"rlimit_data", XINETD, FOREIGN_PLAIN, "resources: {memory: ", "}", "512M"},
+    {"rlimit_rss", XINETD, FOREIGN_PLAIN, "cgroup: {memory_max: ", "}", "512M"},
+    {"groups", XINETD, FOREIGN_PLAIN, "supplementary_groups: [GROUP], or nothing for those of its user", "",
+     NULL},
+    {"v6only", XINETD, FOREIGN_PLAIN, "listen: [{endpoint: \"tcp:[::]:PORT\", only_v6: ", "}]", "true"},
+    {"id", XINETD, FOREIGN_NONE,
+     "leave it out: the name of the service tells it from others, and its port stands in listen", "", NULL},
+    {"libwrap", XINETD, FOREIGN_NONE,
+     "write access: {allow: [...], deny: [...]}, or exec: [/usr/sbin/tcpd] with argv0: PROGRAM", "", NULL},
+    {"rpc_version", XINETD, FOREIGN_NONE,
+     "leave it out: nothing is registered with rpcbind; give the port in listen", "", NULL},
+    {"rpc_number", XINETD, FOREIGN_NONE,
+     "leave it out: nothing is registered with rpcbind; give the port in listen", "", NULL},
+    {"mdns", XINETD, FOREIGN_NONE, "leave it out: nothing is announced; avahi has avahi.service(5) for that",
+     "", NULL},
 
     /* systemd */
     {"ListenStream", SYSTEMD, FOREIGN_PLAIN, "listen: tcp:", "", "PORT"},
@@ -144,6 +160,56 @@ static const ForeignWord foreign_words[] = {
     {"ReadOnlyPaths", SYSTEMD, FOREIGN_LIST, "sandbox: {read_only: [", "]}", "/usr"},
     {"ReadWritePaths", SYSTEMD, FOREIGN_LIST, "sandbox: {read_only: [/], read_write: [", "]}", "/srv/data"},
     {"InaccessiblePaths", SYSTEMD, FOREIGN_LIST, "sandbox: {hidden: [", "]}", "/home"},
+    {"KeepAlive", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, keepalive: {idle: 2h}}]", "", NULL},
+    {"KeepAliveTimeSec", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, keepalive: {idle: ", "}}]",
+     "60s"},
+    {"KeepAliveIntervalSec", SYSTEMD, FOREIGN_PLAIN,
+     "listen: [{endpoint: tcp:PORT, keepalive: {interval: ", "}}]", "10s"},
+    {"KeepAliveProbes", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, keepalive: {count: ", "}}]",
+     "5"},
+    {"NoDelay", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, nodelay: ", "}]", "true"},
+    {"Backlog", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, backlog: ", "}]", "4096"},
+    {"FreeBind", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:ADDRESS:PORT, freebind: ", "}]", "true"},
+    {"Mark", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, mark: ", "}]", "7"},
+    {"DeferAcceptSec", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, defer_accept: ", "}]", "5s"},
+    {"ReceiveBuffer", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, receive_buffer: ", "}]", "1M"},
+    {"SendBuffer", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, send_buffer: ", "}]", "1M"},
+    {"ReusePort", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: tcp:PORT, reuse_port: ", "}]", "true"},
+    {"BindIPv6Only", SYSTEMD, FOREIGN_PLAIN, "listen: [{endpoint: \"tcp:[::]:PORT\", only_v6: true}]", "",
+     NULL},
+    {"CPUAffinity", SYSTEMD, FOREIGN_PLAIN, "resources: {cpus: \"", "\"}", "0-3"},
+    {"StandardOutput", SYSTEMD, FOREIGN_PLAIN,
+     "pass: stdio for the connection; else it goes where stderr says", "", NULL},
+    {"DirectoryMode", SYSTEMD, FOREIGN_NONE,
+     "leave it out: no directory is made for a socket; tmpfiles.d(5) or RuntimeDirectory= does that", "",
+     NULL},
+    {"Symlinks", SYSTEMD, FOREIGN_NONE,
+     "leave it out: write each path into listen, or make the links by tmpfiles.d(5)", "", NULL},
+    {"Writable", SYSTEMD, FOREIGN_NONE, "leave it out: it is for ListenSpecial=, which there is not", "",
+     NULL},
+    {"FlushPending", SYSTEMD, FOREIGN_NONE, "leave it out: what waits is served by the next process", "",
+     NULL},
+    {"Priority", SYSTEMD, FOREIGN_NONE,
+     "leave it out, or let the service set it (SO_PRIORITY); for nftables there is mark in listen", "", NULL},
+    {"Transparent", SYSTEMD, FOREIGN_NONE,
+     "there is none: let systemd open the socket, and write listen: systemd:NAME", "", NULL},
+    {"TCPCongestion", SYSTEMD, FOREIGN_NONE,
+     "there is none: set it by sysctl net.ipv4.tcp_congestion_control or ip-route(8)", "", NULL},
+    {"PassCredentials", SYSTEMD, FOREIGN_NONE,
+     "leave it out: UNIXREMOTEEUID, UNIXREMOTEEGID and UNIXREMOTEPID tell a process who has connected", "",
+     NULL},
+    {"Service", SYSTEMD, FOREIGN_NONE,
+     "a service says itself what it runs: exec: [PROGRAM]; all stand below services:", "", NULL},
+    {"ExecStartPre", SYSTEMD, FOREIGN_NONE,
+     "there is none: write exec: [sh, -c, \"COMMAND && exec PROGRAM\"]", "", NULL},
+    {"ExecStop", SYSTEMD, FOREIGN_NONE,
+     "there is none: a process is sent SIGTERM, and SIGKILL after timeouts: {stop: 10s}", "", NULL},
+    {"ExecReload", SYSTEMD, FOREIGN_NONE, "there is none: mpctl kill -s HUP NAME sends a signal", "", NULL},
+    {"KillSignal", SYSTEMD, FOREIGN_NONE,
+     "leave it out: it is SIGTERM, and SIGKILL after timeouts: {stop: 10s}", "", NULL},
+    {"KillMode", SYSTEMD, FOREIGN_NONE,
+     "leave it out: SIGKILL goes to the process group, or to all of the control group with cgroup:", "",
+     NULL},
 
     /* compose, process-compose, supervisor, launchd */
     {"command", COMPOSE, FOREIGN_PLAIN, "exec: ", "", "[PROGRAM, ARGUMENTS]"},
@@ -329,6 +395,8 @@ static bool put_value(const ForeignWord *w, const YamlNode *value, Text *out) {
                       : has_word(value, "full") ? "/usr, -/boot, -/efi, /etc"
                                                 : "/usr, -/boot, -/efi");
         return true;
+    case FOREIGN_NONE:
+        return false;
     case FOREIGN_MINUTES:
         if (!join(value, " ", out) || !text_ok(out) || out->s[strspn(out->s, "0123456789")] != '\0')
             return false;
@@ -343,7 +411,7 @@ const char *foreign_key(const char *name, const YamlNode *value, Text *hint) {
         const ForeignWord *w = &foreign_words[i];
         if (strcasecmp(w->word, name) != 0)
             continue;
-        text_addf(hint, "write: %s", w->before);
+        text_addf(hint, "%s%s", w->form == FOREIGN_NONE ? "" : "write: ", w->before);
         CLEANUP_TEXT Text shown = {0};
         if (w->standin)
             text_add(hint, put_value(w, value, &shown) && text_ok(&shown) && shown.s ? shown.s : w->standin);

@@ -82,7 +82,9 @@ void unknown_key_report(Reader *r, KeyScope scope, const Key *parent, const char
     if (!text_ok(&shown) || !shown.s)
         text_add(&shown, "");
     const char *word = shown.s ? shown.s : "";
-    const char *whose = foreign_key(name->text, value, &hint);
+    /* At the top level it is 'services' misspelt. */
+    bool near = scope == KEY_SCOPE_FILE && !parent && streq(name->text, "service");
+    const char *whose = near ? NULL : foreign_key(name->text, value, &hint);
     if (whose) {
         reader_error(r, name, DIAG_FOREIGN_KEY, hint.s, "'%s' is %s word", word, whose);
         return;

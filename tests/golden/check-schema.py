@@ -18,7 +18,8 @@ except ImportError as missing:
 
 # What is wrong here stands in the shape of the file, so the schema finds it, too.
 SCHEMA_FINDS = [
-    "conflict-defaults", "foreign-admission", "foreign-compose", "foreign-isolation", "foreign-systemd", "foreign-values", "foreign-xinetd",
+    "conflict-defaults", "foreign-admission", "foreign-compose", "foreign-isolation", "foreign-more", "foreign-more-listen",
+    "foreign-more-unit", "foreign-systemd", "foreign-values", "foreign-xinetd",
     "missing-keys", "out-of-range", "unknown-everywhere", "unknown-misspelt-required",
     "wrong-services", "wrong-types", "wrong-types-more", "bad-values", "bad-values-more", "bad-endpoints",
     "yaml-not-a-mapping",
