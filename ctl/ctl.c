@@ -272,13 +272,16 @@ static int report_not_allowed(Ctl *c, Method m) {
                     c->options.verb ? c->options.verb : method_name(m));
 }
 
+void ctl_add_error(Ctl *c, const Reply *reply) {
+    json_t *document = json_pack("{s:s, s:O}", "error", reply->error, "parameters", reply->parameters);
+    ctl_add_json(c, document);
+    json_decref(document);
+}
+
 int ctl_report_error(Ctl *c, Method m, const Reply *reply) {
     const json_t *parameters = reply->parameters;
-    if (ctl_wants_json(c)) {
-        json_t *document = json_pack("{s:s, s:O}", "error", reply->error, "parameters", reply->parameters);
-        ctl_add_json(c, document);
-        json_decref(document);
-    }
+    if (ctl_wants_json(c))
+        ctl_add_error(c, reply);
     if (is_error(reply, API_NOT_ALLOWED))
         return report_not_allowed(c, m);
     if (is_error(reply, API_INVALID_CONFIG))

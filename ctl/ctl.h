@@ -59,4 +59,6 @@ int ctl_report_error(Ctl *c, Method m, const Reply *reply);
 
 /* The one document of --json. */
 void ctl_add_json(Ctl *c, const json_t *document);
+/* An error of the daemon as the document of this call. */
+void ctl_add_error(Ctl *c, const Reply *reply);
 bool ctl_wants_json(const Ctl *c);

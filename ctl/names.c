@@ -6,6 +6,7 @@
 
 #include "conf/suggest.h"
 #include "ctl/fields.h"
+#include "ctl/proto/api.h"
 
 bool names_match(char *const *patterns, const char *name) {
     if (!patterns || !*patterns)
@@ -55,5 +56,28 @@ int names_status(Ctl *c, char *const *patterns, json_t **ret) {
             result = names_fail(c, *patterns, services);
     (void)json_object_set_new(status, "services", chosen);
     *ret = status;
+    return result;
+}
+
+static void add_no_service(Ctl *c, char *const *patterns, const json_t *services) {
+    for (; *patterns; patterns++) {
+        if (matches_any(*patterns, services))
+            continue;
+        json_t *document = json_pack("{s:s, s:{s:s}}", "error", api_error(API_NO_SUCH_SERVICE)->name,
+                                     "parameters", "service", *patterns);
+        ctl_add_json(c, document);
+        json_decref(document);
+        return;
+    }
+}
+
+int names_require(Ctl *c, char *const *patterns, json_t **ret) {
+    json_t *status = NULL;
+    int result = names_status(c, patterns, &status);
+    if (result == CTL_NO_SERVICE && ctl_wants_json(c))
+        add_no_service(c, patterns, json_object_get(status, "services"));
+    if (result == 0 && ret)
+        *ret = json_incref(status);
+    json_decref(status);
     return result;
 }

@@ -66,17 +66,10 @@ static int wait_done(Progress *p, const Act *act, bool wait, uint64_t timeout) {
     }
 }
 
-/* A name without wildcards that no service has: says so before anything is done, with the nearest name. */
-static int check_names(Ctl *c, char *const *args) {
-    json_t *status = NULL;
-    int result = names_status(c, args, &status);
-    json_decref(status);
-    return result;
-}
-
 /* @waits: it may take its time, and --no-wait and --timeout go with it. */
 static int act(Ctl *c, char *const *args, bool waits, const Act *what) {
-    int status = check_names(c, args);
+    /* A name that no service has: says so before anything is done, with the nearest name. */
+    int status = names_require(c, args, NULL);
     if (status != 0)
         return status;
     CLEANUP_PROGRESS Progress progress = {0};

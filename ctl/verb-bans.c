@@ -159,9 +159,12 @@ static int unban(Ctl *c, const char *prefix, int64_t *lifted) {
     if (status != 0)
         return status;
     int r = client_receive(c->client, ANSWER_TIMEOUT_USEC, &reply);
-    if (r == 0 && is_about(&reply, API_INVALID_PARAMETER, "prefix") && !ctl_wants_json(c))
+    if (r == 0 && is_about(&reply, API_INVALID_PARAMETER, "prefix")) {
+        if (ctl_wants_json(c))
+            ctl_add_error(c, &reply);
         return ctl_fail(c, CTL_USAGE, "for example 203.0.113.7, 2001:db8::/48, uid:1000, or any",
                         "'%s' is no address or prefix", what);
+    }
     if (r < 0 || reply.error)
         return ctl_fail_reply(c, METHOD_UNBAN, r, &reply);
     uint64_t n = field_count(reply.parameters, "lifted");

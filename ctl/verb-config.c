@@ -178,6 +178,12 @@ int verb_explain(Ctl *c, char *const *args) {
         text_add(&c->out, text.s ? text.s : "");
         return CTL_DONE;
     }
+    if (ctl_wants_json(c)) {
+        json_t *document = json_pack("{s:s, s:{s:s}}", "error", api_error(API_INVALID_PARAMETER)->name,
+                                     "parameters", "parameter", "key");
+        ctl_add_json(c, document);
+        json_decref(document);
+    }
     /* What was meant is in the text, a line of its own. */
     if (text.len > 0 && text.s[text.len - 1] == '\n')
         text.s[text.len - 1] = '\0';

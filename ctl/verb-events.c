@@ -16,7 +16,7 @@
 static int match_services(Ctl *c, const char *pattern, json_t **ret) {
     char *const patterns[] = {(char *)pattern, NULL};
     json_t *document = NULL;
-    int status = names_status(c, patterns, &document);
+    int status = names_require(c, patterns, &document);
     const json_t *services = json_object_get(document, "services");
     json_t *names = json_array();
     for (size_t i = 0; i < json_array_size(services); i++)

@@ -133,7 +133,6 @@ static int signal_word(Ctl *c, const char *word, int signal, json_t *document) {
 static int check_names(Ctl *c, char *const *args) {
     char **names = (char **)calloc(strv_length(args) + 1, sizeof(char *));
     size_t n = 0;
-    json_t *status = NULL;
     int result = CTL_DONE;
     for (; names && *args; args++)
         if (!is_number(*args))
@@ -141,8 +140,7 @@ static int check_names(Ctl *c, char *const *args) {
     if (!names)
         return ctl_fail(c, CTL_FAILED, NULL, "out of memory");
     if (n > 0)
-        result = names_status(c, names, &status);
-    json_decref(status);
+        result = names_require(c, names, NULL);
     free((void *)names);
     return result;
 }

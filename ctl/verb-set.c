@@ -29,7 +29,7 @@ static int add_pair(Ctl *c, json_t *limits, const char *word) {
 static int check_name(Ctl *c, char *name) {
     char *const names[] = {name, NULL};
     json_t *status = NULL;
-    int result = names_status(c, names, &status);
+    int result = names_require(c, names, &status);
     const json_t *services = json_object_get(status, "services");
     if (result == 0 && !streq(field_text(json_array_get(services, 0), "name"), name))
         result = ctl_fail(c, CTL_USAGE, "give its whole name", "'set' changes one service at a time");

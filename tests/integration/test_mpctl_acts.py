@@ -128,6 +128,26 @@ class Acts(DaemonTest):
         self.assertIn("by root" if os.geteuid() == 0 else "by ", self.d.mpctl(check=0).stdout)
         self.assertEqual(self.d.mpctl("resume", "a*", check=0).stdout, "a1: resumed\na2: resumed\n")
 
+    def test_errors_are_documents(self):
+        """With --json there is one, also of what mpctl finds out by itself; the exit status is the same without it."""
+        nobody = ["start nope", "resume no*", "stop e nope nope2", "set nope limits.instances=1", "kill nope", "logs nope"]
+        for call in nobody:
+            with self.subTest(call):
+                words = call.split()
+                answer = self.d.mpctl("--json", *words, check=4).stdout
+                self.assertEqual(json.loads(answer)["error"], "dev.mpinetd.Control.NoSuchService")
+                self.assertIn(json.loads(answer)["parameters"]["service"], ("nope", "no*", "e"))
+                self.assertEqual(self.d.mpctl(*words, check=4).stdout, "")
+        invalid = {"unban zzz": (2, "prefix"), "explain nope": (1, "key")}
+        for call, (status, parameter) in invalid.items():
+            with self.subTest(call):
+                plain = self.d.mpctl(*call.split(), check=status)
+                self.assertEqual(plain.stdout, "")
+                answer = self.d.mpctl("--json", *call.split(), check=status)
+                self.assertEqual(json.loads(answer.stdout),
+                                 {"error": "org.varlink.service.InvalidParameter", "parameters": {"parameter": parameter}})
+                self.assertEqual(answer.stderr, plain.stderr)
+
     def test_kill(self):
         self.assertIn("no instance to signal\nhint: ", self.d.mpctl("kill", "b", check=1).stderr)
         held = [self.d.dial("b") for _ in range(2)]
