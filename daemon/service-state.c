@@ -82,7 +82,10 @@ bool service_facts_poll(const ServiceFacts *f) {
 }
 
 const char *service_verb_refusal(ServiceVerb verb, const ServiceFacts *f) {
-    if (verb == VERB_STOP || verb == VERB_DRAIN)
+    /* What would say nothing but that it is stopped, also when it is enabled again. */
+    bool rests = !f->enabled && !f->removed && service_order_listens(f->order) && f->instances == 0 &&
+                 f->preludes == 0;
+    if ((verb == VERB_STOP || verb == VERB_DRAIN) && !rests)
         return NULL;
     if (f->removed)
         return "it is no longer in the config";
