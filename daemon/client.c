@@ -196,7 +196,8 @@ static void read_some(Client *c) {
         c->failed = true;
         return;
     }
-    ssize_t n = passed_recv(c->fd, at, room, NULL, NULL);
+    /* Who passes descriptors (EBADMSG) does not know whom he talks to. */
+    ssize_t n = passed_recv(c->fd, at, room);
     if (n > 0)
         frame_advance(&c->in, (size_t)n);
     else if (n == 0)
@@ -330,7 +331,7 @@ Client *client_free(Client *c) {
     if (c->asleep)
         (void)fd_close(c->fd);
     else
-        (void)passed_close_socket(c->fd);
+        (void)discard_socket(c->handler->discard, c->fd);
     free(c);
     return NULL;
 }

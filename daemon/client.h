@@ -10,6 +10,7 @@
 #include "ctl/proto/frame.h"
 #include "daemon/base/list.h"
 #include "daemon/control-stream.h"
+#include "daemon/discard.h"
 #include "daemon/manager.h"
 
 /* A request's longest; how much may wait to be read by a client before nothing more of a long reply is made;
@@ -48,6 +49,7 @@ typedef struct ClientHandler {
     /* It is gone, or to go: the owner frees it. */
     void (*gone)(Client *c, void *userdata);
     void *userdata;
+    Discard *discard; /* its socket goes there */
 } ClientHandler;
 
 struct Client {

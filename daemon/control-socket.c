@@ -10,6 +10,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/fd-kind.h"
+#include "daemon/base/passed.h"
 #include "daemon/bind.h"
 
 /* What a daemon that was killed had started last has its lock and its socket until it comes to exec, or is
@@ -141,6 +142,7 @@ int control_socket_listen(ControlSocket *s, mode_t mode, gid_t gid, const char *
         if (chmod(s->path, mode) < 0)
             return -errno;
     }
+    passed_forbid(s->fd);
     return listen(s->fd, SOMAXCONN) < 0 ? -errno : 0;
 }
 

@@ -234,8 +234,12 @@ static Control *alloc(Manager *m, sd_event *loop, EventLog *log) {
     *c = (Control){.calls = {.manager = m, .log = log}, .loop = loop, .log = log};
     c->interprets_all = streq_null(wanted, "always");
     c->socket = (ControlSocket){.fd = -EBADF, .lock_fd = -EBADF};
-    c->handler = (ClientHandler){
-        .message = on_message, .turn = on_turn, .room = on_room, .gone = on_gone, .userdata = c};
+    c->handler = (ClientHandler){.message = on_message,
+                                 .turn = on_turn,
+                                 .room = on_room,
+                                 .gone = on_gone,
+                                 .discard = manager_runtime(m)->discard,
+                                 .userdata = c};
     list_init(&c->clients);
     return c;
 }

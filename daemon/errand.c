@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/errand.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -8,30 +9,48 @@
 /* Without close_range(2) no more is looked for. */
 #define DESCRIPTORS_MAX (1 << 20)
 
+int errands_reserve(Errands *e) {
+    if (e->n < e->capacity)
+        return 0;
+    size_t capacity = e->capacity ? 2 * e->capacity : 4;
+    Errand *grown = reallocarray(e->items, capacity, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    e->items = grown;
+    e->capacity = capacity;
+    return 0;
+}
+
+void errands_await(Errands *e, pid_t pid, ErrandEnd on_end, void *userdata) {
+    e->items[e->n++] = (Errand){.pid = pid, .on_end = on_end, .userdata = userdata};
+}
+
 void errands_note(Errands *e, pid_t pid) {
-    if (e->n == e->capacity) {
-        size_t capacity = e->capacity ? 2 * e->capacity : 4;
-        pid_t *grown = reallocarray(e->pids, capacity, sizeof(*grown));
-        if (!grown)
-            return;
-        e->pids = grown;
-        e->capacity = capacity;
-    }
-    e->pids[e->n++] = pid;
+    if (errands_reserve(e) >= 0)
+        errands_await(e, pid, NULL, NULL);
+}
+
+void errands_forget(Errands *e, const void *userdata) {
+    for (size_t i = 0; i < e->n; i++)
+        if (e->items[i].userdata == userdata)
+            e->items[i].on_end = NULL;
 }
 
 bool errands_on_end(Errands *e, pid_t pid) {
     for (size_t i = 0; i < e->n; i++) {
-        if (e->pids[i] != pid)
+        const Errand ended = e->items[i];
+        if (ended.pid != pid)
             continue;
-        e->pids[i] = e->pids[--e->n];
+        e->items[i] = e->items[--e->n];
+        if (ended.on_end)
+            ended.on_end(ended.userdata);
         return true;
     }
     return false;
 }
 
 void errands_done(Errands *e) {
-    free(e->pids);
+    free(e->items);
     *e = (Errands){0};
 }
 

@@ -68,7 +68,7 @@ void instance_know_config(Instance *i) {
 }
 
 int instance_open_notify(Instance *i) {
-    return notify_socket_new(i->rt->loop, may_notify, on_notify_line, i, &i->notify);
+    return notify_socket_new(i->rt->loop, i->rt->discard, may_notify, on_notify_line, i, &i->notify);
 }
 
 static int read_stderr(Instance *i, int fd) {
@@ -109,7 +109,8 @@ void instance_drain_reports(Instance *i) {
 }
 
 void instance_drain_pipes(Instance *i) {
-    instance_drain_reports(i);
+    pipe_reader_drain(i->status_pipe);
+    notify_socket_last_words(i->notify);
     pipe_reader_drain(i->stderr_pipe);
 }
 
@@ -179,7 +180,8 @@ int instance_restore_pipes(BlobReader in, Instance *i) {
         else if (f.tag == PIPES_STDERR || f.tag == PIPES_STATUS)
             r = restore_reader(&f, i);
         else if (f.tag == PIPES_NOTIFY && !i->notify)
-            r = notify_socket_restore(blob_enter(&f), i->rt->loop, may_notify, on_notify_line, i, &i->notify);
+            r = notify_socket_restore(blob_enter(&f), i->rt->loop, i->rt->discard, may_notify, on_notify_line,
+                                      i, &i->notify);
         else if (f.tag == PIPES_REPORT)
             r = restore_report(&f, i);
     }

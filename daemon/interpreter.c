@@ -207,7 +207,7 @@ static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdat
         return 0;
     }
     uint8_t *data CLEANUP_FREE = malloc((size_t)n);
-    ssize_t got = data ? passed_recv(fd, data, (size_t)n, NULL, NULL) : -1;
+    ssize_t got = data ? passed_recv(fd, data, (size_t)n) : -1;
     if (got != n)
         lose(i, "could not be listened to");
     else if (!i->greeted)

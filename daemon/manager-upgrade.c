@@ -206,6 +206,8 @@ static int replace_program(const Manager *m, const BlobWriter *w, int fd, bool *
     if (r >= 0)
         r = handover_keep(&fd, 1, true);
     if (r >= 0) {
+        /* What is closed by execve(2) is closed as by the daemon. */
+        (void)discard_now(m->rt.discard);
         seclusion_lift(&m->rt);
         (void)execve(program_of(m), m->options->argv, envp);
         r = -errno;

@@ -146,7 +146,8 @@ static int make_tables(Runtime *rt) {
         return -EIO;
     rt->sources = sources_new(SOURCES_MAX, keys[0]);
     rt->bans = bans_new(BANS_MAX, keys[1]);
-    return rt->sources && rt->bans ? linger_new(rt->loop, &rt->linger) : -ENOMEM;
+    int r = rt->sources && rt->bans ? discard_new(rt->loop, &rt->errands, &rt->discard) : -ENOMEM;
+    return r < 0 ? r : linger_new(rt->loop, &rt->linger);
 }
 
 int manager_init_runtime(Manager *m, Logger *logger) {
@@ -318,6 +319,7 @@ Manager *manager_free(Manager *m) {
     m->rt.ledger = ledger_free(m->rt.ledger);
     m->rt.notifier = notifier_free(m->rt.notifier);
     m->rt.linger = linger_free(m->rt.linger);
+    m->rt.discard = discard_free(m->rt.discard);
     m->rt.sources = sources_free(m->rt.sources);
     m->rt.bans = bans_free(m->rt.bans);
     m->rt.traffic = traffic_free(m->rt.traffic);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/fd-kind.h"
 #include "daemon/base/passed.h"
 #include "daemon/report.h"
@@ -15,15 +16,20 @@
 #define DATAGRAM_BYTES_MAX 8192
 /* A turn of the loop takes at most so many. */
 #define TURN_DATAGRAMS 16
+/* When there was no process to be had. */
+#define AGAIN_USEC (100 * USEC_PER_MSEC)
 /* The last words of a process. */
 #define DRAIN_DATAGRAMS 64
 
 struct NotifySocket {
     int fd;
     sd_event_source *source;
+    sd_event_source *again; /* looks again when there was no process to take away what was passed */
+    Discard *discard;
     NotifyMay may;
     NotifyLine line;
     void *userdata;
+    bool busy;   /* the next one is being taken away, and has been told */
     bool shared; /* restored, and perhaps only to see whether that can be done */
     char name[NOTIFY_NAME_MAX];
 };
@@ -32,7 +38,9 @@ NotifySocket *notify_socket_free(NotifySocket *n) {
     if (!n)
         return NULL;
     n->source = sd_event_source_disable_unref(n->source);
-    n->fd = n->shared ? fd_close(n->fd) : passed_close_socket(n->fd);
+    n->again = sd_event_source_disable_unref(n->again);
+    discard_forget(n->discard, n);
+    n->fd = n->shared ? fd_close(n->fd) : discard_socket(n->discard, n->fd);
     free(n);
     return NULL;
 }
@@ -57,17 +65,50 @@ void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *us
         emit("", 0, userdata);
 }
 
-/* False when nothing is there. */
+static void tell(const NotifySocket *n, const char *data, size_t length, const PassedLook *look) {
+    bool taken = look->sender.pid > 0 && n->may(&look->sender, n->userdata) && !look->truncated;
+    notify_datagram_lines(data, taken ? length : 0, n->line, n->userdata);
+}
+
+static int on_again(sd_event_source *s, uint64_t usec, void *userdata);
+
+static void on_taken(void *userdata) {
+    NotifySocket *n = userdata;
+    n->busy = false;
+    (void)sd_event_source_set_enabled(n->source, SD_EVENT_ON);
+}
+
+/* Descriptors that have come along are not for the daemon to close: base/passed.h. */
+static void take_away(NotifySocket *n) {
+    n->again = sd_event_source_disable_unref(n->again);
+    n->busy = true;
+    (void)sd_event_source_set_enabled(n->source, SD_EVENT_OFF);
+    if (discard_next(n->discard, n->fd, on_taken, n) < 0 &&
+        sd_event_add_time_relative(sd_event_source_get_event(n->source), &n->again, CLOCK_MONOTONIC,
+                                   AGAIN_USEC, 1, on_again, n) < 0)
+        on_taken(n);
+}
+
+static int on_again(sd_event_source *s, uint64_t usec, void *userdata) {
+    (void)s;
+    (void)usec;
+    take_away(userdata);
+    return 0;
+}
+
+/* False when nothing is there, or no more may be read for now. What a line leads to does not free it. */
 static bool read_one(NotifySocket *n) {
     char data[DATAGRAM_BYTES_MAX];
-    struct ucred sender = {0};
-    int flags = 0;
-    ssize_t got = passed_recv(n->fd, data, sizeof(data), &sender, &flags);
-    if (got < 0)
-        return errno == EINTR;
-    bool taken = sender.pid > 0 && n->may(&sender, n->userdata) && !(flags & MSG_TRUNC);
-    notify_datagram_lines(data, taken ? (size_t)got : 0, n->line, n->userdata);
-    return true;
+    PassedLook look;
+    ssize_t got = n->busy ? 0 : passed_peek(n->fd, data, sizeof(data), &look);
+    if (n->busy || got < 0)
+        return !n->busy && errno == EINTR;
+    if (look.descriptors)
+        take_away(n);
+    else
+        (void)recv(n->fd, NULL, 0, MSG_DONTWAIT);
+    tell(n, data, (size_t)got, &look);
+    return !look.descriptors;
 }
 
 static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -82,6 +123,29 @@ static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userd
 void notify_socket_drain(NotifySocket *n) {
     for (unsigned i = 0; n && i < DRAIN_DATAGRAMS && read_one(n); i++)
         continue;
+}
+
+void notify_socket_last_words(NotifySocket *n) {
+    char data[DATAGRAM_BYTES_MAX];
+    PassedLook look;
+    bool rest = false;
+    int begin = 0;
+    /* unix(7): each look goes on behind the one before, and nothing is taken, whatever has come along. */
+    if (!n || setsockopt(n->fd, SOL_SOCKET, SO_PEEK_OFF, &begin, sizeof(begin)) < 0)
+        return;
+    n->source = sd_event_source_disable_unref(n->source);
+    n->again = sd_event_source_disable_unref(n->again);
+    discard_forget(n->discard, n);
+    for (unsigned i = 0; i < DRAIN_DATAGRAMS; i++) {
+        ssize_t got = passed_peek(n->fd, data, sizeof(data), &look);
+        if (got < 0 && errno != EINTR)
+            return;
+        /* The rest of one that is too long comes by itself. */
+        bool told = rest || (i == 0 && n->busy && look.descriptors);
+        if (got >= 0 && !told)
+            tell(n, data, (size_t)got, &look);
+        rest = got >= 0 ? look.truncated : rest;
+    }
 }
 
 static int watch(NotifySocket *n, sd_event *loop) {
@@ -100,14 +164,15 @@ static int name_it(NotifySocket *n, struct sockaddr_un *sun, socklen_t *ret) {
     return 0;
 }
 
-int notify_socket_new(sd_event *loop, NotifyMay may, NotifyLine line, void *userdata, NotifySocket **ret) {
+int notify_socket_new(sd_event *loop, Discard *discard, NotifyMay may, NotifyLine line, void *userdata,
+                      NotifySocket **ret) {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     socklen_t length = 0;
     int on = 1;
     NotifySocket *n = calloc(1, sizeof(*n));
     if (!n)
         return -ENOMEM;
-    *n = (NotifySocket){.may = may, .line = line, .userdata = userdata};
+    *n = (NotifySocket){.discard = discard, .may = may, .line = line, .userdata = userdata};
     n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int r = n->fd < 0 ? -errno : name_it(n, &sun, &length);
     if (r >= 0 && (setsockopt(n->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
@@ -140,8 +205,8 @@ void notify_socket_own(NotifySocket *n) {
         n->shared = false;
 }
 
-int notify_socket_restore(BlobReader in, sd_event *loop, NotifyMay may, NotifyLine line, void *userdata,
-                          NotifySocket **ret) {
+int notify_socket_restore(BlobReader in, sd_event *loop, Discard *discard, NotifyMay may, NotifyLine line,
+                          void *userdata, NotifySocket **ret) {
     CLEANUP_CLOSE int fd = -EBADF;
     char *name CLEANUP_FREE = NULL;
     BlobField f;
@@ -158,7 +223,12 @@ int notify_socket_restore(BlobReader in, sd_event *loop, NotifyMay may, NotifyLi
     NotifySocket *n = calloc(1, sizeof(*n));
     if (!n)
         return -ENOMEM;
-    *n = (NotifySocket){.fd = TAKE_FD(fd), .may = may, .line = line, .userdata = userdata, .shared = true};
+    *n = (NotifySocket){.fd = TAKE_FD(fd),
+                        .discard = discard,
+                        .may = may,
+                        .line = line,
+                        .userdata = userdata,
+                        .shared = true};
     memcpy(n->name, name, strlen(name) + 1);
     int r = watch(n, loop);
     if (r < 0) {

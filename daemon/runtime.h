@@ -7,6 +7,7 @@
 
 #include "daemon/bans.h"
 #include "daemon/child-env.h"
+#include "daemon/discard.h"
 #include "daemon/errand.h"
 #include "daemon/eventlog.h"
 #include "daemon/history.h"
@@ -42,6 +43,7 @@ typedef struct Runtime {
     Sources *sources;
     Bans *bans;
     Linger *linger;
+    Discard *discard;
     size_t n_preludes; /* of all services */
     Tcpmux tcpmux;
     MachineLoad machine_load;

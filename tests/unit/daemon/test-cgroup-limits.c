@@ -82,7 +82,7 @@ static void test_aside(void **state) {
         assert_int_equal(errands.n, cases[i].n_errands);
         for (size_t k = 0; k < errands.n; k++) {
             int status = -1;
-            assert_int_equal(waitpid(errands.pids[k], &status, 0), errands.pids[k]);
+            assert_int_equal(waitpid(errands.items[k].pid, &status, 0), errands.items[k].pid);
             assert_int_equal(status, 0);
         }
         assert_file(dir, "memory.max", "1048576");
@@ -131,7 +131,7 @@ static void test_aside_refused(void **state) {
     assert_int_equal(cgroup_limits_apply(dir, &none, &limits, false, ALL, &errands, &refused), -ENOSPC);
     assert_string_equal(refused, "memory.max");
     assert_int_equal(errands.n, 1);
-    assert_int_equal(waitpid(errands.pids[0], NULL, 0), errands.pids[0]);
+    assert_int_equal(waitpid(errands.items[0].pid, NULL, 0), errands.items[0].pid);
     errands_done(&errands);
     remove_group(dir, path);
 }

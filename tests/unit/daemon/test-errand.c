@@ -36,6 +36,28 @@ static void test_ends(void **state) {
     errands_done(&e);
 }
 
+static void count(void *userdata) {
+    ++*(unsigned *)userdata;
+}
+
+/* Who waits for one is told once, unless it has been forgotten. */
+static void test_awaited(void **state) {
+    (void)state;
+    Errands e = {0};
+    unsigned first = 0, second = 0;
+    for (pid_t pid = 10; pid < 16; pid++) {
+        assert_int_equal(errands_reserve(&e), 0);
+        errands_await(&e, pid, count, pid < 13 ? &first : &second);
+    }
+    assert_true(errands_on_end(&e, 10));
+    errands_forget(&e, &first);
+    for (pid_t pid = 10; pid < 16; pid++)
+        assert_int_equal(errands_on_end(&e, pid), pid > 10);
+    assert_int_equal(first, 1);
+    assert_int_equal(second, 3);
+    errands_done(&e);
+}
+
 static int forbid_close_range(void) {
     struct sock_filter lines[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -77,6 +99,7 @@ static void test_close(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_awaited),
         cmocka_unit_test(test_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

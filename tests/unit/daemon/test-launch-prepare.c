@@ -109,7 +109,7 @@ static void test_not_made_yet(void **state) {
     assert_false(launch_is_preparing(&s));
     s.recipe = recipe_unref(s.recipe);
     sd_event_unref(rt.loop);
-    free(rt.errands.pids);
+    errands_done(&rt.errands);
     (void)close(fds[0]);
     (void)close(fds[1]);
 }

@@ -106,7 +106,7 @@ static void test_datagrams(void **state) {
     char big[9000];
     (void)state;
     memset(big, 'x', sizeof(big));
-    assert_int_equal(notify_socket_new(loop, may_all, collect, &text, &n), 0);
+    assert_int_equal(notify_socket_new(loop, NULL, may_all, collect, &text, &n), 0);
     assert_int_equal(notify_socket_name(n)[0], '@');
     send_to(n, DATA("READY=1\nSTATUS=on"), -1);
     send_to(n, DATA(""), -1);
@@ -124,7 +124,7 @@ static void test_strangers(void **state) {
     Text text CLEANUP_TEXT = {0};
     NotifySocket *n = NULL;
     (void)state;
-    assert_int_equal(notify_socket_new(loop, may_none, collect, &text, &n), 0);
+    assert_int_equal(notify_socket_new(loop, NULL, may_none, collect, &text, &n), 0);
     send_to(n, DATA("READY=1"), -1);
     notify_socket_drain(n);
     assert_string_equal(text.s, "|");
@@ -132,24 +132,80 @@ static void test_strangers(void **state) {
     sd_event_unref(loop);
 }
 
-/* What is passed is closed: the pipe's end comes. */
+/* Of what is passed nothing comes into this process, and nothing is kept: the pipe's end comes. */
 static void test_passed_descriptors(void **state) {
     sd_event *loop = new_loop();
     Text text CLEANUP_TEXT = {0};
+    Errands errands = {0};
+    Discard *discard = NULL;
     NotifySocket *n = NULL;
-    int ends[2];
+    int ends[2], status = 0, free_fd = -EBADF;
     char c;
     (void)state;
-    assert_int_equal(notify_socket_new(loop, may_all, collect, &text, &n), 0);
+    assert_int_equal(discard_new(loop, &errands, &discard), 0);
+    assert_int_equal(notify_socket_new(loop, discard, may_all, collect, &text, &n), 0);
     assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     send_to(n, DATA("FDSTORE=1"), ends[1]);
-    send_to(n, DATA("READY=1"), ends[1]);
-    (void)close(ends[1]);
+    send_to(n, DATA("STATUS=a"), ends[1]);
+    send_to(n, DATA("READY=1"), -1);
+    free_fd = fcntl(ends[0], F_DUPFD, 0);
+    (void)close(free_fd);
+    /* Each in turn, and nothing is read before the one with descriptors is away. */
+    for (size_t k = 0; k < 2; k++) {
+        notify_socket_drain(n);
+        notify_socket_drain(n);
+        assert_int_equal(errands.n, 1);
+        pid_t pid = errands.items[0].pid;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        assert_true(errands_on_end(&errands, pid));
+    }
     notify_socket_drain(n);
+    assert_string_equal(text.s, "|STATUS=a|READY=1");
+    int next = fcntl(ends[0], F_DUPFD, 0);
+    assert_int_equal(next, free_fd);
+    (void)close(next);
+    (void)close(ends[1]);
     assert_int_equal(read(ends[0], &c, 1), 0);
-    assert_string_equal(text.s, "|READY=1");
     (void)close(ends[0]);
     notify_socket_free(n);
+    discard_free(discard);
+    errands_done(&errands);
+    sd_event_unref(loop);
+}
+
+/* They are told whatever has come along, and then all of it goes with a process. */
+static void test_last_words(void **state) {
+    sd_event *loop = new_loop();
+    Text text CLEANUP_TEXT = {0};
+    Errands errands = {0};
+    Discard *discard = NULL;
+    NotifySocket *n = NULL;
+    int ends[2];
+    char c, big[9000];
+    (void)state;
+    memset(big, 'x', sizeof(big));
+    assert_int_equal(discard_new(loop, &errands, &discard), 0);
+    assert_int_equal(notify_socket_new(loop, discard, may_all, collect, &text, &n), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    send_to(n, DATA("STATUS=a"), ends[1]);
+    send_to(n, DATA(""), ends[1]);
+    send_to(n, big, sizeof(big), -1);
+    send_to(n, DATA("STATUS=b"), ends[1]);
+    send_to(n, DATA("STATUS=c"), -1);
+    (void)close(ends[1]);
+    notify_socket_last_words(NULL);
+    notify_socket_last_words(n);
+    assert_string_equal(text.s, "|STATUS=a|||STATUS=b|STATUS=c");
+    assert_int_equal(read(ends[0], &c, 1), -1);
+    notify_socket_free(n);
+    assert_true(discard_now(discard));
+    assert_int_equal(errands.n, 1);
+    assert_int_equal(waitpid(errands.items[0].pid, NULL, 0), errands.items[0].pid);
+    assert_int_equal(read(ends[0], &c, 1), 0);
+    (void)close(ends[0]);
+    discard_free(discard);
+    errands_done(&errands);
     sd_event_unref(loop);
 }
 
@@ -161,7 +217,7 @@ static void test_bound(void **state) {
     (void)state;
     assert_null(notify_socket_free(NULL));
     notify_socket_drain(NULL);
-    assert_int_equal(notify_socket_new(loop, may_all, collect, &text, &n), 0);
+    assert_int_equal(notify_socket_new(loop, NULL, may_all, collect, &text, &n), 0);
     for (int i = 0; i < 8; i++)
         send_to(n, DATA("READY=1"), -1);
     assert_true(sd_event_run(loop, 0) > 0);
@@ -172,9 +228,9 @@ static void test_bound(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_datagrams),
-        cmocka_unit_test(test_strangers), cmocka_unit_test(test_passed_descriptors),
-        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_lines),      cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_strangers),  cmocka_unit_test(test_passed_descriptors),
+        cmocka_unit_test(test_last_words), cmocka_unit_test(test_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
