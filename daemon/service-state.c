@@ -82,10 +82,7 @@ bool service_facts_poll(const ServiceFacts *f) {
 }
 
 const char *service_verb_refusal(ServiceVerb verb, const ServiceFacts *f) {
-    /* What would say nothing but that it is stopped, also when it is enabled again. */
-    bool rests = !f->enabled && !f->removed && service_order_listens(f->order) && f->instances == 0 &&
-                 f->preludes == 0;
-    if ((verb == VERB_STOP || verb == VERB_DRAIN) && !rests)
+    if (verb == VERB_STOP || verb == VERB_DRAIN)
         return NULL;
     if (f->removed)
         return "it is no longer in the config";

@@ -216,17 +216,6 @@ class Pause(OrderTest):
         self.order(d, "Resume")
         self.assertEqual(d.ask("s", b"x"), b"x")
 
-    def test_stop_of_what_is_disabled(self):
-        """It would say nothing but that it is stopped, over each reload, also when it is enabled."""
-        d = self.daemon({"services": {"off": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"], "enabled": False},
-                                      "on": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}})
-        for verb in ("Stop", "Drain", "Pause"):
-            with self.assertRaises(VarlinkError) as caught:
-                self.order(d, verb, "off")
-            self.assertEqual((caught.exception.name.rpartition(".")[2], caught.exception.parameters["reason"]),
-                             ("InvalidState", "it has 'enabled: false' in its config"))
-        self.assertEqual(d.service("off")["state"], "disabled")
-
     def test_all_or_nothing(self):
         d = self.daemon({"services": {name: {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]} for name in "abc"}})
         self.order(d, "Stop", "b")
