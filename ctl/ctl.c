@@ -7,6 +7,7 @@
 #include "conf/load.h"
 #include "ctl/diagnostics.h"
 #include "ctl/fields.h"
+#include "ctl/status-hints.h"
 #include "daemon/base/clock.h"
 
 /* How long a call that the daemon answers at once may take. */
@@ -207,11 +208,7 @@ static int report_failed(Ctl *c, const json_t *parameters) {
     CLEANUP_TEXT Text what = {0};
     add_call(c, &what);
     text_add(&what, ": ");
-    if (field_given(parameters, "step")) {
-        field_show(&what, parameters, "step");
-        text_add(&what, ": ");
-    }
-    field_show(&what, parameters, "message");
+    last_error_what(parameters, &what);
     return ctl_fail(c, CTL_FAILED, "'mpctl status --failed' and 'mpctl events' tell more", "%s", what.s);
 }
 

@@ -687,6 +687,7 @@ class Restart(OrderTest):
             self.order(d, "Restart")
         self.assertEqual(caught.exception.name, "dev.mpinetd.Control.Failed")
         self.assertEqual((caught.exception.parameters["step"], caught.exception.parameters["errno"]), ("exec", 2))
+        self.assertIn("mpctl: restart s: exec: No such file", d.mpctl("restart", "s", check=1).stderr)
 
     def test_twice(self):
         d = self.one(exec=["mp-echo"], model="on-demand")
