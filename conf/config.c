@@ -134,12 +134,8 @@ void resolved_done(Resolved *r) {
 }
 
 Diag *diag_free(Diag *d) {
-    if (!d)
-        return NULL;
-    free(d->file);
-    free(d->message);
-    free(d->hint);
-    free(d->excerpt);
+    if (d)
+        diag_done(d);
     free(d);
     return NULL;
 }

@@ -50,7 +50,7 @@ typedef struct Deriver {
 } Deriver;
 
 /* A service with something missing is kept, and told of later. */
-static void keep_problem(Deriver *d, const ConfigPos *pos, DiagCode code, const char *hint,
+static void keep_problem(Deriver *d, const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
                          const char *message) {
     ServiceConfig *s = d->s;
     s->incomplete = true;
@@ -69,6 +69,7 @@ static void keep_problem(Deriver *d, const ConfigPos *pos, DiagCode code, const 
         .message = strdup(message),
         .hint = strdup(hint ? hint : ""),
         .excerpt = strdup(""),
+        .key = strdup(key),
     };
     const Diag *p = s->problem;
     if (!p->file || !p->message || !p->hint || !p->excerpt)
@@ -89,6 +90,7 @@ static void tell(Deriver *d, DerivedKey key, size_t item, DiagSeverity severity,
     const ConfigPos pos = node ? reader_pos(r, node) : origin ? origin->pos : d->s->pos;
     bool missing = code == DIAG_NOT_FOUND || code == DIAG_NOT_ALLOWED;
     bool kept = severity == DIAG_ERROR && missing && r->context->tolerate_missing;
+    size_t n = r->diags->n;
     bool quiet = r->quiet;
     r->quiet = quiet || place->quiet;
     if (node)
@@ -96,8 +98,9 @@ static void tell(Deriver *d, DerivedKey key, size_t item, DiagSeverity severity,
     else if (severity == DIAG_ERROR)
         reader_diag_at(r, &pos, severity, code, hint, whole);
     r->quiet = quiet;
+    diag_list_about(r->diags, n, paths[key]);
     if (kept)
-        keep_problem(d, &pos, code, hint, whole);
+        keep_problem(d, paths[key], &pos, code, hint, whole);
     else if (severity == DIAG_ERROR)
         d->bad = true;
 }
@@ -115,7 +118,10 @@ static int derive_rules(Deriver *d, DerivedKey allow, DerivedKey deny, const Rul
     *field = access_rules_unref(*field);
     if (!lists->allow && !lists->deny)
         return 0;
+    size_t n = d->r->diags->n;
     int k = rule_book_compile(d->r->rules, d->r, d->r->lookups, lists, on_rule, d, field);
+    /* What stands in their files. */
+    diag_list_about(d->r->diags, n, paths[allow]);
     d->bad = d->bad || (k == -EINVAL && !d->s->incomplete);
     return k == -ENOMEM ? k : 0;
 }

@@ -14,6 +14,7 @@ typedef enum DiagTag {
     DIAG_MESSAGE,
     DIAG_HINT,
     DIAG_EXCERPT,
+    DIAG_KEY,
 } DiagTag;
 
 typedef enum DiagsTag {
@@ -33,6 +34,7 @@ void diag_put(BlobWriter *w, uint16_t tag, const Diag *d) {
     blob_put_str(w, DIAG_MESSAGE, d->message);
     blob_put_str(w, DIAG_HINT, d->hint);
     blob_put_str(w, DIAG_EXCERPT, d->excerpt);
+    blob_put_str(w, DIAG_KEY, d->key);
     blob_close(w, at);
 }
 
@@ -44,14 +46,6 @@ static void get_place(const BlobField *f, Diag *d) {
     d->line = (unsigned)v[0];
     d->column = (unsigned)v[1];
     d->end_column = (unsigned)v[2];
-}
-
-static void free_texts(Diag *d) {
-    free(d->file);
-    free(d->message);
-    free(d->hint);
-    free(d->excerpt);
-    *d = (Diag){0};
 }
 
 void diag_get(const BlobField *f, Diag *ret) {
@@ -73,11 +67,13 @@ void diag_get(const BlobField *f, Diag *ret) {
             blob_take_str(&g, &d.hint);
         else if (g.tag == DIAG_EXCERPT)
             blob_take_str(&g, &d.excerpt);
+        else if (g.tag == DIAG_KEY)
+            blob_take_str(&g, &d.key);
     }
     if (!d.file || !d.message || !d.hint || !d.excerpt)
         blob_spoil(f->source, "a diagnostic is incomplete");
     if (blob_is_spoilt(f->source))
-        free_texts(&d);
+        diag_done(&d);
     *ret = d;
 }
 

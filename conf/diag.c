@@ -39,11 +39,13 @@ DEFINE_STRTAB(diag_severity, DiagSeverity, diag_severity_table);
 #define EXCERPT_BEFORE 40
 #define TAB_WIDTH 8
 
-static void diag_done(Diag *d) {
+void diag_done(Diag *d) {
     free(d->file);
     free(d->message);
     free(d->hint);
     free(d->excerpt);
+    free(d->key);
+    *d = (Diag){0};
 }
 
 void diag_list_done(DiagList *l) {
@@ -134,6 +136,12 @@ void diag_add(DiagList *l, DiagSeverity severity, DiagCode code, const DiagPos *
         va_end(ap);
     }
     append(l, &d);
+}
+
+void diag_list_about(DiagList *l, size_t first, const char *key) {
+    for (size_t i = first; i < l->n; i++)
+        if (!l->items[i].key)
+            l->items[i].key = strdup(key);
 }
 
 void diag_list_move(DiagList *to, DiagList *from) {

@@ -51,7 +51,10 @@ typedef struct Diag {
     char *message; /* "unknown key 'per_sorce' in limits" */
     char *hint;    /* "did you mean 'per_source'?", or "" */
     char *excerpt; /* the line of the file, for the caret; "" when not known */
+    char *key;     /* "access.allow": of a service, what it is about; NULL: not known */
 } Diag;
+
+void diag_done(Diag *d);
 
 typedef struct DiagList {
     Diag *items;
@@ -68,6 +71,8 @@ void diag_list_done(DiagList *l);
  * still counts the error. */
 void diag_add(DiagList *l, DiagSeverity severity, DiagCode code, const DiagPos *pos, const char *excerpt,
               const char *hint, const char *format, ...) __attribute__((format(printf, 7, 8)));
+/* Those from the @first-th on are about @key, unless it is known better. */
+void diag_list_about(DiagList *l, size_t first, const char *key);
 /* Moves all of @from to the end of @to. */
 void diag_list_move(DiagList *to, DiagList *from);
 

@@ -32,19 +32,21 @@ static void keep_problem(ServiceConfig *s, const Diag *d) {
     problem->message = strdup(d->message ? d->message : "");
     problem->hint = strdup(d->hint ? d->hint : "");
     problem->excerpt = strdup(d->excerpt ? d->excerpt : "");
+    problem->key = d->key ? strdup(d->key) : NULL;
     s->problem = problem;
     if (!problem->file || !problem->message || !problem->hint || !problem->excerpt)
         s->problem = diag_free(problem);
 }
 
-static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, const char *message,
-                     void *userdata) {
+static void on_found(const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
+                     const char *message, void *userdata) {
     Finding *f = userdata;
     CLEANUP_TEXT Text text = {0};
     DiagSeverity severity = severity_of(f->r, code);
     size_t n = f->r->diags->n;
     text_addf(&text, "service '%s': %s", f->s->name, message);
     reader_diag_at(f->r, pos, severity, code, hint, text.s ? text.s : message);
+    diag_list_about(f->r->diags, n, key);
     if (severity != DIAG_WARNING || f->s->problem)
         return;
     /* What `defaults` has wrong is warned of once, and yet is every service's problem. */
@@ -57,6 +59,7 @@ static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, cons
         .end_column = pos->end_column,
         .message = text.s,
         .hint = (char *)(uintptr_t)hint,
+        .key = (char *)(uintptr_t)key,
     };
     keep_problem(f->s, f->r->diags->n > n ? &f->r->diags->items[n] : &same);
 }

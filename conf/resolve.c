@@ -29,39 +29,42 @@ typedef struct Resolver {
     bool bad;
 } Resolver;
 
-static void tell(Resolver *v, const ConfigPos *pos, DiagCode code, const char *hint, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
-
-static void tell(Resolver *v, const ConfigPos *pos, DiagCode code, const char *hint, const char *format,
-                 ...) {
-    char message[512];
-    va_list ap;
-    va_start(ap, format);
-    (void)vsnprintf(message, sizeof(message), format, ap);
-    va_end(ap);
-    v->bad = true;
-    v->found(pos, code, hint, message, v->userdata);
-}
-
 /* The place of a key's value, or of the service's name. */
 static const ConfigPos *place(const Resolver *v, const char *path) {
     const ConfigOrigin *origin = service_origin(v->s, path);
     return origin ? &origin->pos : &v->s->pos;
 }
 
-static void tell_lookup(Resolver *v, const ConfigPos *pos, const char *what, const char *name, int error) {
+/* @pos: NULL is that of @key. */
+static void tell(Resolver *v, const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
+                 const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+static void tell(Resolver *v, const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
+                 const char *format, ...) {
+    char message[512];
+    va_list ap;
+    va_start(ap, format);
+    (void)vsnprintf(message, sizeof(message), format, ap);
+    va_end(ap);
+    v->bad = true;
+    v->found(key, pos ? pos : place(v, key), code, hint, message, v->userdata);
+}
+
+static void tell_lookup(Resolver *v, const char *key, const ConfigPos *pos, const char *what,
+                        const char *name, int error) {
     if (error == -ENOENT)
-        tell(v, pos, DIAG_NOT_FOUND, NULL, "there is no %s '%s'", what, name);
+        tell(v, key, pos, DIAG_NOT_FOUND, NULL, "there is no %s '%s'", what, name);
     else
-        tell(v, pos, DIAG_NOT_FOUND, NULL, "%s '%s' cannot be looked up: %s", what, name, strerror(-error));
+        tell(v, key, pos, DIAG_NOT_FOUND, NULL, "%s '%s' cannot be looked up: %s", what, name,
+             strerror(-error));
 }
 
 /* Returns 0, -ENOENT (told) or -ENOMEM. */
-static int look_up_group(Resolver *v, const ConfigPos *pos, const char *name, gid_t *ret) {
+static int look_up_group(Resolver *v, const char *key, const ConfigPos *pos, const char *name, gid_t *ret) {
     int r = lookups_group(v->lookups, name, ret);
     if (r == 0 || r == -ENOMEM)
         return r;
-    tell_lookup(v, pos, "group", name, r);
+    tell_lookup(v, key, pos, "group", name, r);
     return -ENOENT;
 }
 
@@ -114,7 +117,7 @@ static int keep_named_groups(Resolver *v, char *const *names) {
     for (; *names; names++) {
         if (!**names)
             continue; /* a rule of its own says so */
-        int r = look_up_group(v, place(v, "supplementary_groups"), *names, &to->groups[to->n_groups]);
+        int r = look_up_group(v, "supplementary_groups", NULL, *names, &to->groups[to->n_groups]);
         if (r == -ENOMEM)
             return r;
         to->n_groups += r == 0;
@@ -125,7 +128,7 @@ static int keep_named_groups(Resolver *v, char *const *names) {
 static int resolve_groups(Resolver *v, const UserEntry *entry) {
     ServiceConfig *s = v->s;
     if (s->group) {
-        int r = look_up_group(v, place(v, "group"), s->group, &s->resolved.gid);
+        int r = look_up_group(v, "group", NULL, s->group, &s->resolved.gid);
         if (r == -ENOMEM)
             return r;
     }
@@ -133,10 +136,9 @@ static int resolve_groups(Resolver *v, const UserEntry *entry) {
         return s->supplementary_groups ? keep_named_groups(v, s->supplementary_groups)
                                        : keep_user_groups(&s->resolved, entry);
     if (s->group && s->resolved.gid != own_gid(v, entry))
-        tell(v, place(v, "group"), DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot run as group '%s'", s->group);
+        tell(v, "group", NULL, DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot run as group '%s'", s->group);
     if (s->supplementary_groups && s->supplementary_groups[0])
-        tell(v, place(v, "supplementary_groups"), DIAG_NOT_ALLOWED, NEEDS_ROOT,
-             "it cannot have other groups");
+        tell(v, "supplementary_groups", NULL, DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot have other groups");
     return keep_own_groups(v, entry);
 }
 
@@ -164,26 +166,26 @@ static int resolve_named(Resolver *v, const char *name) {
         return r;
     bool bare = r == -ENOENT && lookups_is_number(name, &number);
     if (r < 0 && !bare) {
-        tell_lookup(v, &s->user_pos, "user", name, r);
+        tell_lookup(v, "user", &s->user_pos, "user", name, r);
         return 0;
     }
     uid_t uid = entry ? entry->uid : number;
     if (uid == v->context->euid && uid != 0)
         return resolve_self(v);
     if (v->context->euid != 0) {
-        tell(v, &s->user_pos, DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot run as user '%s'", name);
+        tell(v, "user", &s->user_pos, DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot run as user '%s'", name);
         return 0;
     }
     if (uid == 0 && !streq(name, "root")) {
         v->bad = true;
         if (lookups_is_number(name, &number))
             return 0; /* a rule of its own says so */
-        tell(v, &s->user_pos, DIAG_NOT_ALLOWED, "write user: root if that is meant",
+        tell(v, "user", &s->user_pos, DIAG_NOT_ALLOWED, "write user: root if that is meant",
              "user '%s' is root by another name", name);
         return 0;
     }
     if (!entry && !s->group)
-        tell(v, &s->user_pos, DIAG_NOT_FOUND, "give its group, too",
+        tell(v, "user", &s->user_pos, DIAG_NOT_FOUND, "give its group, too",
              "user %s is not in the user data base, so its group is not known", name);
     s->resolved.uid = uid;
     s->resolved.gid = entry ? entry->gid : (gid_t)uid;
@@ -228,11 +230,11 @@ static char *search_key(const Resolver *v, const char *what, const char *word) {
 
 static void tell_directory(Resolver *v, const char *key, const char *path, int error) {
     if (error == -ENOENT)
-        tell(v, place(v, key), DIAG_NOT_FOUND, NULL, "%s: there is no %s", key, path);
+        tell(v, key, NULL, DIAG_NOT_FOUND, NULL, "%s: there is no %s", key, path);
     else if (error == -ENOTDIR)
-        tell(v, place(v, key), DIAG_NOT_FOUND, NULL, "%s: %s is not a directory", key, path);
+        tell(v, key, NULL, DIAG_NOT_FOUND, NULL, "%s: %s is not a directory", key, path);
     else
-        tell(v, place(v, key), DIAG_NOT_ALLOWED, NULL, "%s: user '%s' cannot enter %s", key,
+        tell(v, key, NULL, DIAG_NOT_ALLOWED, NULL, "%s: user '%s' cannot enter %s", key,
              v->s->resolved.user_name, path);
 }
 
@@ -245,8 +247,7 @@ static bool resolve_directories(Resolver *v) {
         if (r < 0)
             tell_directory(v, "root_directory", s->root_directory, r);
         if (v->context->euid != 0)
-            tell(v, place(v, "root_directory"), DIAG_NOT_ALLOWED, NEEDS_ROOT,
-                 "it cannot have a root_directory");
+            tell(v, "root_directory", NULL, DIAG_NOT_ALLOWED, NEEDS_ROOT, "it cannot have a root_directory");
         if (r < 0)
             return false;
     }
@@ -268,12 +269,11 @@ static int resolve_forward(Resolver *v) {
     int r = program_find(FORWARD_PROGRAM, v->context->libexecdir, NULL, &user, &s->resolved.forward);
     if (r == 0 || r == -ENOMEM)
         return r;
-    const ConfigPos *pos = place(v, "model");
     if (r == -EACCES)
-        tell(v, pos, DIAG_NOT_ALLOWED, NULL, "model forward: user '%s' cannot run '" FORWARD_PROGRAM "'",
-             s->resolved.user_name);
+        tell(v, "model", NULL, DIAG_NOT_ALLOWED, NULL,
+             "model forward: user '%s' cannot run '" FORWARD_PROGRAM "'", s->resolved.user_name);
     else
-        tell(v, pos, DIAG_NOT_FOUND, "it comes with mpinetd; install it again",
+        tell(v, "model", NULL, DIAG_NOT_FOUND, "it comes with mpinetd; install it again",
              "model forward: there is no program '" FORWARD_PROGRAM "'");
     return 0;
 }
@@ -302,16 +302,16 @@ static int resolve_program(Resolver *v) {
         return r;
     const char *inside = *root ? " in " : "";
     if (r == -EISDIR)
-        tell(v, &s->exec_pos, DIAG_NOT_ALLOWED, NULL, "exec: %s%s%s is not a regular file", word, inside,
-             root);
+        tell(v, "exec", &s->exec_pos, DIAG_NOT_ALLOWED, NULL, "exec: %s%s%s is not a regular file", word,
+             inside, root);
     else if (r == -EACCES)
-        tell(v, &s->exec_pos, DIAG_NOT_ALLOWED, NULL, "exec: user '%s' cannot run '%s'%s%s",
+        tell(v, "exec", &s->exec_pos, DIAG_NOT_ALLOWED, NULL, "exec: user '%s' cannot run '%s'%s%s",
              s->resolved.user_name, word, inside, root);
     else if (word[0] == '/')
-        tell(v, &s->exec_pos, DIAG_NOT_FOUND, "install it, or correct the path", "exec: there is no %s%s%s",
-             word, inside, root);
+        tell(v, "exec", &s->exec_pos, DIAG_NOT_FOUND, "install it, or correct the path",
+             "exec: there is no %s%s%s", word, inside, root);
     else
-        tell(v, &s->exec_pos, DIAG_NOT_FOUND, "install it, or write its whole path",
+        tell(v, "exec", &s->exec_pos, DIAG_NOT_FOUND, "install it, or write its whole path",
              "exec: there is no program '%s'%s%s", word, inside, root);
     return 0;
 }
@@ -330,11 +330,11 @@ static int resolve_listeners(Resolver *v) {
         else if (l->user_name && lookups_is_number(l->user_name, &number))
             l->user = number;
         else if (l->user_name)
-            tell_lookup(v, &l->pos, "user", l->user_name, r);
+            tell_lookup(v, "listen", &l->pos, "user", l->user_name, r);
         if (l->user != (uid_t)-1 && l->user != v->context->euid && v->context->euid != 0)
-            tell(v, &l->pos, DIAG_NOT_ALLOWED, NEEDS_ROOT, "its socket cannot belong to user '%s'",
+            tell(v, "listen", &l->pos, DIAG_NOT_ALLOWED, NEEDS_ROOT, "its socket cannot belong to user '%s'",
                  l->user_name);
-        if (l->group_name && look_up_group(v, &l->pos, l->group_name, &l->group) == -ENOMEM)
+        if (l->group_name && look_up_group(v, "listen", &l->pos, l->group_name, &l->group) == -ENOMEM)
             return -ENOMEM;
     }
     return 0;
@@ -352,9 +352,8 @@ static void resolve_capabilities(Resolver *v) {
         missing &= ~((uint64_t)data[1].permitted << 32 | data[0].permitted);
     for (unsigned c = 0; capability_name(c); c++)
         if (missing >> c & 1)
-            tell(v, place(v, "sandbox.capabilities"), DIAG_NOT_ALLOWED,
-                 "run the daemon as root, or leave it out", "sandbox.capabilities: the daemon has no %s",
-                 capability_name(c));
+            tell(v, "sandbox.capabilities", NULL, DIAG_NOT_ALLOWED, "run the daemon as root, or leave it out",
+                 "sandbox.capabilities: the daemon has no %s", capability_name(c));
 }
 
 static bool is_hidden(const char *path, char *const *folders) {
@@ -371,7 +370,7 @@ static void resolve_out_of_sight(Resolver *v) {
     if (!s->sandbox || !program || s->exec[0][0] == '/')
         return;
     if (is_hidden(program, s->sandbox->hidden) && !is_hidden("/", s->sandbox->hidden))
-        tell(v, place(v, "sandbox.hidden"), DIAG_CONFLICT, "leave that path out of hidden",
+        tell(v, "sandbox.hidden", NULL, DIAG_CONFLICT, "leave that path out of hidden",
              "sandbox.hidden hides %s of exec", program);
 }
 
@@ -411,12 +410,14 @@ int resolve_service(ServiceConfig *s, const LoadContext *context, Lookups *looku
     return 0;
 }
 
-static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, const char *message,
-                     void *userdata) {
+static void on_found(const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
+                     const char *message, void *userdata) {
     DiagList *diags = userdata;
+    size_t n = diags->n;
     const DiagPos at = {
         .file = pos->file, .line = pos->line, .column = pos->column, .end_column = pos->end_column};
     diag_add(diags, DIAG_ERROR, code, &at, NULL, hint, "%s", message);
+    diag_list_about(diags, n, key);
 }
 
 int service_config_resolve(ServiceConfig *s, const LoadContext *context) {

@@ -4,9 +4,9 @@
 #include "conf/load.h"
 #include "conf/lookups.h"
 
-/* Something that is missing or not allowed. @hint may be NULL. */
-typedef void (*ResolveFound)(const ConfigPos *pos, DiagCode code, const char *hint, const char *message,
-                             void *userdata);
+/* Something that is missing or not allowed, for @key. @hint may be NULL. */
+typedef void (*ResolveFound)(const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
+                             const char *message, void *userdata);
 
 /* Fills s->resolved, and the owners of its listeners; @found hears of each thing that is wrong. Returns 0, or
  * -ENOMEM. */

@@ -69,8 +69,9 @@ static int fill_service(ServiceConfig *s, char *const *endpoints, char *const *c
     return 0;
 }
 
-static void on_found(const ConfigPos *pos, DiagCode code, const char *hint, const char *message,
-                     void *userdata) {
+static void on_found(const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
+                     const char *message, void *userdata) {
+    (void)key;
     (void)pos;
     diag_add(userdata, DIAG_ERROR, code, &nowhere, NULL, hint, "%s", message);
 }

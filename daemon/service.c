@@ -164,6 +164,18 @@ static void retry_later(Service *s) {
     service_retry_at(s, clock_monotonic_usec() + delay);
 }
 
+/* The step of its start that a process of it would fail in, or else the group of keys that it is about. */
+static void step_of(const Diag *problem, char *buf, size_t size) {
+    static const struct {
+        const char *key, *step;
+    } others[] = {{"group", "groups"}, {"supplementary_groups", "groups"}, {"model", "exec"}};
+    const char *key = problem->key ? problem->key : "config";
+    for (size_t i = 0; i < ELEMENTS(others); i++)
+        if (streq(key, others[i].key))
+            key = others[i].step;
+    (void)snprintf(buf, size, "%.*s", (int)strcspn(key, "."), key);
+}
+
 /* What could not be found at load is looked for again. */
 static bool resolve(Service *s) {
     if (!s->config->problem)
@@ -174,9 +186,10 @@ static bool resolve(Service *s) {
     }
     const Diag *d = s->config->problem;
     ConfigPos pos = {.file = d->file, .line = d->line, .column = d->column};
+    char step[32];
+    step_of(d, step, sizeof(step));
     if (!streq_null(service_past(s)->last_error.message, d->message))
-        service_set_error(s, d->code == DIAG_NOT_ALLOWED ? "user" : "exec",
-                          d->code == DIAG_NOT_ALLOWED ? EPERM : ENOENT, d->message, &pos);
+        service_set_error(s, step, d->code == DIAG_NOT_ALLOWED ? EPERM : ENOENT, d->message, &pos);
     return false;
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Configs with mistakes: what -t says, what a start does, what serves all the same; and --try, which needs no config."""
+import errno
 import os
 import re
 import signal
@@ -141,6 +142,22 @@ class Start(DaemonTest):
             "good": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}})
         self.assertEqual(d.ask("good", b"x"), b"x")
         self.assertEqual(d.service("bad")["state"], "failed")
+
+    @need_root
+    def test_what_is_missing_is_named_by_its_step(self):
+        folder = self.temporary_folder()
+        missing = {"program": ("exec", {"exec": [folder + "/later"]}),
+                   "user": ("user", {"user": "no-such-user-here"}),
+                   "group": ("groups", {"user": "nobody", "group": "no-such-group"}),
+                   "root": ("root_directory", {"root_directory": folder + "/later"}),
+                   "folder": ("working_directory", {"working_directory": folder + "/later"}),
+                   "rules": ("access", {"access": {"allow": [f"file:{folder}/later"]}})}
+        d = self.daemon({"services": {name: {"listen": "tcp:127.0.0.1:0", "exec": ["cat"], **more}
+                                      for name, (_, more) in missing.items()}})
+        for name, (step, _) in missing.items():
+            service = d.service(name)
+            self.assertEqual((service["state"], service["last_error"]["step"], service["last_error"]["errno"]),
+                             ("failed", step, errno.ENOENT), service["last_error"])
 
     def test_no_service_is_no_error(self):
         d = self.daemon({"services": {}})
