@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* A socket address as a value: parse, format, compare. Never looks a name up. */
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+/* that of older kernels needs sys/socket.h before it */
+#include <linux/vm_sockets.h>
 
 #include "daemon/base/blob.h"
 
