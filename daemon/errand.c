@@ -54,6 +54,15 @@ void errands_done(Errands *e) {
     *e = (Errands){0};
 }
 
+void errands_save(BlobWriter *w, uint16_t tag, const Errands *e) {
+    for (size_t i = 0; i < e->n; i++)
+        blob_put_u64(w, tag, (uint64_t)e->items[i].pid);
+}
+
+void errands_restore(const BlobField *f, Errands *e) {
+    errands_note(e, (pid_t)blob_u64_max(f, INT32_MAX));
+}
+
 void errand_close_from(int first) {
     struct rlimit limit = {0};
     /* Before Linux 5.9; or it is forbidden. */

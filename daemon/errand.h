@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "daemon/base/blob.h"
+
 typedef void (*ErrandEnd)(void *userdata);
 
 typedef struct Errand {
@@ -31,6 +33,10 @@ void errands_forget(Errands *e, const void *userdata);
 /* A child has been reaped: whether it was one of these. */
 bool errands_on_end(Errands *e, pid_t pid);
 void errands_done(Errands *e);
+
+/* The upgrade in place: each as a field @tag, and back. */
+void errands_save(BlobWriter *w, uint16_t tag, const Errands *e);
+void errands_restore(const BlobField *f, Errands *e);
 
 /* In such a process: closes its copies of all of the daemon's descriptors from @first on. Before it runs
  * another program close-on-exec does nothing, and what the daemon closes would not be closed for those at the

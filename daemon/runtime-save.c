@@ -10,6 +10,7 @@ enum {
     RUNTIME_NOFILE_HARD,
     RUNTIME_NOFILE_RAISED,
     RUNTIME_CGROUP_IN_LEAF,
+    RUNTIME_ERRAND,
 };
 
 void runtime_save(BlobWriter *w, const Runtime *rt) {
@@ -19,6 +20,7 @@ void runtime_save(BlobWriter *w, const Runtime *rt) {
     blob_put_u64(w, RUNTIME_NOFILE_HARD, rt->nofile_hard);
     blob_put_bool(w, RUNTIME_NOFILE_RAISED, rt->nofile_raised);
     blob_put_bool(w, RUNTIME_CGROUP_IN_LEAF, rt->cgroup_in_leaf);
+    errands_save(w, RUNTIME_ERRAND, &rt->errands);
 }
 
 int runtime_restore(BlobReader r, Runtime *rt) {
@@ -38,6 +40,8 @@ int runtime_restore(BlobReader r, Runtime *rt) {
             raised = blob_bool(&f);
         else if (f.tag == RUNTIME_CGROUP_IN_LEAF)
             rt->cgroup_in_leaf = blob_bool(&f);
+        else if (f.tag == RUNTIME_ERRAND)
+            errands_restore(&f, &rt->errands);
     }
     /* What is found now has been raised by the program before. */
     if (raised) {

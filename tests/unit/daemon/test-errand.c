@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "daemon/errand.h"
+#include "tests/unit/blob.h"
 
 /* Each once, in whatever order they end. */
 static void test_ends(void **state) {
@@ -56,6 +57,27 @@ static void test_awaited(void **state) {
     assert_int_equal(first, 1);
     assert_int_equal(second, 3);
     errands_done(&e);
+}
+
+/* The next program knows them. */
+static void test_outlive_an_upgrade(void **state) {
+    (void)state;
+    Errands from = {0}, to = {0};
+    TestBlob b;
+    BlobField f;
+    errands_note(&from, 10);
+    errands_note(&from, 20);
+    test_blob_begin(&b);
+    errands_save(&b.w, 7, &from);
+    test_blob_end(&b);
+    while (blob_next(&b.r, &f))
+        errands_restore(&f, &to);
+    test_blob_done(&b);
+    assert_int_equal(to.n, 2);
+    assert_true(errands_on_end(&to, 10));
+    assert_true(errands_on_end(&to, 20));
+    errands_done(&from);
+    errands_done(&to);
 }
 
 static int forbid_close_range(void) {
@@ -100,6 +122,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_awaited),
+        cmocka_unit_test(test_outlive_an_upgrade),
         cmocka_unit_test(test_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
