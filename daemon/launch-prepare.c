@@ -11,7 +11,6 @@
 #define PATIENCE_USEC (CHILD_SECONDS_MAX * USEC_PER_SEC)
 /* So long after its beginning it is waited for where nobody could be served later. */
 #define SOON_USEC (20 * USEC_PER_MSEC)
-
 /* So long after it has failed that is told to who asks for it; then it may be otherwise. */
 #define FRESH_USEC USEC_PER_SEC
 
@@ -49,6 +48,38 @@ static void give_up(Recipe *recipe, int error) {
     conclude(recipe, error, sandbox_plan_give_up(recipe->sandbox));
 }
 
+/* Those who wait to be accepted, and those who have been and wait for their turn. */
+static uint64_t count_waiting(const Service *s) {
+    uint64_t n = preludes_held(s);
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        int64_t queued = 0, backlog = 0;
+        listener_queue(s->listeners[i], &queued, &backlog);
+        n += queued > 0 ? (uint64_t)queued : 0;
+    }
+    return n;
+}
+
+/* It took all its time, which nobody of those who have waited for it is to wait for once more. */
+static void share_failure(const Service *s) {
+    Recipe *recipe = s->recipe;
+    if (s->pool || !service_config_accepts(s->config))
+        return;
+    recipe->shared_until_accepted = service_past(s)->counters.accepted + count_waiting(s);
+}
+
+/* Who asked for it then may have left, or been held back for long. */
+static bool has_failed_long_ago(const Recipe *recipe) {
+    return recipe && recipe->error < 0 && clock_monotonic_usec() - recipe->concluded_usec > FRESH_USEC;
+}
+
+/* A recipe that has failed is no more, once all have been told of that: the next one begins anew. */
+static void forget_failure(Service *s) {
+    const Recipe *recipe = s->recipe;
+    if (has_failed_long_ago(recipe) ||
+        (recipe && recipe->told && service_past(s)->counters.accepted >= recipe->shared_until_accepted))
+        s->recipe = recipe_unref(s->recipe);
+}
+
 /* Who has asked for it is looked at in the next turn (launch_due()). */
 static int on_made(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
     Service *s = userdata;
@@ -69,6 +100,7 @@ static int on_late(sd_event_source *source, uint64_t usec, void *userdata) {
             sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) >= 0)
             return 0;
         give_up(s->recipe, -ETIMEDOUT);
+        share_failure(s);
     }
     service_update(s, NULL);
     return 0;
@@ -136,18 +168,12 @@ static bool needs_preparation(const Service *s) {
     return s->config->sandbox && s->config->exec;
 }
 
-/* Who asked for it then may have left, or been held back for long. */
-static bool has_failed_long_ago(const Recipe *recipe) {
-    return recipe && recipe->error < 0 && clock_monotonic_usec() - recipe->concluded_usec > FRESH_USEC;
-}
-
 bool launch_is_prepared(const Service *s) {
     return !needs_preparation(s) || (s->recipe && !launch_is_preparing(s) && !has_failed_long_ago(s->recipe));
 }
 
 bool launch_prepare(Service *s, bool urgent) {
-    if (has_failed_long_ago(s->recipe))
-        s->recipe = recipe_unref(s->recipe);
+    forget_failure(s);
     /* Without memory the process itself will find that out. */
     if (!needs_preparation(s) || (!s->recipe && begin(s) < 0))
         return true;
@@ -170,6 +196,7 @@ int launch_take_recipe(Service *s, LaunchFault *fault) {
     fault->which = s->recipe->which;
     fault->step = sandbox_step(fault->which);
     (void)sandbox_where(s->recipe->sandbox, fault->which, fault->where, sizeof(fault->where));
-    s->recipe = recipe_unref(s->recipe);
+    s->recipe->told = true;
+    forget_failure(s);
     return r;
 }

@@ -54,6 +54,14 @@ bool preludes_wait(const Service *s) {
     return s->preludes && !list_is_empty(&s->preludes->held);
 }
 
+size_t preludes_held(const Service *s) {
+    size_t n = 0;
+    if (s->preludes)
+        LIST_FOREACH (p, &s->preludes->held, const Prelude, link)
+            n++;
+    return n;
+}
+
 bool preludes_are_full(const Service *s) {
     return s->preludes && s->preludes->blocked;
 }

@@ -38,6 +38,7 @@ typedef struct Preludes {
 /* How many there are; whether some wait for room; and whether there was no room for one more. */
 size_t preludes_count(const struct Service *s);
 bool preludes_wait(const struct Service *s);
+size_t preludes_held(const struct Service *s); /* how many do */
 bool preludes_are_full(const struct Service *s);
 /* Closes them all, counted as gone; and with the place for them. */
 void preludes_drop(struct Service *s);

@@ -20,6 +20,9 @@ typedef struct Recipe {
     uint64_t concluded_usec;      /* when it was over; of one that is under way the same */
     int error;                    /* why there is none: negative errno; 0: all is as it is to be */
     unsigned which;               /* then: of the sandbox, SANDBOX_WHICH() */
+    bool told;                    /* somebody has been told of it */
+    /* Who had waited for it by then is told of the same: as long as the service has not accepted so many. */
+    uint64_t shared_until_accepted;
 } Recipe;
 
 /* Of @config; @env is the daemon's own environment. 0 or -ENOMEM. */

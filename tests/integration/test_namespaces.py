@@ -10,7 +10,7 @@ import signal
 import time
 import unittest
 
-from faults import Injection, tracing_works
+from faults import Injection, ends_by, tracing_works
 from harness import SANITIZED, DaemonTest, children_of, need_program, need_root, process_state, wait_until
 
 NETWORK = {"network": "none"}
@@ -46,6 +46,13 @@ class Namespaces(DaemonTest):
         wait_until(lambda: self.stopped(d), "the process that makes namespaces to be stopped")
         return self.stopped(d)
 
+    def waiting(self, d, name="slow", text=b"x"):
+        """A client that has said something."""
+        client = d.dial_fast(name)
+        self.addCleanup(client.close)
+        client.sendall(text)
+        return client
+
     def let_go(self, pids):
         for pid in pids:
             try:
@@ -56,9 +63,7 @@ class Namespaces(DaemonTest):
     def test_others_are_served_meanwhile(self):
         d = self.begin(slow={})
         with self.stops(d):
-            client = d.dial("slow")
-            self.addCleanup(client.close)
-            client.sendall(b"x")
+            client = self.waiting(d)
             pids = self.wait_stopped(d)
             self.assertEqual(d.ask("quick", b"hello"), b"hello")
             self.assertEqual(d.service("slow")["spawned"], 0)
@@ -83,9 +88,7 @@ class Namespaces(DaemonTest):
         """In that time it could do nothing: it has all of it once more."""
         d = self.begin(slow={})
         with self.stops(d):
-            client = d.dial("slow")
-            self.addCleanup(client.close)
-            client.sendall(b"x")
+            client = self.waiting(d)
             pids = self.wait_stopped(d)
             os.kill(d.pid, signal.SIGSTOP)
             try:
@@ -99,6 +102,23 @@ class Namespaces(DaemonTest):
         self.let_go(pids)
         client.shutdown(1)
         self.assertIn(client.recv(10), (b"x", b""))
+
+    def test_who_waits_together_fails_together(self):
+        """Not one after the other, each after a time of his own."""
+        mux = {"mux": {"listen": "tcp:127.0.0.1:0", "model": "tcpmux"}}
+        for name, text, keys, also in (("slow", b"", {}, {}), ("mux", b"slow\r\n", {"tcpmux": "slow"}, mux),
+                                       ("slow", b"PROXY UNKNOWN\r\n", {"proxy_protocol": {"accept_from": ["127.0.0.1"]}}, {})):
+            with self.subTest(**keys):
+                d = self.begin(also, slow=keys)
+                with self.stops(d) as injection:
+                    clients = [self.waiting(d, name, text or b"x") for _ in range(5)]
+                    self.assertEqual([ends_by(client, 60) or b"" for client in clients], [b""] * 5)
+                    service = d.wait_service("slow", spawn_failed=5)
+                    self.assertEqual((service["accepted"], service["last_error"]["errno"]), (5, errno.ETIMEDOUT))
+                # For all of them it was tried once, or again where the machine has stopped for a second.
+                self.assertLess(len(re.findall(r"\bunshare\(", injection.text)), 5, injection.text)
+                self.assertEqual(d.ask(name, text + b"again"), b"again")
+                self.assertEqual(d.wait_idle("slow")["spawn_failed"], 5)
 
     def test_each_kind_of_process_waits(self):
         """Also who does not start by traffic."""
@@ -114,9 +134,7 @@ class Namespaces(DaemonTest):
         with self.stops(d):
             d.call("Reload")
             wait_until(lambda: len(self.stopped(d)) >= 3, "three services to be prepared")
-            client = d.dial("demand")
-            self.addCleanup(client.close)
-            client.sendall(b"x")
+            client = self.waiting(d, "demand")
             wait_until(lambda: len(self.stopped(d)) >= 4, "the fourth")
             pids = self.stopped(d)
             self.assertEqual(d.service("now")["spawned"], 0)
@@ -167,9 +185,7 @@ class Namespaces(DaemonTest):
     def test_a_reload_meanwhile(self):
         d = self.begin(slow={})
         with self.stops(d):
-            client = d.dial("slow")
-            self.addCleanup(client.close)
-            client.sendall(b"x")
+            client = self.waiting(d)
             first = self.wait_stopped(d)
             self.config["services"]["slow"]["umask"] = "0077"
             d.write_config(self.config)
@@ -184,15 +200,17 @@ class Namespaces(DaemonTest):
     def test_an_upgrade_meanwhile(self):
         d = self.begin(slow={})
         with self.stops(d):
-            client = d.dial("slow")
-            self.addCleanup(client.close)
-            client.sendall(b"x")
+            client = self.waiting(d)
             pids = self.wait_stopped(d)
         d.mpctl("upgrade", check=0)
         client.shutdown(1)
         self.assertEqual(client.recv(10), b"x")
         self.let_go(pids)
         self.assertEqual(d.ask("slow", b"again"), b"again")
+        # What was made for the program before is none that has come from elsewhere.
+        wait_until(lambda: not any(process_state(pid) for pid in pids), "it to be reaped")
+        os.kill(d.pid, signal.SIGUSR1)
+        self.assertIn(" 0 orphans reaped", d.wait_log(event="summary")[0]["message"])
 
     def test_a_shortage(self):
         """It is waited for, as with any other step."""
