@@ -23,7 +23,6 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
     Service *s = userdata;
     (void)source;
     (void)usec;
-    s->leave_timer = sd_event_source_disable_unref(s->leave_timer);
     service_go_on_leaving(s);
     service_update(s, NULL);
     return 0;
@@ -143,21 +142,31 @@ static void look_at_strays(Service *s) {
     tell_strays(s);
 }
 
+/* Later, unless that is so already. The timer is made once, so that memory is wanted but for the first time.
+ */
+static bool look_again(Service *s) {
+    int enabled = SD_EVENT_OFF;
+    if (!s->leave_timer)
+        return sd_event_add_time_relative(s->rt->loop, &s->leave_timer, CLOCK_MONOTONIC, LOOK_USEC,
+                                          USEC_PER_MSEC, on_look, s) >= 0;
+    (void)sd_event_source_get_enabled(s->leave_timer, &enabled);
+    return enabled != SD_EVENT_OFF || (sd_event_source_set_time_relative(s->leave_timer, LOOK_USEC) >= 0 &&
+                                       sd_event_source_set_enabled(s->leave_timer, SD_EVENT_ONESHOT) >= 0);
+}
+
 void service_go_on_leaving(Service *s) {
     if (has_untold(s))
         look_at_strays(s);
-    bool more = serve_leaving(s);
-    if (!has_untold(s) && !more) {
-        s->leave_timer = sd_event_source_disable_unref(s->leave_timer);
-        if (s->rt->on_state && s->removed)
-            s->rt->on_state(s, s->rt->on_state_userdata);
+    bool more = serve_leaving(s) || has_untold(s);
+    if (more && look_again(s))
         return;
-    }
-    if (!s->leave_timer && sd_event_add_time_relative(s->rt->loop, &s->leave_timer, CLOCK_MONOTONIC,
-                                                      LOOK_USEC, USEC_PER_MSEC, on_look, s) < 0) {
+    if (more) {
         tell_strays(s);
         service_drop_leaving(s);
     }
+    s->leave_timer = sd_event_source_disable_unref(s->leave_timer);
+    if (s->rt->on_state && s->removed)
+        s->rt->on_state(s, s->rt->on_state_userdata);
 }
 
 void service_leave(Service *s, Listener *l) {

@@ -170,6 +170,13 @@ static int restore_gate(BlobReader r, Service *s) {
     return gate_restore(r, &s->gate);
 }
 
+/* What follows is kept there; without it the counters would say less than there is. */
+static int need_history(Service *s) {
+    if (!s->history)
+        s->history = history_new();
+    return s->history ? 0 : -ENOMEM;
+}
+
 static int restore_counters(BlobReader r, Service *s) {
     return counters_restore(r, &service_history(s)->counters);
 }
@@ -205,6 +212,7 @@ static int restore_lines(BlobReader r, Service *s) {
 static const struct {
     ServiceTag tag;
     int (*restore)(BlobReader r, Service *s);
+    bool of_history;
 } parts[] = {
     {SERVICE_LISTENER, restore_listener},
     {SERVICE_LEAVING, leaving_restore},
@@ -218,20 +226,22 @@ static const struct {
     {SERVICE_GATE, restore_gate},
     {SERVICE_PRELUDES, preludes_restore},
     {SERVICE_ENDINGS, service_restore_endings},
-    {SERVICE_COUNTERS, restore_counters},
-    {SERVICE_ACCEPT_RATE, restore_accept_rate},
-    {SERVICE_LATENCY, restore_latency},
-    {SERVICE_DURATION, restore_duration},
-    {SERVICE_REFUSED_SOURCES, restore_refused_sources},
-    {SERVICE_LAST_ERROR, restore_last_error},
+    {SERVICE_COUNTERS, restore_counters, true},
+    {SERVICE_ACCEPT_RATE, restore_accept_rate, true},
+    {SERVICE_LATENCY, restore_latency, true},
+    {SERVICE_DURATION, restore_duration, true},
+    {SERVICE_REFUSED_SOURCES, restore_refused_sources, true},
+    {SERVICE_LAST_ERROR, restore_last_error, true},
     {SERVICE_RING, restore_ring},
-    {SERVICE_LINES, restore_lines},
+    {SERVICE_LINES, restore_lines, true},
 };
 
 static int restore_part(const BlobField *f, Service *s) {
     for (size_t i = 0; i < ELEMENTS(parts); i++)
-        if (parts[i].tag == f->tag)
-            return parts[i].restore(blob_enter(f), s);
+        if (parts[i].tag == f->tag) {
+            int r = parts[i].of_history ? need_history(s) : 0;
+            return r < 0 ? r : parts[i].restore(blob_enter(f), s);
+        }
     return 0;
 }
 

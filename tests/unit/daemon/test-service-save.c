@@ -45,6 +45,25 @@ typedef struct Fixture {
 
 static const uint8_t key[16] = "0123456789abcde";
 
+/* Calls for which there is no memory while that is set (meson.build). */
+static bool no_history, no_timer;
+
+History *__real_history_new(void);
+History *__wrap_history_new(void);
+int __real_sd_event_add_time_relative(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
+                                      uint64_t accuracy, sd_event_time_handler_t f, void *userdata);
+int __wrap_sd_event_add_time_relative(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
+                                      uint64_t accuracy, sd_event_time_handler_t f, void *userdata);
+
+History *__wrap_history_new(void) {
+    return no_history ? NULL : __real_history_new();
+}
+
+int __wrap_sd_event_add_time_relative(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
+                                      uint64_t accuracy, sd_event_time_handler_t f, void *userdata) {
+    return no_timer ? -ENOMEM : __real_sd_event_add_time_relative(e, ret, clock, usec, accuracy, f, userdata);
+}
+
 static int count_fds(void) {
     int n = 0;
     DIR *d = opendir("/proc/self/fd");
@@ -227,6 +246,13 @@ static void await_preludes(Side *side, const Service *s, size_t wanted) {
     assert_int_equal(preludes_count(s), wanted);
 }
 
+static void await_over(Side *side, const Service *s) {
+    uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
+    while (!service_is_over(s) && clock_monotonic_usec() < end)
+        assert_true(sd_event_run(side->rt.loop, 10 * USEC_PER_MSEC) >= 0);
+    assert_true(service_is_over(s));
+}
+
 static void turn_for(Side *side, uint64_t usec) {
     uint64_t end = clock_monotonic_usec() + usec;
     while (clock_monotonic_usec() < end)
@@ -307,6 +333,21 @@ static void test_nothing_has_happened(void **state) {
     assert_null(f->a.services[1]->history);
     assert_null(f->b.services[1]->history);
     assert_int_equal(service_past(f->b.services[1])->counters.accepted, 0);
+}
+
+/* To begin to count anew would make the counters say what never was. */
+static void test_no_memory_for_counters(void **state) {
+    Fixture *f = *state;
+    Handover h;
+    BlobReader r = {0};
+    start(f, "  s: {listen: tcp:127.0.0.1:0, exec: /bin/true}\n");
+    service_history(f->a.services[0])->counters.accepted = 1;
+    save(&f->a, f->config, &h);
+    assert_true(handover_turn(&h, &r));
+    no_history = true;
+    assert_int_equal(restore(&f->b, f->config, r), -ENOMEM);
+    no_history = false;
+    handover_end(&h);
 }
 
 static void test_all_fields(void **state) {
@@ -513,15 +554,44 @@ static void test_leaving(void **state) {
     assert_false(service_is_over(t));
     resume(f);
     await(&f->b, &service_history(t)->counters.accepted, ELEMENTS(fds));
-    uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
-    while (!service_is_over(t) && clock_monotonic_usec() < end)
-        assert_true(sd_event_run(f->b.rt.loop, 10 * USEC_PER_MSEC) >= 0);
-    assert_true(service_is_over(t));
+    await_over(&f->b, t);
     assert_int_equal(service_past(t)->counters.refused[REFUSE_ACCESS], ELEMENTS(fds));
     (void)snprintf(path, sizeof(path), "%s/stream", f->folder);
     assert_true(access(path, F_OK) < 0);
     for (size_t i = 0; i < ELEMENTS(fds); i++)
         (void)close(fds[i]);
+}
+
+static void count_over(Service *s, void *userdata) {
+    *(uint64_t *)userdata += service_is_over(s);
+}
+
+/* Whoever gives it up for want of a timer says so as well that it is over, at once or when it was looked at:
+ * else it would never be freed. */
+static void test_leaving_without_memory(void **state) {
+    Fixture *f = *state;
+    uint64_t n_told = 0;
+    start(f, "  now: {listen: tcp:127.0.0.1:0, exec: /bin/true}\n"
+             "  later: {listen: tcp:127.0.0.1:0, exec: /bin/true}\n");
+    f->a.rt.on_state = count_over;
+    f->a.rt.on_state_userdata = &n_told;
+    for (size_t i = 0; i < f->a.n; i++) {
+        Service *s = f->a.services[i];
+        listener_unhook(s->listeners[0], false);
+        service_leave(s, s->listeners[0]);
+        s->n_listeners = 0;
+        s->removed = true;
+        no_timer = streq(s->name, "now");
+        service_go_on_leaving(s);
+        assert_int_equal(service_is_over(s), no_timer);
+        service_update(s, NULL);
+    }
+    assert_true(n_told > 0);
+    n_told = 0;
+    no_timer = true;
+    await_over(&f->a, find(&f->a, "later"));
+    no_timer = false;
+    assert_true(n_told > 0);
 }
 
 /* ------------------------------------------------------------------------------------------------ slots */
@@ -739,11 +809,13 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_has_happened),
+        TEST(test_no_memory_for_counters),
         TEST(test_all_fields),
         TEST(test_listeners),
         TEST(test_wrong_descriptors),
         TEST(test_removed),
         TEST(test_leaving),
+        TEST(test_leaving_without_memory),
         TEST(test_slots),
         TEST(test_orders),
         TEST(test_half_header),
