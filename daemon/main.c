@@ -126,16 +126,15 @@ static int run(Options *o, LoadContext *context) {
 
 /* Goes on where the program before has left off in this process; or, when that cannot be, starts anew with
  * its listeners. */
-static int take_over(Options *o, LoadContext *context, int state_fd) {
+static int take_over(Options *o, LoadContext *context, int state_fd, bool parsed) {
     Attempt attempt CLEANUP(attempt_done) = {0};
     Logger *logger CLEANUP(logger_freep) = NULL;
     Rescue rescue CLEANUP_RESCUE = {0};
     Manager *manager = NULL;
-    int r = logger_new(o->target, &logger);
-    if (r >= 0)
-        r = takeover_restore(o, context, logger, state_fd, &rescue, &manager);
-    if (r < 0) {
-        r = rescue_execute(&rescue, o->program ? o->program : "/proc/self/exe", o->argv);
+    if (parsed)
+        (void)logger_new(o->target, &logger);
+    if (takeover_restore(o, context, logger, state_fd, &rescue, &manager) < 0) {
+        int r = rescue_execute(&rescue, o->program ? o->program : "/proc/self/exe", o->argv);
         (void)fprintf(stderr, "mpinetd: cannot start anew: %s\n", strerror(-r));
         return EXIT_FAILURE;
     }
@@ -190,7 +189,8 @@ int main(int argc, char **argv) {
     if (interpreter_child_is_asked(argc, argv))
         return interpreter_child_main(argc, argv);
     int status = options_parse(&options, argc, argv);
-    if (status != OPTIONS_GO_ON)
+    bool parsed = status == OPTIONS_GO_ON;
+    if (!parsed && (status >= 0 || state_fd < 0))
         return status < 0 ? not_started(status) : status;
     LoadContext context = {
         .euid = geteuid(),
@@ -205,5 +205,5 @@ int main(int argc, char **argv) {
     if (proven_fd >= 0)
         takeover_prove(&options, &context, proven_fd, result_fd);
     options.program = program_path();
-    return state_fd >= 0 ? take_over(&options, &context, state_fd) : run(&options, &context);
+    return state_fd >= 0 ? take_over(&options, &context, state_fd, parsed) : run(&options, &context);
 }

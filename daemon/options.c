@@ -127,7 +127,7 @@ static int take_try(Options *o, int argc, char **argv) {
     int i = optind;
     for (; i < argc && !streq(argv[i], "--"); i++)
         if (strv_push(&o->endpoints, strdup(argv[i])) < 0)
-            return 1;
+            return -ENOMEM;
     if (!o->endpoints || i + 1 >= argc) {
         (void)fputs("mpinetd: --try needs endpoints, then -- and a command, as in:\n"
                     "  mpinetd --try tcp:127.0.0.1:7777 -- cat\n",

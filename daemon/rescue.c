@@ -43,48 +43,55 @@ static bool is_listener(int fd) {
            addr.len > sizeof(sa_family_t) && getpeername(fd, (struct sockaddr *)&peer, &n_peer) < 0;
 }
 
+/* Everything else that we have is close-on-exec. */
+static bool is_copy(int fd) {
+    int flags = fcntl(fd, F_GETFD);
+    return flags >= 0 && !(flags & FD_CLOEXEC) && is_listener(fd);
+}
+
 static void keep(Rescue *r, int fd, int from) {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, from);
+    int copy = fcntl(fd, F_DUPFD, from); /* NOLINT(android-cloexec-dup): that is how it is found again */
     if (copy < 0)
         return;
-    int *fds = reallocarray(r->fds, r->n + 1, sizeof(int));
-    if (!fds) {
-        (void)fd_close(copy);
-        return;
-    }
-    r->fds = fds;
-    r->fds[r->n++] = copy;
+    if (r->end == 0)
+        r->first = copy;
+    r->end = copy + 1;
 }
 
 void rescue_collect(Rescue *r, const int *fds, size_t n) {
-    size_t looked_at = fds ? n : SCANNED, found = 0;
-    int *listeners CLEANUP_FREE = calloc(looked_at + 1, sizeof(int));
-    for (size_t i = 0; listeners && i < looked_at; i++) {
+    size_t looked_at = fds ? n : SCANNED;
+    int found = 0;
+    for (size_t i = 0; i < looked_at; i++)
+        found += is_listener(fds ? fds[i] : SD_LISTEN_FDS_START + (int)i);
+    /* Above where they will be put, each above the one before. */
+    for (size_t i = 0; i < looked_at; i++) {
         int fd = fds ? fds[i] : SD_LISTEN_FDS_START + (int)i;
-        if (is_listener(fd))
-            listeners[found++] = fd;
+        if (is_listener(fd) && !is_copy(fd))
+            keep(r, fd, r->end > 0 ? r->end : SD_LISTEN_FDS_START + found);
     }
-    /* Above where they will be put. */
-    for (size_t i = 0; i < found; i++)
-        keep(r, listeners[i], SD_LISTEN_FDS_START + (int)found);
 }
 
 void rescue_done(Rescue *r) {
-    for (size_t i = 0; i < r->n; i++)
-        (void)fd_close(r->fds[i]);
-    free(r->fds);
+    for (int fd = r->first; fd < r->end; fd++)
+        if (is_copy(fd))
+            (void)fd_close(fd);
     *r = (Rescue){0};
 }
 
 int rescue_execute(Rescue *r, const char *program, char *const *argv) {
     char n[16], pid[16];
-    for (size_t i = 0; i < r->n; i++)
-        if (dup2(r->fds[i], SD_LISTEN_FDS_START + (int)i) < 0)
+    int put = 0;
+    for (int fd = r->first; fd < r->end; fd++) {
+        if (!is_copy(fd))
+            continue;
+        if (dup2(fd, SD_LISTEN_FDS_START + put++) < 0)
             return -errno;
-    (void)snprintf(n, sizeof(n), "%zu", r->n);
+        (void)fd_close(fd);
+    }
+    (void)snprintf(n, sizeof(n), "%d", put);
     (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
     (void)unsetenv("LISTEN_FDNAMES");
-    if (r->n == 0 || (setenv("LISTEN_FDS", n, 1) == 0 && setenv("LISTEN_PID", pid, 1) == 0))
+    if (put == 0 || (setenv("LISTEN_FDS", n, 1) == 0 && setenv("LISTEN_PID", pid, 1) == 0))
         (void)execv(program, argv);
     return -errno;
 }

@@ -5,13 +5,14 @@
  * manager would pass them. Processes go on; what was known of them is lost. */
 #include <stddef.h>
 
+/* No memory is asked for, as that may be just what is missing: the copies lie between these two numbers, and
+ * are known by that they stay open over execve(2). So nothing may be started meanwhile. */
 typedef struct Rescue {
-    int *fds; /* copies */
-    size_t n;
+    int first, end; /* the first number, and the one behind the last; 0 for none */
 } Rescue;
 
-/* Keeps those of @fds that clients connect or send to, but the control socket; all that there are when @fds
- * is NULL. Restoring may close the originals. */
+/* Keeps copies of those of @fds that clients connect or send to, but the control socket; of all that there
+ * are when @fds is NULL. Restoring may close the originals. */
 void rescue_collect(Rescue *r, const int *fds, size_t n);
 void rescue_done(Rescue *r);
 #define CLEANUP_RESCUE CLEANUP(rescue_done)

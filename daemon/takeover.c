@@ -9,20 +9,20 @@
 #include "daemon/proof.h"
 #include "daemon/rescue.h"
 
-/* Copies of all that listens, since what fails half-way may close it. */
-static void prepare_rescue(const Handover *h, Rescue *rescue) {
-    bool known = h->source.n_fds > 0 || !blob_is_spoilt(&h->source);
-    rescue_collect(rescue, known ? h->source.fds : NULL, h->source.n_fds);
-}
-
-static void tell_failure(const Handover *h, Logger *logger) {
+/* Without a logger there is but stderr. */
+static void tell_failure(const char *why, Logger *logger) {
     Text text CLEANUP_TEXT = {0};
+    static const char format[] =
+        "version " MP_VERSION " runs, and cannot go on where the one before has left off (%s): it starts "
+        "anew with its listeners, and knows nothing of the processes that run";
+    if (!logger) {
+        (void)fputs("mpinetd: upgrade_failed: ", stderr);
+        (void)fprintf(stderr, format, why);
+        (void)fputc('\n', stderr);
+        return;
+    }
     ApiEvent e = eventlog_event(LOG_LEVEL_ERROR, "upgrade_failed");
-    text_addf(&text,
-              "version " MP_VERSION
-              " runs, and cannot go on where the one before has left off (%s): it starts "
-              "anew with its listeners, and knows nothing of the processes that run",
-              h->source.why);
+    text_addf(&text, format, why);
     e.message = text.s;
     logger_event(logger, LOG_LEVEL_ERROR, &e);
     logger_flush(logger);
@@ -31,16 +31,18 @@ static void tell_failure(const Handover *h, Logger *logger) {
 int takeover_restore(const Options *options, const LoadContext *load, Logger *logger, int state_fd,
                      Rescue *rescue, Manager **ret) {
     Handover h CLEANUP_HANDOVER = {0};
-    int r = handover_read(&h, state_fd);
+    int r = logger ? handover_read(&h, state_fd) : -ENOMEM;
     (void)fd_close(state_fd);
-    if (options->has_format)
+    if (logger && options->has_format)
         logger_set_format(logger, options->format);
-    prepare_rescue(&h, rescue);
+    /* Copies of all that listens, since what fails half-way may close it. What was not read to its end does
+     * not say which there are. */
+    rescue_collect(rescue, r >= 0 ? h.source.fds : NULL, h.source.n_fds);
     if (r >= 0)
         r = manager_restore(options, load, logger, h.reader, ret);
     if (r >= 0)
         return 0;
-    tell_failure(&h, logger);
+    tell_failure(h.source.why[0] ? h.source.why : strerror(-r), logger);
     return r;
 }
 
