@@ -18,6 +18,8 @@ ALLOCATING = {"reload": ("1+",), "upgrade": ("1+", SUCCESSOR)}
 # Without these there is no going on: a reload that loses one is refused, and so is an upgrade. Whose address is in use is
 # opened another way (open-beside.c).
 NEEDED = {"reload": ("memfd_create", "socket", "bind"), "upgrade": ("memfd_create", "execve")}
+# Of a daemon that is to get ready where something else has the machine. What keeps it from starting is the phase start's.
+TRIES = 3
 
 
 class NotTold(Broken):
@@ -56,9 +58,16 @@ class Running(Phase):
     """One of what a daemon does that is up, and is to go on."""
 
     def fresh(self):
-        self.means.stop()
-        self.make().start()
-        self.scenario.get_ready()
+        for n in range(TRIES):
+            try:
+                self.means.stop()
+                self.make().start()
+                self.scenario.get_ready()
+                return
+            except (AssertionError, OSError, VarlinkError) as error:
+                print(f"      {self.name}: a daemon did not get ready: {error}", flush=True)
+                if n == TRIES - 1:
+                    raise
 
     def run(self):
         return getattr(self.scenario, self.name)()

@@ -235,9 +235,12 @@ class Scenario:
             left = children(process.pid)
             process.send_signal(signal.SIGCONT)
             self.d.kill()
-        for pid in left + [pid for pid in children(os.getpid()) if is_of(pid, b"")]:
+        left += [pid for pid in children(os.getpid()) if is_of(pid, b"")]
+        for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        # The next daemon listens on the same ports.
+        wait_until(lambda: not any(process_alive(pid) for pid in left), "what has been killed to be gone", deadline=PATIENCE * 3)
         for pid in children(os.getpid()):
             if state_of(pid) == "Z":
                 with contextlib.suppress(ChildProcessError):

@@ -7,7 +7,7 @@ fails once with each errno that it has, and each allocation fails once; after ea
     sweep.py --table [--build build]
 
 Without --sample all of them, an hour or so. What came of each is a line of BUILD/sweep.jsonl: a sweep that was broken off goes
-on there, --anew begins again. With --sample so many of each phase, which ones the seed says. A table of what came of them ends
+on there, --again has once more what broke something, --anew begins again. With --sample so many of each phase, which ones the seed says. A table of what came of them ends
 it; the exit status is 0 when the invariants held after each."""
 import argparse
 import collections
@@ -15,6 +15,7 @@ import ctypes
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ import zlib
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "integration")]
 PR_SET_CHILD_SUBREAPER = 36
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TRIES = 3  # of a fault that was not reached: which calls there are differs a little from run to run
 
 
@@ -38,6 +40,7 @@ def parse_arguments():
     parser.add_argument("--jobs", type=int, default=1, help="so many daemons at once")
     parser.add_argument("--part", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true", help="what would be run")
+    parser.add_argument("--again", action="store_true", help="only what broke something, once more")
     parser.add_argument("--anew", action="store_true", help="forget what has been run")
     parser.add_argument("--table", action="store_true", help="only the table of what has been run")
     parser.add_argument("--out", help="where the results go; otherwise BUILD/sweep.jsonl")
@@ -174,6 +177,9 @@ class Sweep:
 
     def choose(self, kind, phase, faults):
         done = {} if self.options.sample else read_results(self.path)
+        if self.options.again:
+            faults = [f for f in faults if done.get((kind, phase, *f), {"broken": None})["broken"]]
+            done = {}
         faults = [f for f in faults if not self.options.image or f.image in self.options.image]
         mine = [f for f in faults if zlib.crc32(repr(f).encode()) % self.parts == self.part]
         return [f for f in chosen(mine, self.options.sample, f"{self.seed} {kind} {phase}") if (kind, phase, *f) not in done]
@@ -196,7 +202,13 @@ class Sweep:
         words = [w for w in sys.argv[1:] if w != "--anew"]
         parts = [subprocess.Popen([sys.executable, os.path.realpath(__file__), *words, "--jobs", "1", "--part", f"{n}/{self.options.jobs}"])
                  for n in range(self.options.jobs)]
-        return max(p.wait() for p in parts)
+        try:
+            return max(p.wait() for p in parts)
+        finally:
+            for p in parts:
+                p.terminate()
+            for p in parts:
+                p.wait()
 
     def counts(self):
         """Of all that has been run so far."""
@@ -206,7 +218,18 @@ class Sweep:
         return [found[key] for key in ((kind, phase) for kind in MEANS for phase in PHASES) if key in found]
 
 
+def end_orderly():
+    """When it is told to end, it ends its daemons first, and takes their folders away."""
+    def end(number, _):
+        for n in ENDING:
+            signal.signal(n, signal.SIG_IGN)
+        sys.exit(128 + number)
+    for n in ENDING:
+        signal.signal(n, end)
+
+
 def main():
+    end_orderly()
     # What a daemon that has ended leaves behind comes here.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     sweep = Sweep(OPTIONS)
