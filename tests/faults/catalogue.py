@@ -190,8 +190,9 @@ CT = Group("CT: the control socket", (
         "network", "test_control_access.Node.test_mode test_control_access.Node.test_nothing_on_the_network "
         "test_control_access.Table.test_root_of_a_name_space test_control_access.OwnUser.test_of_a_name_space", "yaml: control.mode"),
     row("CT-17", "never a signal to a process that is not the daemon's", "test_signal_set.Signal.test_never"),
-    row("CT-18", "descriptors that are smuggled in", "test_control_abuse.Leaving.test_smuggled_descriptors "
-        "test_control.Misbehaviour.test_descriptors_that_are_sent"),
+    row("CT-18", "descriptors that are smuggled in, such as would hold up who closes them among them",
+        "test_control_abuse.Leaving.test_smuggled_descriptors test_control.Misbehaviour.test_descriptors_that_are_sent "
+        "test_hostile_passed unit:daemon-discard"),
     row("CT-19", "who a connection belongs to was settled when it was opened",
         "test_control.Credentials.test_credentials_are_those_of_connecting test_control_access.Table.test_rights"),
     row("CT-21", "what else may stand at the socket's path: links, files, live sockets, folders of others: refused, never removed",

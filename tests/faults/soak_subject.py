@@ -230,9 +230,19 @@ class Subject(Abuse):
     def look_around(self, n):
         method, parameters = (*READING, ("CheckConfig", {}))[n % (len(READING) + 1)]
         with self.d.connect(PATIENCE * 6) as control:
-            for reply in control.call_more(method, **parameters) if method == "Instances" else (control.call(method, **parameters),):
-                if not isinstance(reply, dict):
-                    raise ValueError(f"{method}: {reply!r}")
+            try:
+                replies = self.read(control, method, parameters)
+            except VarlinkError as error:
+                # What another process works out for the daemon is begun anew in the next program, by who asks for it.
+                if "ask again" not in error.parameters.get("reason", ""):
+                    raise
+                replies = self.read(control, method, parameters)
+        if not all(isinstance(reply, dict) for reply in replies):
+            raise ValueError(f"{method}: {replies!r}")
+
+    @staticmethod
+    def read(control, method, parameters):
+        return list(control.call_more(method, **parameters)) if method == "Instances" else [control.call(method, **parameters)]
 
     # ---- what is looked at
     def log_lines(self):
