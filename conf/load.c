@@ -95,18 +95,6 @@ static int resolve_control_group(Reader *r, const Tree *t, Config *c, Lookups *l
     return 0;
 }
 
-/* Stands for whoever the kernel cannot name: a right that it had, everybody of other user namespaces would
- * have. */
-#define OVERFLOW_ID 65534U
-
-static void tell_nobody(Reader *r, const YamlNode *node, const char *what, const char *name) {
-    reader_diag(r, node, DIAG_ERROR, DIAG_BAD_VALUE,
-                "give those who manage it a group of their own: manage: [\"%mpinetd\"]",
-                "control.manage: '%s' is %s %u, which stands for all that the kernel cannot name, and is let "
-                "change nothing",
-                name, what, OVERFLOW_ID);
-}
-
 /* One entry of control.manage: a user, or %group. */
 static int resolve_manager(Reader *r, const YamlNode *node, const char *name, Config *c, Lookups *lookups) {
     const UserEntry *entry = NULL;
@@ -114,17 +102,13 @@ static int resolve_manager(Reader *r, const YamlNode *node, const char *name, Co
     int k;
     if (name[0] == '%') {
         k = lookups_group(lookups, name + 1, &c->manage_gids[c->n_manage_gids]);
-        if (k == 0 && c->manage_gids[c->n_manage_gids] == OVERFLOW_ID)
-            tell_nobody(r, node, "gid", name);
         c->n_manage_gids += k == 0;
     } else {
         k = lookups_user(lookups, name, &entry);
         if (k == -ENOENT && lookups_is_number(name, &number))
             k = 0;
         if (k == 0)
-            c->manage_uids[c->n_manage_uids++] = number = entry ? entry->uid : number;
-        if (k == 0 && number == OVERFLOW_ID && r->context->euid != OVERFLOW_ID)
-            tell_nobody(r, node, "uid", name);
+            c->manage_uids[c->n_manage_uids++] = entry ? entry->uid : number;
     }
     if (k == -ENOMEM)
         return k;

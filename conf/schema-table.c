@@ -67,7 +67,7 @@ const Key schema_table[] = {
      .help = "who may change things: users, and groups as %group",
      .more =
          "Root and the daemon's own user always may. The user and group 65534 (nobody, nogroup) stand for "
-         "all that the kernel cannot name, and cannot stand here.",
+         "all that the kernel cannot name, and may change nothing.",
      .example = "control: {manage: [root, \"%sudo\"]}"},
 
     {FILE_KEY("log"), .type = KEY_SECTION, .help = "the daemon's log"},

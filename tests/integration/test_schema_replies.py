@@ -220,7 +220,7 @@ class Mpctl(Schema):
         "bans": [([], 0)],
         # One of its services has a program that is not there: below it is upgraded.
         "upgrade": [([], 1)],
-        "unban": [(["203.0.113.7"], 1), (["127.0.0.0/8"], 0), (["nobody"], 1)],
+        "unban": [(["203.0.113.7"], 1), (["127.0.0.0/8"], 0), (["nobody"], 2)],
         "shutdown": [([], 0)],
     }
     # Those that print a line for each.

@@ -372,27 +372,6 @@ static void test_control(void **state) {
     assert_true(f->config->control_gid == (gid_t)-1);
 }
 
-/* Whom the kernel cannot name is let change nothing: to say that he may would never hold. */
-static void test_control_by_nobody(void **state) {
-    static const struct {
-        uid_t euid;
-        const char *manage, *codes, *text;
-    } cases[] = {
-        {0, "[root, 65534]", "bad-value", "control.manage: '65534' is uid 65534"},
-        {0, "[65533, \"%65534\"]", "bad-value", "control.manage: '%65534' is gid 65534"},
-        {1000, "65534", "bad-value", "manage: [\"%mpinetd\"]"},
-        {65534, "[65534]", "", NULL},
-    };
-    Fixture *f = *state;
-    for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        char text[128];
-        (void)snprintf(text, sizeof(text), "version: 1\ncontrol: {manage: %s}\n", cases[i].manage);
-        f->context.euid = cases[i].euid;
-        (void)fixture_load_text(f, text);
-        fixture_expect(f, text, cases[i].codes, cases[i].text);
-    }
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void) {
@@ -401,7 +380,6 @@ int main(void) {
         TEST(test_links_stay_inside), TEST(test_directories), TEST(test_identity),
         TEST(test_identity_refused),  TEST(test_groups),      TEST(test_tolerated),
         TEST(test_tolerated_several), TEST(test_listeners),   TEST(test_control),
-        TEST(test_control_by_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
