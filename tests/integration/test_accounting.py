@@ -5,7 +5,7 @@ import socket
 import struct
 import sys
 
-from harness import DaemonTest, lasting_descriptors_of, need_ipv6, need_program, need_root, read_all, wait_until
+from harness import DaemonTest, need_ipv6, need_program, need_root, read_all, wait_until
 
 ALL = ["pid", "peer", "user", "exit", "duration", "traffic", "cpu", "memory"]
 ALWAYS = {"time", "level", "event", "service", "instance", "reason", "message"}
@@ -317,7 +317,7 @@ class Traffic(LogTest):
     def test_descriptors(self):
         """None of the connections; and one for the kernel's word only where that is wanted."""
         d = self.start(stderr="discard")
-        before = lasting_descriptors_of(d.pid)
+        before = d.quiet_descriptors()
         with d.dial("s") as s:
             s.sendall(b"x")
             self.assertEqual(s.recv(1), b"x")

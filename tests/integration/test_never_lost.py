@@ -97,7 +97,7 @@ class Children(DaemonTest):
         total = 100000 if SOAK else 300 if SANITIZED else 3000
         daemon = self.daemon({"services": {"s": services()["forks"]}})
         load = {"s": daemon.port("s")}
-        before, memory, zombies = lasting_descriptors_of(daemon.pid), [], 0
+        before, memory, zombies = daemon.quiet_descriptors(), [], 0
         while daemon.service("s")["spawned"] < total:
             with Load(self, load):
                 end = time.monotonic() + (10 if SOAK else 1)

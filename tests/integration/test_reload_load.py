@@ -109,7 +109,7 @@ class Many(DaemonTest):
                     **({"t": {"listen": "unix:{dir}/t", "exec": ["mp-echo"]}} if i % 2 else {})}})
                 d.call("Reload")
         reload(20)
-        before, memory = lasting_descriptors_of(d.pid), resident_kib(d.pid)
+        before, memory = d.quiet_descriptors(), resident_kib(d.pid)
         reload(20 if SANITIZED else 80)
         wait_until(lambda: len(lasting_descriptors_of(d.pid)) <= len(before), "the descriptors of before")
         if not SANITIZED:
