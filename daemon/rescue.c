@@ -43,10 +43,11 @@ static bool is_listener(int fd) {
            addr.len > sizeof(sa_family_t) && getpeername(fd, (struct sockaddr *)&peer, &n_peer) < 0;
 }
 
-/* Everything else that we have is close-on-exec. */
-static bool is_copy(int fd) {
-    int flags = fcntl(fd, F_GETFD);
-    return flags >= 0 && !(flags & FD_CLOEXEC) && is_listener(fd);
+/* Everything else that we have is close-on-exec. Of the socket nothing is asked: it may be no listener any
+ * more, and who asks may be refused. */
+static bool is_copy(const Rescue *r, int fd) {
+    int flags = fd >= r->first && fd < r->end ? fcntl(fd, F_GETFD) : -1;
+    return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
 static void keep(Rescue *r, int fd, int from) {
@@ -66,14 +67,14 @@ void rescue_collect(Rescue *r, const int *fds, size_t n) {
     /* Above where they will be put, each above the one before. */
     for (size_t i = 0; i < looked_at; i++) {
         int fd = fds ? fds[i] : SD_LISTEN_FDS_START + (int)i;
-        if (is_listener(fd) && !is_copy(fd))
+        if (is_listener(fd) && !is_copy(r, fd))
             keep(r, fd, r->end > 0 ? r->end : SD_LISTEN_FDS_START + found);
     }
 }
 
 void rescue_done(Rescue *r) {
     for (int fd = r->first; fd < r->end; fd++)
-        if (is_copy(fd))
+        if (is_copy(r, fd))
             (void)fd_close(fd);
     *r = (Rescue){0};
 }
@@ -82,7 +83,7 @@ int rescue_execute(Rescue *r, const char *program, char *const *argv) {
     char n[16], pid[16];
     int put = 0;
     for (int fd = r->first; fd < r->end; fd++) {
-        if (!is_copy(fd))
+        if (!is_copy(r, fd))
             continue;
         if (dup2(fd, SD_LISTEN_FDS_START + put++) < 0)
             return -errno;

@@ -93,6 +93,21 @@ static void test_collect(void **state) {
         check_collect(i & 1, i & 2);
 }
 
+/* Restoring may make of a socket what nobody sends to; its copy goes all the same. */
+static void test_done_with_what_is_no_listener(void **state) {
+    (void)state;
+    CLEANUP_CLOSE int fd = open_listener(SOCK_DGRAM), other = open_listener(SOCK_DGRAM);
+    struct sockaddr_in to;
+    socklen_t n = sizeof(to);
+    Rescue rescue = {0};
+    rescue_collect(&rescue, &fd, 1);
+    assert_int_equal(copies_of(fd), 2);
+    assert_int_equal(getsockname(other, (struct sockaddr *)&to, &n), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, n), 0);
+    rescue_done(&rescue);
+    assert_int_equal(copies_of(fd), 1);
+}
+
 /* What is run in a process of its own, with a listener that is kept; its wait status. */
 static int run_with_listener(void (*f)(Rescue *rescue)) {
     int status = 0;
@@ -152,6 +167,7 @@ static void test_file_of_a_program(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_done_with_what_is_no_listener),
         cmocka_unit_test(test_execute),
         cmocka_unit_test(test_file_of_a_program),
     };
