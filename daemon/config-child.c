@@ -376,5 +376,5 @@ int config_child_main(int argc, char *const *argv) {
     const DiagList none = {0};
     if (r == -ENOMEM)
         r = write_result(fd, -ENOMEM, &none, NULL);
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return r < 0 ? helper_tell_unwritten(fd, r) : EXIT_SUCCESS;
 }

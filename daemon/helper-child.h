@@ -7,6 +7,8 @@
 
 /* Its exit status when it did not come to exec; the errno is then its result, an int. */
 #define HELPER_NOT_STARTED 111
+/* The same of one that could not write its result. */
+#define HELPER_NOT_WRITTEN 112
 
 typedef struct HelperChild {
     const HelperPlan *plan;

@@ -174,11 +174,21 @@ static int map_result(int fd, HelperEnd *end) {
     return 0;
 }
 
-static int start_error(int fd) {
+/* The negative errno that it has left in the place of its result; 0: none. */
+static int error_left(int fd) {
     int error = 0;
     if (pread(fd, &error, sizeof(error), 0) != (ssize_t)sizeof(error) || error <= 0)
-        return -EIO;
+        return 0;
     return -error;
+}
+
+/* It has ended by itself, and has no result. */
+static void read_failure(int fd, HelperEnd *end) {
+    int error = error_left(fd);
+    if (WEXITSTATUS(end->status) == HELPER_NOT_STARTED)
+        end->error = error < 0 ? error : -EIO;
+    end->unwritten = WEXITSTATUS(end->status) == HELPER_NOT_WRITTEN;
+    end->write_error = end->unwritten ? error : 0;
 }
 
 bool helpers_on_end(Helpers *h, pid_t pid, int status) {
@@ -189,8 +199,8 @@ bool helpers_on_end(Helpers *h, pid_t pid, int status) {
         HelperEnd end = {.status = status, .time_usec = helper->time_usec, .kept = &kept};
         if (helper->done && WIFEXITED(status) && WEXITSTATUS(status) == 0)
             end.error = map_result(helper->result_fd, &end);
-        else if (helper->done && WIFEXITED(status) && WEXITSTATUS(status) == HELPER_NOT_STARTED)
-            end.error = start_error(helper->result_fd);
+        else if (helper->done && WIFEXITED(status))
+            read_failure(helper->result_fd, &end);
         tell(helper, &end);
         if (end.result && !kept)
             (void)munmap((void *)(uintptr_t)end.result, end.n);
@@ -204,6 +214,9 @@ const char *helper_end_text(const HelperEnd *end, char *buf, size_t size) {
     const char *name = WIFSIGNALED(end->status) ? sigabbrev_np(WTERMSIG(end->status)) : NULL;
     if (end->error < 0)
         (void)snprintf(buf, size, "cannot be run: %s", strerror(-end->error));
+    else if (end->unwritten)
+        (void)snprintf(buf, size, "could not write what it found%s%s", end->write_error < 0 ? ": " : "",
+                       end->write_error < 0 ? strerror(-end->write_error) : "");
     else if (end->too_late)
         (void)snprintf(buf, size, "took longer than %llu s",
                        (unsigned long long)(end->time_usec / USEC_PER_SEC));
@@ -238,4 +251,12 @@ int helper_write_result(int fd, const void *data, size_t n) {
         }
     }
     return 0;
+}
+
+int helper_tell_unwritten(int fd, int error) {
+    int positive = -error;
+    /* What there is of it takes the room. */
+    if (ftruncate(fd, 0) == 0)
+        (void)!pwrite(fd, &positive, sizeof(positive), 0);
+    return HELPER_NOT_WRITTEN;
 }

@@ -32,8 +32,10 @@ typedef struct HelperPlan {
 } HelperPlan;
 
 typedef struct HelperEnd {
-    int error;  /* negative errno: it could not be started, or its result not be read; else 0 */
-    int status; /* wait(2)'s */
+    int error;       /* negative errno: it could not be started, or its result not be read; else 0 */
+    bool unwritten;  /* it had a result, and could not write it */
+    int write_error; /* then: negative errno; 0: it could not even say that */
+    int status;      /* wait(2)'s */
     bool too_late;
     uint64_t time_usec;    /* that it had */
     const uint8_t *result; /* mapped for the time of the call; NULL: none */
@@ -62,8 +64,8 @@ int helper_start(Helpers *h, sd_event *loop, const HelperPlan *plan, HelperDone 
 Helper *helper_free(Helper *helper);
 /* A child has been reaped: whether it was one of these. */
 bool helpers_on_end(Helpers *h, pid_t pid, int status);
-/* "was killed by SIGKILL", "ended with exit status 1", "took longer than 30 s", "cannot be run: …".
- * Returns @buf. */
+/* "was killed by SIGKILL", "ended with exit status 1", "took longer than 30 s", "cannot be run: …", "could
+ * not write what it found: …". Returns @buf. */
 const char *helper_end_text(const HelperEnd *end, char *buf, size_t size);
 
 /* In the helper, first of all: what it was given to come through execve(2) with is given up, and it ends when
@@ -73,3 +75,6 @@ void helper_settle(void);
 int helper_result_fd(int argc, char *const *argv);
 /* Writes all of it. 0 or a negative errno. */
 int helper_write_result(int fd, const void *data, size_t n);
+/* It could not be written, by @error, negative: leaves that in its place, where there is room for so much.
+ * Returns the exit status that says so. */
+int helper_tell_unwritten(int fd, int error);

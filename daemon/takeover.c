@@ -90,7 +90,9 @@ void takeover_prove(const Options *options, const LoadContext *load, int state_f
     helper_settle();
     judge(options, load, state_fd, &v, &why);
     v.why = v.ok ? NULL : why.s;
-    bool written = proof_write(&w, &v) >= 0 && helper_write_result(result_fd, w.data, w.n) >= 0;
+    int r = proof_write(&w, &v);
+    if (r >= 0)
+        r = helper_write_result(result_fd, w.data, w.n);
     /* Nothing is given back: that would take away what the daemon has. */
-    _exit(written ? EXIT_SUCCESS : EXIT_FAILURE);
+    _exit(r < 0 ? helper_tell_unwritten(result_fd, r) : EXIT_SUCCESS);
 }

@@ -195,6 +195,18 @@ class Ended(ConfigChild):
         self.assertEqual([a["ok"] for a in asked], [True])
         self.assertLess(quick, 10 * canary_quick())
 
+    @need_root
+    @need_program("setpriv")
+    @need_program("prlimit")
+    def test_result_that_is_too_long(self):
+        """A limit of files is one of the file in memory as well, for who may not raise it: that is told."""
+        for limit, why in ((2000, ": File too large"), (0, "")):
+            with self.subTest(limit):
+                self.start(**ordinary_user(self, 23456, before=("prlimit", f"--fsize={limit}:{limit}", "--")))
+                self.refused()
+                self.assertEqual(self.d.status()["daemon"]["last_reload"]["error"], "the helper that reads the config could not write what it found" + why)
+                self.assertEqual(self.d.ask("canary", b"x"), b"x")
+
     def test_daemon_stops(self):
         """Nobody waits for it, and it does not stay behind."""
         self.slow_config()

@@ -145,6 +145,34 @@ static void test_result_that_cannot_be_written(void **state) {
     (void)state;
     assert_int_equal(helper_write_result(-1, "x", 1), -EBADF);
     assert_int_equal(helper_write_result(-1, "x", 0), 0);
+    assert_int_equal(helper_tell_unwritten(-1, -ENOSPC), HELPER_NOT_WRITTEN);
+}
+
+/* The errno stands where its result would: what it had written of that is gone. */
+static void test_tells_that_it_could_not_write(void **state) {
+    (void)state;
+    char text[64] = "";
+    CLEANUP_CLOSE int fd = memfd_create("test", MFD_CLOEXEC);
+    assert_int_equal(helper_write_result(fd, "half a result", 13), 0);
+    assert_int_equal(helper_tell_unwritten(fd, -ENOSPC), HELPER_NOT_WRITTEN);
+    int error = 0;
+    assert_int_equal(pread(fd, text, sizeof(text), 0), sizeof(error));
+    memcpy(&error, text, sizeof(error));
+    assert_int_equal(error, ENOSPC);
+}
+
+static void test_unwritten(void **state) {
+    Fixture *f = *state;
+    char script[64];
+    (void)snprintf(script, sizeof(script), "printf '\\%03o\\0\\0\\0' >/proc/self/fd/$fd; exit %d", ENOSPC,
+                   HELPER_NOT_WRITTEN);
+    run(f, script, (HelperPlan){0});
+    assert_string_equal(f->why, "could not write what it found: No space left on device");
+    assert_int_equal(f->error, 0);
+    assert_int_equal(f->n, 0);
+    (void)snprintf(script, sizeof(script), "exit %d", HELPER_NOT_WRITTEN);
+    run(f, script, (HelperPlan){0});
+    assert_string_equal(f->why, "could not write what it found");
 }
 
 /* From here on execveat(2) is not there, and nobody can tell what it may. */
@@ -315,6 +343,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_started_without_a_word, setup, teardown),
         cmocka_unit_test(test_result_that_cannot_be_written),
+        cmocka_unit_test(test_tells_that_it_could_not_write),
+        cmocka_unit_test_setup_teardown(test_unwritten, setup, teardown),
         cmocka_unit_test(test_own_program_is_gone),
         cmocka_unit_test_setup_teardown(test_too_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
