@@ -240,15 +240,17 @@ int helper_result_fd(int argc, char *const *argv) {
 }
 
 int helper_write_result(int fd, const void *data, size_t n) {
-    const char *at = data;
-    while (n > 0) {
-        ssize_t k = write(fd, at, n);
+    const char *from = data;
+    size_t at = 0;
+    /* What an earlier one has left is not part of this one. */
+    if (n > 0 && ftruncate(fd, 0) < 0)
+        return -errno;
+    while (at < n) {
+        ssize_t k = pwrite(fd, from + at, n - at, (off_t)at);
         if (k < 0 && errno != EINTR)
             return -errno;
-        if (k > 0) {
-            at += k;
-            n -= (size_t)k;
-        }
+        if (k > 0)
+            at += (size_t)k;
     }
     return 0;
 }

@@ -73,7 +73,7 @@ const char *helper_end_text(const HelperEnd *end, char *buf, size_t size);
 void helper_settle(void);
 /* In the helper: the descriptor for its result, by the last of @argv; -EBADF when there is none. */
 int helper_result_fd(int argc, char *const *argv);
-/* Writes all of it. 0 or a negative errno. */
+/* Writes all of it, in the place of what was there. 0 or a negative errno. */
 int helper_write_result(int fd, const void *data, size_t n);
 /* It could not be written, by @error, negative: leaves that in its place, where there is room for so much.
  * Returns the exit status that says so. */

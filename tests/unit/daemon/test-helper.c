@@ -148,6 +148,17 @@ static void test_result_that_cannot_be_written(void **state) {
     assert_int_equal(helper_tell_unwritten(-1, -ENOSPC), HELPER_NOT_WRITTEN);
 }
 
+/* Of one that was too long nothing is left in front of the word that it was. */
+static void test_written_again(void **state) {
+    (void)state;
+    char text[64] = "";
+    CLEANUP_CLOSE int fd = memfd_create("test", MFD_CLOEXEC);
+    assert_int_equal(helper_write_result(fd, "half a result", 13), 0);
+    assert_int_equal(helper_write_result(fd, "all", 3), 0);
+    assert_int_equal(pread(fd, text, sizeof(text), 0), 3);
+    assert_string_equal(text, "all");
+}
+
 /* The errno stands where its result would: what it had written of that is gone. */
 static void test_tells_that_it_could_not_write(void **state) {
     (void)state;
@@ -343,6 +354,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_started_without_a_word, setup, teardown),
         cmocka_unit_test(test_result_that_cannot_be_written),
+        cmocka_unit_test(test_written_again),
         cmocka_unit_test(test_tells_that_it_could_not_write),
         cmocka_unit_test_setup_teardown(test_unwritten, setup, teardown),
         cmocka_unit_test(test_own_program_is_gone),
