@@ -118,13 +118,11 @@ void diag_add(DiagList *l, DiagSeverity severity, DiagCode code, const DiagPos *
     const DiagPos *at = pos ? pos : &nowhere;
     if (severity == DIAG_WARNING && is_warned_of(l, code, at))
         return;
-    Diag d = {
-        .severity = severity,
-        .code = code,
-        .line = at->line,
-        .column = at->column,
-        .end_column = at->end_column > at->column ? at->end_column : at->column + 1,
-    };
+    Diag d = {.severity = severity, .code = code, .line = at->line};
+    if (at->line > 0) {
+        d.column = at->column;
+        d.end_column = at->end_column > at->column ? at->end_column : at->column + 1;
+    }
     if (l->n < DIAGS_MAX) {
         d.file = strdup(at->file ? at->file : "");
         d.hint = strdup(hint ? hint : "");

@@ -35,7 +35,7 @@ typedef enum DiagSeverity {
 DECLARE_STRTAB(diag_severity, DiagSeverity); /* "error", "warning" */
 
 /* A place in a file; line and columns are 1-based, columns counted in characters. end_column is one past the
- * last character marked (column + 1 at least). line 0: no place. */
+ * last character marked (column + 1 at least). line 0: no place, and a diagnostic has no columns then. */
 typedef struct DiagPos {
     const char *file; /* borrowed */
     unsigned line;

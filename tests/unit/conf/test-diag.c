@@ -229,6 +229,19 @@ static void test_counts(void **state) {
     }
 }
 
+/* What belongs to no line is given no column either, whatever its place says. */
+static void test_no_place(void **state) {
+    static const DiagPos places[] = {{0}, {.file = "a"}, {.file = "a", .end_column = 1}, {"a", 0, 3, 4}};
+    (void)state;
+    CLEANUP_DIAGS DiagList list = {0};
+    diag_add(&list, DIAG_ERROR, DIAG_LIMIT, NULL, NULL, NULL, "m");
+    for (size_t i = 0; i < ELEMENTS(places); i++)
+        diag_add(&list, DIAG_ERROR, DIAG_LIMIT, &places[i], NULL, NULL, "m");
+    assert_int_equal(list.n, 1 + ELEMENTS(places));
+    for (size_t i = 0; i < list.n; i++)
+        assert_int_equal(list.items[i].line + list.items[i].column + list.items[i].end_column, 0);
+}
+
 static void test_one_warning_for_a_place(void **state) {
     (void)state;
     CLEANUP_DIAGS DiagList list = {0};
@@ -323,6 +336,7 @@ int main(void) {
         cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_far_mark),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_no_place),
         cmocka_unit_test(test_one_warning_for_a_place),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_many),
