@@ -405,7 +405,7 @@ bool service_config_has_backend(const ServiceConfig *s);
 const ResourceConfig *service_config_resources(const ServiceConfig *s);
 
 /* What differs between two versions of a service, for the plan of a reload: calls @emit with each key's path
- * and its old and new value as text ("limits.instances", "50", "80"; "" for not given). Values of
+ * and its old and new value as text ("limits.instances", "50", "80"; NULL for not given). Values of
  * `environment` are not shown ("…"). Pure. Returns the number of differences. */
 typedef void (*ConfigDiffEmit)(const char *key, const char *from, const char *to, void *userdata);
 size_t service_config_diff(const ServiceConfig *a, const ServiceConfig *b, ConfigDiffEmit emit,

@@ -13,10 +13,14 @@ typedef struct Diff {
     size_t n;
 } Diff;
 
-static void emit_texts(Diff *d, const char *key, Text *from, Text *to) {
+static const char *value_of(const Text *t) {
+    return t->len > 0 ? t->s : NULL;
+}
+
+static void emit_texts(Diff *d, const char *key, const Text *from, const Text *to) {
     d->n++;
     if (d->emit)
-        d->emit(key, from->s ? from->s : "", to->s ? to->s : "", d->userdata);
+        d->emit(key, value_of(from), value_of(to), d->userdata);
 }
 
 static void diff_key(Diff *d, const Key *key, const void *a, const void *b) {

@@ -12,23 +12,8 @@ typedef struct Collector {
 
 static void collect(const char *key, const char *from, const char *to, void *userdata) {
     Collector *c = userdata;
-    ApiChange change = {
-        .service = c->service ? strdup(c->service) : NULL,
-        .action = c->action,
-        .key = key ? strdup(key) : NULL,
-        .from = from ? strdup(from) : NULL,
-        .to = to ? strdup(to) : NULL,
-    };
-    if ((c->service && !change.service) || (key && !change.key) || (from && !change.from) ||
-        (to && !change.to) || changes_reserve(c->to, 1) < 0) {
-        free((char *)change.service);
-        free((char *)change.key);
-        free((char *)change.from);
-        free((char *)change.to);
-        c->failed = true;
-        return;
-    }
-    c->to->items[c->to->n++] = change;
+    const ApiChange change = {.service = c->service, .action = c->action, .key = key, .from = from, .to = to};
+    c->failed = changes_add(c->to, &change) < 0 || c->failed;
 }
 
 /* "tcp:79, unix:/run/x": what a service listens on, for the lines of added and removed ones. */

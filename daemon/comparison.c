@@ -33,6 +33,27 @@ int changes_reserve(Changes *c, size_t n) {
     return 0;
 }
 
+/* NULL stays NULL. Whether there was the memory. */
+static bool copy(const char **s) {
+    const char *original = *s;
+    *s = original ? strdup(original) : NULL;
+    return *s || !original;
+}
+
+int changes_add(Changes *c, const ApiChange *change) {
+    ApiChange added = *change;
+    bool ok = copy(&added.service);
+    ok = copy(&added.key) && ok;
+    ok = copy(&added.from) && ok;
+    ok = copy(&added.to) && ok;
+    if (!ok || changes_reserve(c, 1) < 0) {
+        free_change(&added);
+        return -ENOMEM;
+    }
+    c->items[c->n++] = added;
+    return 0;
+}
+
 typedef struct Collector {
     Changes *to;
     const char *service;
@@ -41,17 +62,8 @@ typedef struct Collector {
 
 static void collect(const char *key, const char *from, const char *to, void *userdata) {
     Collector *c = userdata;
-    ApiChange change = {.service = strdup(c->service),
-                        .action = "change",
-                        .key = strdup(key),
-                        .from = strdup(from),
-                        .to = strdup(to)};
-    if (!change.service || !change.key || !change.from || !change.to || changes_reserve(c->to, 1) < 0) {
-        free_change(&change);
-        c->failed = true;
-        return;
-    }
-    c->to->items[c->to->n++] = change;
+    const ApiChange change = {.service = c->service, .action = "change", .key = key, .from = from, .to = to};
+    c->failed = changes_add(c->to, &change) < 0 || c->failed;
 }
 
 int changes_of_service(const ServiceConfig *from, const ServiceConfig *to, Changes *ret) {

@@ -13,6 +13,8 @@ typedef struct Changes {
 void changes_done(Changes *c);
 /* Makes room for @n more: 0 or -ENOMEM. */
 int changes_reserve(Changes *c, size_t n);
+/* Adds a copy of @change, any of whose strings may be NULL: 0 or -ENOMEM. */
+int changes_add(Changes *c, const ApiChange *change);
 /* Appends what differs between two configs of one service: 0 or -ENOMEM. */
 int changes_of_service(const ServiceConfig *from, const ServiceConfig *to, Changes *ret);
 

@@ -277,7 +277,7 @@ static const ApiField change_fields[] = {
     FIELD("service", "?string", "null: of the daemon itself"),
     FIELD("action", "Action", NULL),
     FIELD("key", "?string", "limits.instances and so on"),
-    FIELD("from", "?string", NULL),
+    FIELD("from", "?string", "null: not given"),
     FIELD("to", "?string", NULL),
     END,
 };

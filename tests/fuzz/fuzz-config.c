@@ -62,7 +62,7 @@ static Config *decode(const BlobWriter *w, Config *old) {
 }
 
 static void on_difference(const char *key, const char *from, const char *to, void *userdata) {
-    (void)fprintf(stderr, "%s%s: %s -> %s\n", (const char *)userdata, key, from, to);
+    (void)fprintf(stderr, "%s%s: %s -> %s\n", (const char *)userdata, key, from ? from : "", to ? to : "");
 }
 
 /* Of the same services, in the same order. */

@@ -113,6 +113,21 @@ class Change(ReloadTest):
             s.sendall(b"y")
             self.assertEqual(s.recv(1), b"y")
 
+    def test_what_is_not_given_is_null(self):
+        service, steps = self.config["services"]["a"], []
+        for text in ("once", "twice", None):
+            service.pop("description", None)
+            if text:
+                service["description"] = text
+            self.d.write_config(self.config)
+            plan = self.d.call("CheckConfig")["changes"]
+            self.assertEqual(self.reload()["changes"], plan)
+            steps += [(c["key"], c["from"], c["to"]) for c in plan]
+        self.assertEqual(steps, [("description", None, "once"), ("description", "once", "twice"), ("description", "twice", None)])
+        self.d.call("Set", service="a", limits={"rate": "5/s"})
+        self.assertEqual([(c["key"], c["from"], c["to"]) for c in self.d.call("Set", service="a", limits={"rate": "none"})["changes"]],
+                         [("limits.rate", "5/s", None)])
+
     def test_program_changes_for_the_next_connection(self):
         self.config["services"]["a"]["exec"] = ["sh", "-c", "echo new"]
         self.reload()

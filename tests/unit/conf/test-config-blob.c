@@ -199,7 +199,7 @@ static void assert_same_service(const ServiceConfig *a, const ServiceConfig *b) 
 
 static void on_difference(const char *key, const char *from, const char *to, void *userdata) {
     (void)userdata;
-    fail_msg("%s: %s became %s", key, from, to);
+    fail_msg("%s: %s became %s", key, from ? from : "", to ? to : "");
 }
 
 static void assert_same_config(const Config *a, const Config *b) {

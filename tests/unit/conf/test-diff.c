@@ -13,7 +13,9 @@
 #include "fixture.h"
 
 static void emit(const char *key, const char *from, const char *to, void *userdata) {
-    text_addf(userdata, "%s: %s -> %s\n", key, from, to);
+    /* What is not given is not an empty text. */
+    assert_true((!from || *from) && (!to || *to));
+    text_addf(userdata, "%s: %s -> %s\n", key, from ? from : "", to ? to : "");
 }
 
 /* Loads the config of service "s" with these lines; the caller keeps it. */

@@ -98,7 +98,7 @@ static void page_done(Page *p) {
 }
 
 static void complain(const char *key, const char *from, const char *to, void *userdata) {
-    print_error("%s: %s: %s -> %s\n", (const char *)userdata, key, from, to);
+    print_error("%s: %s: %s -> %s\n", (const char *)userdata, key, from ? from : "", to ? to : "");
 }
 
 /* Writes what was loaded, loads it, and holds it against what was there; and a second time nothing changes.

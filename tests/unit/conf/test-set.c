@@ -20,7 +20,7 @@ static const LimitsConfig standard = {
 };
 
 static void emit(const char *key, const char *from, const char *to, void *userdata) {
-    text_addf(userdata, "%s: %s -> %s\n", key, from, to);
+    text_addf(userdata, "%s: %s -> %s\n", key, from ? from : "", to ? to : "");
 }
 
 static void test_good(void **state) {

@@ -246,7 +246,7 @@ static void print(const json_t *parameters, bool origin, Text *out) {
 
 static void complain(const char *key, const char *from, const char *to, void *userdata) {
     (void)userdata;
-    print_error("%s: %s -> %s\n", key, from, to);
+    print_error("%s: %s -> %s\n", key, from ? from : "", to ? to : "");
 }
 
 static void check_round_trip(Fixture *f, bool origin) {
