@@ -142,6 +142,27 @@ void diag_list_about(DiagList *l, size_t first, const char *key) {
             l->items[i].key = strdup(key);
 }
 
+void diag_list_copy(DiagList *to, const DiagList *from) {
+    size_t errors = 0;
+    for (size_t i = 0; i < from->n; i++) {
+        const Diag *d = &from->items[i];
+        Diag copy = {.severity = d->severity,
+                     .code = d->code,
+                     .file = strdup(d->file),
+                     .line = d->line,
+                     .column = d->column,
+                     .end_column = d->end_column,
+                     .message = strdup(d->message),
+                     .hint = strdup(d->hint),
+                     .excerpt = strdup(d->excerpt),
+                     .key = d->key ? strdup(d->key) : NULL};
+        errors += d->severity == DIAG_ERROR;
+        append(to, &copy);
+    }
+    to->n_errors += from->n_errors - errors;
+    to->n_dropped += from->n_dropped;
+}
+
 void diag_list_move(DiagList *to, DiagList *from) {
     for (size_t i = 0; i < from->n; i++) {
         if (from->items[i].severity == DIAG_ERROR)

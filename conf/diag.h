@@ -73,6 +73,8 @@ void diag_add(DiagList *l, DiagSeverity severity, DiagCode code, const DiagPos *
               const char *hint, const char *format, ...) __attribute__((format(printf, 7, 8)));
 /* Those from the @first-th on are about @key, unless it is known better. */
 void diag_list_about(DiagList *l, size_t first, const char *key);
+/* Copies all of @from to the end of @to. */
+void diag_list_copy(DiagList *to, const DiagList *from);
 /* Moves all of @from to the end of @to. */
 void diag_list_move(DiagList *to, DiagList *from);
 

@@ -112,6 +112,7 @@ typedef struct Instance {
     int status_number;             /* then: which descriptor its status pipe is; negative: none */
     uint64_t born_usec;            /* CLOCK_BOOTTIME, just before it was made */
     uint64_t group;                /* what its own control group is called; 0: it has none */
+    bool limits_due;               /* that one has still to get the limits as they are now */
     uint64_t
         out_of_memory; /* it was killed for want of memory: the limit, UINT64_MAX: another's; 0: it was not */
     sd_event_source *adopted; /* of an earlier daemon: on its pidfd, which it owns; NULL: a child of ours */

@@ -31,14 +31,17 @@ typedef struct ManagerUpgrade {
  *
  *   idle ── asked ──> loading ── the config is there, or cannot be had ──> idle
  *                        └──────── asked meanwhile: once more ──────────> loading
- */
+ *
+ * Where processes that run get new limits, which is done in turns of the loop (cgroup-spread.h), it is
+ * loading until they have them. */
 typedef struct ManagerLoad {
     struct Manager *manager;
     bool applies;
     bool loading;
-    uint64_t begun, asked; /* the number of the newest load that was begun; and of the newest asked for */
-    Comparison comparison; /* with the config in force, of the one that has been loaded */
-    size_t n_touched;      /* services whose memory is this process's own */
+    uint64_t begun, asked;  /* the number of the newest load that was begun; and of the newest asked for */
+    Comparison comparison;  /* with the config in force, of the one that has been loaded */
+    size_t n_touched;       /* services whose memory is this process's own */
+    struct PutOff *put_off; /* what it has come to, told when all have their limits; NULL: it is not there */
 } ManagerLoad;
 
 struct Manager {
@@ -105,6 +108,8 @@ void manager_tell_upgraded(Manager *m);
 void manager_apply_log_config(Manager *m);
 /* The loads under way are forgotten; who has asked is told that the daemon is stopping. */
 void manager_forget_loads(Manager *m);
+/* Something has settled: tells of a reload that was put off until then. */
+void manager_tell_put_off(Manager *m);
 /* Those under which nothing is to change: who has asked is told that an upgrade came in between. */
 void manager_forget_checks(Manager *m);
 /* Whether a reload is under way: an upgrade waits for it. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading the config again: asked for, applied or shown, remembered, told. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/account.h"
@@ -115,20 +116,66 @@ static bool is_held(const ManagerLoad *l) {
     return l->applies && u->running && !u->helper;
 }
 
+static void tell_all(Manager *m, const LoadReport *report) {
+    remember_reload(m, report);
+    tell_reload(m, report);
+    manager_tell_reloaded(m);
+}
+
 static void conclude(ManagerLoad *l, const LoadReport *report) {
     Manager *m = l->manager;
     uint64_t number = l->begun;
-    if (l->applies) {
-        remember_reload(m, report);
-        tell_reload(m, report);
-        manager_tell_reloaded(m);
-    }
+    if (l->applies)
+        tell_all(m, report);
     l->loading = false;
     if (l->asked > number && !is_held(l) && begin(l) < 0)
         number = l->asked;
     control_on_load(m->control, l->applies, number, report);
     if (!m->reload.loading)
         manager_go_on_upgrading(m);
+}
+
+/* What it has come to, for as long as processes are still to get the limits that it gives them. */
+typedef struct PutOff {
+    LoadReport report;
+    Changes changes;
+    PlanItems plan;
+    DiagList diags;
+} PutOff;
+
+static PutOff *put_off_free(PutOff *p) {
+    if (!p)
+        return NULL;
+    changes_done(&p->changes);
+    plan_items_done(&p->plan);
+    diag_list_done(&p->diags);
+    free(p);
+    return NULL;
+}
+
+/* Takes over @changes and @plan if it is. Without memory for it, it is told as soon as it is done. */
+static bool put_off(ManagerLoad *l, const LoadReport *report, Changes *changes, PlanItems *plan) {
+    PutOff *p = cgroup_spread_is_over(&l->manager->rt) ? NULL : calloc(1, sizeof(*p));
+    if (!p)
+        return false;
+    diag_list_copy(&p->diags, report->diags);
+    p->changes = *changes;
+    p->plan = *plan;
+    *changes = (Changes){0};
+    *plan = (PlanItems){0};
+    p->report = (LoadReport){
+        .generation = report->generation, .diags = &p->diags, .changes = &p->changes, .plan = &p->plan};
+    l->put_off = p;
+    return true;
+}
+
+void manager_tell_put_off(Manager *m) {
+    PutOff *p = m->reload.put_off;
+    if (!p || !cgroup_spread_is_over(&m->rt))
+        return;
+    m->reload.put_off = NULL;
+    conclude(&m->reload, &p->report);
+    (void)put_off_free(p);
 }
 
 static void on_loaded(const LoadResult *result, void *userdata) {
@@ -153,7 +200,8 @@ static void on_loaded(const LoadResult *result, void *userdata) {
                          .changes = &changes,
                          .plan = &plan};
     forget_preparations(l);
-    conclude(l, &report);
+    if (r < 0 || !l->applies || !put_off(l, &report, &changes, &plan))
+        conclude(l, &report);
 }
 
 static int begin(ManagerLoad *l) {
@@ -211,6 +259,12 @@ static void forget(ManagerLoad *l, Manager *m, int error) {
     config_loads_forget(m->loads, l);
     forget_preparations(l);
     l->loading = false;
+    /* It is in force, whoever has not got his limit yet. */
+    if (l->put_off) {
+        tell_all(m, &l->put_off->report);
+        control_on_load(m->control, true, l->begun, &l->put_off->report);
+        l->put_off = put_off_free(l->put_off);
+    }
     control_on_load(m->control, l == &m->reload, UINT64_MAX, &report);
 }
 

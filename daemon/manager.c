@@ -120,6 +120,7 @@ static void on_event(const ApiEvent *e, void *userdata) {
 static void on_settled(void *userdata) {
     Manager *m = userdata;
     (void)sd_event_source_set_enabled(m->sweep, SD_EVENT_ONESHOT);
+    manager_tell_put_off(m);
     manager_finish_if_empty(m);
 }
 
@@ -154,6 +155,7 @@ int manager_init_runtime(Manager *m, Logger *logger) {
     Runtime *rt = &m->rt;
     eventlog_init(&rt->events, logger);
     late_readers_init(&rt->late_readers, &rt->fd_ceiling);
+    cgroup_spread_init(&rt->spread);
     rt->events.follower = on_event;
     rt->events.userdata = m;
     rt->environ = m->load.environ;

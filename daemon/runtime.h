@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/bans.h"
+#include "daemon/cgroup-spread.h"
 #include "daemon/child-env.h"
 #include "daemon/discard.h"
 #include "daemon/errand.h"
@@ -76,6 +77,7 @@ typedef struct Runtime {
     bool cgroup_in_leaf;        /* this process has been moved there: cgroup.h */
     struct CgroupTree *cgroups; /* NULL: none has been asked for */
     size_t n_cgroups;           /* so many services have one */
+    CgroupSpread spread;        /* of limits among instances */
     size_t n_cgroups_ending;    /* of services that have ended, with processes left in them */
     const char *socket;         /* path of the control socket */
     bool handing_over; /* another program is about to go on in this process: nothing is set up ahead */

@@ -9,6 +9,7 @@
 #include "daemon/base/blob-rows.h"
 #include "daemon/base/clock.h"
 #include "daemon/cgroup-file.h"
+#include "daemon/cgroup-spread.h"
 #include "daemon/service-cgroup.h"
 #include "daemon/service.h"
 
@@ -226,6 +227,7 @@ void service_cgroup_free(Service *s) {
     if (!g)
         return;
     set_ending(g, 0);
+    cgroup_spread_forget(g);
     g->timer = sd_event_source_disable_unref(g->timer);
     LIST_FOREACH_SAFE (l, &g->leaving, Leaving, link) {
         list_remove(&l->link);

@@ -10,6 +10,7 @@
 #include "daemon/base/proc-file.h"
 #include "daemon/cgroup-file.h"
 #include "daemon/cgroup-limits.h"
+#include "daemon/cgroup-spread.h"
 #include "daemon/flight.h"
 #include "daemon/service-private.h"
 
@@ -26,6 +27,7 @@ ServiceCgroup *service_cgroup_new(Service *s) {
     s->rt->n_cgroups++;
     g->dir = g->all = -EBADF;
     list_init(&g->leaving);
+    list_init(&g->spreading);
     return g;
 }
 
@@ -105,27 +107,6 @@ static int unite(ServiceCgroup *g) {
     return g->all < 0 ? g->all : 0;
 }
 
-static int open_own(const ServiceCgroup *g, uint64_t number) {
-    char name[CGROUP_NUMBER_MAX];
-    (void)snprintf(name, sizeof(name), "%" PRIu64, number);
-    return cgroup_open(g->dir, name);
-}
-
-/* Instances that run get the limits as they are now. */
-static int apply_to_instances(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig *to) {
-    const Service *s = g->service;
-    const List *lists[] = {&s->instances, s->spares ? &s->spares->waiting : NULL};
-    int result = 0;
-    for (size_t k = 0; k < ELEMENTS(lists) && lists[k]; k++)
-        LIST_FOREACH (i, lists[k], const Instance, link) {
-            CLEANUP_CLOSE int dir = i->group > 0 ? open_own(g, i->group) : -EBADF;
-            int r = dir >= 0 ? apply(s, dir, from, to, true) : 0;
-            if (r < 0 && r != -ENODEV)
-                result = r;
-        }
-    return result;
-}
-
 /* @from: the limits that it has; NULL: nobody knows. */
 static int change(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig *to) {
     const Service *s = g->service;
@@ -136,9 +117,18 @@ static int change(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig
         r = to->per_instance ? part(g, shared, to) : unite(g);
     if (r >= 0)
         r = apply(s, g->dir, before, to->per_instance ? NULL : to, false);
-    if (r >= 0 && to->per_instance)
-        r = apply_to_instances(g, from && from->per_instance ? from : &cgroup_limits_unknown, to);
+    if (!to->per_instance)
+        cgroup_spread_forget(g);
+    else if (r >= 0)
+        r = cgroup_spread(g, from && from->per_instance ? from : &cgroup_limits_unknown, to);
     return r;
+}
+
+static int not_set_up(const Service *s, int error, CgroupProblem *why) {
+    const char *refused = s->cgroup->refused;
+    return cgroup_problem(why, error, "the control group of '%s' in %s cannot be set up: %s%s%s%s", s->name,
+                          s->rt->cgroups->path, refused ? refused : "", refused ? ": " : "", strerror(-error),
+                          refused ? hint_of(-error) : "");
 }
 
 static int set_up(Service *s, CgroupProblem *why) {
@@ -156,10 +146,11 @@ static int set_up(Service *s, CgroupProblem *why) {
         r = change(g, known ? &g->limits : is_new ? &fresh : NULL, s->config->cgroup);
     g->doubted = false;
     g->lacks = r < 0;
-    if (r < 0)
-        return cgroup_problem(why, r, "the control group of '%s' in %s cannot be set up: %s%s%s%s", s->name,
-                              s->rt->cgroups->path, g->refused ? g->refused : "", g->refused ? ": " : "",
-                              strerror(-r), g->refused ? hint_of(-r) : "");
+    if (r < 0) {
+        /* The next try begins anew. */
+        cgroup_spread_forget(g);
+        return not_set_up(s, r, why);
+    }
     g->limits = *s->config->cgroup;
     g->let_go = false;
     service_cgroup_begin_count(g);
@@ -193,6 +184,7 @@ static void forget_limits(ServiceCgroup *g) {
 static void let_go(ServiceCgroup *g) {
     if (g->let_go)
         return;
+    cgroup_spread_forget(g);
     if (g->dir >= 0)
         (void)apply(g->service, g->dir, g->lacks ? &cgroup_limits_unknown : &g->limits, NULL, false);
     forget_limits(g);
@@ -219,6 +211,13 @@ void service_cgroup_resume(Service *s) {
         find_again(s->cgroup);
 }
 
+static void tell_lack(Service *s, const CgroupProblem *why) {
+    if (s->cgroup)
+        s->cgroup->lacks = true;
+    if (!streq_null(service_past(s)->last_error.message, why->text))
+        service_set_error(s, spawn_step_to_string(STEP_CGROUP), why->error, why->text, &s->config->pos);
+}
+
 bool service_cgroup_prepare(Service *s) {
     CgroupProblem why;
     if (!s->config->cgroup) {
@@ -228,11 +227,17 @@ bool service_cgroup_prepare(Service *s) {
     }
     if (make(s, &why) >= 0)
         return true;
-    if (s->cgroup)
-        s->cgroup->lacks = true;
-    if (!streq_null(service_past(s)->last_error.message, why.text))
-        service_set_error(s, spawn_step_to_string(STEP_CGROUP), why.error, why.text, &s->config->pos);
+    tell_lack(s, &why);
     return false;
+}
+
+void service_cgroup_fail(Service *s, int error) {
+    CgroupProblem why;
+    cgroup_spread_forget(s->cgroup);
+    (void)not_set_up(s, error, &why);
+    tell_lack(s, &why);
+    service_retry_at(s, clock_monotonic_usec() + USEC_PER_SEC);
+    service_update(s, NULL);
 }
 
 bool service_cgroup_is_missing(const Service *s) {

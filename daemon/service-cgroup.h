@@ -15,6 +15,9 @@ typedef struct ServiceCgroup {
     int dir;                            /* its folder; -EBADF: it cannot be had */
     int all;                            /* of the group in it for all processes; -EBADF: each has its own */
     CgroupConfig limits;                /* that it has */
+    List spreading;                     /* while instances wait for theirs: cgroup-spread.h */
+    CgroupConfig spread_from;           /* which they have until then */
+    bool spread_known;                  /* or else nobody knows */
     uint64_t newest;                    /* what the group of an instance was called last */
     uint64_t seen_kills, seen_refusals; /* of what the kernel has counted for all together */
     uint64_t unclaimed;  /* so many kills for want of memory have not met the end of an instance yet */
@@ -34,6 +37,8 @@ ServiceCgroup *service_cgroup_new(struct Service *s);
 /* Makes what the config asks for, or changes it to that; without `cgroup` lets go of what there was. False:
  * it cannot be had, which has been told; the service is not to run then. */
 bool service_cgroup_prepare(struct Service *s);
+/* A limit could not be set, which is told: nothing more is to run before it can. @error: negative. */
+void service_cgroup_fail(struct Service *s, int error);
 /* Whether it is missing. */
 bool service_cgroup_is_missing(const struct Service *s);
 /* Where the process of @i is to begin, made if it is to have one of its own: in the flight of @i. *@own, to

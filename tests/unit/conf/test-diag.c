@@ -320,6 +320,29 @@ static void test_move(void **state) {
     assert_null(from.items);
 }
 
+static void test_copy(void **state) {
+    (void)state;
+    CLEANUP_DIAGS DiagList to = {0}, from = {0};
+    CLEANUP_TEXT Text one = {0}, other = {0};
+    add(&to, DIAG_ERROR, "a", 1);
+    const DiagPos pos = {"b", 7, 3, 5};
+    diag_add(&from, DIAG_WARNING, DIAG_CONFLICT, &pos, "abcdef", "h", "m");
+    diag_list_about(&from, 0, "exec");
+    for (unsigned i = 1; i <= 1200; i++)
+        add(&from, DIAG_ERROR, "b", i);
+    diag_list_copy(&to, &from);
+    assert_int_equal(from.n, 1000);
+    assert_int_equal(to.n, 1000);
+    assert_int_equal(to.n_errors, 1 + 1200);
+    assert_int_equal(to.n + to.n_dropped, 1 + 1 + 1200);
+    diag_format(&from.items[0], &one);
+    diag_format(&to.items[1], &other);
+    assert_string_equal(one.s, other.s);
+    assert_string_equal(to.items[1].key, "exec");
+    assert_ptr_not_equal(to.items[1].key, from.items[0].key);
+    assert_int_equal(to.items[1].end_column, 5);
+}
+
 static void test_names(void **state) {
     (void)state;
     for (int i = 0; i < _DIAG_CODE_MAX; i++)
@@ -342,6 +365,7 @@ int main(void) {
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_errors_before_warnings),
         cmocka_unit_test(test_move),
+        cmocka_unit_test(test_copy),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
