@@ -296,12 +296,17 @@ static int accept_one(Server *s, int listener, uint64_t now) {
     return 1;
 }
 
+/* Passed connections are received without waiting, whatever flag there is. */
+static bool has_more(const Server *s, int listener, uint64_t now) {
+    return is_accepting(s, now) && (listener == s->passing || stream_is_readable(listener));
+}
+
 static void accept_all(Server *s, const struct pollfd *polled, uint64_t now) {
     for (size_t i = s->n_listeners; i-- > 0;) {
-        if (!polled[i].revents)
+        if (!polled[i].revents || !is_accepting(s, now))
             continue;
-        int r = 1;
-        for (int n = 0; r > 0 && n < ACCEPT_BATCH && is_accepting(s, now); n++)
+        int r = accept_one(s, s->listeners[i], now);
+        for (int n = 1; r > 0 && n < ACCEPT_BATCH && has_more(s, s->listeners[i], now); n++)
             r = accept_one(s, s->listeners[i], now);
         if (r < 0) {
             if (s->listeners[i] == s->passing)

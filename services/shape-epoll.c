@@ -120,6 +120,8 @@ static bool is_accepting(const Loop *l, uint64_t now) {
 static void accept_some(Loop *l, size_t index) {
     uint64_t now = clock_monotonic_usec();
     for (int i = 0; i < ACCEPT_BATCH && index < l->door.n && is_accepting(l, now); i++) {
+        if (i > 0 && !stream_is_readable(l->door.listeners[index]))
+            return;
         int fd = door_accept(&l->door, index, now);
         if (fd < 0)
             return;

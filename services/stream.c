@@ -174,8 +174,8 @@ static bool is_over(const Stream *s) {
     return s->protocol->produce ? s->produced_all : s->in_ended;
 }
 
-static bool is_readable(const Stream *s) {
-    struct pollfd p = {.fd = s->in, .events = POLLIN};
+bool stream_is_readable(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
     return poll(&p, 1, 0) > 0;
 }
 
@@ -201,7 +201,7 @@ static StreamState keep_unsent(Stream *s) {
 StreamState stream_step(Stream *s) {
     StreamState state = STREAM_OPEN;
     /* What a service says of its own does not wait for a pipe or a terminal that says nothing. */
-    if (stream_wants_in(s) && (!s->protocol->produce || s->in_is_socket || is_readable(s)))
+    if (stream_wants_in(s) && (!s->protocol->produce || s->in_is_socket || stream_is_readable(s->in)))
         state = take_in(s);
     if (state == STREAM_OPEN && !has_unsent(s) && has_to_say(s))
         say(s);

@@ -52,3 +52,8 @@ StreamState stream_run(Stream *s);
 StreamState stream_run_until(Stream *s, int stop);
 /* The errno of a failed stream. */
 int stream_error(const Stream *s);
+
+/* Whether something can be read of @fd, or accepted, without waiting. To be asked before each accept(2) but
+ * the first after poll(2) or epoll_wait(2): that the listener does not wait is a flag shared with all who
+ * have it, and who starts one more process with it may clear the flag for that one. */
+bool stream_is_readable(int fd);

@@ -580,6 +580,21 @@ class Listeners(Base):
         silent.sendall(b"late")
         self.assertEqual(read_exactly(silent, 4), b"late")
 
+    def test_another_makes_it_blocking(self):
+        """The flag is shared: whoever starts one more process with the listener clears it for that one."""
+        for model in ((), ("--model", "epoll"), ("--model", "thread-pool"), ("--model", "prefork")):
+            with self.subTest(model=model):
+                listener = self.tcp_listener()
+                process = self.ready("mp-echo", [listener], *model)
+                for _ in range(3):
+                    os.set_blocking(listener.fileno(), True)
+                    client = self.connect(listener)
+                    client.settimeout(3)
+                    client.sendall(b"hello")
+                    self.assertEqual(read_exactly(client, 5), b"hello")
+                    client.close()
+                process.kill()
+
     def test_many_at_once(self):
         listener = self.tcp_listener()
         process = Process(self, "mp-echo", fds=[listener])
