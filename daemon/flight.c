@@ -78,6 +78,7 @@ void flight_unmap(Flight *f) {
 static void close_kept(Flight *f) {
     while (f->n_kept > 0)
         (void)fd_close(f->kept[--f->n_kept]);
+    f->connection = fd_close(f->connection);
 }
 
 static void recycle(Flight *f) {
@@ -122,6 +123,7 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret) {
                   .env = &image->env,
                   .ended = true,
                   .tether = -EBADF,
+                  .connection = -EBADF,
                   .cgroup = -EBADF,
                   .memory = f->memory,
                   .size = f->size};
@@ -304,9 +306,22 @@ void flight_keep(Flight *f, int fd) {
         (void)fd_close(fd);
 }
 
-void flight_let_go(Flight *f) {
-    if (f->n_kept > 0 && (f->plan->has_own_files || flight_has_ended(f)))
-        close_kept(f);
+void flight_keep_connection(Flight *f, int fd) {
+    f->connection = f->plan->shares_files ? fd : fd_close(fd);
+}
+
+void flight_let_go(Flight *f, Discard *discard) {
+    if (f->n_kept == 0 && f->connection < 0)
+        return;
+    bool ended = flight_has_ended(f);
+    if (!ended && !f->plan->has_own_files)
+        return;
+    /* Of one that has failed nobody else has it; of another it may be the last copy by now. */
+    if (ended && flight_look(f).fate != FLIGHT_STARTED)
+        f->connection = discard_socket(discard, f->connection);
+    else
+        f->connection = discard_copy(discard, f->connection);
+    close_kept(f);
 }
 
 int flight_give(Flight *f, int fd) {
@@ -412,7 +427,9 @@ static bool is_apart(Flight *f) {
     return f->plan->apart || f->unparted || flight_has_ended(f);
 }
 
-static bool all_apart(Spawner *s) {
+bool flights_are_apart(Spawner *s) {
+    if (!s)
+        return true;
     LIST_FOREACH (f, &s->flying, Flight, link)
         if (!is_apart(f))
             return false;
@@ -424,10 +441,10 @@ static bool all_apart(Spawner *s) {
 
 void flights_part(Spawner *s) {
     static const struct timespec moment = {.tv_nsec = 50000};
-    if (!s || all_apart(s))
+    if (flights_are_apart(s))
         return;
     uint64_t until = clock_monotonic_usec() + PART_USEC;
-    while (!all_apart(s) && clock_monotonic_usec() < until)
+    while (!flights_are_apart(s) && clock_monotonic_usec() < until)
         (void)nanosleep(&moment, NULL);
     /* One that is frozen, say, holds nobody up a second time. */
     LIST_FOREACH (f, &s->flying, Flight, link)

@@ -19,11 +19,12 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/list.h"
+#include "daemon/discard.h"
 #include "daemon/recipe.h"
 #include "daemon/spawn.h"
 
-/* The connection, and two pipes. */
-#define FLIGHT_KEPT_MAX 3
+/* Pipes. */
+#define FLIGHT_KEPT_MAX 2
 
 typedef enum FlightFate {
     FLIGHT_UNDER_WAY, /* or waiting for its connection */
@@ -62,6 +63,7 @@ typedef struct Flight {
     _Atomic int *aboard; /* cleared when it has left our memory; NULL: it has memory of its own */
     int kept[FLIGHT_KEPT_MAX];
     size_t n_kept;
+    int connection; /* the same of what it serves; -EBADF: none */
     char *memory;
     size_t size;
 } Flight;
@@ -73,8 +75,9 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret);
 int flight_start(Flight *f, SpawnStep *ret_step);
 /* Takes over @fd, to be closed when the process has descriptors of its own: now, unless it shares ours. */
 void flight_keep(Flight *f, int fd);
-/* Closes what may be closed by now. */
-void flight_let_go(Flight *f);
+void flight_keep_connection(Flight *f, int fd);
+/* Closes what may be closed by now; of a process that has failed it is given up to @discard. */
+void flight_let_go(Flight *f, Discard *discard);
 /* Gives a spare the connection @fd, which stays the caller's, with the environment that f->env has. Once
  * only. 0, or a negative errno: then it cannot be used any more. */
 int flight_give(Flight *f, int fd);
@@ -98,6 +101,9 @@ DEFINE_CLEANUP(Flight *, flight_free);
 /* For the spawner: gives back the memory of one that is over. */
 void flight_unmap(Flight *f);
 
+/* Whether none has a descriptor any more that is not its own; they are not asked about that are frozen. NULL
+ * is fine. */
+bool flights_are_apart(Spawner *s);
 /* Waits, not for long, until none has a descriptor any more that is not its own: what is closed next is then
  * closed. NULL is fine. */
 void flights_part(Spawner *s);

@@ -158,18 +158,16 @@ static int write_variables(Runtime *rt, const Connection *c, char *buf, size_t s
     return 0;
 }
 
-/* Takes @fd over. */
-static void hold(Pool *p, int fd, const char *text, size_t n) {
+/* Takes @fd over, but not when it returns -ENOMEM. */
+static int hold(Pool *p, int fd, const char *text, size_t n) {
     Held *h = malloc(sizeof(*h) + n);
-    if (!h) {
-        (void)fd_close(fd);
-        service_history(p->service)->counters.gone++;
-        return;
-    }
+    if (!h)
+        return -ENOMEM;
     h->fd = fd;
     h->n = n;
     memcpy(h->text, text, n);
     list_append(&p->held, &h->link);
+    return 0;
 }
 
 /* Its socket is full, or too many descriptors are under way (ETOOMANYREFS): later. It has shut the socket: it
@@ -198,11 +196,13 @@ int handoff_pass(Pool *p, Instance *to, const Connection *c) {
         return r;
     }
     on_failure(p, to, r);
-    int copy = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+    CLEANUP_CLOSE int copy = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0)
         return r;
-    hold(p, copy, text, n);
-    return 0;
+    r = hold(p, copy, text, n);
+    if (r >= 0)
+        (void)TAKE_FD(copy);
+    return r;
 }
 
 bool handoff_wait(Pool *p) {
@@ -262,11 +262,11 @@ void handoff_take_back(Pool *p, Worker *w) {
         int fd = receive_message(w->its_fd, text, sizeof(text), &n);
         if (fd < 0 && fd != -EBADMSG)
             return;
-        /* Without a descriptor to be had it is lost. */
-        if (fd < 0)
+        /* Without a descriptor to be had, or memory, it is lost. */
+        if (fd < 0 || hold(p, fd, text, n) < 0) {
+            (void)discard_socket(p->service->rt->discard, fd);
             service_history(p->service)->counters.gone++;
-        else
-            hold(p, fd, text, n);
+        }
         w->sent--;
         w->sent_since -= w->sent_since > 0;
     }
@@ -323,7 +323,7 @@ bool handoff_pass_held(Pool *p) {
 void handoff_drop_held(Pool *p) {
     LIST_FOREACH_SAFE (h, &p->held, Held, link) {
         list_remove(&h->link);
-        (void)fd_close(h->fd);
+        (void)discard_socket(p->service->rt->discard, h->fd);
         service_history(p->service)->counters.gone++;
         free(h);
     }
@@ -365,8 +365,12 @@ static void restore_one(BlobReader in, Pool *p) {
     }
     if (fd < 0)
         blob_spoil(in.source, "a connection is missing");
-    if (!blob_is_spoilt(in.source))
-        hold(p, TAKE_FD(fd), text, n);
+    if (blob_is_spoilt(in.source))
+        return;
+    if (hold(p, fd, text, n) >= 0)
+        (void)TAKE_FD(fd);
+    else
+        service_history(p->service)->counters.gone++;
 }
 
 int handoff_restore_held(BlobReader in, Pool *p) {

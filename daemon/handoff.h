@@ -31,7 +31,8 @@ uint64_t handoff_outstanding(const Instance *i);
 Instance *handoff_pick(const Pool *p);
 /* Whether to refuse a connection now that there is no room, instead of leaving it in the queue. */
 bool handoff_refuses(const Pool *p);
-/* Passes it on. The caller's descriptor stays its own. 0 or a negative errno. */
+/* Passes it on, or keeps it for the next one. The caller's descriptor stays its own, and is then a copy. 0 or
+ * a negative errno: then nobody has it. */
 int handoff_pass(Pool *p, Instance *to, const Connection *c);
 /* There was no room: asks the workers to say when there is. Whether there is by now. */
 bool handoff_wait(Pool *p);

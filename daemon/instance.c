@@ -130,7 +130,7 @@ Instance *instance_free(Instance *i) {
     launch_forget_flight(i);
     if (i->group > 0)
         service_cgroup_forget(i);
-    i->connection = connection_free(i->connection);
+    i->connection = connection_free(i->rt, i->connection);
     gate_release(i->rt, &i->source);
     free(i->groups);
     i->idle = idle_connection_free(i->idle);

@@ -7,6 +7,7 @@
 #include "conf/access.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/passed.h"
 #include "daemon/launch.h"
 #include "daemon/refusal.h"
 #include "daemon/service.h"
@@ -19,6 +20,7 @@ typedef struct Sender {
     Addr addr;
     bool has_credentials;
     struct ucred credentials;
+    bool descriptors; /* some have come along */
 } Sender;
 
 bool knock_is_asked(const Listener *l) {
@@ -42,52 +44,31 @@ void knock_prepare(Listener *l) {
 
 /* The sender */
 
-/* Descriptors that come along are not wanted; there is no room for them, unless a process that had the socket
- * has changed its options. */
-static void close_passed(const struct cmsghdr *c) {
-    size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < n; i++) {
-        int fd;
-        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-        (void)fd_close(fd);
-    }
-}
-
-static void read_control(struct msghdr *msg, Sender *ret) {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-        if (c->cmsg_level != SOL_SOCKET)
-            continue;
-        if (c->cmsg_type == SCM_RIGHTS)
-            close_passed(c);
-        else if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(ret->credentials))) {
-            memcpy(&ret->credentials, CMSG_DATA(c), sizeof(ret->credentials));
-            /* What was sent before the kernel was asked to note it has no process. */
-            ret->has_credentials = ret->credentials.pid > 0;
-        }
-    }
-}
-
 /* Looks at the next datagram and leaves it there. 0 or a negative errno. */
-static int peek(int fd, Sender *ret) {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred))];
+static int peek(Listener *l, Sender *ret) {
+    PassedLook look;
     *ret = (Sender){.addr.len = 0};
-    struct msghdr msg = {
-        .msg_name = &ret->addr.sa,
-        .msg_namelen = sizeof(ret->addr.storage),
-        .msg_control = control,
-        .msg_controllen = sizeof(control),
-    };
-    if (recvmsg(fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC) < 0)
+    /* A process that had the socket may have changed that. */
+    knock_prepare(l);
+    if (passed_peek(l->fd, NULL, 0, &look) < 0)
         return -errno;
-    ret->addr.len = msg.msg_namelen;
+    memcpy(&ret->addr.storage, &look.from, sizeof(look.from));
+    ret->addr.len = look.n_from;
     addr_unmap(&ret->addr);
-    read_control(&msg, ret);
+    ret->descriptors = look.descriptors;
+    /* What was sent before the kernel was asked to note it has no process. */
+    ret->has_credentials = wants_users(l->service) && look.sender.pid > 0;
+    ret->credentials = look.sender;
     return 0;
 }
 
-/* The empty ones as well. */
-static void take_away(int fd) {
-    (void)recv(fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC);
+/* The empty ones as well. Whether it is gone. */
+static bool take_away(Listener *l, const Sender *sender) {
+    if (sender->descriptors)
+        listener_take_away(l);
+    else
+        (void)recv(l->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC);
+    return !sender->descriptors;
 }
 
 /* Guards */
@@ -189,20 +170,20 @@ static bool is_admitted(Service *s, const Sender *sender, const Admission *befor
         bucket_give_back(&s->gate.rate, &s->limits->rate);
     /* The process is there for all who come. */
     gate_release(s->rt, &c.source);
-    connection_done(&c);
+    connection_done(s->rt, &c);
     return a.verdict == VERDICT_SERVE;
 }
 
 bool knock_may_start(Listener *l) {
     Service *s = l->service;
-    for (unsigned i = 0; i < LOOKS_MAX; i++) {
+    for (unsigned i = 0; i < LOOKS_MAX && !l->taking; i++) {
         Admission before = gate_ask(s);
         if (before.verdict == VERDICT_WAIT) {
             service_update(s, NULL);
             return false;
         }
         Sender sender;
-        int r = peek(l->fd, &sender);
+        int r = peek(l, &sender);
         /* Nothing is there although it was said to be: a process that had the socket may have called
          * shutdown(2), and then that is said for ever. */
         if (r == -ENOMEM || r == -ENOBUFS || r == -EBADF || (r == -EAGAIN && i == 0))
@@ -215,7 +196,8 @@ bool knock_may_start(Listener *l) {
         listener_relax(l);
         if (is_admitted(s, &sender, &before))
             return true;
-        take_away(l->fd);
+        if (!take_away(l, &sender))
+            return false;
     }
     return false;
 }

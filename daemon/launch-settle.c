@@ -2,7 +2,6 @@
 /* What has become of the processes that are on their way to exec, and what follows from it. */
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
@@ -136,8 +135,11 @@ static void look_who_waits(Runtime *rt) {
 }
 
 void launch_forget_flight(Instance *i) {
-    if (i->flight && i->flight->counted)
+    if (!i->flight)
+        return;
+    if (i->flight->counted)
         i->service->n_flights--;
+    flight_let_go(i->flight, i->rt->discard);
     i->flight = flight_free(i->flight);
 }
 
@@ -158,27 +160,13 @@ static void arrive(Instance *i) {
         launch_forget_flight(i);
 }
 
-/* Whether it has, reaped or not. */
-static bool has_ended(const Instance *i) {
-    siginfo_t info = {0};
-    if (instance_table_find(&i->rt->instances, i->pid) != i)
-        return true;
-    return waitid(P_PID, (id_t)i->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
-}
-
-/* The daemon's copy of the connection of one that was set up ahead. It may be the last one by now, and the
- * process may have asked for close(2) to wait until the client has taken all (socket(7), SO_LINGER), which
- * would be the daemon then. What goes with the end of a process never waits. */
+/* The daemon's copy of the connection of one that was set up ahead. It may be the last one by now, whether
+ * the process has ended or goes on without it. */
 static void let_connection_go(Instance *i) {
-    const struct linger none = {0};
-    struct linger linger = {0};
-    socklen_t size = sizeof(linger);
     if (!i->connection)
         return;
-    if (getsockopt(i->connection->fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_onoff &&
-        linger.l_linger > 0 && has_ended(i))
-        (void)setsockopt(i->connection->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-    i->connection = connection_free(i->connection);
+    i->connection->fd = discard_copy(i->rt->discard, i->connection->fd);
+    i->connection = connection_free(i->rt, i->connection);
 }
 
 /* Of one that has been reaped already it is known only that it had been made at @began_usec. */
@@ -269,7 +257,7 @@ void launch_settle(Instance *i) {
     }
     i->slot = NULL;
     i->stray = false;
-    i->connection = connection_free(i->connection);
+    i->connection = connection_free(s->rt, i->connection);
     gate_release(s->rt, &i->source);
     tell_late(s, slot, pool, stray);
 }
@@ -301,7 +289,7 @@ void launch_settle_all(Runtime *rt) {
     if (spawner->n_flying == 0 && list_is_empty(&spawner->waiting))
         return;
     LIST_FOREACH (f, &spawner->flying, Flight, link)
-        flight_let_go(f);
+        flight_let_go(f, rt->discard);
     for (Flight *f = next_ended(spawner); f; f = next_ended(spawner))
         launch_settle(f->owner);
     uint64_t now = clock_monotonic_usec();

@@ -20,16 +20,16 @@
 /* So long is waited for the program of a process that others depend on. */
 #define SOON_USEC (20 * USEC_PER_MSEC)
 
-void connection_done(Connection *c) {
-    c->fd = fd_close(c->fd);
+void connection_done(const Runtime *rt, Connection *c) {
+    c->fd = discard_socket(rt->discard, c->fd);
     free(c->groups);
     c->groups = NULL;
     c->n_groups = 0;
 }
 
-Connection *connection_free(Connection *c) {
+Connection *connection_free(const Runtime *rt, Connection *c) {
     if (c)
-        connection_done(c);
+        connection_done(rt, c);
     free(c);
     return NULL;
 }
@@ -384,7 +384,7 @@ static Instance *launch(Service *s, const Peer *peer, Connection *connection, Sl
     flight_keep(i->flight, TAKE_FD(pipes.stderr_write));
     flight_keep(i->flight, TAKE_FD(pipes.status_write));
     if (connection)
-        flight_keep(i->flight, TAKE_FD(connection->fd));
+        flight_keep_connection(i->flight, TAKE_FD(connection->fd));
     return i;
 }
 

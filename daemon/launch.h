@@ -23,10 +23,11 @@ typedef struct Connection {
     const char *last_word; /* sent to it, before the banner, if it is refused; NULL: nothing */
 } Connection;
 
-/* Closes what it has; its source is let go by gate_release(). */
-void connection_done(Connection *c);
-/* The same of a copy on the heap. Returns NULL; NULL is fine. */
-Connection *connection_free(Connection *c);
+/* Gives up what it has, of which no process has a copy: discard_socket(). Its source is let go by
+ * gate_release(). */
+void connection_done(const Runtime *rt, Connection *c);
+/* The same of one on the heap. Returns NULL; NULL is fine. */
+Connection *connection_free(const Runtime *rt, Connection *c);
 
 /* Starts an instance for @connection. Its descriptor is taken over where it is needed for longer; it is then
  * -EBADF. Its source and groups go over to the instance. Returns the instance, running or given to a process

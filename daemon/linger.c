@@ -7,6 +7,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/list.h"
+#include "daemon/base/passed.h"
 
 /* What is thrown away of one in a turn of the loop, and in all: who sends more than that does not read. */
 #define READS_A_TURN 4
@@ -25,27 +26,36 @@ typedef struct Leaving {
 
 struct Linger {
     sd_event *loop;
+    Discard *discard;
     List items;
     size_t n;
     sd_event_source *timer;
 };
 
-int linger_new(sd_event *loop, Linger **ret) {
+int linger_new(sd_event *loop, Discard *discard, Linger **ret) {
     Linger *l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
     l->loop = loop;
+    l->discard = discard;
     list_init(&l->items);
     *ret = l;
     return 0;
 }
 
-static void let_go(Leaving *i) {
+/* Returns its descriptor. */
+static int forget(Leaving *i) {
+    int fd = i->fd;
     i->linger->n--;
     list_remove(&i->link);
     i->source = sd_event_source_disable_unref(i->source);
-    i->fd = fd_close(i->fd);
     free(i);
+    return fd;
+}
+
+static void let_go(Leaving *i) {
+    Discard *discard = i->linger->discard;
+    (void)discard_socket(discard, forget(i));
 }
 
 Linger *linger_free(Linger *l) {
@@ -62,7 +72,7 @@ Linger *linger_free(Linger *l) {
 static bool take_in(Leaving *i) {
     char sent[READ_BYTES];
     for (unsigned k = 0; k < READS_A_TURN; k++) {
-        ssize_t n = recv(i->fd, sent, sizeof(sent), MSG_DONTWAIT);
+        ssize_t n = passed_recv(i->fd, sent, sizeof(sent));
         if (n < 0)
             return errno == EAGAIN || errno == EINTR;
         i->taken += (size_t)n;
@@ -110,43 +120,40 @@ static int on_time(sd_event_source *s, uint64_t usec, void *userdata) {
     return 0;
 }
 
-/* NULL: there are too many, or no memory; @fd is then closed. */
+/* NULL: there are too many, or no memory. */
 static Leaving *add(Linger *l, int fd, uint64_t until_usec) {
     Leaving *i = l->n < LINGER_MAX ? calloc(1, sizeof(*i)) : NULL;
-    if (!i) {
-        (void)fd_close(fd);
+    if (!i)
         return NULL;
-    }
     *i = (Leaving){.linger = l, .fd = fd, .until_usec = until_usec};
     list_append(&l->items, &i->link);
     l->n++;
     return i;
 }
 
-static void watch(Leaving *i) {
+static int watch(Leaving *i) {
     Linger *l = i->linger;
-    if (sd_event_add_io(l->loop, &i->source, i->fd, EPOLLIN, on_io, i) < 0)
-        let_go(i);
-    else if (!l->timer)
+    int r = sd_event_add_io(l->loop, &i->source, i->fd, EPOLLIN, on_io, i);
+    if (r >= 0 && !l->timer)
         wait_for_first(l);
+    return r;
 }
 
 void linger_add(Linger *l, int fd) {
     (void)shutdown(fd, SHUT_WR);
     Leaving *i = add(l, fd, clock_monotonic_usec() + LINGER_USEC);
     if (!i)
-        return;
-    if (take_in(i))
-        watch(i);
-    else
+        (void)discard_socket(l->discard, fd);
+    else if (!take_in(i) || watch(i) < 0)
         let_go(i);
 }
 
-void linger_not(int fd) {
+int linger_not(Discard *discard, int fd) {
     char sent[READ_BYTES];
     (void)shutdown(fd, SHUT_WR);
-    for (unsigned i = 0; i < READS_AT_ONCE && recv(fd, sent, sizeof(sent), MSG_DONTWAIT) > 0; i++)
+    for (unsigned i = 0; i < READS_AT_ONCE && passed_recv(fd, sent, sizeof(sent)) > 0; i++)
         continue;
+    return discard_socket(discard, fd);
 }
 
 /* Never used again for something else. */
@@ -177,11 +184,14 @@ static void restore_one(BlobReader r, Linger *l) {
             blob_u64s(&f, numbers, ELEMENTS(numbers));
     }
     uint64_t latest = clock_monotonic_usec() + LINGER_USEC;
-    Leaving *i = fd < 0 ? NULL : add(l, TAKE_FD(fd), numbers[0] < latest ? numbers[0] : latest);
+    Leaving *i = fd < 0 ? NULL : add(l, fd, numbers[0] < latest ? numbers[0] : latest);
     if (!i)
         return;
+    (void)TAKE_FD(fd);
     i->taken = (size_t)numbers[1];
-    watch(i);
+    /* Nothing but closed: this may be the helper that proves an upgrade, and its copy not the only one. */
+    if (watch(i) < 0)
+        (void)fd_close(forget(i));
 }
 
 int linger_restore(BlobReader r, Linger *l) {

@@ -6,21 +6,22 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/base/blob.h"
+#include "daemon/discard.h"
 
 #define LINGER_MAX 64
 #define LINGER_USEC 1000000ULL
 
 typedef struct Linger Linger;
 
-/* Without any, it has no descriptor and no timer. 0 or -ENOMEM. */
-int linger_new(sd_event *loop, Linger **ret);
+/* Without any, it has no descriptor and no timer. They are given up to @discard. 0 or -ENOMEM. */
+int linger_new(sd_event *loop, Discard *discard, Linger **ret);
 Linger *linger_free(Linger *l); /* closes them all; returns NULL */
 /* Sends nothing more to @fd, which is taken over, and closes it when the other end has, or the time is over;
  * at once when there are too many. */
 void linger_add(Linger *l, int fd);
-/* For who is told nothing: sends nothing more to @fd, and takes in what has come so far, so that the other
- * end sees an end and no reset. The descriptor stays the caller's, to be closed. */
-void linger_not(int fd);
+/* For who is told nothing: takes in what has come so far, and gives @fd up to @discard, so that the other end
+ * sees an end and no reset. Returns -EBADF. */
+int linger_not(Discard *discard, int fd);
 
 /* See handover.h. One that cannot be watched again is closed. 0 or -EBADMSG. */
 void linger_save(BlobWriter *w, const Linger *l);

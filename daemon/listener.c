@@ -69,7 +69,32 @@ static void leave_helper(const Listener *l) {
     (void)shutdown(l->fd, SHUT_RD);
 }
 
+/* Those who wait in its queue, and nobody but the daemon has it. */
+static void empty_queue(const Listener *l, Discard *d) {
+    int fd;
+    (void)shutdown(l->fd, SHUT_RDWR);
+    while ((fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno == EINTR)
+        (void)discard_socket(d, fd);
+}
+
+/* In the queue of a UNIX socket may be descriptors, which are not for the daemon to close (base/passed.h). */
+static void give_up(Listener *l) {
+    Discard *d = l->service ? l->service->rt->discard : NULL;
+    if (d && l->untouched && endpoint_kind_is_stream(l->kind)) {
+        empty_queue(l, d);
+    } else if (d && l->untouched) {
+        l->fd = discard_socket(d, l->fd);
+    } else if (d && !l->exhausted && listener_has_queued(l)) {
+        l->fd = discard_copy(d, l->fd);
+        /* Its address is to be free soon. */
+        (void)discard_now(d);
+    }
+}
+
 void listener_close(Listener *l, bool remove_node) {
+    if (l->taking)
+        discard_forget(l->service->rt->discard, l);
+    l->taking = false;
     listener_disarm(l);
     leave_store(l);
     leave_helper(l);
@@ -80,6 +105,9 @@ void listener_close(Listener *l, bool remove_node) {
     /* Nor may a process that is on its way to exec still have one. */
     if (l->fd >= 0 && l->service)
         flights_part(l->service->rt->spawner);
+    /* When it is not for good, others have copies. */
+    if (l->fd >= 0 && remove_node && endpoint_kind_is_unix(l->kind))
+        give_up(l);
     l->fd = fd_close(l->fd);
     l->untouched = false;
     if (l->parked < 0)
@@ -385,7 +413,7 @@ void listener_leave_lobby(Listener *l, uint32_t revents) {
 int listener_arm(Listener *l, ListenerWake wake) {
     l->wake = wake;
     l->armed = true;
-    if (l->pause_timer || l->in_lobby)
+    if (l->pause_timer || l->in_lobby || l->taking)
         return 0;
     if (l->source)
         return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
@@ -427,6 +455,21 @@ void listener_pause(Listener *l) {
 
 void listener_relax(Listener *l) {
     l->pause_level = 0;
+}
+
+static void on_taken(void *userdata) {
+    Listener *l = userdata;
+    l->taking = false;
+    if (l->armed)
+        (void)listener_arm(l, l->wake);
+}
+
+void listener_take_away(Listener *l) {
+    l->taking = discard_next(l->service->rt->discard, l->fd, on_taken, l) >= 0;
+    if (l->taking)
+        unwatch(l);
+    else
+        listener_pause(l);
 }
 
 int listener_set_blocking(Listener *l, bool blocking) {

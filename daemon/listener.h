@@ -39,6 +39,7 @@ struct Listener {
     bool untouched;   /* its socket is as bind_open() has made it: nobody else has had it, and it does not
                          block */
     bool unsuitable;  /* what was passed in under its name has no connections, which its service needs */
+    bool taking;      /* not polled: a datagram is being taken away, listener_take_away() */
     bool dispensable; /* one of a pair of families that this kernel does not have: not missed */
     dev_t dev;        /* of a node or queue that is ours to remove */
     ino_t ino;
@@ -106,6 +107,10 @@ void listener_pause(Listener *l);
 void listener_pause_until(Listener *l, uint64_t at_usec);
 /* Somebody was served: the next pause is short again. */
 void listener_relax(Listener *l);
+
+/* The next datagram, which has descriptors, is taken away by a process of ours (discard_next()); until then
+ * it is not polled. */
+void listener_take_away(Listener *l);
 
 /* Before it is closed for good, so that nobody who has been let in is turned away: cut keeps what is queued
  * and lets in one at a time, seal nobody any more (not of an adopted one, which goes on elsewhere, nor while

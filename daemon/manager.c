@@ -147,8 +147,9 @@ static int make_tables(Runtime *rt) {
         return -EIO;
     rt->sources = sources_new(SOURCES_MAX, keys[0]);
     rt->bans = bans_new(BANS_MAX, keys[1]);
-    int r = rt->sources && rt->bans ? discard_new(rt->loop, &rt->errands, &rt->discard) : -ENOMEM;
-    return r < 0 ? r : linger_new(rt->loop, &rt->linger);
+    int r =
+        rt->sources && rt->bans ? discard_new(rt->loop, &rt->errands, rt->spawner, &rt->discard) : -ENOMEM;
+    return r < 0 ? r : linger_new(rt->loop, rt->discard, &rt->linger);
 }
 
 int manager_init_runtime(Manager *m, Logger *logger) {

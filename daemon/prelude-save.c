@@ -173,7 +173,9 @@ static int restore_one(BlobReader r, Service *s, bool held) {
     Prelude *p = blob_is_spoilt(r.source) ? NULL : prelude_new(s, &parts.connection, parts.kind);
     if (!p) {
         gate_release(s->rt, &parts.connection.source);
-        connection_done(&parts.connection);
+        /* The helper that proves an upgrade has a copy; nothing is ended by it. */
+        parts.connection.fd = fd_close(parts.connection.fd);
+        connection_done(s->rt, &parts.connection);
         return blob_is_spoilt(r.source) ? -EBADMSG : -ENOMEM;
     }
     p->until_usec = parts.until_usec;

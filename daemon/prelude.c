@@ -8,6 +8,7 @@
 #include "conf/access.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/passed.h"
 #include "daemon/gate.h"
 #include "daemon/launch.h"
 #include "daemon/linger.h"
@@ -128,7 +129,7 @@ void prelude_free(Prelude *p) {
     list_remove(&p->link);
     p->source = sd_event_source_disable_unref(p->source);
     gate_release(s->rt, &p->connection.source);
-    connection_done(&p->connection);
+    connection_done(s->rt, &p->connection);
     prelude_data_done(&p->data);
     s->rt->n_preludes--;
     s->preludes->n--;
@@ -405,7 +406,8 @@ static bool read_on(Prelude *p) {
     const char *why = NULL;
     size_t n_taken = 0;
     int fd = p->connection.fd;
-    ssize_t n = recv(fd, bytes, prelude_data_room(&p->data), MSG_PEEK | MSG_DONTWAIT);
+    PassedLook look;
+    ssize_t n = passed_peek(fd, bytes, prelude_data_room(&p->data), &look);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
     if (n <= 0) {
@@ -413,10 +415,13 @@ static bool read_on(Prelude *p) {
         return false;
     }
     PreludeResult r = prelude_data_add(&p->data, bytes, (size_t)n, &n_taken, &why);
-    /* Of a packet (unix-seqpacket) the rest would be lost: then it tells its whole length. */
-    if (r != PRELUDE_BAD && recv(fd, bytes, n_taken, MSG_DONTWAIT | MSG_TRUNC) != (ssize_t)n_taken) {
+    /* Descriptors behind it are the service's. Of a packet (unix-seqpacket) the rest would be lost. */
+    bool whole = r == PRELUDE_BAD ||
+                 (passed_peek(fd, bytes, n_taken, &look) == (ssize_t)n_taken && !look.descriptors &&
+                  !look.truncated && recv(fd, bytes, n_taken, MSG_DONTWAIT) == (ssize_t)n_taken);
+    if (!whole) {
         r = PRELUDE_BAD;
-        why = "it does not end with its packet";
+        why = look.descriptors ? "descriptors have come with it" : "it does not end with its packet";
     }
     if (r == PRELUDE_BAD)
         refuse_bad(p, why);
@@ -475,7 +480,7 @@ static void begin(Service *s, Connection *c, PreludeKind kind, size_t more) {
         service_history(s)->counters.accepted++;
         service_history(s)->counters.gone++;
         gate_release(s->rt, &c->source);
-        connection_done(c);
+        connection_done(s->rt, c);
     } else if (!room) {
         refuse(p, REFUSE_INSTANCES, "too many are still to say who they are, or what they want");
     } else if (read_on(p)) {

@@ -69,7 +69,7 @@ static void say(Service *s, Connection *c) {
     if (n > 0 && c->fd < s->rt->fd_ceiling)
         linger_add(s->rt->linger, TAKE_FD(c->fd));
     else
-        linger_not(c->fd);
+        c->fd = linger_not(s->rt->discard, c->fd);
 }
 
 static void reset(const Connection *c) {
@@ -91,5 +91,5 @@ void refusal_refuse(Service *s, Connection *c, const Admission *a, const char *d
         reset(c);
     else
         say(s, c);
-    c->fd = fd_close(c->fd);
+    c->fd = discard_socket(s->rt->discard, c->fd);
 }

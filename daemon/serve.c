@@ -187,10 +187,13 @@ static void follow(Service *s, Connection *c) {
 
 static void pass(Service *s, Instance *worker, Connection *c) {
     int r = handoff_pass(s->pool, worker, c);
-    if (r < 0)
+    if (r < 0) {
         serve_count_gone(s, &c->peer, "it could not be passed on to a worker");
-    else if (c->source && s->limits->per_source > 0)
+        return;
+    }
+    if (c->source && s->limits->per_source > 0)
         follow(s, c);
+    c->fd = fd_close(c->fd);
 }
 
 /* One that is counted as accepted: it is served, or refused. */
@@ -208,7 +211,7 @@ static Verdict serve_taken(Service *s, Connection *c, const Door *door) {
         (void)launch_for_connection(s, c);
     /* Without a process, nobody is served. */
     gate_release(s->rt, &c->source);
-    connection_done(c);
+    connection_done(s->rt, c);
     return a.verdict;
 }
 
@@ -330,10 +333,9 @@ static void turn_away(Listener *l) {
     Service *s = l->service;
     char peer[PEER_TEXT_MAX];
     Connection c = {.remote.len = sizeof(c.remote.storage)};
-    CLEANUP_CLOSE int fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
-    if (fd < 0)
+    c.fd = accept4(l->fd, &c.remote.sa, &c.remote.len, SOCK_CLOEXEC);
+    if (c.fd < 0)
         return;
-    c.fd = fd;
     c.accepted_usec = clock_monotonic_usec();
     count_accepted(s, &c);
     service_history(s)->counters.spawn_failed++;
@@ -343,8 +345,8 @@ static void turn_away(Listener *l) {
     e.step = spawn_step_to_string(STEP_EXEC);
     e.message = "closed: the backend did not become ready";
     service_emit_limited(s, LIMITED_SPAWN_FAILED, &e);
-    linger_not(fd);
-    free(c.groups);
+    c.fd = linger_not(s->rt->discard, c.fd);
+    connection_done(s->rt, &c);
 }
 
 void serve_nobody(Listener *l, const char *why) {
@@ -360,7 +362,7 @@ void serve_nobody(Listener *l, const char *why) {
         count_accepted(s, &c);
         find_peer(s, &c);
         serve_count_gone(s, &c.peer, why);
-        connection_done(&c);
+        connection_done(s->rt, &c);
     }
 }
 

@@ -268,7 +268,7 @@ static void serve_by_another(Instance *lost, const FlightEnd *end, const LaunchF
     c->n_groups = lost->n_groups;
     (void)launch_for_connection(s, c);
     gate_release(s->rt, &c->source);
-    connection_free(c);
+    connection_free(s->rt, c);
 }
 
 void spares_on_lost(Instance *i, const FlightEnd *end) {

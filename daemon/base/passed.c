@@ -46,6 +46,8 @@ ssize_t passed_peek(int fd, void *buf, size_t n, PassedLook *ret) {
     struct iovec iov = {.iov_base = buf, .iov_len = n};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
     *ret = (PassedLook){0};
+    m.msg_name = &ret->from;
+    m.msg_namelen = sizeof(ret->from);
     bool is_unix = passed_may_come(fd);
     if (is_unix)
         take_all_in_line(fd);
@@ -57,6 +59,7 @@ ssize_t passed_peek(int fd, void *buf, size_t n, PassedLook *ret) {
     ssize_t got = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0)
         return got;
+    ret->n_from = m.msg_namelen;
     ret->descriptors = is_unix && (m.msg_flags & MSG_CTRUNC);
     ret->truncated = m.msg_flags & MSG_TRUNC;
     read_sender(&m, ret);
@@ -102,6 +105,22 @@ bool passed_empty(int fd) {
         (void)recv(fd, bytes, (size_t)got, MSG_DONTWAIT);
     }
     return false;
+}
+
+bool passed_may_lie(int fd) {
+    char bytes[READ_BYTES];
+    struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    int n = 0;
+    if (!passed_may_come(fd))
+        return false;
+    ssize_t got = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0 && errno != EAGAIN)
+        return true;
+    if (option_of(fd, SO_TYPE) != SOCK_STREAM)
+        return got >= 0;
+    /* Behind the end of what was looked at, or out of band, is more. */
+    return (got >= 0 && (m.msg_flags & MSG_CTRUNC)) || ioctl(fd, SIOCINQ, &n) < 0 || n != (got < 0 ? 0 : got);
 }
 
 void passed_forbid(int fd) {

@@ -10,9 +10,11 @@
 #include <sys/types.h>
 
 typedef struct PassedLook {
-    bool descriptors;    /* some have come along, or something else that is not known */
-    bool truncated;      /* a datagram, or packet, that is longer */
-    bool is_there;       /* of a socket with SO_PASSCRED: a message is, if only an empty one */
+    bool descriptors;             /* some have come along, or something else that is not known */
+    bool truncated;               /* a datagram, or packet, that is longer */
+    bool is_there;                /* of a socket with SO_PASSCRED: a message is, if only an empty one */
+    struct sockaddr_storage from; /* of a datagram: who sent it, of so many bytes */
+    socklen_t n_from;
     struct ucred sender; /* the same; pid 0: it is not known */
 } PassedLook;
 
@@ -27,6 +29,9 @@ ssize_t passed_recv(int fd, void *buf, size_t n);
 /* Of a UNIX socket that nobody else has any more: ends it both ways and throws away what lies in it. False
  * when there is something left, which may have descriptors. */
 bool passed_empty(int fd);
+
+/* Whether descriptors may lie in a socket that others may have, too. Changes nothing of it. */
+bool passed_may_lie(int fd);
 
 bool passed_may_come(int fd); /* whether it is a UNIX socket */
 

@@ -156,6 +156,8 @@ CL = Group("CL: clients and the network", (
     row("CL-16", "UNIX sockets: user namespaces, a path that is deleted, long ones; abstract names",
         "test_faults_cl.Names.test_cl_16_ test_serving.Echo.test_abstract", "yaml: ENDPOINTS"),
     row("CL-17", "interfaces and addresses that go and come, or are not there", "test_faults_cl.Networks.test_cl_17_"),
+    row("", "descriptors passed to a UNIX socket of a service, such as would hold up who closes them; a process that has its "
+        "connection linger", "test_hostile_passed.Services test_hostile_passed.Lingerers", "docs/security.md"),
     row("CL-18", "one connection, many waiting workers: few are woken", "test_faults_ch.Pools.test_cl_18", "yaml: MODELS"),
 ))
 

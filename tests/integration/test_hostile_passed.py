@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import struct
+import tempfile
 import time
 
-from harness import DaemonTest, wait_until
+from harness import DaemonTest, process_state, wait_until
 
 # As long as close(2) is to take; and how long the daemon may be held up, on whatever machine.
 LINGER = 20
@@ -15,8 +16,8 @@ HELD_UP = 8
 
 
 class PassedTest(DaemonTest):
-    def start(self, **services):
-        return self.daemon({"services": {"canary": {"listen": "tcp:127.0.0.1:0", "exec": ["/bin/cat"]}, **services}})
+    def start(self, environment=None, **services):
+        return self.daemon({"services": {"canary": {"listen": "tcp:127.0.0.1:0", "exec": ["/bin/cat"]}, **services}}, environment=environment)
 
     def lingering(self):
         """A connection with data that nobody takes."""
@@ -134,3 +135,204 @@ class Notify(PassedTest):
         d = self.start(s=self.service())
         self.notify(d, last=True)
         wait_until(lambda: sum(d.service("s")["exited"].values()) > 0, "its end")
+
+
+class Services(PassedTest):
+    """Whoever may connect to a UNIX socket of a service can pass some as well. A process that has the connection closes them
+    itself; whom the daemon refuses, reads or gives up leaves them to it."""
+
+    def service(self, **keys):
+        return {"listen": "unix:{dir}/s.sock", "exec": ["/bin/cat"], **keys}
+
+    def order(self, d, *words):
+        """What the daemon does for it is done at once, too."""
+        begin = time.monotonic()
+        d.mpctl(*words)
+        self.assertLess(time.monotonic() - begin, HELD_UP)
+
+    def client(self, d, data=b"x", nested=True, leaves=True, kind=socket.SOCK_STREAM):
+        """Who connects, sends @data with a descriptor, and goes."""
+        s = socket.socket(socket.AF_UNIX, kind)
+        if not leaves:
+            self.addCleanup(s.close)
+        s.connect(d.path("s.sock"))
+        with self.passed(nested) as descriptor:
+            socket.send_fds(s, [data], [descriptor])
+        if leaves:
+            s.close()
+
+    def check(self, service, data=b"x", n=3, counted=None, **how):
+        d = self.start(s=service)
+        for leaves in (True, False):
+            with self.stays_quick(d):
+                for nested in [False] + [True] * (n - 1):
+                    self.client(d, data, nested, leaves, **how)
+        if counted:
+            wait_until(lambda: counted(d.service("s")) >= 2 * n, "all of them to be counted")
+        self.goes_on(d)
+        return d
+
+    def test_refused(self):
+        for how in ("close", "reset", "banner"):
+            with self.subTest(refuse_with=how):
+                service = self.service(access={"deny": ["any"]}, limits={"refuse_with": how}, banner={"refused": "go away\n"})
+                self.check(service, counted=lambda s: s["refused"]["access"])
+
+    def test_refused_packets(self):
+        service = self.service(listen="unix-seqpacket:{dir}/s.sock", access={"deny": ["any"]})
+        self.check(service, counted=lambda s: s["refused"]["access"], kind=socket.SOCK_SEQPACKET)
+
+    def test_with_a_header(self):
+        """What comes with the header would be nobody's; what comes behind it is for the service."""
+        proxied = self.service(proxy_protocol={"accept_from": ["any"]})
+        for data in (b"PROXY UNKNOWN\r\n", b"PROXY ", b"nonsense"):
+            with self.subTest(data=data):
+                self.check(proxied, data, counted=lambda s: s["refused"]["proxy"] + s["gone"])
+
+    def test_behind_a_header(self):
+        """What comes once the header has been read is for the service. Before, nobody can tell whose it is."""
+        d = self.start(s=self.service(proxy_protocol={"accept_from": ["any"]}, exec=[
+            "/usr/bin/python3", "-ISc", "import socket\ns = socket.socket(fileno=0)\ns.send(b'?')\n"
+            "data, fds, _, _ = socket.recv_fds(s, 100, 2)\ns.send(b'%d' % len(fds) + data)"]))
+        header = b"PROXY UNKNOWN\r\n"
+        with socket.socket(socket.AF_UNIX) as s, open("/dev/null", "rb") as null:
+            s.connect(d.path("s.sock"))
+            s.sendall(header)
+            self.assertEqual(s.recv(1), b"?")
+            socket.send_fds(s, [b"hello"], [null.fileno()])
+            self.assertEqual(s.recv(100), b"1hello")
+        with socket.socket(socket.AF_UNIX) as s, open("/dev/null", "rb") as null:
+            os.kill(d.pid, signal.SIGSTOP)
+            s.connect(d.path("s.sock"))
+            s.sendall(header)
+            socket.send_fds(s, [b"hello"], [null.fileno()])
+            os.kill(d.pid, signal.SIGCONT)
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(s.recv(100), b"")
+        self.assertIn("descriptors", d.wait_log(event="refused")[0]["message"])
+
+    def test_name(self):
+        """Of a tcpmux service, and for help, where there is none of that name."""
+        for name in (b"none\r\n", b"help\r\n", b"no"):
+            with self.subTest(name=name):
+                d = self.start(s={"listen": "unix:{dir}/s.sock", "model": "tcpmux"}, some={"tcpmux": "some", "exec": ["/bin/cat"]})
+                for leaves in (True, False):
+                    with self.stays_quick(d):
+                        self.client(d, name, leaves=leaves)
+                self.goes_on(d)
+
+    def test_without_a_process(self):
+        folder = tempfile.TemporaryDirectory(prefix="mpt-script-")
+        self.addCleanup(folder.cleanup)
+        script = os.path.join(folder.name, "script")
+        with open(script, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o755)
+            file.write("#!/nonexistent/interpreter\n")
+        for keys in ({}, {"prespawn": 1}):
+            with self.subTest(**keys):
+                self.check(self.service(exec=[script], **keys), n=1, counted=lambda s: s["spawn_failed"])
+
+    def test_who_waits(self):
+        """In the queue of a service that is paused, and then stopped."""
+        for listen, kind in (("unix", socket.SOCK_STREAM), ("unix-seqpacket", socket.SOCK_SEQPACKET)):
+            for model in ("per-connection", "on-demand"):
+                with self.subTest(listen=listen, model=model):
+                    d = self.start(s=self.service(listen=f"{listen}:{{dir}}/s.sock", model=model))
+                    d.mpctl("pause", "s")
+                    self.client(d, leaves=False, kind=kind)
+                    self.client(d, leaves=True, kind=kind)
+                    self.order(d, "stop", "s")
+                    self.goes_on(d)
+                    d.mpctl("start", "s")
+
+    def test_who_waits_after_a_process(self):
+        """A process has had the listener, and may have changed it."""
+        d = self.start(s=self.service(model="on-demand", exec=["/usr/bin/python3", "-ISc", "import socket\nsocket.socket(fileno=3).accept()"],
+                                      **{"pass": "listen_fds"}))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(d.path("s.sock"))
+            d.wait_service("s", spawned=1, active=0)
+        d.mpctl("pause", "s")
+        self.client(d, leaves=False)
+        self.order(d, "stop", "s")
+        self.goes_on(d)
+
+    def test_listener_that_goes(self):
+        d = self.start(s=self.service())
+        d.mpctl("pause", "s")
+        self.client(d, leaves=False)
+        self.client(d, leaves=True)
+        d.write_config({"services": {"canary": {"listen": f"tcp:127.0.0.1:{d.port('canary')}", "exec": ["/bin/cat"]}}})
+        self.order(d, "reload")
+        self.goes_on(d)
+
+    def test_datagrams(self):
+        """Of one that may start nothing; who comes behind him is looked at as well."""
+        d = self.start(s=self.service(listen="unix-dgram:{dir}/s.sock", model="on-demand", access={"deny": ["any"]}))
+        with self.stays_quick(d):
+            for nested in (False, True, True):
+                self.client(d, nested=nested, kind=socket.SOCK_DGRAM)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(b"x", d.path("s.sock"))
+        wait_until(lambda: d.service("s")["refused"]["access"] == 4, "all of them to be refused", deadline=20)
+
+    def test_datagrams_that_wait(self):
+        d = self.start(s=self.service(listen="unix-dgram:{dir}/s.sock", model="on-demand"))
+        d.mpctl("pause", "s")
+        for nested in (False, True):
+            self.client(d, nested=nested, kind=socket.SOCK_DGRAM)
+        self.order(d, "stop", "s")
+        self.goes_on(d)
+
+    def test_nobody_has_it_any_more(self):
+        """The process of a connection that was set up ahead ends at once."""
+        d = self.start(s=self.service(prespawn=1, exec=["/bin/true"]))
+        for _ in range(3):
+            with self.stays_quick(d):
+                self.client(d)
+        wait_until(lambda: d.service("s")["spawned"] == 3, "three")
+
+
+class Lingerers(PassedTest):
+    """A process that has filled its connection and asked for close(2) to wait closes it itself, and goes on, or ends. The daemon
+    still has a copy for a moment: of one that was set up ahead, and where processes share its descriptors until exec."""
+    FILL = ("import os, signal, socket, struct\ns = socket.socket(fileno=0)\ns.setblocking(False)\n"
+            "try:\n    while True: s.send(b'x' * 65536)\nexcept BlockingIOError: pass\n"
+            f"s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, {LINGER}))\n")
+
+    def check(self, end, mode, **keys):
+        d = self.start(s={"listen": "tcp:127.0.0.1:0", "exec": ["/usr/bin/python3", "-ISc", self.FILL + end], **keys},
+                       environment={"MPINETD_SPAWN": mode})
+        for _ in range(3):
+            with socket.socket() as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                s.connect(("127.0.0.1", d.port("s")))
+                pid = wait_until(lambda: d.instances("s"), "its process")[0]["pid"]
+                # What it does is done while the daemon is at something else.
+                os.kill(d.pid, signal.SIGSTOP)
+                try:
+                    wait_until(lambda p=pid: process_state(p) in ("Z", None) or self.is_asleep(p), "it to have closed it")
+                finally:
+                    os.kill(d.pid, signal.SIGCONT)
+                self.goes_on(d)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            d.wait_service("s", active=0)
+
+    @staticmethod
+    def is_asleep(pid):
+        """Behind its last word: nothing of its connection is open any more."""
+        with contextlib.suppress(OSError):
+            return not os.path.exists(f"/proc/{pid}/fd/0")
+        return True
+
+    def test_set_up_ahead(self):
+        for mode in ("shared", "files", "vfork"):
+            for end in ("os.close(0)\nos.close(1)\nsignal.pause()", ""):
+                with self.subTest(mode=mode, end=end):
+                    self.check(end, mode, prespawn=1)
+
+    def test_shared_descriptors(self):
+        for end in ("os.close(0)\nos.close(1)\nsignal.pause()", ""):
+            with self.subTest(end=end):
+                self.check(end, "files")

@@ -159,7 +159,7 @@ static void test_process(void **state) {
     int ours[N];
     (void)state;
     assert_true(sd_event_new(&loop) >= 0);
-    assert_int_equal(discard_new(loop, &errands, &d), 0);
+    assert_int_equal(discard_new(loop, &errands, NULL, &d), 0);
     assert_int_equal(discard_socket(d, -EBADF), -EBADF);
     for (size_t i = 0; i < N; i++) {
         int fds[2];
@@ -191,12 +191,87 @@ static void test_process(void **state) {
     sd_event_unref(loop);
 }
 
+/* Of a socket that others have it is only looked at; where the look does not reach, something may be there.
+ */
+static void test_may_lie(void **state) {
+    static const struct {
+        int type, flags;
+        size_t n;
+        bool sends, passes, may;
+    } cases[] = {
+        {SOCK_STREAM, 0, 0, false, false, false},    {SOCK_STREAM, 0, 5, true, false, false},
+        {SOCK_STREAM, 0, 5, true, true, true},       {SOCK_STREAM, 0, 20000, true, false, true},
+        {SOCK_STREAM, MSG_OOB, 1, true, true, true}, {SOCK_SEQPACKET, 0, 0, false, false, false},
+        {SOCK_SEQPACKET, 0, 0, true, false, true},   {SOCK_DGRAM, 0, 0, true, true, true},
+    };
+    static const char data[20000];
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        int fds[2];
+        Passed p = make_passed();
+        make_pair(cases[i].type, false, fds);
+        if (cases[i].sends)
+            (void)send_with(fds[1], data, cases[i].n, cases[i].passes ? p.write_fd : -1, cases[i].flags);
+        assert_int_equal(passed_may_lie(fds[0]), cases[i].may);
+        assert_true(is_open(&p));
+        /* Nothing has been ended or taken. */
+        assert_int_equal(send_with(fds[0], "x", 1, -1, 0), 0);
+        if (cases[i].n > 0 && !cases[i].flags)
+            assert_int_equal(recv(fds[0], (char[20000]){0}, 20000, MSG_DONTWAIT), cases[i].n);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        (void)close(p.read_fd);
+        (void)close(p.write_fd);
+    }
+    assert_false(passed_may_lie(STDIN_FILENO));
+}
+
+/* A copy whose close(2) could wait goes with a process as well; what can be closed is. */
+static void test_copy(void **state) {
+    const struct linger linger = {.l_onoff = 1, .l_linger = 60}, at_once = {.l_onoff = 1};
+    sd_event *loop = NULL;
+    Errands errands = {0};
+    Discard *d = NULL;
+    (void)state;
+    assert_true(sd_event_new(&loop) >= 0);
+    assert_int_equal(discard_new(loop, &errands, NULL, &d), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        int fds[2], fd = -1, other;
+        bool waits = i == 1 || i == 3;
+        make_pair(SOCK_STREAM, false, fds);
+        if (i < 3)
+            fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        else
+            fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        assert_true(fd >= 0);
+        if (i == 1 || i == 2)
+            assert_int_equal(
+                setsockopt(fd, SOL_SOCKET, SO_LINGER, i == 1 ? &linger : &at_once, sizeof(linger)), 0);
+        other = i == 3 ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+        if (i >= 3)
+            assert_int_equal(send_with(fds[1], "x", 1, other, 0), 0);
+        assert_int_equal(discard_copy(d, fd), -EBADF);
+        assert_int_equal(fcntl(fd, F_GETFD) >= 0, waits);
+        assert_true(discard_now(d));
+        assert_int_equal(fcntl(fd, F_GETFD), -1);
+        /* Who else has it goes on. */
+        assert_int_equal(send_with(fds[0], "x", 1, -1, 0), 0);
+        (void)close(other);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+    }
+    assert_int_equal(errands.n, 2);
+    for (size_t i = 0; i < errands.n; i++)
+        assert_int_equal(waitpid(errands.items[i].pid, NULL, 0), errands.items[i].pid);
+    discard_free(d);
+    errands_done(&errands);
+    sd_event_unref(loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recv),
-        cmocka_unit_test(test_out_of_band),
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_process),
+        cmocka_unit_test(test_recv),    cmocka_unit_test(test_out_of_band), cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_process), cmocka_unit_test(test_may_lie),     cmocka_unit_test(test_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,7 +170,7 @@ static void shares_files(Fixture *x) {
     flight_keep(f, fds[1]);
     assert_int_equal(f->n_kept, f->plan->shares_files);
     assert_true(flight_wait(f, LONG_USEC));
-    flight_let_go(f);
+    flight_let_go(f, NULL);
     assert_int_equal(f->n_kept, 0);
     assert_int_equal(fcntl(fds[1], F_GETFD), -1);
     assert_int_equal(flight_look(f).fate, FLIGHT_STARTED);

@@ -43,7 +43,7 @@ static void test_goes_on(void **state) {
     TestBlob b;
     uint64_t now = clock_monotonic_usec(), later = now + 900 * USEC_PER_MSEC;
     assert_true(sd_event_new(&loop) >= 0);
-    assert_int_equal(linger_new(loop, &l), 0);
+    assert_int_equal(linger_new(loop, NULL, &l), 0);
     test_blob_begin(&b);
     for (size_t i = 0; i < N; i++)
         make_pair(fds[i]);
@@ -80,8 +80,8 @@ static void test_round_trip(void **state) {
     int fds[2];
     TestBlob b;
     assert_true(sd_event_new(&loop) >= 0);
-    assert_int_equal(linger_new(loop, &l), 0);
-    assert_int_equal(linger_new(loop, &m), 0);
+    assert_int_equal(linger_new(loop, NULL, &l), 0);
+    assert_int_equal(linger_new(loop, NULL, &m), 0);
     make_pair(fds);
     int number = fds[0];
     linger_add(l, fds[0]);
@@ -114,7 +114,7 @@ static void test_too_many(void **state) {
     TestBlob b;
     size_t n = 0;
     assert_true(sd_event_new(&loop) >= 0);
-    assert_int_equal(linger_new(loop, &l), 0);
+    assert_int_equal(linger_new(loop, NULL, &l), 0);
     test_blob_begin(&b);
     for (size_t i = 0; i < N; i++) {
         make_pair(fds[i]);

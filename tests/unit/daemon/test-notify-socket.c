@@ -142,7 +142,7 @@ static void test_passed_descriptors(void **state) {
     int ends[2], status = 0, free_fd = -EBADF;
     char c;
     (void)state;
-    assert_int_equal(discard_new(loop, &errands, &discard), 0);
+    assert_int_equal(discard_new(loop, &errands, NULL, &discard), 0);
     assert_int_equal(notify_socket_new(loop, discard, may_all, collect, &text, &n), 0);
     assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     send_to(n, DATA("FDSTORE=1"), ends[1]);
@@ -185,7 +185,7 @@ static void test_last_words(void **state) {
     char c, big[9000];
     (void)state;
     memset(big, 'x', sizeof(big));
-    assert_int_equal(discard_new(loop, &errands, &discard), 0);
+    assert_int_equal(discard_new(loop, &errands, NULL, &discard), 0);
     assert_int_equal(notify_socket_new(loop, discard, may_all, collect, &text, &n), 0);
     assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     send_to(n, DATA("STATUS=a"), ends[1]);

@@ -91,7 +91,7 @@ static void side_init(Side *side) {
     rt->sockets = sock_query_new();
     assert_int_equal(spawner_new(no_environ, &rt->spawner), 0);
     rt->traffic = traffic_new(rt->loop, rt->sockets, &rt->events, NULL, NULL);
-    assert_int_equal(linger_new(rt->loop, &rt->linger), 0);
+    assert_int_equal(linger_new(rt->loop, NULL, &rt->linger), 0);
 }
 
 static void side_done(Side *side) {
