@@ -60,6 +60,13 @@ class Namespaces(DaemonTest):
             except ProcessLookupError:
                 pass
 
+    def go_on(self, d, pids, client):
+        """They come to their end. Who waited is served, unless he has been given up on a machine that has stopped for seconds."""
+        self.let_go(pids)
+        client.shutdown(1)
+        self.assertIn(client.recv(10), (b"x", b""))
+        self.assertEqual(d.ask("slow", b"again"), b"again")
+
     def test_others_are_served_meanwhile(self):
         d = self.begin(slow={})
         with self.stops(d):
@@ -67,11 +74,7 @@ class Namespaces(DaemonTest):
             pids = self.wait_stopped(d)
             self.assertEqual(d.ask("quick", b"hello"), b"hello")
             self.assertEqual(d.service("slow")["spawned"], 0)
-        self.let_go(pids)
-        client.shutdown(1)
-        # On a machine that has stopped for seconds it may have been given up.
-        self.assertIn(client.recv(10), (b"x", b""))
-        self.assertEqual(d.ask("slow", b"again"), b"again")
+        self.go_on(d, pids, client)
 
     def test_it_has_an_end(self):
         d = self.begin(slow={})
@@ -192,10 +195,7 @@ class Namespaces(DaemonTest):
             self.assertTrue(d.call("Reload")["ok"])
             wait_until(lambda: self.stopped(d) and not set(first) & set(self.stopped(d)), "another to be at it")
             second = self.stopped(d)
-        self.let_go(second)
-        client.shutdown(1)
-        self.assertIn(client.recv(10), (b"x", b""))
-        self.assertEqual(d.ask("slow", b"again"), b"again")
+        self.go_on(d, second, client)
 
     def test_an_upgrade_meanwhile(self):
         d = self.begin(slow={})

@@ -53,6 +53,19 @@ static void remove_group(int dir, const char *path) {
     assert_int_equal(rmdir(path), 0);
 }
 
+/* One in which more memory is used than @one_byte allows, whose limit is yet to be put there. */
+static int make_full_group(char *path) {
+    int dir = make_group(path);
+    put(dir, "memory.current", "2\n");
+    assert_int_equal(unlinkat(dir, "memory.max", 0), 0);
+    return dir;
+}
+
+static const CgroupConfig none = {
+    .memory_max = UINT64_MAX, .memory_high = UINT64_MAX, .cpu_max = UINT64_MAX, .pids_max = UINT64_MAX};
+static const CgroupConfig one_byte = {
+    .memory_max = 1, .memory_high = UINT64_MAX, .cpu_max = UINT64_MAX, .pids_max = UINT64_MAX};
+
 static void assert_file(int dir, const char *file, const char *text) {
     char now[CGROUP_FILE_MAX];
     assert_true(cgroup_read(dir, file, now, sizeof(now)) >= 0);
@@ -62,8 +75,6 @@ static void assert_file(int dir, const char *file, const char *text) {
 /* Who has more memory than he may: another process brings him below. */
 static void test_aside(void **state) {
     const char *refused = NULL;
-    static const CgroupConfig none = {
-        .memory_max = UINT64_MAX, .memory_high = UINT64_MAX, .cpu_max = UINT64_MAX, .pids_max = UINT64_MAX};
     static const struct {
         const char *used;
         size_t n_errands;
@@ -95,21 +106,17 @@ static void test_aside(void **state) {
 
 static void test_what_is_not_there(void **state) {
     const char *refused = NULL;
-    static const CgroupConfig limits = {
-        .memory_max = 1, .memory_high = UINT64_MAX, .cpu_max = UINT64_MAX, .pids_max = UINT64_MAX};
     char path[] = "/tmp/mpt-cgroup-XXXXXX";
     Errands errands = {0};
-    int dir = make_group(path);
+    int dir = make_full_group(path);
     (void)state;
-    put(dir, "memory.current", "2\n");
-    assert_int_equal(unlinkat(dir, "memory.max", 0), 0);
-    assert_int_equal(cgroup_limits_apply(dir, NULL, &limits, false, ALL, &errands, &refused), -ENOENT);
+    assert_int_equal(cgroup_limits_apply(dir, NULL, &one_byte, false, ALL, &errands, &refused), -ENOENT);
     assert_non_null(refused);
     assert_int_equal(errands.n, 0);
     assert_int_equal(
-        cgroup_limits_apply(dir, NULL, &limits, false, CGROUP_BIT(CGROUP_CPU), &errands, &refused), 0);
+        cgroup_limits_apply(dir, NULL, &one_byte, false, CGROUP_BIT(CGROUP_CPU), &errands, &refused), 0);
     /* A limit that is taken away was none. */
-    assert_int_equal(cgroup_limits_apply(dir, &limits, NULL, false, ALL, &errands, &refused), 0);
+    assert_int_equal(cgroup_limits_apply(dir, &one_byte, NULL, false, ALL, &errands, &refused), 0);
     errands_done(&errands);
     remove_group(dir, path);
 }
@@ -117,18 +124,12 @@ static void test_what_is_not_there(void **state) {
 /* What the other process could not write is told, not taken for set. */
 static void test_aside_refused(void **state) {
     const char *refused = NULL;
-    static const CgroupConfig limits = {
-        .memory_max = 1, .memory_high = UINT64_MAX, .cpu_max = UINT64_MAX, .pids_max = UINT64_MAX};
-    static const CgroupConfig none = {
-        .memory_max = UINT64_MAX, .memory_high = UINT64_MAX, .cpu_max = UINT64_MAX, .pids_max = UINT64_MAX};
     char path[] = "/tmp/mpt-cgroup-XXXXXX";
     Errands errands = {0};
-    int dir = make_group(path);
+    int dir = make_full_group(path);
     (void)state;
-    put(dir, "memory.current", "2\n");
-    assert_int_equal(unlinkat(dir, "memory.max", 0), 0);
     assert_int_equal(symlinkat("/dev/full", dir, "memory.max"), 0);
-    assert_int_equal(cgroup_limits_apply(dir, &none, &limits, false, ALL, &errands, &refused), -ENOSPC);
+    assert_int_equal(cgroup_limits_apply(dir, &none, &one_byte, false, ALL, &errands, &refused), -ENOSPC);
     assert_string_equal(refused, "memory.max");
     assert_int_equal(errands.n, 1);
     assert_int_equal(waitpid(errands.items[0].pid, NULL, 0), errands.items[0].pid);

@@ -12,16 +12,8 @@
 #include <unistd.h>
 
 #include "conf/load.h"
-#include "daemon/launch-private.h"
-#include "daemon/recipe.h"
+#include "tests/unit/daemon/fake-sandbox.h"
 
-int __wrap_recipe_new(ServiceConfig *config, char *const *env, Recipe **ret);
-int __wrap_sandbox_plan_new(const ServiceConfig *config, const SandboxContext *context, SandboxPlan **ret,
-                            unsigned *ret_which);
-
-bool __wrap_sandbox_plan_is_under_way(const SandboxPlan *p);
-int __wrap_sandbox_plan_fd(const SandboxPlan *p);
-pid_t __wrap_sandbox_plan_pid(const SandboxPlan *p);
 int __wrap_sandbox_plan_finish(SandboxPlan *p, unsigned *ret_which);
 
 /* So often there is no memory for a recipe; and what becomes of its sandbox then. */
@@ -38,9 +30,7 @@ int __wrap_recipe_new(ServiceConfig *config, char *const *env, Recipe **ret) {
         n_fails--;
         return -ENOMEM;
     }
-    *ret = calloc(1, sizeof(**ret));
-    assert_non_null(*ret);
-    (*ret)->n_refs = 1;
+    *ret = fake_recipe();
     return 0;
 }
 
@@ -48,10 +38,7 @@ int __wrap_sandbox_plan_new(const ServiceConfig *config, const SandboxContext *c
                             unsigned *ret_which) {
     (void)config;
     (void)context;
-    *ret = calloc(1, sizeof(**ret));
-    assert_non_null(*ret);
-    (*ret)->user_fd = (*ret)->network_fd = (*ret)->init_fd = -EBADF;
-    *ret_which = SANDBOX_WHICH(SANDBOX_PART_NETWORK, 0);
+    *ret = fake_sandbox_plan(ret_which);
     return sandbox_result;
 }
 
@@ -63,11 +50,6 @@ bool __wrap_sandbox_plan_is_under_way(const SandboxPlan *p) {
 int __wrap_sandbox_plan_fd(const SandboxPlan *p) {
     (void)p;
     return making_fd;
-}
-
-pid_t __wrap_sandbox_plan_pid(const SandboxPlan *p) {
-    (void)p;
-    return 1;
 }
 
 int __wrap_sandbox_plan_finish(SandboxPlan *p, unsigned *ret_which) {

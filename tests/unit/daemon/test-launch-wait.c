@@ -15,15 +15,8 @@
 
 #include "conf/load.h"
 #include "daemon/base/clock.h"
-#include "daemon/launch-private.h"
-#include "daemon/recipe.h"
+#include "tests/unit/daemon/fake-sandbox.h"
 
-int __wrap_recipe_new(ServiceConfig *config, char *const *env, Recipe **ret);
-int __wrap_sandbox_plan_new(const ServiceConfig *config, const SandboxContext *context, SandboxPlan **ret,
-                            unsigned *ret_which);
-bool __wrap_sandbox_plan_is_under_way(const SandboxPlan *p);
-int __wrap_sandbox_plan_fd(const SandboxPlan *p);
-pid_t __wrap_sandbox_plan_pid(const SandboxPlan *p);
 int __real_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int msec);
@@ -38,9 +31,7 @@ static uint64_t waited_usec, passed_usec;
 int __wrap_recipe_new(ServiceConfig *config, char *const *env, Recipe **ret) {
     (void)config;
     (void)env;
-    *ret = calloc(1, sizeof(**ret));
-    assert_non_null(*ret);
-    (*ret)->n_refs = 1;
+    *ret = fake_recipe();
     return 0;
 }
 
@@ -48,13 +39,10 @@ int __wrap_sandbox_plan_new(const ServiceConfig *config, const SandboxContext *c
                             unsigned *ret_which) {
     (void)config;
     (void)context;
-    *ret = calloc(1, sizeof(**ret));
-    assert_non_null(*ret);
-    (*ret)->user_fd = (*ret)->network_fd = (*ret)->init_fd = -EBADF;
+    *ret = fake_sandbox_plan(ret_which);
     n_made++;
     if (takes_time)
         (*ret)->user_fd = eventfd(0, EFD_CLOEXEC);
-    *ret_which = SANDBOX_WHICH(SANDBOX_PART_NETWORK, 0);
     return sandbox_result;
 }
 
@@ -65,11 +53,6 @@ bool __wrap_sandbox_plan_is_under_way(const SandboxPlan *p) {
 
 int __wrap_sandbox_plan_fd(const SandboxPlan *p) {
     return p->user_fd;
-}
-
-pid_t __wrap_sandbox_plan_pid(const SandboxPlan *p) {
-    (void)p;
-    return 1;
 }
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret) {
