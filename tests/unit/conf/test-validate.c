@@ -119,6 +119,48 @@ static void test_place(void **state) {
     fixture_expect(f, "others", "conflict bad-value conflict", "does not fit udp:8");
 }
 
+static bool is_hinted(const DiagList *l, const char *text) {
+    for (size_t i = 0; i < l->n; i++)
+        if (l->items[i].code == DIAG_CONFLICT && strstr(l->items[i].hint, text))
+            return true;
+    return false;
+}
+
+/* Where nobody could keep to a rule, it is refused, and what the hint has in its place is taken: a line that
+ * says that there is none, so that a service can do without what `defaults` give to all others. */
+static void test_rules_and_their_absence(void **state) {
+    static const struct {
+        const char *rule, *absence;
+    } cases[] = {
+        {"access: {allow: [10.0.0.0/8]}", "access: {allow: [any]}"},
+        {"access: {deny: [10.0.0.1]}", "access: {deny: []}"},
+        {"access: {hours: [Mon]}", "access: {hours: [\"00:00-24:00\"]}"},
+        {"limits: {per_source: 3}", "limits: {per_source: none}"},
+        {"limits: {rate_per_source: 3/s}", "limits: {rate_per_source: none}"},
+        {"ban: {after: 5/1m}", "ban: {after: none}"},
+        {"sensor: true", "sensor: false"},
+        {"banner: {greeting: x}", "banner: {greeting: \"\"}"},
+        {"banner: {refused: x}", "banner: {refused: \"\"}"},
+        {"proxy_protocol: {accept_from: [10.0.0.1]}", "proxy_protocol: {accept_from: []}"},
+    };
+    static const char *const doors[] = {"listen: tcp:7007, model: on-demand", "listen: tcp:7007, model: pool",
+                                        "listen: fifo:/run/x"};
+    static const char format[] = "version: 1\ndefaults: {user: root, %s}\n"
+                                 "services:\n  s: {%s, exec: [mp-echo], %s}\n";
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++)
+        for (size_t k = 0; k < ELEMENTS(doors); k++) {
+            char text[512];
+            (void)snprintf(text, sizeof(text), format, "umask: 022", doors[k], cases[i].rule);
+            assert_true(fixture_load_text(f, text) < 0);
+            if (!is_hinted(&f->diags, cases[i].absence))
+                fail_msg("%s\ndoes not hint at %s", text, cases[i].absence);
+            (void)snprintf(text, sizeof(text), format, cases[i].rule, doors[k], cases[i].absence);
+            (void)fixture_load_text(f, text);
+            (void)fixture_service(f, text, "s");
+        }
+}
+
 /* Two services with an endpoint each, as YAML; and what is said of the second one. */
 static void test_overlap(void **state) {
     static const struct {
@@ -242,8 +284,9 @@ static void test_control_socket(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_service_rules), TEST(test_identity_rules), TEST(test_place),          TEST(test_overlap),
-        TEST(test_overlap_many),  TEST(test_overlap_links),  TEST(test_control_socket),
+        TEST(test_service_rules), TEST(test_identity_rules),          TEST(test_place),
+        TEST(test_overlap),       TEST(test_rules_and_their_absence), TEST(test_overlap_many),
+        TEST(test_overlap_links), TEST(test_control_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
