@@ -84,6 +84,7 @@ class Names(TcpmuxTest):
             self.assertEqual(self.ask(d, word), b"Alpha\r\nzeta\r\n")
         # What else the client sends costs it nothing of the answer.
         self.assertEqual(self.ask(d, b"help\r\n" + b"x" * 100000), b"Alpha\r\nzeta\r\n")
+        wait_accounted(d, "mux", requests=3, accepted=0)
 
     def test_unknown(self):
         d = self.start(e=self.service("echo"))
