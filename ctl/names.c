@@ -63,8 +63,11 @@ static void add_no_service(Ctl *c, char *const *patterns, const json_t *services
     for (; *patterns; patterns++) {
         if (matches_any(*patterns, services))
             continue;
+        /* A document is UTF-8, whatever was typed. */
+        CLEANUP_TEXT Text name = {0};
+        text_add_escaped(&name, *patterns, strlen(*patterns));
         json_t *document = json_pack("{s:s, s:{s:s}}", "error", api_error(API_NO_SUCH_SERVICE)->name,
-                                     "parameters", "service", *patterns);
+                                     "parameters", "service", text_ok(&name) && name.s ? name.s : "");
         ctl_add_json(c, document);
         json_decref(document);
         return;

@@ -20,6 +20,10 @@ void cgroup_spread_init(CgroupSpread *s) {
     list_init(&s->groups);
 }
 
+void cgroup_spread_done(CgroupSpread *s) {
+    s->timer = sd_event_source_disable_unref(s->timer);
+}
+
 bool cgroup_spread_is_over(const Runtime *rt) {
     return list_is_empty(&rt->spread.groups);
 }
@@ -89,17 +93,20 @@ static void go_on_with_first(Runtime *rt, bool last) {
         service_cgroup_fail(g->service, r);
 }
 
-static int on_turn(sd_event_source *source, uint64_t usec, void *userdata);
-
-/* In the next turn, or without memory for that now. */
-static void arrange(Runtime *rt) {
-    CgroupSpread *s = &rt->spread;
-    if (cgroup_spread_is_over(rt) || s->timer)
-        return;
-    if (sd_event_add_time_relative(rt->loop, &s->timer, CLOCK_MONOTONIC, 0, 1, on_turn, rt) >= 0)
-        return;
+void cgroup_spread_finish(Runtime *rt) {
     while (!cgroup_spread_is_over(rt))
         go_on_with_first(rt, true);
+}
+
+static int on_turn(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* There is a next turn for who waits. 0 or -ENOMEM. */
+static int arrange(Runtime *rt) {
+    CgroupSpread *s = &rt->spread;
+    if (cgroup_spread_is_over(rt) || s->timer)
+        return 0;
+    int r = sd_event_add_time_relative(rt->loop, &s->timer, CLOCK_MONOTONIC, 0, 1, on_turn, rt);
+    return r < 0 ? r : 0;
 }
 
 static int on_turn(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -109,7 +116,8 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *userdata) {
     rt->spread.timer = sd_event_source_disable_unref(rt->spread.timer);
     while (!cgroup_spread_is_over(rt) && has_time(rt))
         go_on_with_first(rt, false);
-    arrange(rt);
+    if (arrange(rt) < 0)
+        cgroup_spread_finish(rt);
     if (cgroup_spread_is_over(rt))
         rt->on_settled(rt->on_settled_userdata);
     return 0;
@@ -129,6 +137,10 @@ int cgroup_spread(ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig
         LIST_FOREACH (i, lists[k], Instance, link)
             i->limits_due = true;
     int r = go_on(g, to, false);
-    arrange(g->service->rt);
-    return r;
+    if (arrange(g->service->rt) >= 0)
+        return r;
+    /* Without memory for that now; the limits of @g are not these yet. */
+    int rest = go_on(g, to, true);
+    cgroup_spread_finish(g->service->rt);
+    return r < 0 ? r : rest;
 }

@@ -21,11 +21,14 @@ typedef struct CgroupSpread {
 } CgroupSpread;
 
 void cgroup_spread_init(CgroupSpread *s);
+void cgroup_spread_done(CgroupSpread *s);
 /* Gives all instances of the service of @g the limits @to; they have @from. At least one gets them at once,
  * and those that the turn has no time for from `limits` of @g. 0, or a negative errno when one could not have
  * them; of those that come later the service is told (service_cgroup_fail()). */
 int cgroup_spread(struct ServiceCgroup *g, const CgroupConfig *from, const CgroupConfig *to);
 /* Who has not got them keeps what he has. */
 void cgroup_spread_forget(struct ServiceCgroup *g);
+/* All who wait get theirs now, whatever time it takes. */
+void cgroup_spread_finish(struct Runtime *rt);
 /* Whether nobody waits for his. When the last one has got them on_settled() is called. */
 bool cgroup_spread_is_over(const struct Runtime *rt);

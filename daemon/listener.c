@@ -50,8 +50,9 @@ static void mark_change(const Listener *l) {
 }
 
 /* The service manager has a copy for a moment longer: nobody is to come to wait there, and the address is to
- * be free at once. Only where no process of the service has a copy, too. */
-static void leave_store(Listener *l) {
+ * be free at once. Only where no process of the service has a copy, too. Whether it keeps it beyond our end.
+ */
+static bool leave_store(Listener *l) {
     bool stays = stored_fd_stays(l->kept);
     if (stays)
         l->ino = 0;
@@ -59,6 +60,7 @@ static void leave_store(Listener *l) {
              service_config_accepts(l->service->config))
         (void)shutdown(l->fd, SHUT_RD);
     l->kept = stored_fd_release(l->kept);
+    return stays;
 }
 
 /* The same of the helper that proves an upgrade, which may hang. One that was passed in goes on. */
@@ -84,7 +86,7 @@ static void give_up(Listener *l) {
         empty_queue(l, d);
     } else if (d && l->untouched) {
         l->fd = discard_socket(d, l->fd);
-    } else if (d && !l->exhausted && listener_has_queued(l)) {
+    } else if (d && !l->exhausted && listener_has_waiting(l)) {
         l->fd = discard_copy(d, l->fd);
         /* Its address is to be free soon. */
         (void)discard_now(d);
@@ -96,7 +98,7 @@ void listener_close(Listener *l, bool remove_node) {
         discard_forget(l->service->rt->discard, l);
     l->taking = false;
     listener_disarm(l);
-    leave_store(l);
+    bool stays = leave_store(l);
     leave_helper(l);
     mark_change(l);
     l->pause_timer = sd_event_source_disable_unref(l->pause_timer);
@@ -106,7 +108,7 @@ void listener_close(Listener *l, bool remove_node) {
     if (l->fd >= 0 && l->service)
         flights_part(l->service->rt->spawner);
     /* When it is not for good, others have copies. */
-    if (l->fd >= 0 && remove_node && endpoint_kind_is_unix(l->kind))
+    if (l->fd >= 0 && remove_node && !stays && endpoint_kind_is_unix(l->kind))
         give_up(l);
     l->fd = fd_close(l->fd);
     l->untouched = false;
@@ -360,6 +362,15 @@ void listener_readmit(Listener *l) {
 bool listener_has_queued(const Listener *l) {
     struct pollfd p = {.fd = l->fd, .events = POLLIN};
     return l->fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
+}
+
+bool listener_has_waiting(const Listener *l) {
+    int64_t queued = -1, backlog = -1;
+    if (!listener_has_queued(l))
+        return false;
+    if (l->sealed)
+        listener_queue(l, &queued, &backlog);
+    return queued != 0;
 }
 
 /* A process may have called shutdown(2) on the socket that it shares with us: the kernel then reports a

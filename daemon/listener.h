@@ -128,6 +128,8 @@ void listener_refresh(Listener *l);
 void listener_readmit(Listener *l);
 /* Whether something waits in its queue. Of a sealed UNIX one true: only accept(2) knows. */
 bool listener_has_queued(const Listener *l);
+/* The same, and of a sealed one the kernel's tables are asked. */
+bool listener_has_waiting(const Listener *l);
 
 /* The process that had it may have changed the flags that we share with it: sets it blocking or not. */
 int listener_set_blocking(Listener *l, bool blocking);

@@ -213,10 +213,11 @@ static int restore_all(Manager *m, Logger *logger, BlobReader r) {
 }
 
 int manager_restore(const Options *options, const LoadContext *load, Logger *logger, BlobReader r,
-                    Manager **ret) {
+                    bool copies, Manager **ret) {
     Manager *m = manager_alloc(options, load);
     if (!m)
         return -ENOMEM;
+    m->rt.copies = copies;
     int e = restore_all(m, logger, r);
     if (e < 0)
         return e;

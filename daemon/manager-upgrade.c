@@ -6,6 +6,7 @@
 
 #include "build-config.h"
 #include "daemon/base/clock.h"
+#include "daemon/cgroup-spread.h"
 #include "daemon/handover.h"
 #include "daemon/launch.h"
 #include "daemon/manager-private.h"
@@ -225,6 +226,7 @@ static void execute(Manager *m) {
     manager_forget_checks(m);
     manager_tell_reloading(m);
     logger_flush(m->rt.events.logger);
+    cgroup_spread_finish(&m->rt);
     int r = manager_save(&w, m);
     CLEANUP_CLOSE int fd = r < 0 ? r : handover_write(&w);
     bool tried = false;

@@ -147,8 +147,9 @@ static int make_tables(Runtime *rt) {
         return -EIO;
     rt->sources = sources_new(SOURCES_MAX, keys[0]);
     rt->bans = bans_new(BANS_MAX, keys[1]);
-    int r =
-        rt->sources && rt->bans ? discard_new(rt->loop, &rt->errands, rt->spawner, &rt->discard) : -ENOMEM;
+    int r = rt->sources && rt->bans ? 0 : -ENOMEM;
+    if (r >= 0 && !rt->copies)
+        r = discard_new(rt->loop, &rt->errands, rt->spawner, &rt->discard);
     return r < 0 ? r : linger_new(rt->loop, rt->discard, &rt->linger);
 }
 
@@ -329,6 +330,7 @@ Manager *manager_free(Manager *m) {
     sd_event_source_disable_unref(m->drain_timer);
     sd_event_source_disable_unref(m->suppressed_timer);
     sd_event_source_disable_unref(m->sweep);
+    cgroup_spread_done(&m->rt.spread);
     alarm_done(&m->alarm);
     memory_reserve_done(&m->rt.memory);
     m->rt.cgroups = cgroup_tree_free(m->rt.cgroups);

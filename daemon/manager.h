@@ -18,9 +18,10 @@ int manager_new(const Options *options, Config *config, const LoadContext *load,
 /* One that goes on where the state in @r was saved, by this version or a neighbouring one: nothing outside
  * has changed until manager_run(). 0; or -EBADMSG (r.source->why tells) or -ENOMEM: then what was restored so
  * far is not given back, since that would end what it stands for; the process is to run another program, or
- * to end by _exit(2). */
+ * to end by _exit(2). @copies: it only proves an upgrade, and the daemon that runs has all descriptors, too.
+ */
 int manager_restore(const Options *options, const LoadContext *load, Logger *logger, BlobReader r,
-                    Manager **ret);
+                    bool copies, Manager **ret);
 Manager *manager_free(Manager *m); /* returns NULL */
 DEFINE_CLEANUP(Manager *, manager_free);
 

@@ -163,8 +163,17 @@ static void charge(Pool *p, bool failed, uint64_t lived_usec, uint64_t least_del
     hold_back(p, delay);
 }
 
+/* A pool that sleeps has nothing open but its listeners. */
+static void let_board_go(Pool *p) {
+    LIST_FOREACH (i, &p->service->instances, Instance, link)
+        if (i->worker)
+            return;
+    p->board = scoreboard_free(p->board);
+}
+
 /* One could not be started: a shortage is not its fault, and when it is over nobody is to wait for long. */
 void pool_on_start_failure(Pool *p, bool starved) {
+    let_board_go(p);
     if (starved)
         hold_back(p, backoff_retry_delay(&p->starved, BACKOFF_STARVED_MIN_USEC, BACKOFF_STARVED_MAX_USEC));
     else
@@ -415,14 +424,6 @@ void pool_on_report(Pool *p, Instance *i, ReportKind kind) {
 void pool_take_leave(Pool *p, Instance *i) {
     if (p && i->worker && i->worker->fd >= 0)
         handoff_take_back(p, i->worker);
-}
-
-/* A pool that sleeps has nothing open but its listeners. */
-static void let_board_go(Pool *p) {
-    LIST_FOREACH (i, &p->service->instances, Instance, link)
-        if (i->worker)
-            return;
-    p->board = scoreboard_free(p->board);
 }
 
 void pool_on_end(Pool *p, bool asked, bool failed, uint64_t lived_usec) {

@@ -44,7 +44,7 @@ typedef struct Runtime {
     Sources *sources;
     Bans *bans;
     Linger *linger;
-    Discard *discard;
+    Discard *discard;  /* NULL: descriptors are closed as they are */
     size_t n_preludes; /* of all services */
     Tcpmux tcpmux;
     MachineLoad machine_load;
@@ -82,6 +82,7 @@ typedef struct Runtime {
     const char *socket;         /* path of the control socket */
     bool handing_over; /* another program is about to go on in this process: nothing is set up ahead */
     bool proving;      /* whether it can is just found out, by a helper that has copies of all descriptors */
+    bool copies;       /* this is that helper: nothing that it gives up may be ended */
     struct Notifier *notifier; /* of the service manager; NULL: there is none, as with the store */
     struct FdStore *store;
     struct Ledger *ledger;              /* NULL: nobody would keep it */

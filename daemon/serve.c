@@ -239,19 +239,9 @@ static void learn_budget(Listener *l, unsigned taken) {
     }
 }
 
-/* A sealed UNIX socket is readable for ever. */
-static bool is_empty(const Listener *l) {
-    int64_t queued = -1, backlog = -1;
-    if (!listener_has_queued(l))
-        return true;
-    if (l->sealed)
-        listener_queue(l, &queued, &backlog);
-    return queued == 0;
-}
-
 /* Whether nobody is there for whom what is not there yet would have to be made. */
 static bool needs_nothing(Listener *l) {
-    if (launch_is_prepared(l->service) || !is_empty(l))
+    if (launch_is_prepared(l->service) || listener_has_waiting(l))
         return false;
     l->exhausted = l->sealed;
     return true;

@@ -28,11 +28,16 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
+/* One that has only got its TERM, as by a drain, is to end in time now. */
+static bool is_told(const Instance *i) {
+    return i->state == INSTANCE_STOPPING && !i->only_told;
+}
+
 static bool has_untold(const Service *s) {
     if (s->n_strays == 0)
         return false;
     LIST_FOREACH (i, &s->instances, Instance, link)
-        if (i->stray && i->state != INSTANCE_STOPPING)
+        if (i->stray && !is_told(i))
             return true;
     return false;
 }
@@ -102,7 +107,7 @@ static bool start_one(Service *s, Listener *l) {
  * Whether there is one now. */
 static bool starts_for(Service *s, Listener *l) {
     bool may_run = hands_listeners_on(s) && !s->config->problem && s->order != ORDER_STOP && !s->rt->stopping;
-    if (!may_run || l->left_served || !endpoint_kind_is_stream(l->kind) || !listener_has_queued(l))
+    if (!may_run || l->left_served || !endpoint_kind_is_stream(l->kind) || !listener_has_waiting(l))
         return false;
     /* It is looked at again then. */
     return !launch_may_start(s, true) || start_one(s, l);
@@ -119,14 +124,14 @@ static bool serve_leaving(Service *s) {
 
 static bool any_queued(const Service *s) {
     LIST_FOREACH (l, &s->leaving, Listener, link)
-        if (listener_has_queued(l))
+        if (listener_has_waiting(l))
             return true;
     return false;
 }
 
 static void tell_strays(Service *s) {
     LIST_FOREACH (i, &s->instances, Instance, link) {
-        if (!i->stray || i->state == INSTANCE_STOPPING)
+        if (!i->stray || is_told(i))
             continue;
         i->asked = !i->timed_out;
         instance_stop(i, s->config->terms->timeout_stop_usec);

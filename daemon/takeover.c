@@ -39,7 +39,7 @@ int takeover_restore(const Options *options, const LoadContext *load, Logger *lo
      * not say which there are. */
     rescue_collect(rescue, r >= 0 ? h.source.fds : NULL, h.source.n_fds);
     if (r >= 0)
-        r = manager_restore(options, load, logger, h.reader, ret);
+        r = manager_restore(options, load, logger, h.reader, false, ret);
     if (r >= 0)
         return 0;
     tell_failure(h.source.why[0] ? h.source.why : strerror(-r), logger);
@@ -66,7 +66,7 @@ static void judge(const Options *options, const LoadContext *load, int state_fd,
     if (r >= 0)
         r = logger_new(options->target, &logger);
     if (r >= 0)
-        r = manager_restore(options, load, logger, h.reader, &m);
+        r = manager_restore(options, load, logger, h.reader, true, &m);
     if (r < 0) {
         v->step = strdup("state");
         text_addf(why, "it cannot read the state: %s",

@@ -137,6 +137,10 @@ class Acts(DaemonTest):
                 answer = self.d.mpctl("--json", *words, check=4).stdout
                 self.assertEqual(json.loads(answer)["error"], "dev.mpinetd.Control.NoSuchService")
                 self.assertIn(json.loads(answer)["parameters"]["service"], ("nope", "no*", "e"))
+        for call in ("start", "kill", "logs"):
+            with self.subTest(call, name="no UTF-8"):
+                answer = json.loads(self.d.mpctl("--json", call, b"\xffx", check=4).stdout)
+                self.assertEqual(answer["parameters"], {"service": "\\xffx"})
                 self.assertEqual(self.d.mpctl(*words, check=4).stdout, "")
         invalid = {"unban zzz": (2, "prefix"), "explain nope": (1, "key")}
         for call, (status, parameter) in invalid.items():

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
+import tempfile
 import threading
 import time
 import unittest
@@ -665,6 +667,20 @@ class Library(PoolTest):
                 for s, _ in held:
                     s.close()
                 d.stop()
+
+    def test_none_that_can_be_started(self):
+        """What they would share is given back, as by one that ends."""
+        folder = tempfile.TemporaryDirectory(prefix="mpt-program-")
+        self.addCleanup(folder.cleanup)
+        program = shutil.copy(os.path.join(BUILD, "tests", "helpers", "pool-worker"), folder.name)
+        d = self.start(exec=[program], pool={"min": 0, "spare_min": 0, "max": 4})
+        os.unlink(program)
+        with d.dial("s"):
+            wait_until(lambda: d.service("s")["spawn_failed"] > 0, "a start that fails")
+        d.mpctl("stop", "s")
+        fds = f"/proc/{d.pid}/fd"
+        wait_until(lambda: not any("scoreboard" in os.readlink(os.path.join(fds, fd)) for fd in map(str, d.quiet_descriptors())),
+                   "the scoreboard to be gone")
 
     def test_quiet_when_idle(self):
         """Nobody looks at a scoreboard that does not change, and yet the next connection is seen."""

@@ -234,6 +234,26 @@ class ComesBack(DaemonTest):
         poke(self.come_back(f"tcp:127.0.0.1:{port}", poke))
 
 
+class OnlyTold(DaemonTest):
+    """Who was drained has got its TERM and no more; when its service goes, it ends in time."""
+    DEAF = ["/usr/bin/python3", "-ISc", "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.write(2, b'deaf\\n')\n"
+            "while True: signal.pause()"]
+
+    def test_service_that_goes(self):
+        for keys in ({"model": "on-demand", "start": "now"}, {"model": "pool", "pool": {"min": 1, "max": 1}}):
+            with self.subTest(**keys):
+                config = {"services": {"s": {"listen": "tcp:127.0.0.1:0", "timeouts": {"stop": "300ms"}, "exec": self.DEAF, **keys},
+                                       "other": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}}
+                d = self.daemon(config)
+                d.wait_log(event="stderr", service="s")
+                d.mpctl("drain", "--no-wait", "s")
+                wait_until(lambda d=d: d.instances("s")[0]["state"] == "stopping", "that it is told")
+                del config["services"]["s"]
+                d.write_config(config)
+                self.assertTrue(d.call("Reload")["ok"])
+                wait_until(lambda d=d: [s["name"] for s in d.status()["services"]] == ["other"], "its end")
+
+
 class AllOrNothing(ReloadTest):
     BAD = {
         "syntax": "version: 1\nservices: {",

@@ -6,7 +6,7 @@ import socket
 import time
 import unittest
 
-from harness import SERVICES, PATIENCE, DaemonTest, free_port, wait_until
+from harness import SERVICES, PATIENCE, DaemonTest, exchange, free_port, wait_until
 from steady import Held, Load
 
 
@@ -132,6 +132,26 @@ class Moves(DaemonTest):
                 c.recv(1)
         self.assertEqual([e["step"] for e in d.wait_log(event="spawn_failed", service="s")], ["exec"])
         wait_until(lambda: [s["name"] for s in d.status()["services"]] == ["t"], "its end")
+
+
+class OfWhichNobodyHasCome(DaemonTest):
+    """A UNIX socket that goes with a change of the model, when nobody waits there: no process is started for it."""
+
+    def test_model_that_changes(self):
+        for keys, spawned in (({"model": "on-demand"}, 0), ({"model": "pool", "pool": {"min": 1, "max": 1}}, 1)):
+            with self.subTest(**keys):
+                port = free_port()
+                before = {"listen": [f"tcp:127.0.0.1:{port}", "unix:{dir}/s.sock"], "exec": ["mp-echo"]}
+                d = self.daemon({"services": {"s": before}})
+                d.write_config({"services": {"s": {"listen": f"tcp:127.0.0.1:{port}", "exec": ["mp-echo"], **keys}}})
+                self.assertTrue(d.call("Reload")["ok"])
+                wait_until(lambda d=d: not os.path.exists(d.path("s.sock")), "its node to go")
+                self.assertEqual(d.service("s")["spawned"], spawned)
+                d.write_config({"services": {"s": before}})
+                self.assertTrue(d.call("Reload")["ok"])
+                with socket.socket(socket.AF_UNIX) as c:
+                    c.connect(d.path("s.sock"))
+                    self.assertEqual(exchange(c, b"x"), b"x")
 
 
 class OfAPausedService(DaemonTest):
