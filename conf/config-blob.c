@@ -93,10 +93,9 @@ void config_put(BlobWriter *w, const Config *c) {
     put_services(w, c->services, c->n_services);
 }
 
-void config_put_one(BlobWriter *w, const Config *c, const ServiceConfig *s) {
-    ServiceConfig *const one = (ServiceConfig *)(uintptr_t)s;
+void config_put_some(BlobWriter *w, const Config *c, ServiceConfig *const *services, size_t n) {
     put_globals(w, c);
-    put_services(w, &one, 1);
+    put_services(w, services, n);
 }
 
 /* Reading */

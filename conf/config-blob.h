@@ -11,8 +11,8 @@
 
 /* Puts the fields of @c. */
 void config_put(BlobWriter *w, const Config *c);
-/* The same of a config that has, of the services of @c, @s alone. */
-void config_put_one(BlobWriter *w, const Config *c, const ServiceConfig *s);
+/* The same of a config that has, of the services of @c, these @n alone, in the order of their names. */
+void config_put_some(BlobWriter *w, const Config *c, ServiceConfig *const *services, size_t n);
 void diags_put(BlobWriter *w, uint16_t tag, const DiagList *diags);
 /* Appends to @ret. */
 void diags_get(const BlobField *f, DiagList *ret);

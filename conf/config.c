@@ -288,10 +288,23 @@ static int compare_name(const void *name, const void *service) {
     return strcmp(name, (*(ServiceConfig *const *)service)->name);
 }
 
-ServiceConfig *config_find(const Config *c, const char *name) {
+static ServiceConfig **find_place(const Config *c, const char *name) {
     if (c->n_services == 0)
         return NULL;
-    ServiceConfig **found =
-        bsearch(name, (const void *)c->services, c->n_services, sizeof(ServiceConfig *), compare_name);
+    return bsearch(name, (const void *)c->services, c->n_services, sizeof(ServiceConfig *), compare_name);
+}
+
+ServiceConfig *config_find(const Config *c, const char *name) {
+    ServiceConfig **found = find_place(c, name);
     return found ? *found : NULL;
+}
+
+bool config_replace(Config *c, ServiceConfig *s) {
+    ServiceConfig **place = find_place(c, s->name);
+    if (!place)
+        return false;
+    ServiceConfig *before = *place;
+    *place = service_config_ref(s);
+    service_config_unref(before);
+    return true;
 }

@@ -382,6 +382,9 @@ Config *config_unref_some(Config *c, size_t n);
 DEFINE_CLEANUP(Config *, config_unref);
 #define CLEANUP_CONFIG CLEANUP(config_unrefp)
 ServiceConfig *config_find(const Config *c, const char *name);
+/* Puts @s in the place of the service of its name, which is given up. A reference is taken. False: there is
+ * no such service, and nothing has changed. */
+bool config_replace(Config *c, ServiceConfig *s);
 
 /* Makes the config of `mpinetd --try`: one per-connection service "try" with these endpoints and this
  * command, as the caller. Returns 0 with @ret, or -EINVAL with @diags. */

@@ -82,18 +82,21 @@ static int begin(Comparison *c, const Config *from, const Config *to) {
     return 0;
 }
 
-static int compare_pair(Comparison *c, const ServiceConfig *a, const ServiceConfig *b) {
+static int compare_pair(Comparison *c, ServiceConfig *a, ServiceConfig *b) {
     size_t first = c->changes.n;
     int r = changes_of_service(a, b, &c->changes);
     if (r >= 0)
-        c->pairs[c->n++] = (Compared){.from = a, .to = b, .first = first, .n = c->changes.n - first};
+        c->pairs[c->n++] = (Compared){.from = service_config_ref(a),
+                                      .to = service_config_ref(b),
+                                      .first = first,
+                                      .n = c->changes.n - first};
     return r;
 }
 
 int comparison_step(Comparison *c, const Config *from, const Config *to, size_t n) {
     int r = c->from == from && c->to == to ? 0 : begin(c, from, to);
     for (; r >= 0 && n > 0 && c->next_from < from->n_services && c->next_to < to->n_services; n--) {
-        const ServiceConfig *a = from->services[c->next_from], *b = to->services[c->next_to];
+        ServiceConfig *a = from->services[c->next_from], *b = to->services[c->next_to];
         int order = a == b ? 0 : strcmp(a->name, b->name);
         c->next_from += order <= 0;
         c->next_to += order >= 0;
@@ -105,6 +108,10 @@ int comparison_step(Comparison *c, const Config *from, const Config *to, size_t 
 
 void comparison_done(Comparison *c) {
     changes_done(&c->changes);
+    for (size_t i = 0; i < c->n; i++) {
+        service_config_unref(c->pairs[i].from);
+        service_config_unref(c->pairs[i].to);
+    }
     free(c->pairs);
     *c = (Comparison){0};
 }

@@ -20,8 +20,8 @@ int changes_of_service(const ServiceConfig *from, const ServiceConfig *to, Chang
 
 /* A service that both configs have. */
 typedef struct Compared {
-    const ServiceConfig *from, *to;
-    size_t first, n; /* of the changes; none: they say the same */
+    ServiceConfig *from, *to; /* a reference each: what is in force may be looked up again meanwhile */
+    size_t first, n;          /* of the changes; none: they say the same */
 } Compared;
 
 /* Zeroed at first. Both configs are borrowed until it is done with. */

@@ -9,8 +9,10 @@
 #include "conf/config-blob.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
+#include "daemon/handover.h"
 
 #define LOAD_WORD "--load-config"
+#define LOOK_WORD "--look-again"
 #define EUID_WORD "--euid="
 #define EGID_WORD "--egid="
 
@@ -33,10 +35,11 @@ typedef enum LoadTag {
     LOAD_CONFIG,
 } LoadTag;
 
-/* Somebody who wants to have a file loaded. */
+/* Somebody who wants to have a file loaded, or services looked up again. */
 typedef struct Asker {
     List link;
-    char *path;
+    char *path;  /* NULL: services */
+    LoadPut put; /* those */
     LoadPrepare prepare;
     LoadDone done;
     void *userdata;
@@ -51,6 +54,7 @@ struct ConfigLoads {
     List waiting, served;  /* of the next load, and of the one under way */
     sd_event_source *turn; /* off, unless there is something to begin, to take or to give up */
     bool running;
+    bool looks; /* then: up what services lack */
     Helper *helper;
     const uint8_t *data; /* mapped: what it has written */
     size_t n;
@@ -124,7 +128,8 @@ static void prepare_slice(ConfigLoads *l) {
 
 static void fail(ConfigLoads *l, int error, const char *what) {
     char why[256];
-    (void)snprintf(why, sizeof(why), "the helper that reads the config %s", what);
+    (void)snprintf(why, sizeof(why), "the helper that %s %s",
+                   l->looks ? "looks for users and programs" : "reads the config", what);
     conclude(l, error, why);
 }
 
@@ -204,28 +209,48 @@ static void on_end(const HelperEnd *end, void *userdata) {
          well ? "has written nothing" : helper_end_text(end, what, sizeof(what)));
 }
 
-static int start(ConfigLoads *l, const char *path) {
+/* @what: the file, or the descriptor @fd of services; -EBADF: none. */
+static int start(ConfigLoads *l, const char *word, const char *what, int fd) {
     char euid[32], egid[32];
     (void)snprintf(euid, sizeof(euid), EUID_WORD "%u", (unsigned)l->context.euid);
     (void)snprintf(egid, sizeof(egid), EGID_WORD "%u", (unsigned)getegid());
     char *const argv[] = {
-        (char[]){"mpinetd"}, (char[]){LOAD_WORD}, (char *)(uintptr_t)path, euid, egid, NULL};
-    const HelperPlan plan = {
-        .argv = argv, .environ = l->context.environ, .drop_root = true, .limits = limits};
+        (char[]){"mpinetd"}, (char *)(uintptr_t)word, (char *)(uintptr_t)what, euid, egid, NULL};
+    const HelperPlan plan = {.argv = argv,
+                             .environ = l->context.environ,
+                             .fds = &fd,
+                             .n_fds = fd >= 0,
+                             .drop_root = true,
+                             .limits = limits};
     return helper_start(l->helpers, l->loop, &plan, on_end, l, &l->helper);
+}
+
+static int start_looking(ConfigLoads *l, const Asker *a) {
+    CLEANUP_BLOB BlobWriter w = {0};
+    char number[16];
+    blob_begin(&w, BLOB_CONFIG);
+    size_t at = blob_open(&w, LOAD_CONFIG);
+    int r = a->put(&w, a->userdata);
+    blob_close(&w, at);
+    if (r >= 0)
+        r = blob_end(&w);
+    CLEANUP_CLOSE int fd = r < 0 ? r : handover_write(&w);
+    (void)snprintf(number, sizeof(number), "%d", fd);
+    return fd < 0 ? fd : start(l, LOOK_WORD, number, fd);
 }
 
 /* One load for all who want the same file as the first. */
 static void begin(ConfigLoads *l) {
     const Asker *first = LIST_ENTRY(l->waiting.next, Asker, link);
     LIST_FOREACH_SAFE (a, &l->waiting, Asker, link) {
-        if (!streq(a->path, first->path))
+        if (a != first && (a->put || first->put || !streq(a->path, first->path)))
             continue;
         list_remove(&a->link);
         list_append(&l->served, &a->link);
     }
     l->running = true;
-    int r = start(l, first->path);
+    l->looks = first->put;
+    int r = first->put ? start_looking(l, first) : start(l, LOAD_WORD, first->path, -EBADF);
     if (r >= 0)
         return;
     const HelperEnd end = {.error = r};
@@ -287,23 +312,39 @@ ConfigLoads *config_loads_free(ConfigLoads *l) {
     return NULL;
 }
 
-int config_loads_ask(ConfigLoads *l, const char *path, LoadPrepare prepare, LoadDone done, void *userdata) {
-    Asker *a = calloc(1, sizeof(*a));
+static int ask(ConfigLoads *l, const Asker *wish) {
+    Asker *a = malloc(sizeof(*a));
     if (!a)
         return -ENOMEM;
+    *a = *wish;
     list_init(&a->link);
-    a->path = strdup(path);
-    a->prepare = prepare;
-    a->done = done;
-    a->userdata = userdata;
-    if (!a->path) {
-        asker_free(a);
-        return -ENOMEM;
-    }
     list_append(&l->waiting, &a->link);
     if (!l->running)
         wake(l);
     return 0;
+}
+
+int config_loads_ask(ConfigLoads *l, const char *path, LoadPrepare prepare, LoadDone done, void *userdata) {
+    CLEANUP_FREE char *copy = strdup(path);
+    const Asker wish = {.path = copy, .prepare = prepare, .done = done, .userdata = userdata};
+    int r = copy ? ask(l, &wish) : -ENOMEM;
+    if (r >= 0)
+        (void)TAKE_PTR(copy);
+    return r;
+}
+
+int config_loads_look_again(ConfigLoads *l, LoadPut put, LoadPrepare prepare, LoadDone done, void *userdata) {
+    const Asker wish = {.put = put, .prepare = prepare, .done = done, .userdata = userdata};
+    return ask(l, &wish);
+}
+
+void config_loads_cancel(ConfigLoads *l) {
+    LIST_FOREACH_SAFE (a, &l->served, Asker, link)
+        asker_free(a);
+    l->helper = helper_free(l->helper);
+    end_load(l);
+    if (l->dying)
+        wake(l);
 }
 
 void config_loads_forget(ConfigLoads *l, const void *userdata) {
@@ -327,7 +368,7 @@ void config_loads_set_old(ConfigLoads *l, Config *old) {
 /* In the helper */
 
 bool config_child_is_asked(int argc, char *const *argv) {
-    return argc > 1 && streq(argv[1], LOAD_WORD);
+    return argc > 1 && (streq(argv[1], LOAD_WORD) || streq(argv[1], LOOK_WORD));
 }
 
 static int parse_id(const char *word, const char *head, uint32_t *ret) {
@@ -340,6 +381,37 @@ static int parse_id(const char *word, const char *head, uint32_t *ret) {
         return -EINVAL;
     *ret = (uint32_t)v;
     return 0;
+}
+
+/* The services that were sent, as they were. */
+static int read_services(const char *word, Config **ret) {
+    Handover h CLEANUP_HANDOVER = {0};
+    BlobField f;
+    uint32_t fd = 0;
+    int r = parse_id(word, "", &fd);
+    if (r >= 0)
+        r = handover_read(&h, (int)fd, BLOB_CONFIG);
+    if (r < 0 || !blob_next(&h.reader, &f) || f.tag != LOAD_CONFIG)
+        return r < 0 ? r : -EBADMSG;
+    BlobReader fields = blob_enter(&f);
+    ConfigDecoder *d = config_decoder_new(&fields, NULL);
+    r = d ? config_decoder_step(d, SIZE_MAX) : -ENOMEM;
+    if (r == 0)
+        *ret = config_decoder_take(d);
+    config_decoder_free(d);
+    return r;
+}
+
+/* Looks for what each of them lacks: what still does has a problem. */
+static int look_again(const char *word, const LoadContext *context, Config **ret) {
+    CLEANUP_CONFIG Config *c = NULL;
+    int r = read_services(word, &c);
+    for (size_t i = 0; c && r >= 0 && i < c->n_services; i++)
+        if (service_config_resolve(c->services[i], context) == -ENOMEM)
+            r = -ENOMEM;
+    if (r >= 0)
+        *ret = TAKE_PTR(c);
+    return r;
 }
 
 static int write_result(int fd, int error, const DiagList *diags, const Config *config) {
@@ -362,6 +434,7 @@ int config_child_main(int argc, char *const *argv) {
         .environ = environ,
         .absolute_names = true,
         .has_egid = true,
+        .tolerate_missing = argc > 1 && streq(argv[1], LOOK_WORD),
     };
     CLEANUP_DIAGS DiagList diags = {0};
     CLEANUP_CONFIG Config *config = NULL;
@@ -370,7 +443,8 @@ int config_child_main(int argc, char *const *argv) {
         parse_id(argv[4], EGID_WORD, &context.egid) < 0)
         return 2;
     helper_settle();
-    int r = config_load(argv[2], &context, &diags, &config);
+    int r = context.tolerate_missing ? look_again(argv[2], &context, &config)
+                                     : config_load(argv[2], &context, &diags, &config);
     r = write_result(fd, r, &diags, config);
     /* Without memory for the whole of it there is still room to say so. */
     const DiagList none = {0};

@@ -2,8 +2,10 @@
 #pragma once
 /* Loading a config away from the loop: a helper reads, checks and looks up, and what it found comes back as a
  * blob, which is taken in steps. One at a time; who asks while one is under way gets the next one, together
- * with all others who asked in the meantime, so that each is told of a load that began after he had asked. */
+ * with all others who asked in the meantime, so that each is told of a load that began after he had asked.
+ * In the same way services that lack something are looked up again: they go to the helper as a blob. */
 #include "conf/load.h"
+#include "daemon/base/blob.h"
 #include "daemon/helper.h"
 
 typedef struct ConfigLoads ConfigLoads;
@@ -28,6 +30,14 @@ ConfigLoads *config_loads_free(ConfigLoads *l); /* nobody is told; returns NULL 
 /* Loads @path strictly (nothing may be missing). @old as in config_decoder_new(); it is asked for when the
  * load is taken. @prepare may be NULL. 0, or -ENOMEM: then @done is not called. */
 int config_loads_ask(ConfigLoads *l, const char *path, LoadPrepare prepare, LoadDone done, void *userdata);
+/* Writes what is to be looked up again, config_put_some(), when that begins. 0, or a negative errno: there is
+ * nothing (any more), or no memory. */
+typedef int (*LoadPut)(BlobWriter *w, void *userdata);
+/* Has the services that @put writes looked up again: the config that comes of it has these, with what was
+ * found or with the problem that they have now. 0, or -ENOMEM: then @done is not called. */
+int config_loads_look_again(ConfigLoads *l, LoadPut put, LoadPrepare prepare, LoadDone done, void *userdata);
+/* What is under way ends at once, its helper too, and is not told. */
+void config_loads_cancel(ConfigLoads *l);
 /* Whoever asked with @userdata is not to be told any more. */
 void config_loads_forget(ConfigLoads *l, const void *userdata);
 /* The config in force, with which the next one shares what is the same; NULL: none. The one before is given

@@ -19,7 +19,7 @@ typedef enum Outcome {
 
 /* What starts at once is waited for until it is ready; else listening is all that was asked for. */
 static Outcome outcome_of_start(const Service *s, bool overtaken) {
-    if (s->state == SERVICE_STARTING)
+    if (s->state == SERVICE_STARTING || service_is_looked_for(s))
         return OUTCOME_WAITS;
     if (!service_state_is_running(s->state))
         return overtaken ? OUTCOME_OVERTAKEN : OUTCOME_FAILED;
@@ -37,7 +37,7 @@ static Outcome outcome_of_stop(const Service *s, bool overtaken) {
 static Outcome outcome_of_restart(const Service *s, bool overtaken) {
     if (overtaken && s->verb != VERB_RESTART && s->verb != VERB_START && s->verb != VERB_RESUME)
         return OUTCOME_OVERTAKEN;
-    if (!service_is_restarted(s))
+    if (!service_is_restarted(s) || service_is_looked_for(s))
         return OUTCOME_WAITS;
     if (s->state == SERVICE_STARTING)
         return OUTCOME_WAITS;
@@ -149,7 +149,9 @@ static void add_progress(Text *out, const Service *s, ServiceVerb verb) {
         [STAGE_CLOSED] = "closed to new connections",
     };
     text_addf(out, "%s: ", s->name);
-    if (verb == VERB_RESTART && s->n_old == 0) {
+    if (service_is_looked_for(s)) {
+        text_add(out, "what it lacks is looked up again");
+    } else if (verb == VERB_RESTART && s->n_old == 0) {
         text_add(out, "starting again");
     } else if (verb == VERB_START) {
         text_add(out, "started, not ready yet");

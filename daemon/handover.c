@@ -62,7 +62,7 @@ int handover_from_environment(void) {
     return fd;
 }
 
-int handover_read(Handover *h, int fd) {
+int handover_read(Handover *h, int fd, BlobPurpose purpose) {
     struct stat st;
     *h = (Handover){0};
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || (size_t)st.st_size > BLOB_MAX) {
@@ -82,7 +82,7 @@ int handover_read(Handover *h, int fd) {
     }
     h->data = data;
     h->n = (size_t)st.st_size;
-    return blob_source_init(&h->source, h->data, h->n, BLOB_STATE, &h->reader);
+    return blob_source_init(&h->source, h->data, h->n, purpose, &h->reader);
 }
 
 void handover_done(Handover *h) {

@@ -53,8 +53,8 @@ typedef struct Handover {
     BlobReader reader;
 } Handover;
 
-/* Reads the state behind @fd, which stays the caller's. 0, or -EBADMSG with a reason in h->source.why. */
-int handover_read(Handover *h, int fd);
+/* Reads the blob behind @fd, which stays the caller's. 0, or -EBADMSG with a reason in h->source.why. */
+int handover_read(Handover *h, int fd, BlobPurpose purpose);
 /* Closes the descriptors that were not taken. */
 void handover_done(Handover *h);
 #define CLEANUP_HANDOVER CLEANUP(handover_done)

@@ -210,6 +210,11 @@ bool helpers_on_end(Helpers *h, pid_t pid, int status) {
     return false;
 }
 
+void helpers_each(const Helpers *h, void (*take)(pid_t pid, void *userdata), void *userdata) {
+    LIST_FOREACH (helper, &h->list, Helper, link)
+        take(helper->pid, userdata);
+}
+
 const char *helper_end_text(const HelperEnd *end, char *buf, size_t size) {
     const char *name = WIFSIGNALED(end->status) ? sigabbrev_np(WTERMSIG(end->status)) : NULL;
     if (end->error < 0)

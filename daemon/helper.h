@@ -64,6 +64,9 @@ int helper_start(Helpers *h, sd_event *loop, const HelperPlan *plan, HelperDone 
 Helper *helper_free(Helper *helper);
 /* A child has been reaped: whether it was one of these. */
 bool helpers_on_end(Helpers *h, pid_t pid, int status);
+/* Calls @take with the number of each that has not been reaped, whether somebody still waits for it or not.
+ */
+void helpers_each(const Helpers *h, void (*take)(pid_t pid, void *userdata), void *userdata);
 /* "was killed by SIGKILL", "ended with exit status 1", "took longer than 30 s", "cannot be run: …", "could
  * not write what it found: …". Returns @buf. */
 const char *helper_end_text(const HelperEnd *end, char *buf, size_t size);

@@ -50,6 +50,7 @@ struct Manager {
     LoadContext load;
     Helpers helpers;
     ConfigLoads *loads;
+    ConfigLoads *looks[2]; /* the resolver's: a reload does not wait for what services lack */
     ManagerLoad reload, check;
     Config *config;
     uint64_t generation;
@@ -110,7 +111,8 @@ void manager_apply_log_config(Manager *m);
 void manager_forget_loads(Manager *m);
 /* Something has settled: tells of a reload that was put off until then. */
 void manager_tell_put_off(Manager *m);
-/* Those under which nothing is to change: who has asked is told that an upgrade came in between. */
+/* Those under which nothing is to change, the only ones that are under way: who has asked is told that an
+ * upgrade came in between, and nobody goes on reading for him. */
 void manager_forget_checks(Manager *m);
 /* Whether a reload is under way: an upgrade waits for it. */
 bool manager_is_reloading(const Manager *m);

@@ -275,4 +275,5 @@ void manager_forget_loads(Manager *m) {
 
 void manager_forget_checks(Manager *m) {
     forget(&m->check, m, -ECANCELED);
+    config_loads_cancel(m->loads);
 }

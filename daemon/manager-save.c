@@ -26,7 +26,12 @@ enum {
     MANAGER_LOG,
     MANAGER_LOADS_BEGUN,
     MANAGER_LOADS_ASKED,
+    MANAGER_HELPER, /* once for each that has not been reaped: nobody waits for it any more */
 };
+
+static void put_helper(pid_t pid, void *userdata) {
+    blob_put_u64(userdata, MANAGER_HELPER, (uint64_t)pid);
+}
 
 static void save_manager(BlobWriter *w, const Manager *m) {
     blob_put_u64(w, MANAGER_GENERATION, m->generation);
@@ -42,6 +47,7 @@ static void save_manager(BlobWriter *w, const Manager *m) {
     blob_put_u64(w, MANAGER_N_SERVICES, m->services.n);
     blob_put_u64(w, MANAGER_LOADS_BEGUN, m->reload.begun);
     blob_put_u64(w, MANAGER_LOADS_ASKED, m->reload.asked);
+    helpers_each(&m->helpers, put_helper, w);
     size_t at = blob_open(w, MANAGER_LOG);
     logger_save(w, m->rt.events.logger);
     blob_close(w, at);
@@ -120,6 +126,8 @@ static int restore_manager(Manager *m, BlobReader r, size_t *ret_n_services) {
             m->reload.begun = blob_u64(&f);
         else if (f.tag == MANAGER_LOADS_ASKED)
             m->reload.asked = blob_u64(&f);
+        else if (f.tag == MANAGER_HELPER)
+            errands_restore(&f, &m->rt.errands);
         else if (f.tag == MANAGER_LOG)
             logger_restore(blob_enter(&f), m->rt.events.logger);
     }

@@ -10,6 +10,7 @@
 #include "daemon/handover.h"
 #include "daemon/launch.h"
 #include "daemon/manager-private.h"
+#include "daemon/resolver.h"
 #include "daemon/seclusion.h"
 #include "daemon/upgrade.h"
 
@@ -224,6 +225,7 @@ static void execute(Manager *m) {
     BlobWriter w CLEANUP_BLOB = {0};
     m->upgrade.paused_usec = clock_monotonic_usec();
     manager_forget_checks(m);
+    resolver_suspend(m->rt.resolver);
     manager_tell_reloading(m);
     logger_flush(m->rt.events.logger);
     cgroup_spread_finish(&m->rt);
@@ -232,6 +234,7 @@ static void execute(Manager *m) {
     bool tried = false;
     r = fd >= 0 ? replace_program(m, &w, fd, &tried) : fd;
     manager_tell_reloaded(m);
+    resolver_resume(m->rt.resolver);
     if (!tried) {
         fail_step(m, "snapshot", r);
         return;

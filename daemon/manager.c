@@ -16,6 +16,7 @@
 #include "daemon/lobby.h"
 #include "daemon/manager-private.h"
 #include "daemon/notifier.h"
+#include "daemon/resolver.h"
 #include "daemon/seclusion.h"
 #include "daemon/status.h"
 
@@ -215,7 +216,10 @@ int manager_init_runtime(Manager *m, Logger *logger) {
         r = helper_init(&m->helpers);
     if (r >= 0) {
         m->loads = config_loads_new(rt->loop, &m->helpers, &m->load);
-        r = m->loads ? 0 : -ENOMEM;
+        for (size_t i = 0; i < ELEMENTS(m->looks); i++)
+            m->looks[i] = config_loads_new(rt->loop, &m->helpers, &m->load);
+        rt->resolver = m->looks[0] && m->looks[1] ? resolver_new(m->looks[0], m->looks[1]) : NULL;
+        r = m->loads && rt->resolver ? 0 : -ENOMEM;
     }
     return r < 0 ? r : manager_meet_supervisor(m);
 }
@@ -311,9 +315,12 @@ Manager *manager_free(Manager *m) {
     fd_store_leave(m->rt.store);
     m->rt.on_state = NULL;
     m->loads = config_loads_free(m->loads);
+    for (size_t i = 0; i < ELEMENTS(m->looks); i++)
+        m->looks[i] = config_loads_free(m->looks[i]);
     for (size_t i = 0; i < m->services.n; i++)
         service_free(m->services.items[i]);
     free((void *)m->services.items);
+    m->rt.resolver = resolver_free(m->rt.resolver);
     tcpmux_done(&m->rt.tcpmux);
     m->control = control_free(m->control);
     /* The control socket has some. */

@@ -64,10 +64,11 @@ typedef struct Runtime {
                            shut out all others */
     bool crowded;       /* one of that number has been seen */
     MemoryReserve memory;
-    History lost;             /* of services for whose own there was no memory: never read */
-    bool has_capabilities;    /* that a program would get from it, as it is: ambient or inheritable ones */
-    mode_t umask;             /* the daemon's */
-    struct LoadContext *load; /* for looking a service's program and user up again */
+    History lost;              /* of services for whose own there was no memory: never read */
+    bool has_capabilities;     /* that a program would get from it, as it is: ambient or inheritable ones */
+    mode_t umask;              /* the daemon's */
+    struct LoadContext *load;  /* with whose eyes configs are judged */
+    struct Resolver *resolver; /* looks a service's program and user up again */
     StateFollower on_state;
     void *on_state_userdata;
     void (*on_suppressed)(void *userdata); /* a log line was left out */

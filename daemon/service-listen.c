@@ -114,7 +114,7 @@ void service_begin_change(Service *s, const ServiceConfig *config) {
     /* It watches the listeners that were. */
     for (size_t i = 0; i < s->n_slots; i++)
         s->slots[i].idle = idle_free(s->slots[i].idle);
-    s->retry = sd_event_source_disable_unref(s->retry);
+    service_end_retry(s);
     s->retry_level = 0;
 }
 
@@ -200,6 +200,21 @@ void service_renew_config(Service *s, Config *generation_config, ServiceConfig *
     place_listeners(s);
 }
 
+void service_renew_found(Service *s, ServiceConfig *found) {
+    /* Until nothing points to it. */
+    ServiceConfig *before = service_config_ref(s->config);
+    if (config_replace(s->generation_config, found)) {
+        s->config = found;
+        s->name = found->name;
+        if (!s->own_limits)
+            s->limits = &found->terms->limits;
+        service_forget_process_data(s);
+        tcpmux_renew(s);
+        place_listeners(s);
+    }
+    service_config_unref(before);
+}
+
 /* The port that the other family of the same endpoint got from the kernel. */
 static uint16_t port_of_pair(const Service *s, size_t i) {
     if (i == 0 || s->listeners[i]->index == 0 || !listener_is_open(s->listeners[i - 1]))
@@ -278,7 +293,7 @@ static void tell_kept(Service *s, const Listener *l) {
 }
 
 void service_close_listeners(Service *s, bool keep_nodes) {
-    s->retry = sd_event_source_disable_unref(s->retry);
+    service_end_retry(s);
     service_drop_leaving(s);
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (!keep_nodes)

@@ -64,7 +64,7 @@ static void run(Service *s, const char *why) {
     }
     if (s->pool)
         pool_reset(s->pool);
-    s->retry = sd_event_source_disable_unref(s->retry);
+    service_end_retry(s);
     s->retry_level = 0;
     (void)service_open(s);
     service_update(s, why);
@@ -112,7 +112,7 @@ static void order_resume(Service *s) {
 
 static void order_drain(Service *s) {
     s->order = ORDER_DRAIN;
-    s->retry = sd_event_source_disable_unref(s->retry);
+    service_end_retry(s);
     service_begin_drain(s);
     service_update(s, "drain");
 }

@@ -16,6 +16,19 @@ bool service_open_listener(Service *s, size_t i);
 
 /* At @at_usec, CLOCK_MONOTONIC, what is closed or missing is tried again. */
 void service_retry_at(Service *s, uint64_t at_usec);
+/* The same, later each time. */
+void service_retry_later(Service *s);
+/* It is not tried again, nor is what is being looked up for it taken. */
+void service_end_retry(Service *s);
+
+/* Has what it lacks looked up again; it is told until then. */
+void service_look(Service *s);
+/* What came of it: its config as it is now, of which it takes what it needs. It serves, or is tried again. */
+void service_take_found(Service *s, ServiceConfig *found);
+/* Nothing did, by @error. It is tried again. */
+void service_fail_look(Service *s, int error, const char *why);
+/* Its config is @found from here on, which says the same and lacks nothing. */
+void service_renew_found(Service *s, ServiceConfig *found);
 
 /* Cuts its queues, and asks for the end of what may end now. */
 void service_begin_drain(Service *s);

@@ -6,6 +6,7 @@
 #include "daemon/idle.h"
 #include "daemon/limits-save.h"
 #include "daemon/pool.h"
+#include "daemon/resolver.h"
 #include "daemon/service-cgroup.h"
 #include "daemon/service-leave.h"
 #include "daemon/service-private.h"
@@ -252,6 +253,12 @@ static int take_word(const BlobField *f, int (*from_string)(const char *), int o
     return value < 0 ? otherwise : value;
 }
 
+/* At once, since somebody may wait for what comes of it. */
+static void restore_look(const BlobField *f, Service *s) {
+    if (blob_bool(f) && s->config->problem && resolver_ask(s->rt->resolver, s) >= 0)
+        s->retry = sd_event_source_disable_unref(s->retry);
+}
+
 /* What there is several of, in its order. */
 typedef struct Counts {
     size_t slots, limited;
@@ -281,6 +288,9 @@ static int restore_field(const BlobField *f, Service *s, Counts *n) {
         return 0;
     case SERVICE_RETRY_TIME:
         service_retry_at(s, blob_u64(f));
+        return 0;
+    case SERVICE_LOOKS:
+        restore_look(f, s);
         return 0;
     default:
         return restore_part(f, s);

@@ -3,6 +3,7 @@
 
 #include "conf/config-blob.h"
 #include "daemon/backend.h"
+#include "daemon/base/clock.h"
 #include "daemon/idle.h"
 #include "daemon/limits-save.h"
 #include "daemon/pool.h"
@@ -169,7 +170,7 @@ void service_save(BlobWriter *w, const Service *s, const Config *current) {
     blob_put_str(w, SERVICE_NAME, s->name);
     if (config_find(current, s->name) != s->config) {
         size_t at = blob_open(w, SERVICE_CONFIG);
-        config_put_one(w, s->generation_config, s->config);
+        config_put_some(w, s->generation_config, &s->config, 1);
         blob_close(w, at);
     }
     blob_put_rows(w, service_rows, service_n_rows, s);
@@ -189,4 +190,9 @@ void service_save(BlobWriter *w, const Service *s, const Config *current) {
     save_parts(w, s);
     timer_put(w, SERVICE_DRAIN_TIME, s->drain_timer);
     timer_put(w, SERVICE_RETRY_TIME, s->retry);
+    if (service_is_looked_for(s)) {
+        /* For a program that does not know more than that. */
+        blob_put_u64(w, SERVICE_RETRY_TIME, clock_monotonic_usec());
+        blob_put_bool(w, SERVICE_LOOKS, true);
+    }
 }

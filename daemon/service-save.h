@@ -11,7 +11,7 @@
 typedef enum ServiceTag {
     SERVICE_NAME = 1,
     SERVICE_ID,
-    SERVICE_CONFIG, /* config_put_one(), of one that is not in the config in force */
+    SERVICE_CONFIG, /* config_put_some(), of one that is not in the config in force */
     SERVICE_GENERATION,
     SERVICE_REMOVED,
     SERVICE_LIMITS,
@@ -56,6 +56,7 @@ typedef enum ServiceTag {
     SERVICE_LEAVE_LOOKS,
     SERVICE_LEAVE_EMPTY,
     SERVICE_CGROUP,
+    SERVICE_LOOKS, /* what it lacks is being looked up: asked for anew. After the time of the next try */
 } ServiceTag;
 
 /* In SERVICE_IDLE. */

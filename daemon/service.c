@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "conf/load.h"
 #include "daemon/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/flight.h"
@@ -41,6 +40,8 @@ void service_set_config(Service *s, Config *generation_config, ServiceConfig *co
     s->generation_config = generation_config;
     s->config = config;
     s->name = config->name;
+    /* What is looked for is what the one before lacked. */
+    list_remove(&s->look_link);
     free(s->own_limits);
     s->own_limits = NULL;
     s->limits = &config->terms->limits;
@@ -76,6 +77,7 @@ Service *service_new(Runtime *rt, Config *generation_config, ServiceConfig *conf
     list_init(&s->leaving);
     list_init(&s->flights_link);
     event_ring_init(&s->ring, EVENTS_KEPT_SERVICE, EVENTS_KEPT_SERVICE_BYTES);
+    list_init(&s->look_link);
     service_set_config(s, generation_config, config, generation);
     if (service_make_listeners(s) < 0)
         return service_free(s);
@@ -92,7 +94,7 @@ Service *service_free(Service *s) {
     preludes_done(s);
     s->pool = pool_free(s->pool, true);
     service_free_slots(s);
-    s->retry = sd_event_source_disable_unref(s->retry);
+    service_end_retry(s);
     s->drain_timer = sd_event_source_disable_unref(s->drain_timer);
     spares_done(s);
     service_tell_endings(s);
@@ -157,55 +159,30 @@ static bool any_listener_held(const Service *s) {
     return false;
 }
 
-static void retry_later(Service *s) {
+void service_retry_later(Service *s) {
     bool held = any_listener_held(s);
     uint64_t delay = backoff_retry_delay(&s->retry_level, held ? RETRY_HELD_MIN_USEC : RETRY_MIN_USEC,
                                          held ? RETRY_HELD_MAX_USEC : RETRY_MAX_USEC);
     service_retry_at(s, clock_monotonic_usec() + delay);
 }
 
-/* The step of its start that a process of it would fail in, or else the group of keys that it is about. */
-static void step_of(const Diag *problem, char *buf, size_t size) {
-    static const struct {
-        const char *key, *step;
-    } others[] = {{"group", "groups"}, {"supplementary_groups", "groups"}, {"model", "exec"}};
-    const char *key = problem->key ? problem->key : "config";
-    for (size_t i = 0; i < ELEMENTS(others); i++)
-        if (streq(key, others[i].key))
-            key = others[i].step;
-    (void)snprintf(buf, size, "%.*s", (int)strcspn(key, "."), key);
-}
-
-/* What could not be found at load is looked for again. */
-static bool resolve(Service *s) {
-    if (!s->config->problem)
-        return true;
-    if (service_config_resolve(s->config, s->rt->load) >= 0) {
-        service_forget_process_data(s);
-        return true;
-    }
-    const Diag *d = s->config->problem;
-    ConfigPos pos = {.file = d->file, .line = d->line, .column = d->column};
-    char step[32];
-    step_of(d, step, sizeof(step));
-    if (!streq_null(service_past(s)->last_error.message, d->message))
-        service_set_error(s, step, d->code == DIAG_NOT_ALLOWED ? EPERM : ENOENT, d->message, &pos);
-    return false;
-}
-
 size_t service_open(Service *s) {
     if (!s->config->enabled || !service_order_listens(s->order) || s->removed || s->rt->stopping)
         return 0;
     size_t failed = 0;
-    if (!resolve(s) || !service_cgroup_prepare(s)) {
-        retry_later(s);
+    if (s->config->problem) {
+        service_look(s);
+        return s->n_listeners;
+    }
+    if (!service_cgroup_prepare(s)) {
+        service_retry_later(s);
         return s->n_listeners;
     }
     for (size_t i = 0; i < s->n_listeners; i++)
         if (!listener_is_open(s->listeners[i]) && !s->listeners[i]->dispensable)
             failed += !service_open_listener(s, i);
     if (failed > 0)
-        retry_later(s);
+        service_retry_later(s);
     else
         s->retry_level = 0;
     return failed;

@@ -105,7 +105,9 @@ typedef struct Service {
     struct ServiceCgroup *cgroup; /* NULL: it has none */
     struct Recipe *recipe;        /* built with the first process of a generation; NULL: not yet */
     EventRing ring;               /* what happened */
-    sd_event_source *retry;       /* opens what is closed, looks up what is missing */
+    sd_event_source *retry;       /* opens what is closed, has what is missing looked up */
+    List look_link;               /* with the resolver, while that is looked up */
+    bool look_alone;              /* and then by itself */
 } Service;
 
 /* A new service for @config, which is of @generation_config (a reference is taken). Nothing is opened. NULL
@@ -134,6 +136,9 @@ size_t service_open(Service *s);
 void service_update(Service *s, const char *why);
 /* On-demand with `start: now`: starts what does not run. */
 void service_start_now(Service *s);
+
+/* Whether what it lacks is being looked up, or is about to be. */
+bool service_is_looked_for(const Service *s);
 
 /* Orders of an administrator, @uid. Whether it can be done as things are: NULL, or why not. */
 const char *service_refuses(const Service *s, ServiceVerb verb);

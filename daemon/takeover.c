@@ -31,7 +31,7 @@ static void tell_failure(const char *why, Logger *logger) {
 int takeover_restore(const Options *options, const LoadContext *load, Logger *logger, int state_fd,
                      Rescue *rescue, Manager **ret) {
     Handover h CLEANUP_HANDOVER = {0};
-    int r = logger ? handover_read(&h, state_fd) : -ENOMEM;
+    int r = logger ? handover_read(&h, state_fd, BLOB_STATE) : -ENOMEM;
     (void)fd_close(state_fd);
     if (logger && options->has_format)
         logger_set_format(logger, options->format);
@@ -62,7 +62,7 @@ static void judge(const Options *options, const LoadContext *load, int state_fd,
     Handover h = {0};
     Logger *logger = NULL;
     Manager *m = NULL;
-    int r = handover_read(&h, state_fd);
+    int r = handover_read(&h, state_fd, BLOB_STATE);
     if (r >= 0)
         r = logger_new(options->target, &logger);
     if (r >= 0)

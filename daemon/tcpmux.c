@@ -54,6 +54,13 @@ void tcpmux_collect(Runtime *rt, Service *const *services, size_t n) {
     qsort(t->names, t->n_names, sizeof(TcpmuxName), compare);
 }
 
+void tcpmux_renew(Service *s) {
+    const Tcpmux *t = &s->rt->tcpmux;
+    for (size_t i = 0; s->config->tcpmux && i < t->n_names; i++)
+        if (t->names[i].service == s)
+            t->names[i].name = name_of(s);
+}
+
 Service *tcpmux_find(const Tcpmux *t, const char *name) {
     TcpmuxName key = {.name = name};
     const TcpmuxName *found =

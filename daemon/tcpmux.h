@@ -31,6 +31,8 @@ typedef struct Tcpmux {
 
 /* Collects them anew: the services have come, or changed. Without memory there are none. */
 void tcpmux_collect(struct Runtime *rt, struct Service *const *services, size_t n);
+/* The config of @s is another, which says the same. */
+void tcpmux_renew(struct Service *s);
 void tcpmux_done(Tcpmux *t);
 
 /* Whose @name it is, in upper or lower case; NULL: nobody's. */

@@ -224,7 +224,7 @@ CF = Group("CF: the config", (
     row("CF-13", "folders of includes: files that vanish, of other names, by the hundred, replaced half-way",
         "test_faults_cf.Files.test_cf_13 test_reload_plan.Coalesced.test_file_replaced_half_way", "yaml: include"),
     row("CF-14", "ten thousand services", "test_reload_load.Big test_parts.Services.test_thousand_is_quick"),
-    row("CF-15", "a user data base that hangs", "test_config_child.Ended.test_user_data_base_hangs", "daemon: SIGNALS"),
+    row("CF-15", "a user data base that hangs", "test_config_child.Ended.test_user_data_base_hangs test_look_again", "daemon: SIGNALS"),
     row("CF-16", "each key of the reference in a config that is taken and in one that is refused",
         "test_faults_cf.Keys.test_cf_16"),
     row("", "the helper that reads the config is killed, stopped, fed a bomb", "test_config_child", "daemon: SIGNALS"),

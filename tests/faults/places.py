@@ -105,11 +105,14 @@ class Sweep:
     def __init__(self, most=None):
         self.board, self.most, self.ports = Board(), most, [free_port() for _ in range(3)]
         self.n, self.d, self.broken = 0, None, []
+        self.more = {}  # services
 
     # ---- the daemon
     def begin(self, wait=True):
         self.n = 0
-        self.d = Daemon(config(0, self.ports), wait=None, environment=self.board.environment, program=PROGRAM)
+        wanted = config(0, self.ports)
+        wanted["services"].update(self.more)
+        self.d = Daemon(wanted, wait=None, environment=self.board.environment, program=PROGRAM)
         self.d.start(wait=wait)
 
     def end(self):
@@ -247,6 +250,42 @@ class Sweep:
             self.ask("slot")
         return self.places("reload", do, check)
 
+    def lacks(self):
+        """A service whose program is missing is looked at again, and taken once that is there."""
+        with tempfile.TemporaryDirectory(prefix="mpt-lacks-") as folder:
+            os.chmod(folder, 0o755)
+            tool = folder + "/tool"
+            self.more = {"lacks": {"listen": "unix:{dir}/lacks", "exec": [tool]}}
+            start = ("Start", {"services": ["lacks"]})
+
+            def is_missing():
+                self.look(("s",))
+                reply = self.call(*start, timeout=PATIENCE)
+                if "there is no" not in str(getattr(reply, "parameters", "")):
+                    raise Broken(f"it is told: {reply} {getattr(reply, 'parameters', '')}")
+
+            def comes():
+                os.symlink("/bin/cat", tool)
+                self.call(*start)
+
+            def is_there():
+                # By itself, if it was not found then.
+                self.look(("s", "lacks"))
+                self.end()
+                os.unlink(tool)
+                self.begin()
+
+            def comes_anew():
+                if os.path.lexists(tool):
+                    self.end()
+                    os.unlink(tool)
+                    self.begin()
+                self.board.arm()
+                comes()
+            self.begin()
+            n = self.places("look again", lambda: self.call(*start), is_missing)
+            return n + self.places("found", comes_anew, is_there)
+
     def upgrade(self):
         self.begin()
 
@@ -264,7 +303,7 @@ class Sweep:
         return self.places("upgrade", lambda: self.connect_while(lambda: self.call("Upgrade", timeout=PATIENCE)), check)
 
 
-PHASES = ("start", "connect", "control", "config", "upgrade")
+PHASES = ("start", "connect", "control", "config", "lacks", "upgrade")
 
 
 def run(phase, most=None):

@@ -355,18 +355,39 @@ static void test_shared(void **state) {
     assert_same_bytes(second.data, second.n, again.data, again.n);
 }
 
-static void test_one(void **state) {
+static void test_some(void **state) {
     Fixture *f = *state;
     Config *c = load_every_key(f);
     BlobWriter w = {0};
     blob_begin(&w, BLOB_CONFIG);
-    config_put_one(&w, c, c->services[1]);
+    config_put_some(&w, c, &c->services[1], 1);
     assert_int_equal(blob_end(&w), 0);
     const Bytes bytes = {.data = w.data, .n = w.n};
     CLEANUP_CONFIG Config *one = decode_good(&bytes, NULL, 1);
     assert_int_equal(one->n_services, 1);
     assert_same_service(one->services[0], c->services[1]);
     blob_writer_done(&w);
+}
+
+/* Whoever still has the one before keeps it. */
+static void test_replace(void **state) {
+    Fixture *f = *state;
+    Config *c = load_every_key(f);
+    CLEANUP_BYTES Bytes bytes = encode(c);
+    CLEANUP_CONFIG Config *other = decode_good(&bytes, NULL, 1);
+    for (size_t i = 0; i < c->n_services; i++) {
+        CLEANUP_SERVICE ServiceConfig *before = service_config_ref(c->services[i]);
+        assert_true(config_replace(c, other->services[i]));
+        assert_ptr_equal(config_find(c, before->name), other->services[i]);
+        assert_int_equal(before->refs, 1);
+        assert_int_equal(other->services[i]->refs, 2);
+    }
+    CLEANUP_BYTES Bytes again = encode(c);
+    assert_same_bytes(bytes.data, bytes.n, again.data, again.n);
+    char name[] = "of nobody";
+    ServiceConfig stranger = {.refs = 1, .name = name};
+    assert_false(config_replace(c, &stranger));
+    assert_int_equal(stranger.refs, 1);
 }
 
 /* Cut off anywhere, or with any bit turned, it is refused or another good config, and nothing crashes. */
@@ -460,7 +481,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_every_key, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_problem, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_shared, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_one, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_some, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_replace, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_spoilt, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_diags),

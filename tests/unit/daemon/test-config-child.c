@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "conf/config-blob.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 
@@ -35,6 +36,7 @@ typedef struct Fixture {
     Person people[PEOPLE];
     unsigned ended; /* helpers */
     int victim;     /* the signal for the next helper */
+    struct Lacking *lacking;
 } Fixture;
 
 static int on_child(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
@@ -116,6 +118,13 @@ static void wait_for(Fixture *f, size_t i) {
     while (f->people[i].told == 0 && clock_monotonic_usec() < end)
         (void)sd_event_run(f->loop, USEC_PER_SEC / 10);
     assert_int_equal(f->people[i].told, 1);
+}
+
+/* Of all helpers. */
+static void wait_for_ends(Fixture *f) {
+    for (unsigned i = 0; i < 600 && !list_is_empty(&f->helpers.list); i++)
+        (void)sd_event_run(f->loop, USEC_PER_SEC / 10);
+    assert_true(list_is_empty(&f->helpers.list));
 }
 
 static const char good[] = "version: 1\nservices:\n  a: {listen: tcp:1, user: self, exec: [/bin/cat]}\n"
@@ -244,10 +253,122 @@ static void test_freed(void **state) {
     (void)helper_pid(f);
     ask(f, 2);
     f->loads = config_loads_free(f->loads);
-    for (unsigned i = 0; i < 600 && !list_is_empty(&f->helpers.list); i++)
-        (void)sd_event_run(f->loop, USEC_PER_SEC / 10);
-    assert_true(list_is_empty(&f->helpers.list));
+    wait_for_ends(f);
     assert_int_equal(f->people[0].told + f->people[1].told + f->people[2].told, 0);
+}
+
+/* Services that lack something, and what is written of them. */
+typedef struct Lacking {
+    Config *config;
+    int error; /* instead */
+    unsigned n_put, n_prepared;
+} Lacking;
+
+static int put_lacking(BlobWriter *w, void *userdata) {
+    Lacking *l = ((Person *)userdata)->fixture->lacking;
+    l->n_put++;
+    if (l->error == 0)
+        config_put_some(w, l->config, l->config->services, l->config->n_services - 1);
+    return l->error;
+}
+
+static bool prepare_lacking(const Config *next, void *userdata) {
+    Lacking *l = ((Person *)userdata)->fixture->lacking;
+    assert_int_equal(next->n_services, 2);
+    return ++l->n_prepared < 3;
+}
+
+static void look(Fixture *f, size_t i) {
+    f->people[i].told = 0;
+    assert_int_equal(config_loads_look_again(f->loads, put_lacking, prepare_lacking, on_load, &f->people[i]),
+                     0);
+    assert_int_equal(f->people[i].told, 0);
+}
+
+static void begin_lacking(Fixture *f, Lacking *l) {
+    LoadContext tolerant = f->context;
+    CLEANUP_DIAGS DiagList diags = {0};
+    char text[512];
+    tolerant.tolerate_missing = true;
+    (void)snprintf(
+        text, sizeof(text),
+        "version: 1\nservices:\n  a: {listen: tcp:1, user: self, exec: [%s/tool]}\n"
+        "  b: {listen: tcp:2, user: self, exec: [/bin/cat], access: {allow: [\"file:%s/rules\"]}}\n"
+        "  c: {listen: tcp:3, user: self, exec: [/bin/cat]}\n",
+        f->folder, f->folder);
+    write_file(f, text);
+    assert_int_equal(config_load(f->path, &tolerant, &diags, &l->config), 0);
+    assert_non_null(l->config->services[0]->problem);
+    assert_true(l->config->services[1]->incomplete);
+    f->lacking = l;
+}
+
+/* What is there by now is found, and what is not is told; the file of the config is not looked at. */
+static void test_looks_again(void **state) {
+    Fixture *f = *state;
+    Lacking l = {0};
+    char tool[96], rules[96];
+    (void)snprintf(tool, sizeof(tool), "%s/tool", f->folder);
+    (void)snprintf(rules, sizeof(rules), "%s/rules", f->folder);
+    begin_lacking(f, &l);
+    write_file(f, "version: 2\n");
+    look(f, 0);
+    wait_for(f, 0);
+    assert_string_equal(f->people[0].why, "");
+    const Config *c = f->people[0].config;
+    assert_int_equal(c->n_services, 2);
+    assert_non_null(strstr(c->services[0]->problem->message, "there is no"));
+    assert_true(c->services[1]->incomplete);
+    assert_int_equal(l.n_prepared, 3);
+    assert_int_equal(symlink("/bin/cat", tool), 0);
+    CLEANUP_CLOSE int fd = open(rules, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "10.0.0.0/8\n", 11), 11);
+    look(f, 1);
+    wait_for(f, 1);
+    c = f->people[1].config;
+    assert_null(c->services[0]->problem);
+    assert_string_equal(c->services[0]->resolved.program, tool);
+    assert_int_equal(c->services[0]->resolved.uid, geteuid());
+    assert_null(c->services[1]->problem);
+    assert_false(c->services[1]->incomplete);
+    assert_non_null(c->services[1]->terms->access.rules);
+    assert_int_equal(l.n_put, 2);
+    (void)unlink(tool);
+    (void)unlink(rules);
+    config_unref(l.config);
+}
+
+/* It may be killed, have nothing to do any more, or be called off. */
+static void test_does_not_look(void **state) {
+    Fixture *f = *state;
+    Lacking l = {0};
+    begin_lacking(f, &l);
+    look(f, 0);
+    (void)kill(helper_pid(f), SIGKILL);
+    wait_for(f, 0);
+    assert_int_equal(f->people[0].error, -EIO);
+    assert_string_equal(f->people[0].why,
+                        "the helper that looks for users and programs was killed by SIGKILL");
+    l.error = -ECANCELED;
+    look(f, 0);
+    wait_for(f, 0);
+    assert_int_equal(f->people[0].error, -ECANCELED);
+    assert_int_equal(f->ended, 1);
+    l.error = 0;
+    look(f, 0);
+    pid_t pid = helper_pid(f);
+    (void)kill(pid, SIGSTOP);
+    /* Who asked later is served. */
+    write_file(f, good);
+    ask(f, 1);
+    config_loads_cancel(f->loads);
+    wait_for(f, 1);
+    assert_int_equal(f->people[1].error, 0);
+    assert_int_equal(f->people[0].told, 0);
+    /* The one that was called off has ended as well, be it later. */
+    wait_for_ends(f);
+    assert_int_equal(f->ended, 3);
+    config_unref(l.config);
 }
 
 /* What the daemon gives it, and nothing else. */
@@ -262,6 +383,7 @@ static void test_words(void **state) {
         {{"mpinetd", "--load-config", "/x", "--euid=0x", "--egid=0", "--result-fd=7"}},
         {{"mpinetd", "--load-config", "/x", "--euid=0", "--egid=", "--result-fd=7"}},
         {{"mpinetd", "--load-config", "/x", "--euid=0", "--egid=4294967296", "--result-fd=7"}},
+        {{"mpinetd", "--look-again", "7", "--euid=0", "--egid=0", "7"}},
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         char **argv = (char **)(uintptr_t)cases[i].words;
@@ -282,6 +404,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_coalesced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_looks_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_does_not_look, setup, teardown),
         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,23 @@ static const Row rows[] = {
     {"g", "alphabet", MODEL_PER_CONNECTION, SERVICE_THROTTLED, false, false},
 };
 
+/* A config that says the same with other bytes: those of the one before are not looked at any more. */
+static void test_renew(void **state) {
+    (void)state;
+    Fixture f;
+    make(&f, rows, ELEMENTS(rows));
+    char before[] = "+Zeta", after[] = "+Zeta";
+    f.configs[0].tcpmux = before;
+    tcpmux_collect(&f.rt, f.items, f.n);
+    f.configs[0].tcpmux = after;
+    tcpmux_renew(&f.services[0]);
+    tcpmux_renew(&f.services[5]); /* has none */
+    memset(before, 'x', strlen(before));
+    assert_ptr_equal(tcpmux_find(&f.rt.tcpmux, "zeta"), &f.services[0]);
+    assert_ptr_equal(tcpmux_find(&f.rt.tcpmux, "alpha"), &f.services[1]);
+    tcpmux_done(&f.rt.tcpmux);
+}
+
 static void test_find(void **state) {
     (void)state;
     static const struct {
@@ -150,8 +167,8 @@ static void test_nothing(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),    cmocka_unit_test(test_list),    cmocka_unit_test(test_available),
-        cmocka_unit_test(test_reaches), cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_renew),     cmocka_unit_test(test_find),    cmocka_unit_test(test_list),
+        cmocka_unit_test(test_available), cmocka_unit_test(test_reaches), cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
