@@ -261,6 +261,7 @@ static int on_pass(sd_event_source *source, uint64_t usec, void *userdata) {
 static void hold(Prelude *p) {
     Service *s = p->service;
     unwatch(p);
+    passed_leave(p->connection.fd);
     prelude_data_done(&p->data);
     list_remove(&p->link);
     list_append(&s->preludes->held, &p->link);

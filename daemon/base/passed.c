@@ -27,9 +27,12 @@ bool passed_may_come(int fd) {
 
 /* A byte out of band has descriptors of its own, and is dropped in passing, unless it is one of the others.
  */
-static void take_all_in_line(int fd) {
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+static void take_in_line(int fd, int all) {
+    (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &all, sizeof(all));
+}
+
+void passed_leave(int fd) {
+    take_in_line(fd, 0);
 }
 
 static void read_sender(struct msghdr *m, PassedLook *ret) {
@@ -50,7 +53,7 @@ ssize_t passed_peek(int fd, void *buf, size_t n, PassedLook *ret) {
     m.msg_namelen = sizeof(ret->from);
     bool is_unix = passed_may_come(fd);
     if (is_unix)
-        take_all_in_line(fd);
+        take_in_line(fd, 1);
     /* Room for the sender, whom the kernel writes first, and none for descriptors after that. */
     if (is_unix && option_of(fd, SO_PASSCRED)) {
         m.msg_control = control;

@@ -22,6 +22,9 @@ typedef struct PassedLook {
  * options meanwhile. */
 ssize_t passed_peek(int fd, void *buf, size_t n, PassedLook *ret);
 
+/* Before somebody else gets @fd: its options are again as a new one has them. */
+void passed_leave(int fd);
+
 /* As recv(2), without waiting. EBADMSG: descriptors have come along with what is next, and it is still there.
  * Nobody else may read of it meanwhile. */
 ssize_t passed_recv(int fd, void *buf, size_t n);

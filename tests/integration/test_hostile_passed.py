@@ -192,7 +192,8 @@ class Services(PassedTest):
     def test_behind_a_header(self):
         """What comes once the header has been read is for the service. Before, nobody can tell whose it is."""
         d = self.start(s=self.service(proxy_protocol={"accept_from": ["any"]}, exec=[
-            "/usr/bin/python3", "-ISc", "import socket\ns = socket.socket(fileno=0)\ns.send(b'?')\n"
+            "/usr/bin/python3", "-ISc", "import socket\ns = socket.socket(fileno=0)\n"
+            "s.send(b'!' if s.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE) else b'?')\n"
             "data, fds, _, _ = socket.recv_fds(s, 100, 2)\ns.send(b'%d' % len(fds) + data)"]))
         header = b"PROXY UNKNOWN\r\n"
         with socket.socket(socket.AF_UNIX) as s, open("/dev/null", "rb") as null:
