@@ -306,10 +306,6 @@ void flight_keep(Flight *f, int fd) {
         (void)fd_close(fd);
 }
 
-void flight_keep_connection(Flight *f, int fd) {
-    f->connection = f->plan->shares_files ? fd : fd_close(fd);
-}
-
 void flight_let_go(Flight *f, Discard *discard) {
     if (f->n_kept == 0 && f->connection < 0)
         return;
@@ -322,6 +318,12 @@ void flight_let_go(Flight *f, Discard *discard) {
     else
         f->connection = discard_copy(discard, f->connection);
     close_kept(f);
+}
+
+void flight_keep_connection(Flight *f, int fd, Discard *discard) {
+    bool has_copy = !f->plan->shares_files && !flight_has_ended(f);
+    f->connection = has_copy ? fd_close(fd) : fd;
+    flight_let_go(f, discard);
 }
 
 int flight_give(Flight *f, int fd) {

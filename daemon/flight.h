@@ -75,7 +75,9 @@ int flight_new(Spawner *s, Recipe *recipe, Flight **ret);
 int flight_start(Flight *f, SpawnStep *ret_step);
 /* Takes over @fd, to be closed when the process has descriptors of its own: now, unless it shares ours. */
 void flight_keep(Flight *f, int fd);
-void flight_keep_connection(Flight *f, int fd);
+/* The same of what it serves. When it has come to exec by now, or failed, its copy may be closed already:
+ * then the daemon's may be the last one, see discard.h. */
+void flight_keep_connection(Flight *f, int fd, Discard *discard);
 /* Closes what may be closed by now; of a process that has failed it is given up to @discard. */
 void flight_let_go(Flight *f, Discard *discard);
 /* Gives a spare the connection @fd, which stays the caller's, with the environment that f->env has. Once

@@ -384,7 +384,7 @@ static Instance *launch(Service *s, const Peer *peer, Connection *connection, Sl
     flight_keep(i->flight, TAKE_FD(pipes.stderr_write));
     flight_keep(i->flight, TAKE_FD(pipes.status_write));
     if (connection)
-        flight_keep_connection(i->flight, TAKE_FD(connection->fd));
+        flight_keep_connection(i->flight, TAKE_FD(connection->fd), s->rt->discard);
     return i;
 }
 
