@@ -10,7 +10,7 @@ import socket
 import time
 
 from harness import (PATIENCE, SANITIZER_WORDS, Daemon, VarlinkError, children_of, descriptors_of, exchange, free_port,
-                     process_alive, wait_until)
+                     process_alive, steady, wait_until)
 
 # Says of itself what it is told to say, until its client goes.
 TALKER = ("while read x; do echo STATUS=$x >&$MP_STATUS_FD; echo X_n=1 >&$MP_STATUS_FD; echo said $x >&2; echo done; done")
@@ -144,13 +144,6 @@ def config(n):
         "switch": {**echo("switch"), "environment": BIG},
         "moves": {**echo("moves"), "listen": moving},
         ("comes", "goes")[n]: {**echo("other"), "listen": [f"unix:{{dir}}/{n}.sock", "tcp:127.0.0.1:0"]}}}
-
-
-def steady(look):
-    """What look() says, when it says the same twice."""
-    first = look()
-    time.sleep(0.02)
-    return first if look() == first else None
 
 
 class Scenario:

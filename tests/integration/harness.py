@@ -53,6 +53,13 @@ def wait_until(condition, what="the condition", deadline=None, interval=0.01):
         time.sleep(interval)
 
 
+def steady(look):
+    """What look() says, when it says the same twice."""
+    first = look()
+    time.sleep(0.02)
+    return first if look() == first else None
+
+
 def stays(condition, what="the condition", seconds=0.5, interval=0.02):
     """The opposite: condition() holds at every look for so long."""
     end = time.monotonic() + seconds

@@ -11,7 +11,7 @@ import time
 import unittest
 
 from harness import (SANITIZED, DaemonTest, children_of, cpu_seconds, descriptors_of, exchange, process_alive, resident_kib,
-                     stays, wait_until)
+                     stays, steady, wait_until)
 
 MODELS = ["iterative", "fork", "prefork", "thread", "thread-pool", "epoll"]
 # Those that serve several at once.
@@ -189,7 +189,8 @@ class Serving(ShapeTest):
         s = self.connect(d)
         self.assertEqual(self.talk(s, b"x"), b"x")
         pids = [self.pid(d)] + [child for child, _ in children_of(self.pid(d))]
-        before = sum(resident_kib(pid) for pid in pids)
+        # Those that have only just begun still grow by what they are.
+        before = wait_until(lambda: steady(lambda: sum(resident_kib(pid) for pid in pids)), "that they have begun")
         s.setblocking(False)
         data, sent = pattern(1 << 20, 3), 0
         quiet = time.monotonic()
