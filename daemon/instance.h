@@ -89,6 +89,7 @@ typedef struct Instance {
     bool counts_traffic; /* with a connection over TCP, where its traffic is wanted */
     bool untold;         /* restored: that it has been started is still to be told */
     bool own_pids;       /* it is in a process namespace of its own, behind mp-init */
+    bool limits_due;     /* its control group has still to get the limits as they are now */
     uid_t uid;           /* whose it is; both as it was started */
     uint64_t retired_at; /* backend: it serves those up to this number only; 0: all */
     Peer peer;
@@ -112,7 +113,6 @@ typedef struct Instance {
     int status_number;             /* then: which descriptor its status pipe is; negative: none */
     uint64_t born_usec;            /* CLOCK_BOOTTIME, just before it was made */
     uint64_t group;                /* what its own control group is called; 0: it has none */
-    bool limits_due;               /* that one has still to get the limits as they are now */
     uint64_t
         out_of_memory; /* it was killed for want of memory: the limit, UINT64_MAX: another's; 0: it was not */
     sd_event_source *adopted; /* of an earlier daemon: on its pidfd, which it owns; NULL: a child of ours */
