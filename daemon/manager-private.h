@@ -26,6 +26,15 @@ typedef struct ManagerUpgrade {
     uint64_t began_usec, settle_usec, paused_usec; /* monotonic; settle_usec 0: not begun */
 } ManagerUpgrade;
 
+/* What has come of a load, and is to be told. */
+typedef struct LoadOutcome {
+    int error;
+    const char *why; /* as in LoadReport; borrowed, and gone where it is not told at once */
+    DiagList diags;
+    Changes changes;
+    PlanItems plan;
+} LoadOutcome;
+
 /* A reload, or the question what one would do: the config is loaded away from the loop, and what follows is
  * done in the turn in which it is there. Whoever asks meanwhile gets one load more, together with all others.
  *
@@ -38,10 +47,11 @@ typedef struct ManagerLoad {
     struct Manager *manager;
     bool applies;
     bool loading;
-    uint64_t begun, asked;  /* the number of the newest load that was begun; and of the newest asked for */
-    Comparison comparison;  /* with the config in force, of the one that has been loaded */
-    size_t n_touched;       /* services whose memory is this process's own */
-    struct PutOff *put_off; /* what it has come to, told when all have their limits; NULL: it is not there */
+    bool put_off;          /* it is done, and is told when all have their limits */
+    uint64_t begun, asked; /* the number of the newest load that was begun; and of the newest asked for */
+    Comparison comparison; /* with the config in force, of the one that has been loaded */
+    size_t n_touched;      /* services whose memory is this process's own */
+    LoadOutcome outcome;   /* from when it is done until it is told */
 } ManagerLoad;
 
 struct Manager {

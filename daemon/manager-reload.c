@@ -116,92 +116,75 @@ static bool is_held(const ManagerLoad *l) {
     return l->applies && u->running && !u->helper;
 }
 
+static void outcome_done(LoadOutcome *o) {
+    changes_done(&o->changes);
+    plan_items_done(&o->plan);
+    diag_list_done(&o->diags);
+    *o = (LoadOutcome){0};
+}
+
+static LoadReport report_of(const Manager *m, const LoadOutcome *o) {
+    return (LoadReport){.error = o->error,
+                        .why = o->why,
+                        .generation = m->generation,
+                        .diags = &o->diags,
+                        .changes = &o->changes,
+                        .plan = &o->plan};
+}
+
 static void tell_all(Manager *m, const LoadReport *report) {
     remember_reload(m, report);
     tell_reload(m, report);
     manager_tell_reloaded(m);
 }
 
-static void conclude(ManagerLoad *l, const LoadReport *report) {
+static void conclude(ManagerLoad *l) {
     Manager *m = l->manager;
+    LoadOutcome outcome CLEANUP(outcome_done) = l->outcome;
+    const LoadReport report = report_of(m, &outcome);
     uint64_t number = l->begun;
+    l->outcome = (LoadOutcome){0};
     if (l->applies)
-        tell_all(m, report);
+        tell_all(m, &report);
     l->loading = false;
     if (l->asked > number && !is_held(l) && begin(l) < 0)
         number = l->asked;
-    control_on_load(m->control, l->applies, number, report);
+    control_on_load(m->control, l->applies, number, &report);
     if (!m->reload.loading)
         manager_go_on_upgrading(m);
 }
 
-/* What it has come to, for as long as processes are still to get the limits that it gives them. */
-typedef struct PutOff {
-    LoadReport report;
-    Changes changes;
-    PlanItems plan;
-    DiagList diags;
-} PutOff;
-
-static PutOff *put_off_free(PutOff *p) {
-    if (!p)
-        return NULL;
-    changes_done(&p->changes);
-    plan_items_done(&p->plan);
-    diag_list_done(&p->diags);
-    free(p);
-    return NULL;
-}
-
-/* Takes over @changes and @plan if it is. Without memory for it, it is told as soon as it is done. */
-static bool put_off(ManagerLoad *l, const LoadReport *report, Changes *changes, PlanItems *plan) {
-    PutOff *p = cgroup_spread_is_over(&l->manager->rt) ? NULL : calloc(1, sizeof(*p));
-    if (!p)
-        return false;
-    diag_list_copy(&p->diags, report->diags);
-    p->changes = *changes;
-    p->plan = *plan;
-    *changes = (Changes){0};
-    *plan = (PlanItems){0};
-    p->report = (LoadReport){
-        .generation = report->generation, .diags = &p->diags, .changes = &p->changes, .plan = &p->plan};
-    l->put_off = p;
-    return true;
-}
-
 void manager_tell_put_off(Manager *m) {
-    PutOff *p = m->reload.put_off;
-    if (!p || !cgroup_spread_is_over(&m->rt))
+    ManagerLoad *l = &m->reload;
+    if (!l->put_off || !cgroup_spread_is_over(&m->rt))
         return;
-    m->reload.put_off = NULL;
-    conclude(&m->reload, &p->report);
-    (void)put_off_free(p);
+    l->put_off = false;
+    conclude(l);
 }
 
 static void on_loaded(const LoadResult *result, void *userdata) {
     ManagerLoad *l = userdata;
     Manager *m = l->manager;
-    Changes changes CLEANUP(changes_done) = {0};
-    PlanItems plan CLEANUP(plan_items_done) = {0};
+    LoadOutcome *o = &l->outcome;
     int r = result->error;
+    diag_list_copy(&o->diags, result->diags);
     if (r >= 0)
-        r = cgroup_check_config(&m->rt, result->config, result->diags);
+        r = cgroup_check_config(&m->rt, result->config, &o->diags);
     if (r >= 0 && l->applies) {
-        r = apply(m, result->config, &l->comparison, result->diags, &changes, &plan);
+        r = apply(m, result->config, &l->comparison, &o->diags, &o->changes, &o->plan);
     } else if (r >= 0) {
-        r = changes_between(m->config, result->config, &m->services, &l->comparison, &changes);
+        r = changes_between(m->config, result->config, &m->services, &l->comparison, &o->changes);
         if (r >= 0)
-            r = reload_plan(&m->services, result->config, &l->comparison, &plan);
+            r = reload_plan(&m->services, result->config, &l->comparison, &o->plan);
     }
-    LoadReport report = {.error = r,
-                         .why = result->why,
-                         .generation = m->generation,
-                         .diags = result->diags,
-                         .changes = &changes,
-                         .plan = &plan};
+    o->error = r;
+    o->why = result->why;
     forget_preparations(l);
-    if (r < 0 || !l->applies || !put_off(l, &report, &changes, &plan))
-        conclude(l, &report);
+    l->put_off = r >= 0 && l->applies;
+    if (l->put_off)
+        manager_tell_put_off(m);
+    else
+        conclude(l);
 }
 
 static int begin(ManagerLoad *l) {
@@ -261,9 +244,11 @@ static void forget(ManagerLoad *l, Manager *m, int error) {
     l->loading = false;
     /* It is in force, whoever has not got his limit yet. */
     if (l->put_off) {
-        tell_all(m, &l->put_off->report);
-        control_on_load(m->control, true, l->begun, &l->put_off->report);
-        l->put_off = put_off_free(l->put_off);
+        const LoadReport done = report_of(m, &l->outcome);
+        l->put_off = false;
+        tell_all(m, &done);
+        control_on_load(m->control, true, l->begun, &done);
+        outcome_done(&l->outcome);
     }
     control_on_load(m->control, l == &m->reload, UINT64_MAX, &report);
 }

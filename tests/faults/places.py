@@ -55,6 +55,9 @@ class Board:
     def arm(self, armed=True):
         self.page[:8] = struct.pack("II", armed, 0)
 
+    def has_fired(self):
+        return self.FORMAT.unpack(self.page[:self.FORMAT.size])[1] != 0
+
     def fired(self):
         """What has failed since, as "calloc < plan_make < ..."; None when nothing has. Nothing fails any more."""
         _, failed, _, n, *frames, name = self.FORMAT.unpack(self.page[:self.FORMAT.size])
@@ -246,8 +249,8 @@ class Sweep:
 
         def do():
             self.connect_while(self.reload)
-            # It has a listener that it had not before.
-            self.ask("slot")
+            # It has a listener that it had not before; its process may have to be waited for.
+            wait_until(lambda: self.board.has_fired() or self.ask("slot"), "slot to answer, or a fault", deadline=PATIENCE)
         return self.places("reload", do, check)
 
     def lacks(self):

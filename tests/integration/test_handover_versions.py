@@ -235,8 +235,8 @@ def write():
 
 
 class Versions(DaemonTest):
-    def judge(self, folder, version, leave_out=-1, wrap=()):
-        """The verdict on the stored state of that version, with its folder in place of the one of then."""
+    def judge(self, folder, version, leave_out=-1, wrap=(), more=()):
+        """The verdict on the stored state of that version, with its folder in place of the one of then, and @more fields."""
         assert len(folder) == len(FOLDER)
         paths = []
         for ending in (".state", ".json"):
@@ -244,7 +244,7 @@ class Versions(DaemonTest):
                 data = file.read().replace(FOLDER.encode(), folder.encode())
             paths.append(os.path.join(folder, "stored" + ending))
             with open(paths[-1], "wb") as file:
-                file.write(blob.encode(blob.decode(data)) if ending == ".state" else data)
+                file.write(blob.encode([*blob.decode(data), *more]) if ending == ".state" else data)
         config = {"version": 1, "defaults": {"user": "self"}, **services()}
         with open(os.path.join(folder, "mpinetd.yaml"), "w", encoding="utf-8") as file:
             file.write(json.dumps(config).replace("{dir}", folder))
@@ -264,6 +264,13 @@ class Versions(DaemonTest):
                 found = self.judge(self.temporary_folder(), version)
                 self.assertTrue(found["ok"], found)
                 self.assertEqual(found["status"], 0)
+
+    def test_what_only_a_newer_version_knows(self):
+        """It is passed over."""
+        version = sorted(os.path.basename(path)[:-len(".state")] for path in glob.glob(os.path.join(STORED, "*.state")))[-1]
+        more = (blob.Field(60000, blob.STR, b"of another time"), blob.Field(60001, blob.FIELDS, [blob.Field(1, blob.U64, bytes(8))]))
+        found = self.judge(self.temporary_folder(), version, more=more)
+        self.assertTrue(found["ok"], found)
 
     def test_without_one_of_its_descriptors(self):
         """What stands in it must be there."""

@@ -176,8 +176,8 @@ class ComesBack(DaemonTest):
     """What a process still listens on, and is wanted again: it is the same, with its node, after a failed try as well."""
     PROGRAM = ["sh", "-c", 'trap "test -e $0 && exit" TERM; while :; do sleep 0.1; done', "{dir}/end"]
 
-    def come_back(self, endpoint, poke):
-        config = {"services": {"s": {"listen": endpoint, "model": "on-demand", "exec": self.PROGRAM},
+    def come_back(self, endpoint, poke, **keys):
+        config = {"services": {"s": {"listen": endpoint, "model": "on-demand", "exec": self.PROGRAM, **keys},
                                "other": {"listen": "tcp:127.0.0.1:0", "exec": ["cat"]}}}
         d = self.daemon(config)
         held = poke(d)
@@ -232,6 +232,16 @@ class ComesBack(DaemonTest):
         def poke(d):
             return socket.create_connection(("127.0.0.1", port), 10)
         poke(self.come_back(f"tcp:127.0.0.1:{port}", poke))
+
+    def test_vsock(self):
+        """Nobody may be there to connect: it is started by itself."""
+        try:
+            with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as s:
+                s.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
+                port = s.getsockname()[1]
+        except OSError:
+            self.skipTest("this kernel has no vsock")
+        self.come_back(f"vsock:any:{port}", lambda d: None, start="now")
 
 
 class OnlyTold(DaemonTest):

@@ -146,6 +146,9 @@ static void test_result_that_cannot_be_written(void **state) {
     assert_int_equal(helper_write_result(-1, "x", 1), -EBADF);
     assert_int_equal(helper_write_result(-1, "x", 0), 0);
     assert_int_equal(helper_tell_unwritten(-1, -ENOSPC), HELPER_NOT_WRITTEN);
+    CLEANUP_CLOSE int full = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(fcntl(full, F_ADD_SEALS, F_SEAL_GROW), 0);
+    assert_int_equal(helper_write_result(full, "x", 1), -EPERM);
 }
 
 /* Of one that was too long nothing is left in front of the word that it was. */
