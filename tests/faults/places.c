@@ -22,6 +22,9 @@
 
 #include <systemd/sd-event.h>
 
+#include "daemon/cgroup-spread.h"
+#include "daemon/runtime.h"
+
 /* So many functions above the call tell two places apart. */
 #define DEPTH 4
 #define PLACES_MAX 8192
@@ -159,6 +162,30 @@ int __wrap_fcntl64(int fd, int command, long argument) {
     if (can_fail(command, argument) && fails("fcntl", EMFILE))
         return -1;
     return __real_fcntl64(fd, command, argument);
+}
+
+static int on_settled(sd_event_source *source, uint64_t usec, void *userdata) {
+    Runtime *rt = userdata;
+    (void)source;
+    (void)usec;
+    rt->on_settled(rt->on_settled_userdata);
+    return 0;
+}
+
+/* Processes that get new limits have them in later turns of the loop, where there are enough of them. */
+bool __real_cgroup_spread_is_over(const Runtime *rt);
+bool __wrap_cgroup_spread_is_over(const Runtime *rt);
+bool __wrap_cgroup_spread_is_over(const Runtime *rt) {
+    sd_event_source *later = NULL;
+    if (!__real_cgroup_spread_is_over(rt))
+        return false;
+    if (!fails("cgroup_spread_is_over", 0) ||
+        __real_sd_event_add_time_relative(rt->loop, &later, CLOCK_MONOTONIC, 1000, 1, on_settled,
+                                          (void *)(uintptr_t)rt) < 0)
+        return true;
+    (void)sd_event_source_set_floating(later, true);
+    sd_event_source_unref(later);
+    return false;
 }
 
 int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
