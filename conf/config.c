@@ -5,6 +5,7 @@
 
 #include "conf/config-build.h"
 #include "conf/part.h"
+#include "conf/schema.h"
 #include "conf/service-intern.h"
 #include "daemon/base/clock.h"
 
@@ -292,6 +293,14 @@ static ServiceConfig **find_place(const Config *c, const char *name) {
     if (c->n_services == 0)
         return NULL;
     return bsearch(name, (const void *)c->services, c->n_services, sizeof(ServiceConfig *), compare_name);
+}
+
+ConfigPos config_place(const Config *c, const char *path) {
+    const Key *key = schema_find(KEY_SCOPE_FILE, path);
+    for (size_t i = 0; key && i < c->n_origins; i++)
+        if (c->origins[i].key == schema_index(key))
+            return c->origins[i].pos;
+    return (ConfigPos){0};
 }
 
 ServiceConfig *config_find(const Config *c, const char *name) {

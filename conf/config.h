@@ -382,6 +382,8 @@ Config *config_unref_some(Config *c, size_t n);
 DEFINE_CLEANUP(Config *, config_unref);
 #define CLEANUP_CONFIG CLEANUP(config_unrefp)
 ServiceConfig *config_find(const Config *c, const char *name);
+/* Where the key at @path outside of services was given; all 0: nowhere. Borrowed. */
+ConfigPos config_place(const Config *c, const char *path);
 /* Puts @s in the place of the service of its name, which is given up. A reference is taken. False: there is
  * no such service, and nothing has changed. */
 bool config_replace(Config *c, ServiceConfig *s);

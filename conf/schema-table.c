@@ -54,7 +54,9 @@ const Key schema_table[] = {
     {FILE_KEY("control"), .type = KEY_SECTION, .help = "the control socket, which mpctl talks to"},
     {FILE_KEY("control.socket"), .type = KEY_PATH, .max = 107, FIELD(Config, control_socket),
      .standard_note = "/run/mpinetd/control.sock; of an ordinary user $XDG_RUNTIME_DIR/mpinetd/control.sock",
-     .help = "the path of the control socket", .example = "control: {socket: /run/mpinetd/control.sock}"},
+     .help = "the path of the control socket",
+     .more = "A reload that changes it says so: it stays where it is until the daemon is started anew.",
+     .example = "control: {socket: /run/mpinetd/control.sock}"},
     {FILE_KEY("control.mode"), .type = KEY_MODE, .max = 0777, FIELD(Config, control_mode),
      .standard = "\"0660\"", .help = "who can open the control socket, as file permissions",
      .more = "Who can open it may look; who may change things is for control.manage to say.",
@@ -86,7 +88,8 @@ const Key schema_table[] = {
     {FILE_KEY("shutdown.children"), .type = KEY_WORD, .words = "end|leave", FIELD(Config, shutdown_children),
      .standard = "end", .help = "what becomes of instances when the daemon stops",
      .more =
-         "end: they have shutdown.drain to end by themselves, then they are told to. leave: they live on.",
+         "end: they have shutdown.drain to end by themselves, then they are told to. leave: they live on, "
+         "but for the workers of pools, which get TERM when the daemon ends.",
      .example = "shutdown: {children: leave}"},
     {FILE_KEY("shutdown.drain"), .type = KEY_DURATION, .max = DAY, FIELD(Config, shutdown_drain_usec),
      .standard = "10s", .help = "how long connections may go on after the daemon was told to stop",

@@ -98,9 +98,22 @@ static bool take_apart(Inherited *in, int fd, const char *name) {
     return true;
 }
 
-int inherited_init(Inherited *in, FdStore *store, EventLog *log) {
+int inherited_check_announcement(void) {
+    int n = sd_listen_fds(0);
+    return n < 0 ? n : 0;
+}
+
+/* Of what would be looked at some may be ours by now. */
+static int give_up_announcement(int error) {
+    (void)sd_listen_fds(1);
+    return error;
+}
+
+int inherited_init(Inherited *in, FdStore *store, EventLog *log, int announced) {
     CLEANUP_STRV char **names = NULL;
     *in = (Inherited){.store = store, .ledger = -EBADF, .state = -EBADF};
+    if (announced < 0)
+        return give_up_announcement(announced);
     int n = take_announcement(&names, log);
     if (n <= 0)
         return n;

@@ -33,7 +33,10 @@ struct Inherited {
 
 /* Takes over what LISTEN_FDS announces, and removes the variables. What could not be listened on is closed
  * with a message, and removed from @store (may be NULL) if it came from there. 0 or a negative errno. */
-int inherited_init(Inherited *in, FdStore *store, EventLog *log);
+int inherited_init(Inherited *in, FdStore *store, EventLog *log, int announced);
+/* Before anything is opened, which would have a number that was announced and not passed: 0, or a negative
+ * errno, which is @announced. */
+int inherited_check_announcement(void);
 /* Whether @socket can serve as the listener of @config's address @index. By address: the same one and the
  * same kind. By name (@by_name): the listener's name, the same kind and family; of systemd:NAME that name,
  * and any kind. Pure but for the path of a UNIX socket, a fifo or a queue, which must still lead to it. */

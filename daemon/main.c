@@ -13,6 +13,7 @@
 #include "daemon/control.h"
 #include "daemon/handover.h"
 #include "daemon/helper.h"
+#include "daemon/inherit.h"
 #include "daemon/interpreter.h"
 #include "daemon/manager.h"
 #include "daemon/program-path.h"
@@ -181,6 +182,7 @@ int main(int argc, char **argv) {
                       strerror(errno));
         return EXIT_FAILURE;
     }
+    int announced = inherited_check_announcement();
     keep_descriptors_in();
     /* From here on whoever ends us is obeyed in order, however early. */
     set_up_signals();
@@ -204,6 +206,7 @@ int main(int argc, char **argv) {
     }
     if (proven_fd >= 0)
         takeover_prove(&options, &context, proven_fd, result_fd);
+    options.announced = announced;
     options.program = program_path();
     return state_fd >= 0 ? take_over(&options, &context, state_fd, parsed) : run(&options, &context);
 }

@@ -162,12 +162,25 @@ void manager_tell_put_off(Manager *m) {
     conclude(l);
 }
 
+/* Where it is has become known to all who talk to it. */
+static void look_at_socket(const Manager *m, const Config *next, DiagList *diags) {
+    const char *now = control_path(m->control);
+    if (m->options->socket || !next->control_socket || streq(next->control_socket, now))
+        return;
+    const ConfigPos p = config_place(next, "control.socket");
+    const DiagPos at = {p.file, p.line, p.column, p.end_column};
+    diag_add(diags, DIAG_WARNING, DIAG_NOT_ALLOWED, &at, NULL, "start the daemon anew",
+             "control.socket: it stays at %s for as long as the daemon runs", now);
+}
+
 static void on_loaded(const LoadResult *result, void *userdata) {
     ManagerLoad *l = userdata;
     Manager *m = l->manager;
     LoadOutcome *o = &l->outcome;
     int r = result->error;
     diag_list_copy(&o->diags, result->diags);
+    if (r >= 0)
+        look_at_socket(m, result->config, &o->diags);
     if (r >= 0)
         r = cgroup_check_config(&m->rt, result->config, &o->diags);
     if (r >= 0 && l->applies) {

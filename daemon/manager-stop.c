@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of the daemon: in order, at once, or leaving its processes behind. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/base/clock.h"
@@ -31,6 +32,24 @@ static size_t count_connections(const Manager *m) {
     return n;
 }
 
+static size_t count_workers(const Manager *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->services.n; i++)
+        if (m->services.items[i]->config->model == MODEL_POOL)
+            n += m->services.items[i]->n_instances;
+    return n;
+}
+
+/* Workers of pools have asked the kernel to be told when the daemon ends, however it does. */
+static void say_what_is_left(Manager *m) {
+    size_t workers = count_workers(m);
+    char told[64] = "";
+    if (workers > 0)
+        (void)snprintf(told, sizeof(told), "; workers of pools are told to end: %zu", workers);
+    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; processes left running: %zu%s",
+                 m->rt.instances.n - workers, told);
+}
+
 void manager_stop(Manager *m, ShutdownChildren children) {
     if (m->state == MANAGER_STOPPING)
         return;
@@ -43,8 +62,7 @@ void manager_stop(Manager *m, ShutdownChildren children) {
     notifier_say(m->rt.notifier, "STOPPING=1\nSTATUS=stopping");
     manager_leave_state(m);
     if (children == SHUTDOWN_LEAVE)
-        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; %zu processes are left running",
-                     m->rt.instances.n);
+        say_what_is_left(m);
     else
         eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping",
                      "stopping; %zu connections are live and have %llu s to end%s", connections,

@@ -128,8 +128,11 @@ void manager_leave_state(Manager *m) {
 void manager_adopt_sockets(Manager *m) {
     Inherited in;
     fd_store_begin(m->rt.store);
-    int r = inherited_init(&in, m->rt.store, &m->rt.events);
-    if (r < 0)
+    int r = inherited_init(&in, m->rt.store, &m->rt.events, m->options->announced);
+    if (r == -EBADF)
+        eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "inherit",
+                     "the sockets passed in cannot be used: LISTEN_FDS announces more than there are");
+    else if (r < 0)
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "inherit", "the sockets passed in cannot be used: %s",
                      strerror(-r));
     for (size_t i = 0; i < m->services.n; i++)

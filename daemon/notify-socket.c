@@ -9,10 +9,11 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/fd-kind.h"
+#include "daemon/base/lines.h"
 #include "daemon/base/passed.h"
 #include "daemon/report.h"
 
-/* A datagram that is longer is nobody's report. */
+/* Of one that is longer the lines are taken that are whole by then. */
 #define DATAGRAM_BYTES_MAX 8192
 /* A turn of the loop takes at most so many. */
 #define TURN_DATAGRAMS 16
@@ -49,7 +50,7 @@ const char *notify_socket_name(const NotifySocket *n) {
     return n->name;
 }
 
-void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *userdata) {
+void notify_datagram_lines(const char *data, size_t n, bool cut, NotifyLine emit, void *userdata) {
     bool any = false;
     for (const char *end = data + n, *line = data, *next; line < end; line = next) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
@@ -58,7 +59,9 @@ void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *us
         if (length == 0)
             continue;
         any = true;
-        if (!report_is_foreign(line, length))
+        if (length > LINE_MAX_BYTES || (cut && !newline))
+            emit("", 0, userdata);
+        else if (!report_is_foreign(line, length))
             emit(line, length, userdata);
     }
     if (!any)
@@ -66,8 +69,8 @@ void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *us
 }
 
 static void tell(const NotifySocket *n, const char *data, size_t length, const PassedLook *look) {
-    bool taken = look->sender.pid > 0 && n->may(&look->sender, n->userdata) && !look->truncated;
-    notify_datagram_lines(data, taken ? length : 0, n->line, n->userdata);
+    bool taken = look->sender.pid > 0 && n->may(&look->sender, n->userdata);
+    notify_datagram_lines(data, taken ? length : 0, look->truncated, n->line, n->userdata);
 }
 
 static int on_again(sd_event_source *s, uint64_t usec, void *userdata);

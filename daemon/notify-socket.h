@@ -33,8 +33,9 @@ void notify_socket_drain(NotifySocket *n);
 void notify_socket_last_words(NotifySocket *n);
 
 /* Calls @emit for each line of a datagram of @n bytes. Words of sd_notify(3) that are none of ours (MAINPID,
- * FDSTORE, …) and empty lines are left out; a datagram without a line is one empty line. Pure. */
-void notify_datagram_lines(const char *data, size_t n, NotifyLine emit, void *userdata);
+ * FDSTORE, …) and empty lines are left out. Empty, and so malformed, is a line over LINE_MAX_BYTES, the last
+ * one where the datagram went on (@cut), and a datagram without any. Pure. */
+void notify_datagram_lines(const char *data, size_t n, bool cut, NotifyLine emit, void *userdata);
 
 /* The upgrade in place. 0, -EBADMSG or another negative errno. */
 void notify_socket_save(BlobWriter *w, const NotifySocket *n);

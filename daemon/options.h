@@ -17,6 +17,7 @@ typedef struct Options {
     char **endpoints; /* of --try, owned */
     char **command;   /* of --try: points into argv */
     char **argv;      /* the whole, for an upgrade in place; borrowed */
+    int announced;    /* inherited_check_announcement() */
     char *program;    /* where this program was found, absolute; owned; NULL: not known */
 } Options;
 

@@ -105,7 +105,7 @@ static void take(const World *w) {
     Inherited in = {0};
     int n_closed = 0;
     eventlog_init(&log, w->logger);
-    int r = inherited_init(&in, NULL, &log);
+    int r = inherited_init(&in, NULL, &log, inherited_check_announcement());
     require(!getenv("LISTEN_PID") && !getenv("LISTEN_FDS") && !getenv("LISTEN_FDNAMES"));
     require(in.n <= N_PASSED && (r >= 0 || in.n == 0));
     look_at(&in, w);

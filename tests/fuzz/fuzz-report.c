@@ -74,7 +74,7 @@ static void read_datagram(const uint8_t *data, size_t size) {
     Heard h = {0};
     char *copy = copy_of(data, size);
     report_init(&h.report);
-    notify_datagram_lines(copy, size, on_datagram_line, &h);
+    notify_datagram_lines(copy, size, size % 2, on_datagram_line, &h);
     /* All may be foreign; else there is a line, if only an empty one. */
     require(h.n > 0 || memchr(copy, '=', size));
     check(&h.report);

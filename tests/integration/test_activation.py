@@ -51,6 +51,15 @@ class Activation(DaemonTest):
         d.stop()
         self.assertTrue(os.path.exists(f"{folder}/u.sock"), "a node that was passed in is not ours to remove")
 
+    def test_more_announced_than_passed(self):
+        """None of the daemon's own descriptors is taken for one of them."""
+        script = "exec 3>&- 4>&- 5>&-; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 2> >(exec cat >&2)"
+        d = self.daemon({"services": {"echo": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}}, wrap=["bash", "-c", script, "sh"])
+        self.assertEqual(d.ask("echo", b"x"), b"x")
+        self.assertTrue(d.wait_log(event="ended", service="echo"))
+        self.assertIn("LISTEN_FDS announces more than there are", d.log_text())
+        self.assertNotIn("closed", d.log_text())
+
     def test_by_name(self):
         port = free_port()
         d = self.activate({"services": {"s": {"listen": [{"endpoint": "tcp:127.0.0.1:0", "name": "web"}],

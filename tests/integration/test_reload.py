@@ -166,6 +166,21 @@ class Change(ReloadTest):
         wait_until(lambda: self.generation() == 2, "the second generation")
         self.assertTrue(self.d.wait_log(event="reloaded"))
 
+    def test_control_socket_stays(self):
+        """One that moved would leave everybody behind who talks to it: each reload says that it has not."""
+        self.config["control"] = {"socket": "{dir}/control.sock"}
+        # All of its command line but -s and what follows that.
+        d = self.daemon(self.config, wrap=["bash", "-c", 'exec "${@:1:3}" "${@:6}"', "sh"])
+        d.write_config({**self.config, "control": {"socket": "{dir}/other.sock"}})
+        for _ in range(2):
+            (said,) = (w for w in d.call("Reload")["diagnostics"] if "control.socket" in w["message"])
+            self.assertEqual((said["severity"], said["message"]),
+                             ("warning", f"control.socket: it stays at {d.path('control.sock')} for as long as the daemon runs"))
+            self.assertGreater(said["line"], 1)
+        self.assertFalse(os.path.exists(d.path("other.sock")))
+        d.write_config(self.config)
+        self.assertNotIn("control.socket", str(d.call("Reload")["diagnostics"]))
+
     def test_stopped_stays_stopped(self):
         self.d.call("Stop", services=["a"])
         self.reload()

@@ -10,9 +10,9 @@ from harness import PATIENCE, DaemonTest, process_alive, read_all, stays, wait_u
 
 
 class Signals(DaemonTest):
-    def start(self, *child, shutdown=None, **service):
+    def start(self, *child, shutdown=None, more=None, **service):
         service = {"listen": "tcp:127.0.0.1:0", "exec": ["{bad-child}", *child], **service}
-        return self.daemon({"services": {"s": service}, "shutdown": shutdown or {}})
+        return self.daemon({"services": {"s": service, **(more or {})}, "shutdown": shutdown or {}})
 
     def test_ends_at_once_without_connections(self):
         for sig in (signal.SIGTERM, signal.SIGINT):
@@ -99,6 +99,20 @@ class Signals(DaemonTest):
             d.stop(check=False)
             self.assertTrue(process_alive(pid))
             os.kill(pid, signal.SIGKILL)
+
+    def test_leave_children_but_workers(self):
+        """The kernel tells workers, however the daemon ends; the log has who lives on, and who does not."""
+        d = self.start("sleep", "20000", shutdown={"children": "leave"},
+                       more={"pool": {"listen": "tcp:127.0.0.1:0", "model": "pool", "pool": {"min": 2, "max": 2}, "exec": ["sleep", "20000"]}})
+        with d.dial("s"):
+            d.wait_service("s", active=1)
+            wait_until(lambda: len(d.instances("pool")) == 2, "both workers")
+            pid, workers = d.instances("s")[0]["pid"], [i["pid"] for i in d.instances("pool")]
+            d.stop(check=False)
+            wait_until(lambda: not any(map(process_alive, workers)), "the workers' end")
+            self.assertTrue(process_alive(pid))
+            os.kill(pid, signal.SIGKILL)
+        self.assertIn("processes left running: 1; workers of pools are told to end: 2", d.log_text())
 
     def test_killed_daemon_leaves_connections_alone(self):
         d = self.start("half-close")

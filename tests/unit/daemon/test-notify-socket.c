@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/lines.h"
 #include "daemon/base/text.h"
 #include "daemon/notify-socket.h"
 
@@ -53,8 +54,41 @@ static void test_lines(void **state) {
         char *copy CLEANUP_FREE = malloc(cases[i].n + (cases[i].n == 0));
         assert_non_null(copy);
         memcpy(copy, cases[i].data, cases[i].n);
-        notify_datagram_lines(copy, cases[i].n, collect, &text);
+        notify_datagram_lines(copy, cases[i].n, false, collect, &text);
         assert_string_equal(text.s ? text.s : "", cases[i].lines);
+    }
+}
+
+static void count(const char *line, size_t n, void *userdata) {
+    size_t *sums = userdata;
+    (void)line;
+    sums[n > 0] += n > 0 ? n : 1;
+}
+
+/* A line as on a status pipe, whatever it stands in; what came before one that is too long holds. */
+static void test_long_lines(void **state) {
+    static const struct {
+        size_t first, second; /* how long, without the newline between */
+        bool cut;
+        size_t taken, malformed;
+    } cases[] = {
+        {LINE_MAX_BYTES, 10, false, LINE_MAX_BYTES + 10, 0},
+        {LINE_MAX_BYTES + 1, 10, false, 10, 1},
+        {10, LINE_MAX_BYTES, false, LINE_MAX_BYTES + 10, 0},
+        {10, LINE_MAX_BYTES + 1, false, 10, 1},
+        {10, LINE_MAX_BYTES, true, 10, 1},
+        {10, 0, true, 10, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        size_t n = cases[i].first + 1 + cases[i].second, sums[2] = {0};
+        char *data CLEANUP_FREE = malloc(n);
+        assert_non_null(data);
+        memset(data, 'x', n);
+        data[cases[i].first] = '\n';
+        notify_datagram_lines(data, n, cases[i].cut, count, sums);
+        assert_int_equal(sums[0], cases[i].malformed);
+        assert_int_equal(sums[1], cases[i].taken);
     }
 }
 
@@ -228,9 +262,13 @@ static void test_bound(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_datagrams),
-        cmocka_unit_test(test_strangers),  cmocka_unit_test(test_passed_descriptors),
-        cmocka_unit_test(test_last_words), cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_passed_descriptors),
+        cmocka_unit_test(test_last_words),
+        cmocka_unit_test(test_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
