@@ -517,13 +517,13 @@ static int message_queue_ask(int fd, int64_t *ret_queued, int64_t *ret_backlog) 
 }
 
 void listener_queue(const Listener *l, int64_t *ret_queued, int64_t *ret_backlog) {
-    int r = -EBADF;
-    if (l->fd >= 0 && l->kind == ENDPOINT_TCP)
-        r = tcp_queue_ask(l->fd, ret_queued, ret_backlog);
-    else if (l->fd >= 0 && (l->kind == ENDPOINT_UNIX || l->kind == ENDPOINT_UNIX_SEQPACKET))
-        r = unix_queue_ask(l->fd, ret_queued, ret_backlog);
-    else if (l->fd >= 0 && l->kind == ENDPOINT_MQUEUE)
-        r = message_queue_ask(l->fd, ret_queued, ret_backlog);
+    int r = -EBADF, fd = l->fd >= 0 ? l->fd : l->parked;
+    if (fd >= 0 && l->kind == ENDPOINT_TCP)
+        r = tcp_queue_ask(fd, ret_queued, ret_backlog);
+    else if (fd >= 0 && (l->kind == ENDPOINT_UNIX || l->kind == ENDPOINT_UNIX_SEQPACKET))
+        r = unix_queue_ask(fd, ret_queued, ret_backlog);
+    else if (fd >= 0 && l->kind == ENDPOINT_MQUEUE)
+        r = message_queue_ask(fd, ret_queued, ret_backlog);
     if (r < 0)
         *ret_queued = *ret_backlog = -1;
 }

@@ -48,6 +48,15 @@ class Activation(DaemonTest):
         d.mpctl("reload", check=0)
         self.assertTrue(d.listener("echo")["adopted"])
         self.assertEqual(d.ask("echo", b"again"), b"again")
+        # It is the service manager's as well: nobody could close it for who connects.
+        d.call("Stop", services=["echo"])
+        with socket.create_connection(("127.0.0.1", port), 5) as s:
+            s.settimeout(20)
+            s.sendall(b"z")
+            s.shutdown(socket.SHUT_WR)
+            wait_until(lambda: d.service("echo")["queued"] == 1, "it to be shown as waiting")
+            d.call("Start", services=["echo"])
+            self.assertEqual(read_all(s), b"z")
         d.stop()
         self.assertTrue(os.path.exists(f"{folder}/u.sock"), "a node that was passed in is not ours to remove")
 
