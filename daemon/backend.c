@@ -211,8 +211,7 @@ void backend_settle(Service *s) {
 
 /* ------------------------------------------------------------------------------------------------- reload */
 
-/* Whether @key is a part of what the process is made of. */
-static void on_difference(const char *key, const char *from, const char *to, void *userdata) {
+bool backend_is_made_of(const char *key) {
     static const char *const parts[] = {"exec",
                                         "argv0",
                                         "user",
@@ -230,13 +229,19 @@ static void on_difference(const char *key, const char *from, const char *to, voi
                                         "root_directory",
                                         "cgroup",
                                         "timeouts.watchdog"};
+    for (size_t i = 0; i < ELEMENTS(parts); i++) {
+        size_t n = strlen(parts[i]);
+        if (strncmp(key, parts[i], n) == 0 && (key[n] == '\0' || key[n] == '.'))
+            return true;
+    }
+    return false;
+}
+
+static void on_difference(const char *key, const char *from, const char *to, void *userdata) {
     bool *differs = userdata;
     (void)from;
     (void)to;
-    for (size_t i = 0; i < ELEMENTS(parts); i++) {
-        size_t n = strlen(parts[i]);
-        *differs = *differs || (strncmp(key, parts[i], n) == 0 && (key[n] == '\0' || key[n] == '.'));
-    }
+    *differs = *differs || backend_is_made_of(key);
 }
 
 void backend_begin_change(Service *s, const ServiceConfig *config) {

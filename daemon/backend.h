@@ -38,6 +38,8 @@ void backend_on_failure(Service *s, bool ran);
 /* Does what follows from the facts: idle times, ends that are due. Part of service_update(). */
 void backend_settle(Service *s);
 
+/* Whether what a process of it is made of follows from @key of the config. Pure. */
+bool backend_is_made_of(const char *key);
 /* A reload brings @config (NULL: none). To be called before anything of @s is changed. */
 void backend_begin_change(Service *s, const ServiceConfig *config);
 /* The upgrade in place, once slots and instances are there; how many there are follows from them. */

@@ -68,6 +68,25 @@ char **forward_argv(const ServiceConfig *config, bool by_tcp) {
     return r < 0 ? NULL : TAKE_PTR(v);
 }
 
+static void note_change(const char *key, const char *from, const char *to, void *userdata) {
+    static const char *const told[] = {"to", "timeouts.idle", "timeouts.start"};
+    bool *keeps = userdata;
+    (void)from;
+    (void)to;
+    for (size_t i = 0; i < ELEMENTS(told); i++)
+        if (streq(key, told[i]))
+            *keeps = false;
+    /* New limits of its group come to it as it runs. */
+    if (backend_is_made_of(key) && !starts_with(key, "cgroup"))
+        *keeps = false;
+}
+
+bool forward_config_keeps_process(const ServiceConfig *a, const ServiceConfig *b) {
+    bool keeps = service_config_accepts(a) == service_config_accepts(b);
+    (void)service_config_diff(a, b, note_change, &keeps);
+    return keeps;
+}
+
 void forward_plan(const Service *s, bool by_tcp, ChildPlan *plan) {
     plan->program = s->config->resolved.forward;
     plan->sandbox.plan = NULL; /* of the backend */

@@ -9,6 +9,11 @@
  * connection over TCP, for which timeouts.idle holds. Pure. NULL when memory runs out. */
 char **forward_argv(const ServiceConfig *config, bool by_tcp);
 
+/* Whether the process that passes on the datagrams of @a would be the same for @b, its sockets aside: what it
+ * learns at its start, and nothing tells it later; or what its own backend is made of, which as long as that
+ * process is there cannot be replaced. Pure. */
+bool forward_config_keeps_process(const ServiceConfig *a, const ServiceConfig *b);
+
 /* Makes @plan, which is that of the service's own program, one of mp-forward. */
 void forward_plan(const Service *s, bool by_tcp, ChildPlan *plan);
 

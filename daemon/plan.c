@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/base/text.h"
+#include "daemon/forward.h"
 #include "daemon/pool.h"
 
 /* Sockets by name */
@@ -328,6 +329,8 @@ static HolderFate fate_of_holders(const PlanService *s, const ServiceConfig *c, 
         return pool_config_keeps_workers(old, c) ? HOLDERS_GO_ON : HOLDERS_ROLL;
     if (c->model == MODEL_ON_DEMAND)
         return c->pass == old->pass && has_same_sockets(p, e) ? HOLDERS_GO_ON : HOLDERS_END;
+    if (c->model == MODEL_FORWARD && !service_config_accepts(old))
+        return forward_config_keeps_process(old, c) && has_same_sockets(p, e) ? HOLDERS_GO_ON : HOLDERS_END;
     return HOLDERS_GO_ON;
 }
 

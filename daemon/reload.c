@@ -42,6 +42,12 @@ Service *service_set_find(const ServiceSet *set, const char *name) {
     return i < set->n ? set->items[i] : NULL;
 }
 
+/* Whether its processes have the listeners themselves, or are workers. */
+static bool has_holders(const ServiceConfig *c) {
+    return c->model == MODEL_ON_DEMAND || c->model == MODEL_POOL ||
+           (c->model == MODEL_FORWARD && !service_config_accepts(c));
+}
+
 int running_of(const ServiceSet *set, const Comparison *known, Running *ret) {
     size_t n = 0;
     for (size_t i = 0; i < set->n; i++)
@@ -58,7 +64,7 @@ int running_of(const ServiceSet *set, const Comparison *known, Running *ret) {
     for (size_t i = 0; i < set->n; i++) {
         const Service *s = set->items[i];
         const Compared *pair = known ? comparison_next(known, s->config, &at_known) : NULL;
-        bool holds = s->config->model == MODEL_ON_DEMAND || s->config->model == MODEL_POOL;
+        bool holds = has_holders(s->config);
         r.services[i] = (PlanService){
             .name = s->name,
             .config = s->config,

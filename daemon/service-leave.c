@@ -129,12 +129,23 @@ static bool any_queued(const Service *s) {
     return false;
 }
 
+/* One that passes datagrams on reads no more of them once it is told, it has but answers to wait for: the
+ * next one need not wait for its end. Unless it is in the way of a backend that is to be replaced. */
+static bool makes_way(const Instance *i) {
+    const Service *s = i->service;
+    return i->role == ROLE_FORWARD && s->config->model == MODEL_FORWARD && !s->backend.stale;
+}
+
 static void tell_strays(Service *s) {
     LIST_FOREACH (i, &s->instances, Instance, link) {
         if (!i->stray || is_told(i))
             continue;
         i->asked = !i->timed_out;
         instance_stop(i, s->config->terms->timeout_stop_usec);
+        if (!makes_way(i))
+            continue;
+        i->stray = false;
+        s->n_strays--;
     }
 }
 

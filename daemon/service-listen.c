@@ -13,18 +13,22 @@
 #include "daemon/service-private.h"
 #include "daemon/slot.h"
 
-void service_free_slots(Service *s) {
-    for (size_t i = 0; i < s->n_slots; i++) {
-        slot_reset(&s->slots[i]);
-        s->slots[i].idle = idle_free(s->slots[i].idle);
-        if (slot_is_backend(&s->slots[i])) {
-            backend_leave_slot(&s->slots[i]);
-        } else if (s->slots[i].instance) {
-            s->slots[i].instance->slot = NULL;
-            s->slots[i].instance->stray = true;
-            s->n_strays++;
-        }
+/* What it had goes; its process goes on without it. */
+static void leave_slot(Slot *slot) {
+    slot_reset(slot);
+    slot->idle = idle_free(slot->idle);
+    if (slot_is_backend(slot)) {
+        backend_leave_slot(slot);
+    } else if (slot->instance) {
+        slot->instance->slot = NULL;
+        slot->instance->stray = true;
+        slot->service->n_strays++;
     }
+}
+
+void service_free_slots(Service *s) {
+    for (size_t i = 0; i < s->n_slots; i++)
+        leave_slot(&s->slots[i]);
     free(s->slots);
     s->slots = NULL;
     s->n_slots = 0;
@@ -41,9 +45,18 @@ static int make_slots(Service *s, bool anew) {
     size_t n_listen = n - backend;
     for (size_t i = 0; i < s->n_listeners; i++)
         s->listeners[i]->slot = n_listen == 1 ? 0 : (uint32_t)i;
+    bool same = n > 0 && n == s->n_slots && backend == had && !s->backend.replaced;
     /* Their processes stay where they are. */
-    if (n > 0 && n == s->n_slots && backend == had && !s->backend.replaced && !anew)
+    if (same && !anew)
         return 0;
+    /* A backend has none of the listeners. */
+    if (same && backend && s->config->enabled) {
+        for (size_t i = 0; i < n_listen; i++) {
+            leave_slot(&s->slots[i]);
+            s->slots[i] = (Slot){.service = s, .index = i};
+        }
+        return 0;
+    }
     service_free_slots(s);
     if (n == 0)
         return 0;

@@ -44,9 +44,11 @@ void slot_delay_until(Slot *slot, uint64_t at_usec) {
                                       USEC_PER_MSEC, on_delay_over, slot) >= 0;
 }
 
-/* Whether the service could run, whatever was ordered, and nobody else still has its listeners. */
-static bool could_start(const Service *s) {
-    return s->config->enabled && !s->config->problem && !s->removed && !s->rt->stopping && s->n_strays == 0;
+/* Whether its process could run, whatever was ordered, and nobody else still has its listeners. */
+static bool could_start(const Slot *slot) {
+    const Service *s = slot->service;
+    bool alone = s->n_strays == 0 || slot_is_backend(slot);
+    return s->config->enabled && !s->config->problem && !s->removed && !s->rt->stopping && alone;
 }
 
 void slot_on_start_failure(Slot *slot) {
@@ -70,7 +72,7 @@ static bool has_what_it_needs(const Slot *slot) {
 void slot_activate(Slot *slot) {
     Service *s = slot->service;
     /* While it drains, what is queued is still served. */
-    if (!slot_is_idle(slot) || !could_start(s) || (s->order != ORDER_RUN && s->order != ORDER_DRAIN) ||
+    if (!slot_is_idle(slot) || !could_start(slot) || (s->order != ORDER_RUN && s->order != ORDER_DRAIN) ||
         !has_what_it_needs(slot))
         return;
     if (!launch_may_start(s, false)) {
@@ -128,7 +130,7 @@ void slot_on_end(Slot *slot, const SlotEnd *end) {
     slot->instance = NULL;
     idle_update(slot);
     slot->start_failed = end->unready;
-    if (!could_start(s) || s->order == ORDER_STOP)
+    if (!could_start(slot) || s->order == ORDER_STOP)
         return;
     if (slot->again && s->order == ORDER_RUN) {
         slot->again = false;

@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from harness import DaemonTest, free_port, SANITIZED, stays, wait_until
+from harness import DaemonTest, free_port, process_alive, SANITIZED, stays, wait_until
 from test_mp_forward import address_text, Backend, MIB, pattern_digest, receive_digest, send_pattern
 from test_services import DEADLINE, read_all, read_exactly
 
@@ -650,6 +650,263 @@ class Own(ForwardTest):
         with d.dial("f") as c:
             self.assertEqual(self.say(c, b"hello"), b"hello")
             self.assertEqual(d.service("f")["state"], "full")
+
+
+class DatagramsOverReload(ForwardTest):
+    """One process passes on what all senders say: the config that it was started by is not in force for longer than it has
+    to be, and nothing that waits in a socket is lost."""
+
+    def setUp(self):
+        self.ports = [free_port() for _ in range(3)]
+
+    def backend(self, answer=lambda data: data):
+        """Answers each datagram with what @answer makes of it (None: nothing)."""
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("127.0.0.1", 0))
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    data, peer = server.recvfrom(65536)
+                    said = answer(data)
+                    if said is not None:
+                        server.sendto(said, peer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+
+        def end():
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            thread.join(DEADLINE)
+            server.close()
+
+        self.addCleanup(end)
+        return address_text(server)
+
+    def start(self, **keys):
+        self.keys = {"listen": f"udp:127.0.0.1:{self.ports[0]}", "model": "forward", **keys}
+        self.d = self.daemon({"services": {"f": self.keys}})
+
+    def reload(self, **keys):
+        """What the plan says of the processes."""
+        self.keys = {**self.keys, **keys}
+        self.d.write_config({"services": {"f": self.keys}})
+        before = self.d.call("CheckConfig")["plan"]
+        plan = self.d.call("Reload")["plan"]
+        self.assertEqual(plan, before)
+        return [i["action"] for i in plan if i["object"] == "processes"]
+
+    def sender(self, port=None):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(s.close)
+        s.settimeout(DEADLINE)
+        s.connect(("127.0.0.1", port or self.ports[0]))
+        return s
+
+    def ask(self, s, data=b"x"):
+        s.send(data)
+        return s.recv(65536)
+
+    def process(self):
+        """The one that passes on, of those that have not been told to end."""
+        found = [i["pid"] for i in self.d.instances("f") if i["status"] != "backend" and i["state"] != "stopping"]
+        self.assertLessEqual(len(found), 1)
+        return found[0] if found else None
+
+    def wait_end(self, pid):
+        wait_until(lambda: pid not in [i["pid"] for i in self.d.instances("f")], "the end of the process of before")
+
+    def test_moved(self):
+        self.start(to=self.backend())
+        old = self.sender()
+        self.assertEqual(self.ask(old), b"x")
+        pid = self.process()
+        self.assertEqual(self.reload(listen=f"udp:127.0.0.1:{self.ports[1]}"), ["end"])
+        self.assertEqual(self.ask(self.sender(self.ports[1])), b"x")
+        self.wait_end(pid)
+        wait_until(lambda: not self.is_bound(self.ports[0]), "the old socket to be closed")
+        self.assertEqual(self.d.service("f")["exited"]["ok"], 1)
+
+    def is_bound(self, port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                return True
+        return False
+
+    def test_one_more(self):
+        self.start(to=self.backend())
+        old = self.sender()
+        self.assertEqual(self.ask(old), b"x")
+        pid = self.process()
+        self.assertEqual(self.reload(listen=[f"udp:127.0.0.1:{port}" for port in self.ports]), ["end"])
+        for s in (old, *(self.sender(port) for port in self.ports)):
+            self.assertEqual(self.ask(s), b"x")
+        self.wait_end(pid)
+
+    def test_to_elsewhere(self):
+        """Who has asked is answered by whom it has asked; what comes then goes to the new one, and waits for nobody."""
+        asked, answers = threading.Event(), threading.Event()
+
+        def late(data):
+            if data == b"late":
+                asked.set()
+                answers.wait(DEADLINE)
+            return b"one " + data
+
+        self.start(to=self.backend(late))
+        old = self.sender()
+        self.assertEqual(self.ask(old), b"one x")
+        pid = self.process()
+        old.send(b"late")
+        self.assertTrue(asked.wait(DEADLINE))
+        self.assertEqual(self.reload(to=self.backend(lambda data: b"two " + data)), ["end"])
+        wait_until(lambda: self.process() != pid, "it to be told")
+        new = self.sender()
+        new.send(b"x")
+        answers.set()
+        self.assertEqual(old.recv(100), b"one late")
+        self.assertIn(new.recv(100), (b"one x", b"two x"), "it may not have heard of it yet")
+        for s in (new, old):
+            wait_until(lambda s=s: self.ask(s) == b"two x", "the new one")
+        self.wait_end(pid)
+        self.d.wait_log(event="ended", pid=pid)
+        events = [(e["event"], e["pid"]) for e in self.d.log(service="f") if e["event"] in ("started", "ended")]
+        self.assertEqual(events, [("started", pid), ("started", self.process()), ("ended", pid)])
+
+    def test_what_it_learns_at_its_start(self):
+        self.start(to=self.backend())
+        s = self.sender()
+        for keys in ({"timeouts": {"idle": "1h"}}, {"environment": {"NEW": "value"}}, {"umask": "077"}):
+            with self.subTest(**keys):
+                self.assertEqual(self.ask(s), b"x")
+                pid = self.process()
+                self.assertEqual(self.reload(**keys), ["end"])
+                self.wait_end(pid)
+                self.assertEqual(self.ask(s), b"x")
+        pid = self.process()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            self.assertIn(b"\0--udp-idle\x001h\0", file.read())
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            self.assertIn(b"\0NEW=value\0", b"\0" + file.read())
+
+    def test_what_is_none_of_its_business(self):
+        self.start(to=self.backend())
+        s = self.sender()
+        self.assertEqual(self.ask(s), b"x")
+        pid = self.process()
+        self.assertEqual(self.reload(), [])
+        endpoint = {"endpoint": self.keys["listen"], "receive_buffer": 1 << 17}
+        for keys in ({"description": "other words"}, {"limits": {"rate": "5/s"}}, {"timeouts": {"stop": "3s"}},
+                     {"listen": [endpoint]}):
+            with self.subTest(**keys):
+                self.assertEqual(self.reload(**keys), ["keep"])
+                self.assertEqual(self.ask(s), b"x")
+                self.assertEqual([i["pid"] for i in self.d.instances("f")], [pid])
+
+    def test_nothing_is_lost(self):
+        """Each is answered once, whichever of the two it was passed on to, while the config goes to and fro."""
+        to = [self.backend(), self.backend()]
+        self.start(to=to[0], listen=[{"endpoint": f"udp:127.0.0.1:{self.ports[0]}", "receive_buffer": 1 << 20}])
+        senders = [self.sender() for _ in range(5)]
+        more = [f"udp:127.0.0.1:{self.ports[1]}"]
+        pids = set()
+        for i in range(1, 11):
+            self.keys.update(to=to[i % 2], listen=self.keys["listen"][:1] + more * (i % 3 == 0))
+            self.d.write_config({"services": {"f": self.keys}})
+            sent = [b"%d/%d" % (i, k) for k in range(40)]
+            with self.d.connect() as control:
+                for k, datagram in enumerate(sent):
+                    senders[k % 5].send(datagram)
+                    if k == 20:
+                        control.send("Reload")
+                self.assertTrue(control.parameters_of(control.receive())["ok"])
+            for k, datagram in enumerate(sent):
+                senders[k % 5].send(b"again " + datagram)
+            got = [senders[k % 5].recv(100) for k in range(80)]
+            self.assertEqual(sorted(got), sorted(sent + [b"again " + datagram for datagram in sent]))
+            pids.add(self.process())
+        self.assertGreater(len(pids), 3, "there was another one now and then")
+        for s in senders:
+            s.setblocking(False)
+            self.assertRaises(BlockingIOError, s.recv, 64)
+
+    def test_upgrade_in_between(self):
+        self.start(to=self.backend())
+        old = self.sender()
+        self.assertEqual(self.ask(old), b"x")
+        pid = self.process()
+        self.assertEqual(self.reload(listen=f"udp:127.0.0.1:{self.ports[1]}"), ["end"])
+        self.d.call("Upgrade")
+        self.assertEqual(self.ask(self.sender(self.ports[1])), b"x")
+        self.wait_end(pid)
+        self.assertEqual(self.ask(self.sender(self.ports[1])), b"x")
+
+    def test_removed_and_disabled(self):
+        for gone in ("removed", "disabled"):
+            with self.subTest(gone):
+                self.start(to=self.backend(), **({"enabled": True} if gone == "disabled" else {}))
+                self.assertEqual(self.ask(self.sender()), b"x")
+                pid = self.process()
+                if gone == "removed":
+                    self.d.write_config({"services": {}})
+                    self.d.call("Reload")
+                    wait_until(lambda: not self.d.status()["services"], "the end of the service")
+                else:
+                    self.assertEqual(self.reload(enabled=False), ["end"])
+                    self.d.wait_service("f", state="disabled", active=0)
+                wait_until(lambda pid=pid: not process_alive(pid), "its end")
+                self.d.stop()
+
+    def own_backend(self, **keys):
+        to = f"udp:127.0.0.1:{free_port()}"
+        self.start(to=to, exec=self.program(to, "notify=status"), notify="status", **keys)
+        return to
+
+    def test_backend_of_its_own_stays(self):
+        """It has none of the sockets; and two of them could not have one address."""
+        self.own_backend()
+        s = self.sender()
+        self.assertEqual(self.ask(s), b"x")
+        pid, backend = self.process(), self.backend_of(self.d)["pid"]
+        self.assertEqual(self.reload(listen=[f"udp:127.0.0.1:{port}" for port in self.ports[:2]]), ["end"])
+        self.assertEqual(self.ask(self.sender(self.ports[1])), b"x")
+        self.wait_end(pid)
+        self.assertEqual(self.ask(s), b"x")
+        self.assertEqual(self.backend_of(self.d)["pid"], backend)
+
+    def test_backend_of_its_own_is_replaced(self):
+        """Though there is always somebody, who is never known to have gone."""
+        self.own_backend()
+        s = self.sender()
+        self.assertEqual(self.ask(s), b"x")
+        pid, backend = self.process(), self.backend_of(self.d)["pid"]
+        self.assertEqual(self.reload(environment={"NEW": "value"}), ["end"])
+
+        def replaced():
+            self.assertEqual(self.ask(s), b"x")
+            return backend not in [i["pid"] for i in self.d.instances("f")]
+
+        wait_until(replaced, "another backend")
+        self.wait_end(pid)
+        self.assertEqual(self.ask(s), b"x")
+        with open(f"/proc/{self.backend_of(self.d)['pid']}/environ", "rb") as file:
+            self.assertIn(b"NEW=value\0", file.read())
+
+    def test_backend_of_its_own_moves(self):
+        self.own_backend()
+        s = self.sender()
+        self.assertEqual(self.ask(s), b"x")
+        pid, backend = self.process(), self.backend_of(self.d)["pid"]
+        to = f"udp:127.0.0.1:{free_port()}"
+        self.assertEqual(self.reload(to=to, exec=self.program(to, "notify=status")), ["end"])
+        wait_until(lambda: self.process() != pid, "it to be told")
+        self.assertEqual(self.ask(s), b"x")
+        self.wait_end(pid)
+        self.wait_end(backend)
+        self.assertEqual(self.ask(s), b"x")
 
 
 if __name__ == "__main__":

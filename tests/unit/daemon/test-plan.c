@@ -24,7 +24,9 @@ typedef struct Given {
     bool is_passed; /* connections are passed to its workers */
     uint64_t connections, holders;
     uint16_t port; /* that the kernel chose for the first */
-    const char *description;
+    const char *description, *to, *user;
+    char **exec; /* of the backend */
+    uint64_t idle_usec;
 } Given;
 
 /* What is made of them. */
@@ -51,6 +53,10 @@ static ServiceConfig *new_service(const Given *g) {
     s->description = strdup(g->description ? g->description : "");
     s->working_directory = strdup("/");
     ServiceTerms *terms = calloc(1, sizeof(*terms));
+    terms->timeout_idle_usec = g->idle_usec;
+    s->to = g->to ? strdup(g->to) : NULL;
+    s->user = g->user ? strdup(g->user) : NULL;
+    s->exec = g->exec;
     terms->pool.handoff = g->is_passed ? POOL_HANDOFF_CONNECTION : POOL_HANDOFF_LISTENER;
     s->terms = terms;
     s->enabled = !g->disabled;
@@ -105,6 +111,8 @@ static void free_side(Side *side) {
         free(s->name);
         free(s->description);
         free(s->working_directory);
+        free(s->to);
+        free(s->user);
         free((void *)(uintptr_t)s->terms);
         free(s);
     }
@@ -128,6 +136,8 @@ static char *plan_text(const Side *from, const Config *to) {
     plan_done(&plan);
     return text_take(&t);
 }
+
+static char *one[] = {(char[]){"one"}, NULL}, *two[] = {(char[]){"two"}, NULL};
 
 static const struct {
     const char *name;
@@ -223,6 +233,38 @@ static const struct {
      {{"a", {"tcp:80"}, MODEL_POOL, .holders = 3}},
      {{"a", {"tcp:80"}, MODEL_POOL, .is_passed = true}},
      "a service change; a workers end"},
+    {"datagrams that are passed on, and nothing but words",
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .holders = 1}},
+     {{"a", {"!udp:80"}, MODEL_FORWARD, .to = "udp:1", .description = "x"}},
+     "a service change; a udp:80 change backlog; a processes keep"},
+    {"datagrams that are passed on from elsewhere",
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .holders = 1}},
+     {{"a", {"udp:81"}, MODEL_FORWARD, .to = "udp:1"}},
+     "a service change; a udp:81 open; a udp:80 close; a processes end"},
+    {"datagrams that are passed on from one more",
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .holders = 1}},
+     {{"a", {"udp:80", "udp:81"}, MODEL_FORWARD, .to = "udp:1"}},
+     "a service change; a udp:81 open; a processes end"},
+    {"datagrams that are passed on to elsewhere",
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .holders = 1}},
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:2"}},
+     "a service change; a processes end"},
+    {"datagrams that are passed on by another user",
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .user = "x", .holders = 1}},
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .user = "y"}},
+     "a service change; a processes end"},
+    {"senders of datagrams that are forgotten later",
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .idle_usec = 1, .holders = 1}},
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .idle_usec = 2}},
+     "a service change; a processes end"},
+    {"datagrams that are passed on to another backend",
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .exec = one, .holders = 1}},
+     {{"a", {"udp:80"}, MODEL_FORWARD, .to = "udp:1", .exec = two}},
+     "a service change; a processes end"},
+    {"connections that are passed on",
+     {{"a", {"tcp:80"}, MODEL_FORWARD, .to = "tcp:1", .user = "x", .idle_usec = 1, .connections = 1}},
+     {{"a", {"tcp:81"}, MODEL_FORWARD, .to = "tcp:2", .user = "y", .idle_usec = 2}},
+     "a service change; a tcp:81 open; a tcp:80 close; a processes keep"},
 };
 
 static void test_plans(void **state) {
