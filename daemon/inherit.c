@@ -212,24 +212,52 @@ static bool restore(Inherited *in, Listener *l) {
     return false;
 }
 
-bool inherited_adopt(Inherited *in, Listener *l) {
+bool inherited_adopt(Inherited *in, Listener *l, bool by_name) {
     if (in->n == 0)
         return false;
-    if (restore(in, l))
+    if (!by_name && restore(in, l))
         return true;
-    for (int by_name = 0; by_name <= 1; by_name++) {
-        for (size_t i = 0; i < in->n; i++) {
-            PassedSocket *p = &in->sockets[i];
-            if (!inherited_matches(p, l->config, l->index, by_name))
-                continue;
-            l->unsuitable = !suits_model(p, l);
-            if (l->unsuitable)
-                continue;
-            listener_adopt(l, TAKE_FD(p->fd), p->kind, &p->addr);
-            return true;
-        }
+    for (size_t i = 0; i < in->n; i++) {
+        PassedSocket *p = &in->sockets[i];
+        if (!inherited_matches(p, l->config, l->index, by_name))
+            continue;
+        l->unsuitable = !suits_model(p, l);
+        if (l->unsuitable)
+            continue;
+        p->by_name = l->config->endpoint.kind == ENDPOINT_SYSTEMD;
+        listener_adopt(l, TAKE_FD(p->fd), p->kind, &p->addr);
+        return true;
     }
     return false;
+}
+
+/* A socket unit with two lines of Listen...= gives both one name: systemd:NAME takes one of them. */
+static bool other_is_taken(const Inherited *in, const PassedSocket *p) {
+    for (size_t i = 0; i < in->n; i++)
+        if (in->sockets[i].by_name && streq(in->sockets[i].name, p->name))
+            return true;
+    return false;
+}
+
+static void tell_left(const Inherited *in, const PassedSocket *p, EventLog *log) {
+    char text[ADDR_TEXT_MAX] = "";
+    const char *kind = endpoint_kind_to_string(p->kind);
+    if (p->addr.len > 0)
+        (void)addr_format(&p->addr, text);
+    if (!other_is_taken(in, p))
+        eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
+                     "%s '%s' (%s) was passed in, but no service listens there: closed",
+                     p->addr.len > 0 ? "socket" : kind, p->name, p->addr.len > 0 ? text : "by its name");
+    else if (p->addr.len > 0)
+        eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
+                     "socket '%s' (%s) was passed in, but systemd:%s has taken another of that name: closed; "
+                     "to listen there as well, add %s:%s",
+                     p->name, text, p->name, kind, text);
+    else
+        eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
+                     "%s '%s' was passed in, but systemd:%s has taken another of that name: closed; "
+                     "give it a name of its own",
+                     kind, p->name, p->name);
 }
 
 void inherited_done(Inherited *in, EventLog *log) {
@@ -244,14 +272,12 @@ void inherited_done(Inherited *in, EventLog *log) {
             fd_store_forget(in->store, p->name);
         }
         if (p->fd >= 0) {
-            eventlog_say(log, LOG_LEVEL_WARNING, "inherit",
-                         "%s '%s' (%s) was passed in, but no service listens there: closed",
-                         p->addr.len > 0 ? "socket" : endpoint_kind_to_string(p->kind), p->name,
-                         p->addr.len > 0 ? addr_format(&p->addr, text) : "by its name");
+            tell_left(in, p, log);
             (void)close(p->fd);
         }
-        free(p->name);
     }
+    for (size_t i = 0; i < in->n; i++)
+        free(in->sockets[i].name);
     in->ledger = fd_close(in->ledger);
     in->state = fd_close(in->state);
     free(in->sockets);

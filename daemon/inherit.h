@@ -13,7 +13,8 @@
 #define STATE_FD_NAME FD_STORE_PREFIX "state"
 
 typedef struct PassedSocket {
-    int fd; /* -EBADF once it is adopted */
+    int fd;       /* -EBADF once it is adopted */
+    bool by_name; /* for systemd:NAME */
     char *name;
     EndpointKind kind;
     Addr addr; /* of a fifo and a message queue empty */
@@ -44,7 +45,8 @@ bool inherited_matches(const PassedSocket *socket, const ListenConfig *config, s
 /* The same for one that is ours, which has @digest as the name of its listener (@by_name), or the address. */
 bool inherited_is_kept(const PassedSocket *socket, const ListenConfig *config, size_t index, uint64_t digest,
                        bool by_name);
-/* Gives @l the socket that fits it best, if there is one. */
-bool inherited_adopt(Inherited *in, Listener *l);
+/* Gives @l the socket that is its own, by an earlier daemon or by address, if there is one; or one of its
+ * name (@by_name), which is to be asked for when all have had the first. */
+bool inherited_adopt(Inherited *in, Listener *l, bool by_name);
 /* Closes what nobody wanted, with a message each. */
 void inherited_done(Inherited *in, EventLog *log);

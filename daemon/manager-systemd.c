@@ -135,8 +135,9 @@ void manager_adopt_sockets(Manager *m) {
     else if (r < 0)
         eventlog_say(&m->rt.events, LOG_LEVEL_ERROR, "inherit", "the sockets passed in cannot be used: %s",
                      strerror(-r));
-    for (size_t i = 0; i < m->services.n; i++)
-        service_adopt(m->services.items[i], &in);
+    for (int by_name = 0; by_name <= 1; by_name++)
+        for (size_t i = 0; i < m->services.n; i++)
+            service_adopt(m->services.items[i], &in, by_name);
     if (m->rt.store) {
         /* In the last resort of an upgrade there is one in the store that has not come with the sockets. */
         if (in.n > 0 && in.ledger < 0)

@@ -280,11 +280,11 @@ bool service_open_listener(Service *s, size_t i) {
     return false;
 }
 
-void service_adopt(Service *s, Inherited *in) {
+void service_adopt(Service *s, Inherited *in, bool by_name) {
     if (!s->config->enabled)
         return;
     for (size_t i = 0; i < s->n_listeners; i++)
-        if (inherited_adopt(in, s->listeners[i])) {
+        if (!listener_is_open(s->listeners[i]) && inherited_adopt(in, s->listeners[i], by_name)) {
             set_options(s, s->listeners[i]);
             tell_open(s, s->listeners[i]);
         }

@@ -126,9 +126,10 @@ int service_change(Service *s, Config *generation_config, ServiceConfig *config,
 void service_renew_config(Service *s, Config *generation_config, ServiceConfig *config, uint64_t generation);
 /* What is changed is not looked at any more: nothing of it is polled, or tried again. */
 void service_begin_change(Service *s, const ServiceConfig *config);
-/* Gives its listeners what was passed in for them. */
+/* Gives its listeners what was passed in for them: first, for all services, what is theirs by its address,
+ * then what is by its name. */
 struct Inherited;
-void service_adopt(Service *s, struct Inherited *in);
+void service_adopt(Service *s, struct Inherited *in, bool by_name);
 /* Opens what is not open; what fails is remembered and retried. Returns how many listeners could not be
  * opened. */
 size_t service_open(Service *s);

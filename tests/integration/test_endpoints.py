@@ -12,7 +12,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import (DaemonTest, User, cpu_seconds, need_root, parse_probe, read_all,
+from harness import (PATIENCE, DaemonTest, User, cpu_seconds, exchange, need_root, parse_probe, read_all,
                      stays, wait_until)
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -765,6 +765,8 @@ class Passed(EndpointTest):
         script = ("import os, sys\n"
                   "fds = [int(x) for x in sys.argv[1].split(',')]\n"
                   "high = [os.dup2(fd, 500 + i, inheritable=True) for i, fd in enumerate(fds)]\n"
+                  "for fd in fds:\n"
+                  "    os.close(fd)\n"
                   "for i, fd in enumerate(high):\n"
                   "    os.dup2(fd, 3 + i, inheritable=True)\n"
                   "    os.close(fd)\n"
@@ -845,6 +847,40 @@ class Passed(EndpointTest):
         os.close(fifo)
         web.close()
         local.close()
+
+    def test_several_of_one_name(self):
+        """A socket unit with two lines gives both its name: one is taken by that, the other by its address, or it is told how."""
+        for beside in (None, 0, 1):
+            with self.subTest(beside=beside):
+                sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+                at = ["tcp:127.0.0.1:%d" % s.getsockname()[1] for s in sockets]
+                d = self.activate({"s": {"listen": ["systemd:web"] + ([] if beside is None else [at[beside]]), "exec": ["cat"]}})
+                self.pass_fds(d, [s.fileno() for s in sockets], ["web", "web"])
+                for i, s in enumerate(sockets):
+                    address = s.getsockname()
+                    s.close()
+                    if beside is not None or i == 0:
+                        with socket.create_connection(address, PATIENCE) as c:
+                            self.assertEqual(exchange(c, b"x"), b"x")
+                    else:
+                        self.assertRaises(ConnectionRefusedError, socket.create_connection, address, PATIENCE)
+                self.assertTrue(all(x["adopted"] for x in d.service("s")["listeners"]))
+                said = f"systemd:web has taken another of that name: closed; to listen there as well, add {at[1]}"
+                self.assertEqual(said in d.log_text(), beside is None)
+                self.assertNotIn("no service listens there", d.log_text())
+                d.stop()
+
+    def test_several_fifos_of_one_name(self):
+        d = self.activate({"s": {"listen": "systemd:jobs", "model": "on-demand", "exec": self.take("fifo")}})
+        fds = []
+        for name in ("f", "g"):
+            os.mkfifo(d.path(name))
+            fds.append(os.open(d.path(name), os.O_RDWR | os.O_NONBLOCK))
+            self.addCleanup(os.close, fds[-1])
+        self.pass_fds(d, fds, ["jobs", "jobs"])
+        self.assertTrue(d.listener("s")["adopted"])
+        self.assertIn("fifo 'jobs' was passed in, but systemd:jobs has taken another of that name: closed; "
+                      "give it a name of its own", d.log_text())
 
     def test_fifo_that_can_only_be_read(self):
         """Without a writer it reports a hang-up for ever: that costs nothing, and data wakes the service."""
