@@ -269,10 +269,38 @@ static int report_not_allowed(Ctl *c, Method m) {
                     c->options.verb ? c->options.verb : method_name(m));
 }
 
+/* Takes @document over. */
+static void add_error(Ctl *c, json_t *document) {
+    if (!c->in_parts) {
+        ctl_add_json(c, document);
+        json_decref(document);
+    } else if (!c->part_error) {
+        c->part_error = document;
+    } else {
+        json_decref(document);
+    }
+}
+
 void ctl_add_error(Ctl *c, const Reply *reply) {
-    json_t *document = json_pack("{s:s, s:O}", "error", reply->error, "parameters", reply->parameters);
-    ctl_add_json(c, document);
-    json_decref(document);
+    add_error(c, json_pack("{s:s, s:O}", "error", reply->error, "parameters", reply->parameters));
+}
+
+void ctl_add_failed(Ctl *c, int error, const char *message) {
+    const char *verb = c->options.verb ? c->options.verb : "status";
+    add_error(c, json_pack("{s:s, s:{s:s, s:i, s:s}}", "error", api_error(API_FAILED)->name, "parameters",
+                           "step", verb, "errno", error, "message", message));
+}
+
+void ctl_begin_parts(Ctl *c) {
+    c->in_parts = true;
+}
+
+void ctl_end_parts(Ctl *c, const json_t *document) {
+    c->in_parts = false;
+    if (ctl_wants_json(c) && (document || c->part_error))
+        ctl_add_json(c, document ? document : c->part_error);
+    json_decref(c->part_error);
+    c->part_error = NULL;
 }
 
 int ctl_report_error(Ctl *c, Method m, const Reply *reply) {

@@ -27,6 +27,8 @@ typedef struct Ctl {
     Text out;
     Client *client;                /* NULL until it is needed */
     uint64_t connect_timeout_usec; /* 0: however long */
+    bool in_parts;                 /* between ctl_begin_parts() and ctl_end_parts() */
+    json_t *part_error;            /* the first one of these parts */
 } Ctl;
 
 /* "mpctl: …" on stderr, then "hint: …" if @hint is given. Arguments from outside are escaped by the caller.
@@ -61,4 +63,11 @@ int ctl_report_error(Ctl *c, Method m, const Reply *reply);
 void ctl_add_json(Ctl *c, const json_t *document);
 /* An error of the daemon as the document of this call. */
 void ctl_add_error(Ctl *c, const Reply *reply);
+/* The same for what mpctl finds out by itself: this verb has failed, by @error (an errno). */
+void ctl_add_failed(Ctl *c, int error, const char *message);
+/* A call for several things has one document all the same: its errors are kept until ctl_end_parts(), which
+ * prints @document, or where that is NULL the first of them, if there is one. Without --json neither does
+ * anything. */
+void ctl_begin_parts(Ctl *c);
+void ctl_end_parts(Ctl *c, const json_t *document);
 bool ctl_wants_json(const Ctl *c);

@@ -5,8 +5,11 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 
+#include "ctl/fields.h"
 #include "daemon/base/clock.h"
 
+/* How long an answer may take that is given at once. */
+#define ANSWER_TIMEOUT_USEC (30 * USEC_PER_SEC)
 /* 128 + SIGINT, as shells have it. */
 #define STATUS_INTERRUPTED 130
 
@@ -31,16 +34,20 @@ void progress_begin(Progress *p, Ctl *c) {
     p->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-bool progress_ask(Progress *p, Ctl *c, Method method, const char *words, int *ret_status) {
-    *ret_status = ctl_connect(c);
-    if (*ret_status != 0)
-        return false;
+int progress_ask(Progress *p, Ctl *c, Method method, const char *words) {
+    int status = ctl_connect(c);
+    if (status != 0)
+        return status;
     progress_begin(p, c);
-    *ret_status = ctl_send(c, method, NULL, false);
-    if (*ret_status != 0 || options_has(&c->options, OPTION(NO_WAIT)))
-        return false;
     progress_await(p, words);
-    return true;
+    return ctl_send(c, method, NULL, options_has(&c->options, OPTION(NO_WAIT)));
+}
+
+uint64_t progress_timeout(const Progress *p, uint64_t usec) {
+    const Options *o = &p->ctl->options;
+    if (o->timeout_usec != USEC_INFINITY)
+        return o->timeout_usec;
+    return options_has(o, OPTION(NO_WAIT)) ? ANSWER_TIMEOUT_USEC : usec;
 }
 
 void progress_done(Progress *p) {
@@ -50,6 +57,7 @@ void progress_done(Progress *p) {
     p->signals = fd_close(p->signals);
     (void)sigprocmask(SIG_SETMASK, &p->old_mask, NULL);
     text_done(&p->words);
+    json_decref(p->last);
     p->ctl = NULL;
 }
 
@@ -82,9 +90,11 @@ static void show(Progress *p) {
     p->shown_usec = now;
 }
 
-void progress_say(Progress *p, const char *words) {
+void progress_say(Progress *p, const json_t *parameters) {
     text_reset(&p->words);
-    text_add_escaped(&p->words, words, strlen(words));
+    field_show(&p->words, parameters, "progress");
+    json_decref(p->last);
+    p->last = json_incref((json_t *)parameters);
     show(p);
 }
 
@@ -122,11 +132,24 @@ void progress_add_time(const Progress *p, Text *out) {
     text_addc(out, ')');
 }
 
+static int give_up(Progress *p, int error, const char *hint, const char *words) {
+    Ctl *c = p->ctl;
+    progress_end(p);
+    if (ctl_wants_json(c) && p->last)
+        ctl_add_json(c, p->last);
+    else if (ctl_wants_json(c))
+        ctl_add_failed(c, error, words);
+    return ctl_fail(c, CTL_FAILED, hint, "%s", words);
+}
+
+int progress_give_up(Progress *p, const char *hint, const char *words) {
+    return give_up(p, ETIMEDOUT, hint, words);
+}
+
 int progress_interrupted(Progress *p) {
     struct signalfd_siginfo taken;
-    progress_end(p);
     /* Else it would still end us, as soon as it is not blocked any more. */
     (void)!read(p->signals, &taken, sizeof(taken));
-    (void)ctl_fail(p->ctl, CTL_FAILED, NULL, "interrupted; mpinetd goes on with it");
+    (void)give_up(p, EINTR, NULL, "interrupted; mpinetd goes on with it");
     return STATUS_INTERRUPTED;
 }

@@ -16,26 +16,33 @@ typedef struct Progress {
     uint64_t start_usec, shown_usec;
     int signals; /* signalfd(2) of SIGINT */
     sigset_t old_mask;
-    Text words; /* what is awaited */
+    Text words;   /* what is awaited */
+    json_t *last; /* what the daemon said last while it was awaited; NULL: nothing */
 } Progress;
 
 void progress_begin(Progress *p, Ctl *c);
 void progress_done(Progress *p);
 #define CLEANUP_PROGRESS CLEANUP(progress_done)
 
-/* Connects and sends @method, and says by @words what is awaited. Whether its reply is to be waited for; else
- * *ret_status is the exit status: it has failed, or --no-wait was given. */
-bool progress_ask(Progress *p, Ctl *c, Method method, const char *words, int *ret_status);
+/* Connects and sends @method, and says by @words what is awaited; with --no-wait the first reply says that it
+ * has begun, and `continues`. Returns 0, or the exit status after saying why it has failed. */
+int progress_ask(Progress *p, Ctl *c, Method method, const char *words);
+/* For how long a reply is waited: as --timeout says, else @usec; or with --no-wait, as long as what is
+ * answered at once may take. */
+uint64_t progress_timeout(const Progress *p, uint64_t usec);
 /* The next reply within the first @timeout_usec since progress_begin(); shows meanwhile how time goes by.
  * As client_receive(), and -EINTR after SIGINT. */
 int progress_receive(Progress *p, uint64_t timeout_usec, Reply *ret);
-/* @words come from the daemon, and are escaped here. */
-void progress_say(Progress *p, const char *words);
+/* The daemon tells by @parameters how far it is. */
+void progress_say(Progress *p, const json_t *parameters);
 /* The same for words of our own, which are shown only if it takes more than a second. */
 void progress_await(Progress *p, const char *words);
 /* Takes the terminal's line away. */
 void progress_end(Progress *p);
 /* " (12 s)" when it has taken more than a second, else nothing. */
 void progress_add_time(const Progress *p, Text *out);
-/* "mpinetd goes on with it". Returns the exit status of a program that SIGINT has ended. */
+/* It is waited for no more: says so by @words, and prints with --json what the daemon has said last, or an
+ * error. Returns CTL_FAILED. */
+int progress_give_up(Progress *p, const char *hint, const char *words);
+/* The same for SIGINT. Returns the exit status of a program that it has ended. */
 int progress_interrupted(Progress *p);

@@ -37,14 +37,15 @@ static void show_done(const Progress *p, const json_t *parameters, const char *d
 /* No answer in time, or SIGINT. */
 static int stop_waiting(Progress *p, const Act *act, int r) {
     Ctl *c = p->ctl;
+    CLEANUP_TEXT Text words = {0};
     if (r == -EINTR)
         return progress_interrupted(p);
     progress_end(p);
     /* Where the time was not the caller's word, it is the daemon that does not answer. */
     if (r != -ETIMEDOUT || c->options.timeout_usec == USEC_INFINITY)
         return ctl_fail_reply(c, act->method, r, NULL);
-    return ctl_fail(c, CTL_FAILED, "'mpctl status' and 'mpctl ps' show how far it is",
-                    "not done in time (%s); mpinetd goes on with it", p->words.s);
+    text_addf(&words, "not done in time (%s); mpinetd goes on with it", p->words.s ? p->words.s : "");
+    return progress_give_up(p, "'mpctl status' and 'mpctl ps' show how far it is", words.s ? words.s : "");
 }
 
 /* Replies until the last one, or with --no-wait until the first, which says that it has begun. */
@@ -55,7 +56,7 @@ static int wait_done(Progress *p, const Act *act, bool wait, uint64_t timeout) {
         if (r < 0)
             return stop_waiting(p, act, r);
         if (!reply.error && reply.continues && wait) {
-            progress_say(p, field_text(reply.parameters, "progress"));
+            progress_say(p, reply.parameters);
             continue;
         }
         progress_end(p);
@@ -81,11 +82,8 @@ static int act(Ctl *c, char *const *args, bool waits, const Act *what) {
     status = ctl_send(c, what->method, json_pack("{s:o}", "services", names), true);
     if (status != 0)
         return status;
-    bool wait = !options_has(&c->options, OPTION(NO_WAIT));
-    uint64_t timeout = c->options.timeout_usec;
-    if (timeout == USEC_INFINITY && !(waits && wait))
-        timeout = ANSWER_TIMEOUT_USEC;
-    return wait_done(&progress, what, wait, timeout);
+    return wait_done(&progress, what, !options_has(&c->options, OPTION(NO_WAIT)),
+                     progress_timeout(&progress, waits ? USEC_INFINITY : ANSWER_TIMEOUT_USEC));
 }
 
 int verb_start(Ctl *c, char *const *args) {

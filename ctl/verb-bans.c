@@ -179,15 +179,14 @@ static int unban(Ctl *c, const char *prefix, int64_t *lifted) {
 int verb_unban(Ctl *c, char *const *args) {
     int64_t lifted = -1;
     int status = CTL_DONE, one = CTL_DONE;
+    ctl_begin_parts(c);
     /* What goes wrong with one says so, and the others are lifted all the same. */
     for (; *args && one != CTL_NOT_ALLOWED && one != CTL_NO_DAEMON; args++) {
         one = unban(c, *args, &lifted);
         status = status != 0 ? status : one;
     }
-    if (!ctl_wants_json(c) || lifted < 0)
-        return status;
-    json_t *document = json_pack("{s:I}", "lifted", (json_int_t)lifted);
-    ctl_add_json(c, document);
+    json_t *document = lifted >= 0 ? json_pack("{s:I}", "lifted", (json_int_t)lifted) : NULL;
+    ctl_end_parts(c, document);
     json_decref(document);
     return status;
 }

@@ -38,18 +38,16 @@ static void show_reload(Ctl *c, const json_t *parameters, bool dry_run) {
 static int ask_reload(Ctl *c, Method method, json_t **ret) {
     CLEANUP_REPLY Reply reply = {0};
     CLEANUP_PROGRESS Progress progress = {0};
-    int status = 0;
-    if (!progress_ask(&progress, c, method, "mpinetd reads its config", &status))
+    int status = progress_ask(&progress, c, method, "mpinetd reads its config");
+    if (status != 0)
         return status;
-    uint64_t timeout =
-        c->options.timeout_usec == USEC_INFINITY ? RELOAD_TIMEOUT_USEC : c->options.timeout_usec;
-    int r = progress_receive(&progress, timeout, &reply);
+    int r = progress_receive(&progress, progress_timeout(&progress, RELOAD_TIMEOUT_USEC), &reply);
     if (r == -EINTR)
         return progress_interrupted(&progress);
     progress_end(&progress);
     if (r == -ETIMEDOUT)
-        return ctl_fail(c, CTL_FAILED, "'mpctl status' shows whether it comes to an end",
-                        "not done in time; mpinetd goes on with it");
+        return progress_give_up(&progress, "'mpctl status' shows whether it comes to an end",
+                                "not done in time; mpinetd goes on with it");
     if (r < 0 || reply.error)
         return ctl_fail_reply(c, method, r, &reply);
     *ret = json_incref(reply.parameters);

@@ -65,18 +65,27 @@ static int show_end(Progress *p, int r, const Reply *reply) {
         return progress_interrupted(p);
     if (r == 0 && reply->error)
         return ctl_report_error(c, METHOD_SHUTDOWN, reply);
+    if (r == -ETIMEDOUT && c->options.timeout_usec == USEC_INFINITY)
+        return ctl_fail_reply(c, METHOD_SHUTDOWN, r, NULL);
     if (r == -ETIMEDOUT)
-        return ctl_fail(c, CTL_FAILED, "'mpctl ps' lists what still runs",
-                        "not ended in time; mpinetd goes on with it");
+        return progress_give_up(p, "'mpctl ps' lists what still runs",
+                                "not ended in time; mpinetd goes on with it");
     /* A daemon that is gone without a word has done as asked. */
     if (r < 0) {
+        static const char words[] = "mpinetd closed the connection, but still listens";
         c->client = client_free(c->client);
-        if (ctl_open(c, NULL) == 0)
-            return ctl_fail(c, CTL_FAILED, "'mpctl ping' tells whether it is another one",
-                            "mpinetd closed the connection, but still listens");
+        if (ctl_open(c, NULL) == 0) {
+            if (ctl_wants_json(c))
+                ctl_add_failed(c, -r, words);
+            return ctl_fail(c, CTL_FAILED, "'mpctl ping' tells whether it is another one", "%s", words);
+        }
     }
     if (ctl_wants_json(c)) {
         text_add(&c->out, "{}\n");
+        return CTL_DONE;
+    }
+    if (r == 0 && reply->continues) {
+        text_add(&c->out, "mpinetd: ending\n");
         return CTL_DONE;
     }
     text_add(&c->out, "mpinetd has ended");
@@ -89,10 +98,10 @@ int verb_shutdown(Ctl *c, char *const *args) {
     CLEANUP_REPLY Reply reply = {0};
     CLEANUP_PROGRESS Progress progress = {0};
     (void)args;
-    int status = 0;
-    if (!progress_ask(&progress, c, METHOD_SHUTDOWN, "mpinetd ends; what runs has shutdown.drain to end",
-                      &status))
+    int status =
+        progress_ask(&progress, c, METHOD_SHUTDOWN, "mpinetd ends; what runs has shutdown.drain to end");
+    if (status != 0)
         return status;
-    int r = progress_receive(&progress, c->options.timeout_usec, &reply);
+    int r = progress_receive(&progress, progress_timeout(&progress, USEC_INFINITY), &reply);
     return show_end(&progress, r, &reply);
 }

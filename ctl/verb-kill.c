@@ -167,6 +167,7 @@ int verb_kill(Ctl *c, char *const *args) {
     if (status != 0)
         return status;
     json_t *document = json_pack("{s:[], s:i}", "services", "signaled", 0);
+    ctl_begin_parts(c);
     if (source)
         status = signal_target(c, json_pack("{s:s}", "source", source), source, signal, document);
     /* What goes wrong with one says so, and the others are signalled all the same. */
@@ -176,8 +177,7 @@ int verb_kill(Ctl *c, char *const *args) {
         if (one == CTL_NOT_ALLOWED || one == CTL_NO_DAEMON)
             break;
     }
-    if (ctl_wants_json(c) && (status == 0 || json_integer_value(json_object_get(document, "signaled")) > 0))
-        ctl_add_json(c, document);
+    ctl_end_parts(c, json_integer_value(json_object_get(document, "signaled")) > 0 ? document : NULL);
     json_decref(document);
     return status;
 }

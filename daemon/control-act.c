@@ -2,6 +2,7 @@
 /* The calls that change something: orders to services, signals, limits, Shutdown. */
 #include <string.h>
 
+#include "build-config.h"
 #include "conf/prefix.h"
 #include "conf/set.h"
 #include "conf/value.h"
@@ -9,7 +10,6 @@
 #include "daemon/pool.h"
 
 void call_upgrade(Calls *calls, Client *client, ApiRequest *r) {
-    (void)r;
     int e = manager_upgrade(calls->manager);
     if (e == -EALREADY)
         api_encode_error(client_out(client), API_INVALID_STATE, NULL, "an upgrade is under way", 0);
@@ -17,11 +17,15 @@ void call_upgrade(Calls *calls, Client *client, ApiRequest *r) {
         api_encode_error(client_out(client), API_INVALID_STATE, NULL, "the daemon is stopping", 0);
     else
         client->wait = WAIT_UPGRADE;
+    if (e >= 0 && r->more)
+        api_encode_upgrade(client_out(client), &(ApiUpgrade){.begun = true, .version = MP_VERSION});
 }
 
 void call_shutdown(Calls *calls, Client *client, ApiRequest *r) {
-    (void)r;
     client->wait = WAIT_SHUTDOWN;
+    /* It may be over before this returns. */
+    if (r->more)
+        api_encode_empty(client_out(client), true);
     manager_stop(calls->manager, manager_config(calls->manager)->shutdown_children);
 }
 

@@ -499,10 +499,10 @@ void api_encode_invalid_config(Text *out, const ApiReload *r) {
 void api_encode_upgrade(Text *out, const ApiUpgrade *u) {
     JsonWriter w = reply_begin(out);
     json_add_string(&w, "version", u->version);
-    json_add_string(&w, "previous", u->previous);
-    json_add_uint(&w, "pause_usec", u->pause_usec);
-    json_add_uint(&w, "duration_usec", u->duration_usec);
-    reply_end(&w, false);
+    json_add_string(&w, "previous", u->begun ? NULL : u->previous);
+    json_add_uint_or_null(&w, "pause_usec", u->begun ? UINT64_MAX : u->pause_usec, UINT64_MAX);
+    json_add_uint_or_null(&w, "duration_usec", u->begun ? UINT64_MAX : u->duration_usec, UINT64_MAX);
+    reply_end(&w, u->begun);
 }
 
 void api_encode_done(Text *out, const char *const *services, const char *progress, bool continues) {

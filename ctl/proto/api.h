@@ -214,6 +214,7 @@ typedef struct ApiReload {
 
 /* What Upgrade answers. */
 typedef struct ApiUpgrade {
+    bool begun; /* with continues: of the rest but `version` is nothing known yet */
     const char *version, *previous;
     uint64_t pause_usec;    /* so long nothing was accepted, and nobody answered */
     uint64_t duration_usec; /* since it was asked for */

@@ -174,9 +174,10 @@ static const ApiField reload_out[] = {
 
 static const ApiField upgrade_out[] = {
     FIELD("version", "string", "of the program that runs now"),
-    FIELD("previous", "string", "of the one that ran before"),
-    FIELD("pause_usec", "int", "for so long nothing was accepted and nobody answered; what came waited"),
-    FIELD("duration_usec", "int", "since it was asked for"),
+    FIELD("previous", "?string", "of the one that ran before; null with continues, when it has only begun"),
+    FIELD("pause_usec", "?int",
+          "for so long nothing was accepted and nobody answered; what came waited; null with continues"),
+    FIELD("duration_usec", "?int", "since it was asked for; null with continues"),
     END,
 };
 
@@ -241,9 +242,10 @@ static const ApiMethod methods[_METHOD_MAX] = {
     [METHOD_UPGRADE] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Upgrade", METHOD_CHANGES, no_fields,
                         upgrade_out,
                         "Runs the program that the daemon was started from anew in its place, if it proves "
-                        "itself; the answer comes from that."},
+                        "itself; the answer comes from that. With more, tells first that it has begun."},
     [METHOD_SHUTDOWN] = {INTERFACE_CONTROL, INTERFACE_CONTROL ".Shutdown", METHOD_CHANGES, no_fields,
-                         no_fields, "Ends the daemon as SIGTERM does."},
+                         no_fields,
+                         "Ends the daemon as SIGTERM does. With more, tells first that it has begun."},
 };
 
 /* Errors. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What mpctl's verbs say and do with a real daemon; and the way of a newcomer, who reads on from what is shown."""
+import errno
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from harness import MPCTL, DaemonTest, sanitizer_environment, wait_until
+from harness import MPCTL, PATIENCE, DaemonTest, sanitizer_environment, wait_until
 
 HOLD = {"listen": "tcp:127.0.0.1:0", "exec": ["sh", "-c", "echo hello from the service >&2; exec cat"],
         "limits": {"instances": 2, "when_full": "refuse"}}
@@ -108,6 +109,27 @@ class Acts(DaemonTest):
         self.assertEqual(process.stderr.read().splitlines()[-1], "mpctl: interrupted; mpinetd goes on with it")
         process.stderr.close()
         self.assertEqual(self.d.service("b")["state"], "draining")
+        held.close()
+        wait_until(lambda: self.d.service("b")["state"] == "stopped")
+
+    def test_interrupt_has_a_document(self):
+        held = self.d.dial("b")
+        wait_until(lambda: self.d.service("b")["active"] == 1)
+        with subprocess.Popen([MPCTL, "-s", self.d.socket, "--json", "drain", "b"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, **sanitizer_environment()}) as process:
+            wait_until(lambda: self.d.service("b")["state"] == "draining")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual((process.returncode, err), (130, "mpctl: interrupted; mpinetd goes on with it\n"))
+        document = json.loads(out)
+        # How far it was, where that has come already.
+        if "error" in document:
+            self.assertEqual(document, {"error": "dev.mpinetd.Control.Failed", "parameters": {
+                "step": "drain", "errno": errno.EINTR, "message": "interrupted; mpinetd goes on with it"}})
+        else:
+            self.assertEqual(document["services"], ["b"])
+            self.assertIn("1 running", document["progress"])
         held.close()
         wait_until(lambda: self.d.service("b")["state"] == "stopped")
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Every reply of the daemon, and every document of mpctl --json, against the JSON Schema of replies."""
 import copy
+import errno
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import unittest
@@ -288,6 +290,31 @@ class Mpctl(Schema):
         self.assertEqual(json.loads(line)["version"], json.loads(line)["previous"])
         self.assertEqual([document["definition"] for document in self.documents][0], "mpctl.upgrade")
         self.assert_valid()
+
+    def test_what_is_not_waited_for(self):
+        """There is a document all the same: how far it was, that it has begun, or why there is no more."""
+        d = self.daemon({"shutdown": {"drain": "1h"}, "services": {"s": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"]}}})
+        with d.dial("s") as s:
+            s.sendall(b"x")
+            self.assertEqual(s.recv(1), b"x")
+            (line,) = self.run_verb(d, "upgrade", ["--no-wait"], 0)
+            self.assertIsNone(json.loads(line)["previous"])
+            d.wait_log(event="upgraded")
+            # The longest time that it can take until it is told of progress.
+            (line,) = self.run_verb(d, "drain", ["s", "--timeout", "3s"], 1)
+            self.assertIn("1 running", json.loads(line)["progress"])
+            os.kill(d.pid, signal.SIGSTOP)
+            try:
+                (line,) = self.run_verb(d, "reload", ["--timeout", "100ms"], 1)
+            finally:
+                os.kill(d.pid, signal.SIGCONT)
+            self.assertEqual(json.loads(line)["parameters"]["errno"], errno.ETIMEDOUT)
+            (line,) = self.run_verb(d, "shutdown", ["--timeout", "1s"], 1)
+            self.assertEqual(json.loads(line)["parameters"]["step"], "shutdown")
+            self.assertEqual(self.run_verb(d, "shutdown", ["--no-wait"], 0), ["{}"])
+        self.assert_valid()
+        self.assertEqual(d.process.wait(PATIENCE), 0)
+        d.process = None
 
     def test_without_daemon(self):
         run = subprocess.run([MPCTL, "-s", "/nonexistent/control.sock", "--json", "version"], capture_output=True,

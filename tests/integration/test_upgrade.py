@@ -142,7 +142,7 @@ class Upgrade(UpgradeTest):
     def test_without_waiting(self):
         d = self.daemon({"services": {"s": ECHO}})
         self.install(OTHER)
-        self.assertEqual(d.mpctl("upgrade", "--no-wait", check=0).stdout, "")
+        self.assertEqual(d.mpctl("upgrade", "--no-wait", check=0).stdout, "mpinetd: upgrading\n")
         d.wait_log(event="upgraded")
         wait_until(lambda: d.call("Ping")["version"] == OTHER)
 

@@ -100,12 +100,24 @@ static void answer_reload(const Fake *f, Method m, Text *out) {
     diag_list_done(&diags);
 }
 
-static void answer_upgrade(const Fake *f, Text *out) {
+static void answer_upgrade(const Fake *f, const ApiRequest *r, Text *out) {
     ApiUpgrade u = {.version = "0.2.0", .previous = "0.1.0", .pause_usec = 12345, .duration_usec = 98765};
+    ApiUpgrade begun = {.begun = true, .version = "0.1.0"};
+    if (r->more)
+        api_encode_upgrade(out, &begun);
     if (f->mode == FAKE_INVALID)
         answer_reload(f, METHOD_RELOAD, out);
-    else
+    else if (f->mode != FAKE_SLOW)
         api_encode_upgrade(out, &u);
+}
+
+static void answer_shutdown(Fake *f, const ApiRequest *r, Text *out) {
+    if (r->more)
+        api_encode_empty(out, true);
+    if (f->mode == FAKE_SLOW)
+        return;
+    api_encode_empty(out, false);
+    f->stop = true;
 }
 
 static void answer_act(const Fake *f, const ApiRequest *r, Text *out) {
@@ -205,7 +217,8 @@ static void answer(Fake *f, const ApiRequest *r, Text *out) {
         break;
     case METHOD_CHECK_CONFIG:
     case METHOD_RELOAD:
-        answer_reload(f, r->method, out);
+        if (f->mode != FAKE_SLOW || r->method != METHOD_RELOAD)
+            answer_reload(f, r->method, out);
         break;
     case METHOD_START:
     case METHOD_STOP:
@@ -234,11 +247,10 @@ static void answer(Fake *f, const ApiRequest *r, Text *out) {
         answer_unban(r, out);
         break;
     case METHOD_UPGRADE:
-        answer_upgrade(f, out);
+        answer_upgrade(f, r, out);
         break;
     case METHOD_SHUTDOWN:
-        api_encode_empty(out, false);
-        f->stop = true;
+        answer_shutdown(f, r, out);
         break;
     case _METHOD_MAX:
         break;

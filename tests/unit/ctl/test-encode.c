@@ -276,6 +276,16 @@ static void test_upgrade(void **state) {
     assert_string_equal(text_of(parameters(root), "previous"), "0.1.\"0");
     json_decref(root);
     text_done(&out);
+    /* It has only begun. */
+    u = (ApiUpgrade){.begun = true, .version = "0.1.0"};
+    api_encode_upgrade(&out, &u);
+    root = take_reply(&out, METHOD_UPGRADE, true);
+    assert_string_equal(text_of(parameters(root), "version"), "0.1.0");
+    static const char *const unknown[] = {"previous", "pause_usec", "duration_usec"};
+    for (size_t i = 0; i < ELEMENTS(unknown); i++)
+        assert_true(json_is_null(json_object_get(parameters(root), unknown[i])));
+    json_decref(root);
+    text_done(&out);
 }
 
 static void test_errors(void **state) {

@@ -329,6 +329,7 @@ static const Case cases[] = {
      {"kill", "rsync", "git"},
      "git: 3 instances",
      "mpctl: rsync: no instance to signal\nhint: "},
+    {FAKE_NORMAL, 1, {"--json", "kill", "4"}, "NoSuchInstance\",", "mpctl: no instance '4'\n"},
     {FAKE_NORMAL, 2, {"kill", "1"}, NULL, "mpctl: 1 cannot be the pid of an instance\n"},
     {FAKE_NORMAL, 2, {"kill"}, NULL, "mpctl: 'kill' needs NAME, PID or --source PREFIX\n"},
     {FAKE_NORMAL, 2, {"kill", "git", "--source", "::/0"}, NULL, "mpctl: 'kill' takes either"},
@@ -376,7 +377,12 @@ static const Case cases[] = {
     {FAKE_NORMAL, 2, {"top"}, NULL, "mpctl: 'top' needs a terminal\n"},
     {FAKE_NORMAL, 0, {"upgrade"}, "mpinetd 0.2.0 runs in place of 0.1.0; the pause was 12 ms\n", NULL},
     {FAKE_NORMAL, 0, {"--json", "upgrade"}, "{\"version\":\"0.2.0\",\"previous\":\"0.1.0\",", NULL},
-    {FAKE_NORMAL, 0, {"upgrade", "--no-wait"}, NULL, NULL},
+    {FAKE_NORMAL, 0, {"upgrade", "--no-wait"}, "mpinetd: upgrading\n", NULL},
+    {FAKE_NORMAL,
+     0,
+     {"--json", "upgrade", "--no-wait"},
+     "{\"version\":\"0.1.0\",\"previous\":null,\"pause_usec\":null,\"duration_usec\":null}\n",
+     NULL},
     {FAKE_NORMAL, 2, {"upgrade", "now"}, NULL, "mpctl: 'upgrade' takes no arguments"},
     {FAKE_INVALID, 1, {"upgrade"}, NULL, "unknown key 'per_sorce'"},
     {FAKE_FAILED, 1, {"upgrade"}, NULL, "mpctl: upgrade: bind: "},
@@ -400,6 +406,8 @@ static const Case cases[] = {
     {FAKE_DENIED, 5, {"kill", "git", "echo"}, NULL, "mpctl: kill needs the right"},
     {FAKE_DENIED, 5, {"set", "git", "rate=1/s"}, NULL, "mpctl: set needs the right"},
     {FAKE_DENIED, 5, {"shutdown"}, NULL, "mpctl: shutdown needs the right"},
+    {FAKE_DENIED, 5, {"shutdown", "--no-wait"}, NULL, "mpctl: shutdown needs the right"},
+    {FAKE_DENIED, 5, {"upgrade", "--no-wait"}, NULL, "mpctl: upgrade needs the right"},
     {FAKE_DENIED, 0, {"reload", "--dry-run"}, "would change", NULL},
     {FAKE_DENIED,
      5,
@@ -438,6 +446,29 @@ static const Case cases[] = {
      NULL,
      "echo: 3 running\nmpctl: not done in time (echo: 3 running); mpinetd goes on with it\nhint: "},
     {FAKE_SLOW, 0, {"stop", "echo", "--no-wait"}, "echo: stopping\n", NULL},
+    {FAKE_SLOW,
+     1,
+     {"--json", "stop", "echo", "--timeout", "50ms"},
+     "{\"services\":[\"echo\"],\"progress\":\"echo: 3 running\"}\n",
+     "mpctl: not done in time (echo: 3 running); mpinetd goes on with it\nhint: "},
+    {FAKE_SLOW, 0, {"upgrade", "--no-wait"}, "mpinetd: upgrading\n", NULL},
+    {FAKE_SLOW, 0, {"shutdown", "--no-wait"}, "mpinetd: ending\n", NULL},
+    {FAKE_SLOW, 0, {"--json", "shutdown", "--no-wait"}, "{}\n", NULL},
+    {FAKE_SLOW,
+     1,
+     {"--json", "reload", "--timeout", "50ms"},
+     "Failed\",\"parameters\":{\"step\":\"reload\",\"errno\":110,\"message\":\"not done in time; ",
+     "mpctl: not done in time; mpinetd goes on with it\nhint: "},
+    {FAKE_SLOW,
+     1,
+     {"--json", "upgrade", "--timeout", "50ms"},
+     "Failed\",\"parameters\":{\"step\":\"upgrade\",\"errno\":110,\"message\":\"not upgraded in time; ",
+     "mpctl: not upgraded in time; mpinetd goes on with it\nhint: "},
+    {FAKE_SLOW,
+     1,
+     {"--json", "shutdown", "--timeout", "50ms"},
+     "Failed\",\"parameters\":{\"step\":\"shutdown\",\"errno\":110,\"message\":\"not ended in time; ",
+     "mpctl: not ended in time; mpinetd goes on with it\nhint: "},
 };
 
 static bool says(const Text *text, const char *part) {
@@ -535,6 +566,33 @@ static void test_json(void **state) {
     result_done(&r);
 }
 
+/* A call for several things has one document, whatever goes wrong with some of them. */
+static void test_one_document(void **state) {
+    static const struct {
+        const char *words[6];
+        int status;
+        const char *out;
+    } calls[] = {
+        {{"--json", "kill", "4", "git", "4"}, 1, "{\"services\":[\"git\"],\"signaled\":3}\n"},
+        {{"--json", "kill", "git", "4"}, 1, "{\"services\":[\"git\"],\"signaled\":3}\n"},
+        {{"--json", "kill", "4", "4"},
+         1,
+         "{\"error\":\"dev.mpinetd.Control.NoSuchInstance\",\"parameters\":{\"instance\":\"4\"}}\n"},
+        {{"--json", "unban", "nope", "uid:1"}, 2, "{\"lifted\":2}\n"},
+        {{"--json", "unban", "nope", "nobody"},
+         2,
+         "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"prefix\"}}\n"},
+    };
+    World *w = *state;
+    start_fake(w, FAKE_NORMAL);
+    for (size_t i = 0; i < ELEMENTS(calls); i++) {
+        Result r = run_wide(w, NULL, calls[i].words);
+        assert_int_equal(r.status, calls[i].status);
+        assert_string_equal(r.out.s, calls[i].out);
+        result_done(&r);
+    }
+}
+
 static void test_shutdown(void **state) {
     World *w = *state;
     start_fake(w, FAKE_NORMAL);
@@ -589,6 +647,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_no_controls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_widths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_json, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_document, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shutdown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_interrupt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_terminal, set_up, tear_down),
