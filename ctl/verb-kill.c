@@ -13,7 +13,7 @@
 /* How long an answer may take that is given at once. */
 #define ANSWER_TIMEOUT_USEC (30 * USEC_PER_SEC)
 
-/* Only words of digits are pids. */
+/* Only words of digits are pids, where no service has that name. */
 static bool is_number(const char *word) {
     return *word && word[strspn(word, "0123456789")] == '\0';
 }
@@ -90,8 +90,22 @@ static int fail_no_instance(Ctl *c, const char *what) {
                     shown.s ? shown.s : "");
 }
 
-static bool is_no_instance(const Reply *reply) {
-    return reply->error && streq(reply->error, api_error(API_NO_SUCH_INSTANCE)->name);
+static bool is_error(const Reply *reply, ApiError error) {
+    return reply->error && streq(reply->error, api_error(error)->name);
+}
+
+static bool is_bad_source(const Reply *reply) {
+    return is_error(reply, API_INVALID_PARAMETER) &&
+           streq(field_text(reply->parameters, "parameter"), "source");
+}
+
+static int fail_source(Ctl *c, const char *source, const Reply *reply) {
+    CLEANUP_TEXT Text shown = {0};
+    text_add_escaped(&shown, source, strlen(source));
+    if (ctl_wants_json(c))
+        ctl_add_error(c, reply);
+    return ctl_fail(c, CTL_USAGE, "for example 203.0.113.7, 2001:db8::/48, or uid:1000",
+                    "'%s' is no address or prefix", shown.s ? shown.s : "");
 }
 
 /* One target; @parameters are taken over. */
@@ -105,8 +119,10 @@ static int signal_target(Ctl *c, json_t *parameters, const char *what, int signa
     if (status != 0)
         return status;
     int r = client_receive(c->client, ANSWER_TIMEOUT_USEC, &reply);
-    if (r == 0 && is_no_instance(&reply) && !ctl_wants_json(c))
+    if (r == 0 && is_error(&reply, API_NO_SUCH_INSTANCE) && !ctl_wants_json(c))
         return fail_no_instance(c, what);
+    if (r == 0 && is_bad_source(&reply))
+        return fail_source(c, what, &reply);
     if (r < 0 || reply.error)
         return ctl_fail_reply(c, METHOD_SIGNAL, r, &reply);
     if (field_count(reply.parameters, "signaled") == 0)
@@ -118,9 +134,26 @@ static int signal_target(Ctl *c, json_t *parameters, const char *what, int signa
     return CTL_DONE;
 }
 
+/* Whether there is a service of that name. 0 or the exit status, after saying what has gone wrong. */
+static int find_service(Ctl *c, const char *name, bool *ret) {
+    CLEANUP_REPLY Reply reply = {0};
+    int status = ctl_send(c, METHOD_STATUS, json_pack("{s:[s]}", "services", name), false);
+    if (status != 0)
+        return status;
+    int r = client_receive(c->client, ANSWER_TIMEOUT_USEC, &reply);
+    *ret = r == 0 && !reply.error;
+    return *ret || (r == 0 && is_error(&reply, API_NO_SUCH_SERVICE))
+               ? CTL_DONE
+               : ctl_fail_reply(c, METHOD_STATUS, r, &reply);
+}
+
 /* @word is a service, a glob, or a pid. */
 static int signal_word(Ctl *c, const char *word, int signal, json_t *document) {
-    if (!is_number(word))
+    bool is_service = true;
+    int status = is_number(word) ? find_service(c, word, &is_service) : CTL_DONE;
+    if (status != 0)
+        return status;
+    if (is_service)
         return signal_target(c, json_pack("{s:s}", "service", word), word, signal, document);
     uint64_t pid;
     if (value_unsigned(word, 2, INT32_MAX, &pid, NULL) < 0)
@@ -146,12 +179,14 @@ static int check_names(Ctl *c, char *const *args) {
 }
 
 static int check_usage(Ctl *c, char *const *args, int *ret_signal) {
-    bool source = options_has(&c->options, OPTION(SOURCE));
+    const char *source = c->options.values[OPTION_SOURCE];
     int status = decode_signal(c, ret_signal);
     if (status != 0)
         return status;
     if (!*args && !source)
         return ctl_fail(c, CTL_USAGE, "try 'mpctl kill --help'", "'kill' needs NAME, PID or --source PREFIX");
+    if (source && !utf8_valid(source, strlen(source)))
+        return ctl_fail(c, CTL_USAGE, NULL, "what --source names is not UTF-8");
     if (*args && source)
         return ctl_fail(c, CTL_USAGE, "without a name, --source goes over all services",
                         "'kill' takes either NAME or PID, or --source");

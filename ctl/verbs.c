@@ -248,7 +248,8 @@ static const Verb verbs[] = {
             "pid, "
             "or with --source to all instances whose peer is in a prefix (192.0.2.7, 2001:db8::/48, "
             "uid:1000). "
-            "Only instances of mpinetd can be named. KILL goes to the whole process group. NAME may be a "
+            "Only instances of mpinetd can be named. A number that is a service's name is that service, and "
+            "no pid. KILL goes to the whole process group. NAME may be a "
             "shell glob. Behind this verb -s is the signal; the socket goes before it, or as --socket.",
         .group = GROUP_ACT,
         .run = verb_kill,

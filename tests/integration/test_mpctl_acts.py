@@ -186,9 +186,32 @@ class Acts(DaemonTest):
         self.assertEqual(said, "127.0.0.0/8: 1 instance of b signalled by SIGTERM\n")
         self.d.wait_idle("b")
         self.d.mpctl("kill", str(os.getpid()), check=1)
-        self.assertIn("mpctl: ", self.d.mpctl("kill", "--source", "nonsense", check=1).stderr)
+        for source in ("nonsense", "any"):
+            self.assertEqual(self.d.mpctl("kill", "--source", source, check=2).stderr,
+                             f"mpctl: '{source}' is no address or prefix\n"
+                             "hint: for example 203.0.113.7, 2001:db8::/48, or uid:1000\n")
         for connection in held:
             connection.close()
+
+    def test_a_number_may_be_a_name(self):
+        """A service whose name is the pid of another one's process: the name goes before it."""
+        one = self.d.dial("b")
+        self.addCleanup(one.close)
+        wait_until(lambda: self.d.service("b")["active"] == 1)
+        pid = str(self.d.instances("b")[0]["pid"])
+        self.d.write_config({"services": {name: {**HOLD, "exec": ["cat"]} for name in ("a1", "a2", "b", pid)}})
+        self.d.mpctl("reload", check=0)
+        self.assertIn("no instance to signal", self.d.mpctl("kill", pid, check=1).stderr)
+        with self.d.dial(pid):
+            wait_until(lambda: self.d.service(pid)["active"] == 1)
+            self.assertEqual(self.d.mpctl("kill", pid, check=0).stdout, f"{pid}: 1 instance signalled by SIGTERM\n")
+            self.d.wait_idle(pid)
+        self.assertEqual(self.d.service("b")["active"], 1)
+        self.d.write_config({"services": {name: {**HOLD, "exec": ["cat"]} for name in ("a1", "a2", "b")}})
+        self.d.mpctl("reload", check=0)
+        wait_until(lambda: pid not in [s["name"] for s in self.d.status()["services"]], "the service to be gone")
+        self.assertEqual(self.d.mpctl("kill", pid, check=0).stdout, f"{pid}: 1 instance of b signalled by SIGTERM\n")
+        self.d.wait_idle("b")
 
 
 if __name__ == "__main__":

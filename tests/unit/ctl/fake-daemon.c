@@ -137,9 +137,12 @@ static void answer_metrics(const ApiRequest *r, Text *out) {
         api_encode_metrics(out, text + first, n - first, false);
 }
 
+/* As with unban, what has no colon or dot is no prefix. */
 static void answer_signal(const ApiRequest *r, Text *out) {
     const char *const services[] = {r->service ? r->service : "git", NULL};
-    if (r->pid == 4)
+    if (r->source && !strpbrk(r->source, ".:"))
+        api_encode_error(out, API_INVALID_PARAMETER, "source", NULL, 0);
+    else if (r->pid == 4)
         api_encode_error(out, API_NO_SUCH_INSTANCE, "4", NULL, 0);
     else
         api_encode_signaled(out, services, streq(services[0], "rsync") ? 0 : 3);
