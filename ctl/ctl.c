@@ -102,10 +102,9 @@ static int open_path(Ctl *c, const char *path, char **ret_path) {
 }
 
 int ctl_open(Ctl *c, char **ret_path) {
-    const char *path = c->options.values[OPTION_SOCKET];
-    if (!path)
-        path = getenv("MPCTL_SOCKET");
-    if (path && *path)
+    const char *named = c->options.values[OPTION_SOCKET], *path = named ? named : getenv("MPCTL_SOCKET");
+    /* A variable that is empty is none; what was named is never taken for another. */
+    if (named || (path && *path))
         return open_path(c, path, ret_path);
     /* The user's own daemon, if it is there, else the system's. */
     CLEANUP_FREE char *own = config_default_socket(geteuid(), environ);

@@ -29,7 +29,24 @@ static int fail_unknown_verb(Ctl *c, const char *name) {
     return usage(c, what.s ? what.s : "unknown verb");
 }
 
-/* Options of other verbs, and the number of arguments. */
+/* No daemon answers in no time. */
+static int fail_timeout(Ctl *c, const Verb *verb) {
+    CLEANUP_TEXT Text hint = {0};
+    if (verb->options & OPTION(NO_WAIT))
+        text_addf(&hint, "'mpctl %s --no-wait' does not wait until it is done", verb->name);
+    else
+        text_addf(&hint, "for example: mpctl %s --timeout 5s", verb->name);
+    return ctl_fail(c, CTL_USAGE, hint.s, "--timeout takes a time longer than 0");
+}
+
+/* What comes of a variable that is not set: no service, key or prefix has no name, and no file. */
+static int fail_empty(Ctl *c, const Verb *verb) {
+    CLEANUP_TEXT Text what = {0};
+    text_addf(&what, "an argument of '%s' is empty", verb->name);
+    return usage(c, what.s ? what.s : "");
+}
+
+/* Options of other verbs, and the arguments. */
 static int check_usage(Ctl *c, const Verb *verb) {
     const Options *o = &c->options;
     CLEANUP_TEXT Text what = {0};
@@ -41,6 +58,11 @@ static int check_usage(Ctl *c, const Verb *verb) {
             return usage(c, what.s ? what.s : "");
         }
     }
+    if (o->timeout_usec == 0)
+        return fail_timeout(c, verb);
+    for (size_t i = 0; verb->group != GROUP_HIDDEN && i < n; i++)
+        if (!*o->args[i])
+            return fail_empty(c, verb);
     if (n >= verb->min_args && n <= verb->max_args)
         return 0;
     if (n < verb->min_args)

@@ -149,6 +149,17 @@ static int decode_count(const char *s, int64_t *ret) {
     return 0;
 }
 
+/* What comes of a variable that is not set, and would be taken for an option that is not given. */
+static int refuse_empty(const Options *o, Text *error) {
+    for (size_t i = 0; i < _OPTION_MAX; i++) {
+        if (!o->values[i] || *o->values[i])
+            continue;
+        text_addf(error, "the value of --%s is empty", rows[i].name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 /* The values of those options that are not just text. */
 static int decode(Options *o, Text *error) {
     const char *color = o->values[OPTION_COLOR], *lines = o->values[OPTION_LINES],
@@ -171,7 +182,7 @@ static int decode(Options *o, Text *error) {
         return fail(error, "--since takes a time like 10m or 2h, not", since);
     if (delay && value_duration(delay, DELAY_MIN_USEC, DELAY_MAX_USEC, false, &o->delay_usec, NULL) < 0)
         return fail(error, "-d takes a time from 100ms to 1h, not", delay);
-    return 0;
+    return refuse_empty(o, error);
 }
 
 int options_parse(int argc, char **argv, Options *ret, Text *error) {

@@ -213,6 +213,16 @@ class Acts(DaemonTest):
         self.assertEqual(self.d.mpctl("kill", pid, check=0).stdout, f"{pid}: 1 instance of b signalled by SIGTERM\n")
         self.d.wait_idle("b")
 
+    def test_nothing_is_taken_for_something(self):
+        """What comes of a variable that is not set is no service, no socket and no time; nothing is done."""
+        for words in (("stop", ""), ("kill", ""), ("-s", "", "stop", "b"), ("kill", "--source", ""), ("config", "-c", ""),
+                      ("stop", "--timeout", "0", "b"), ("shutdown", "--timeout", "0s"), ("ping", "--timeout", "0")):
+            with self.subTest(words):
+                run = self.d.mpctl(*words, check=2)
+                self.assertEqual(run.stdout, "")
+                self.assertRegex(run.stderr, r"^mpctl: .*(empty|longer than 0)\nhint: ")
+        self.assertEqual({s["state"] for s in self.d.status()["services"]}, {"listening"})
+
 
 if __name__ == "__main__":
     unittest.main()
