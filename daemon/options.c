@@ -67,7 +67,12 @@ static int choose(int (*from_string)(const char *s), const char *text, const cha
     return -EINVAL;
 }
 
-static int replace(char **to, const char *value) {
+/* An empty one is what comes of a variable that is not set. */
+static int take_path(char **to, const char *value, const char *option) {
+    if (!*value) {
+        (void)fprintf(stderr, "mpinetd: the path behind %s is empty\nTry 'mpinetd --help'.\n", option);
+        return 2;
+    }
     char *copy = strdup(value);
     if (!copy)
         return -ENOMEM;
@@ -87,9 +92,9 @@ static int take_option(Options *o, int c, int argc, char **argv) {
     int value;
     switch (c) {
     case 'c':
-        return replace(&o->config, optarg);
+        return take_path(&o->config, optarg, "--config");
     case 's':
-        return replace(&o->socket, optarg);
+        return take_path(&o->socket, optarg, "--socket");
     case 't':
         o->check = true;
         return OPTIONS_GO_ON;
@@ -125,6 +130,12 @@ static int take_option(Options *o, int c, int argc, char **argv) {
  */
 static int take_try(Options *o, int argc, char **argv) {
     int i = optind;
+    if (o->config) {
+        (void)fputs("mpinetd: --try serves one command without a config: leave out -c\n"
+                    "Try 'mpinetd --help'.\n",
+                    stderr);
+        return 2;
+    }
     for (; i < argc && !streq(argv[i], "--"); i++)
         if (strv_push(&o->endpoints, strdup(argv[i])) < 0)
             return -ENOMEM;

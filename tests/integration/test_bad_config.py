@@ -248,6 +248,23 @@ class Try(DaemonTest):
             self.assertIn(process.returncode, (status, 2), f"{arguments}: {out}")
             self.assertNotEqual(out, "")
 
+    def test_a_config_is_not_left_out_silently(self):
+        process = self.run_try("-c", "/nonexistent.yaml", "tcp:127.0.0.1:0", "--", "cat")
+        out, _ = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 2, out)
+        self.assertIn("mpinetd: --try serves one command without a config: leave out -c\n", out)
+        self.assertNotIn("listening", out)
+
+    def test_empty_paths(self):
+        """What comes of a variable that is not set; nothing is bound for it."""
+        for arguments, option in ((["-s", "", "tcp:127.0.0.1:0", "--", "cat"], "--socket"),
+                                  (["--socket=", "tcp:127.0.0.1:0", "--", "cat"], "--socket"),
+                                  (["-c", "", "tcp:127.0.0.1:0", "--", "cat"], "--config")):
+            process = self.run_try(*arguments)
+            out, _ = process.communicate(timeout=PATIENCE)
+            self.assertEqual((process.returncode, out),
+                             (2, f"mpinetd: the path behind {option} is empty\nTry 'mpinetd --help'.\n"))
+
 
 if __name__ == "__main__":
     unittest.main()
