@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* mpctl reload, check, explain, schema: what has to do with the config. */
-#include <pwd.h>
 #include <string.h>
 
 #include "conf/explain.h"
 #include "conf/field.h"
 #include "conf/json-schema.h"
+#include "conf/judge.h"
 #include "conf/load.h"
 #include "ctl/diagnostics.h"
 #include "ctl/fields.h"
@@ -76,15 +76,6 @@ int verb_reload(Ctl *c, char *const *args) {
     return status;
 }
 
-/* With whose eyes it was judged: a daemon may see other variables, and may become other users. */
-static void add_judge(Text *out) {
-    const struct passwd *user = getpwuid(geteuid());
-    if (user)
-        text_addf(out, "judged as %s, with your environment", user->pw_name);
-    else
-        text_addf(out, "judged as uid %u, with your environment", (unsigned)geteuid());
-}
-
 static void show_check(Ctl *c, const char *path, const Config *config, const DiagList *diags) {
     if (ctl_wants_json(c)) {
         CLEANUP_TEXT Text reply = {0};
@@ -101,7 +92,7 @@ static void show_check(Ctl *c, const char *path, const Config *config, const Dia
     text_addf(&c->out, ": ok, %zu service%s in %zu file%s; ", config->n_services,
               config->n_services == 1 ? "" : "s", strv_length(config->files),
               strv_length(config->files) == 1 ? "" : "s");
-    add_judge(&c->out);
+    judge_add_words(geteuid(), &c->out);
     text_addc(&c->out, '\n');
 }
 
@@ -123,7 +114,7 @@ int verb_check(Ctl *c, char *const *args) {
     int r = config_load(path, &context, &diags, &config);
     if (r < 0 && r != -EINVAL)
         return ctl_fail(c, CTL_FAILED, NULL, "cannot check %s: %s", path, strerror(-r));
-    add_judge(&judge);
+    judge_add_words(geteuid(), &judge);
     diag_list_format(&diags, judge.s, &text);
     (void)fputs(text.s ? text.s : "", stderr);
     if (config && security)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "conf/judge.h"
 #include "daemon/attempt.h"
 #include "daemon/config-child.h"
 #include "daemon/control.h"
@@ -92,13 +93,15 @@ static int load(const Options *o, const LoadContext *context, DiagList *diags, C
 static int check(const Options *o, LoadContext *context) {
     DiagList diags CLEANUP_DIAGS = {0};
     Config *config CLEANUP_CONFIG = NULL;
+    Text judge CLEANUP_TEXT = {0};
     context->tolerate_missing = false;
     int r = load(o, context, &diags, &config);
-    print_diags(&diags, NULL);
+    judge_add_words(context->euid, &judge);
+    print_diags(&diags, judge.s);
     if (r < 0)
         return not_started(r);
-    (void)printf("%s: good, %zu services (judged as uid %u, with this environment)\n", config->path,
-                 config->n_services, context->euid);
+    (void)printf("%s: good, %zu service%s (%s)\n", config->path, config->n_services,
+                 config->n_services == 1 ? "" : "s", judge.s ? judge.s : "");
     return EXIT_SUCCESS;
 }
 

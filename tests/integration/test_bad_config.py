@@ -2,6 +2,7 @@
 """Configs with mistakes: what -t says, what a start does, what serves all the same; and --try, which needs no config."""
 import errno
 import os
+import pwd
 import re
 import signal
 import socket
@@ -32,6 +33,24 @@ class Check(CheckTest):
         for program in (MPINETD, MPCTL):
             status, text = self.check(GOOD, program)
             self.assertEqual(status, 0, text)
+
+    def test_says_with_whose_eyes(self):
+        """A daemon may see other variables, and become other users."""
+        folder = self.temporary_folder()
+        eyes = f"judged as {pwd.getpwuid(os.geteuid()).pw_name}, with your environment"
+        two = GOOD + "  more: {listen: tcp:127.0.0.1:0, exec: [mp-echo]}\n"
+        for text, services in ((GOOD, "1 service"), (two, "2 services")):
+            with open(folder + "/c.yaml", "w", encoding="utf-8") as file:
+                file.write(text)
+            for words, line in (([MPINETD, "-t", "-c", "c.yaml"], f"c.yaml: good, {services} ({eyes})\n"),
+                                ([MPCTL, "check", "c.yaml"], f"c.yaml: ok, {services} in 1 file; {eyes}\n")):
+                run = subprocess.run(words, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
+                                     check=False, text=True,
+                                     env={"PATH": os.environ["PATH"], "MPINETD_LIBEXECDIR": SERVICES, **sanitizer_environment()})
+                self.assertEqual((run.returncode, run.stdout), (0, line), run.stderr)
+        for program in (MPINETD, MPCTL):
+            _, said = self.check(GOOD.replace("exec:", "exce:"), program)
+            self.assertRegex(said, rf"(?m)^\d errors?\b.* in 1 file; {re.escape(eyes)}$")
 
     def test_every_mistake_has_place_and_code(self):
         cases = {
