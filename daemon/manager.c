@@ -233,10 +233,12 @@ static int take_control(Manager *m) {
     if (!path)
         path = standard;
     if (!path) {
-        eventlog_say(
-            log, LOG_LEVEL_ERROR, "error",
-            "no place for the control socket: XDG_RUNTIME_DIR is not set. Set it, or name a path with "
-            "'-s PATH' or 'control: {socket: PATH}'");
+        const char *runtime = getenv("XDG_RUNTIME_DIR");
+        eventlog_say(log, LOG_LEVEL_ERROR, "error",
+                     "no place for the control socket: XDG_RUNTIME_DIR is %s. Set it%s, or name a path with "
+                     "'-s PATH' or 'control: {socket: PATH}'",
+                     runtime && *runtime ? "not an absolute path" : "not set",
+                     runtime && *runtime ? " to one" : "");
         return -ENOENT;
     }
     int r = control_new(m, m->rt.loop, log, path, &m->control, &step);

@@ -133,9 +133,11 @@ class OrdinaryUser(DaemonTest):
 
     def test_without_runtime_folder(self):
         path = self.write("version: 1\n")
-        run = self.run_program("mpinetd", "-c", path, XDG_RUNTIME_DIR=None)
-        self.assertEqual(run.returncode, 1)
-        self.assertIn("XDG_RUNTIME_DIR", run.stderr)
+        for folder, why in ((None, "not set. Set it"), ("", "not set. Set it"),
+                            ("run", "not an absolute path. Set it to one")):
+            run = self.run_program("mpinetd", "-c", path, XDG_RUNTIME_DIR=folder)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(f"XDG_RUNTIME_DIR is {why}, or name a path with '-s PATH'", run.stderr)
 
     def test_own_config_is_found(self):
         os.makedirs(self.runtime + "/.config/mpinetd")
