@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf/value.h"
 #include "daemon/base/clock.h"
 #include "daemon/manager-private.h"
 #include "daemon/notifier.h"
@@ -50,6 +51,20 @@ static void say_what_is_left(Manager *m) {
                  m->rt.instances.n - workers, told);
 }
 
+/* How many are waited for, and how long. */
+static void say_who_drains(Manager *m) {
+    Text text CLEANUP_TEXT = {0};
+    size_t n = count_connections(m);
+    text_add(&text, n == 0 ? "no connection is live" : n == 1 ? "1 connection is live and has " : "");
+    if (n > 1)
+        text_addf(&text, "%zu connections are live and have ", n);
+    if (n > 0) {
+        value_duration_format(m->config->shutdown_drain_usec, &text);
+        text_addf(&text, " to end (once more to kill %s)", n == 1 ? "it" : "them");
+    }
+    eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping", "stopping; %s", text.s ? text.s : "");
+}
+
 void manager_stop(Manager *m, ShutdownChildren children) {
     if (m->state == MANAGER_STOPPING)
         return;
@@ -58,16 +73,12 @@ void manager_stop(Manager *m, ShutdownChildren children) {
     m->rt.leaves_processes = children == SHUTDOWN_LEAVE;
     manager_cancel_upgrade(m);
     manager_forget_loads(m);
-    size_t connections = count_connections(m);
     notifier_say(m->rt.notifier, "STOPPING=1\nSTATUS=stopping");
     manager_leave_state(m);
     if (children == SHUTDOWN_LEAVE)
         say_what_is_left(m);
     else
-        eventlog_say(&m->rt.events, LOG_LEVEL_INFO, "stopping",
-                     "stopping; %zu connections are live and have %llu s to end%s", connections,
-                     (unsigned long long)(m->config->shutdown_drain_usec / USEC_PER_SEC),
-                     connections > 0 ? " (once more to kill them)" : "");
+        say_who_drains(m);
     for (size_t i = 0; i < m->services.n; i++) {
         Service *s = m->services.items[i];
         service_close_listeners(s, service_processes_listen(s));
@@ -92,8 +103,8 @@ void manager_stop(Manager *m, ShutdownChildren children) {
 
 void manager_kill_all(Manager *m) {
     m->exit_status = EXIT_FAILURE;
-    eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "stopping", "told twice to stop: %zu processes are killed",
-                 m->rt.instances.n);
+    eventlog_say(&m->rt.events, LOG_LEVEL_WARNING, "stopping", "told twice to stop: %zu process%s killed",
+                 m->rt.instances.n, m->rt.instances.n == 1 ? " is" : "es are");
     for (size_t i = 0; i < m->services.n; i++)
         service_kill_instances(m->services.items[i]);
     manager_finish_if_empty(m);

@@ -53,6 +53,25 @@ class Signals(DaemonTest):
             self.assertEqual(read_all(s), b"", "TERM after the drain")
             self.assertGreater(time.monotonic() - start, 0.25)
         self.assertEqual(d.process.wait(PATIENCE), 0)
+        self.assertEqual(self.said(d), "stopping; 1 connection is live and has 300ms to end (once more to kill it)")
+
+    @staticmethod
+    def said(d):
+        """The line of the log when it is told to stop."""
+        return d.log(event="stopping")[0]["message"]
+
+    def test_how_many_there_are_is_told(self):
+        d = self.start(exec=["cat"], shutdown={"drain": "1m30s"})
+        with d.dial("s"), d.dial("s"):
+            d.wait_service("s", active=2)
+            os.kill(d.pid, signal.SIGTERM)
+            d.wait_log(event="stopping")
+            self.assertEqual(self.said(d),
+                             "stopping; 2 connections are live and have 1m30s to end (once more to kill them)")
+        self.assertEqual(d.process.wait(PATIENCE), 0)
+        d = self.start("sleep")
+        d.stop(signal.SIGTERM)
+        self.assertEqual(self.said(d), "stopping; no connection is live")
 
     def test_kill_after_the_stop_timeout(self):
         d = self.start("hang", shutdown={"drain": "100ms"}, timeouts={"stop": "300ms"})
