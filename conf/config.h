@@ -140,8 +140,8 @@ typedef struct ConfigPos {
 /* Where a key got its value; `key` is its row in the key table (schema_key()). */
 typedef struct ConfigOrigin {
     ConfigPos pos;
-    uint32_t item; /* counted from 1: the variable of `environment`, or the endpoint of `listen` (also with a
-                    * key of its long form); 0: the key as a whole */
+    uint32_t item; /* counted from 1: the variable of `environment`, the endpoint of `listen` (also with a key
+                    * of its long form), or the item of a list (KEY_PLACES); 0: the key as a whole */
     uint16_t key;
     bool from_defaults;
     bool ignored; /* a key of `defaults` that does not fit the service's model */

@@ -53,12 +53,27 @@ int decode_standards(KeyScope scope, void *base) {
     return 0;
 }
 
-const ConfigOrigin *service_origin(const ServiceConfig *s, const char *path) {
-    const Key *key = schema_find(KEY_SCOPE_SERVICE, path);
+/* @item as origins count them. */
+static const ConfigOrigin *find_origin(const ServiceConfig *s, KeyScope scope, const char *path,
+                                       size_t item) {
+    const Key *key = schema_find(scope, path);
     for (size_t i = 0; key && i < s->n_origins; i++)
-        if (s->origins[i].key == schema_index(key) && s->origins[i].item == 0 && !s->origins[i].ignored)
+        if (s->origins[i].key == schema_index(key) && s->origins[i].item == item && !s->origins[i].ignored)
             return &s->origins[i];
     return NULL;
+}
+
+const ConfigOrigin *service_origin(const ServiceConfig *s, const char *path) {
+    return find_origin(s, KEY_SCOPE_SERVICE, path, 0);
+}
+
+const ConfigOrigin *service_item_origin(const ServiceConfig *s, const char *path, size_t i) {
+    const ConfigOrigin *item = find_origin(s, KEY_SCOPE_SERVICE, path, i + 1);
+    return item ? item : service_origin(s, path);
+}
+
+const ConfigOrigin *service_listen_origin(const ServiceConfig *s, const char *path, size_t i) {
+    return find_origin(s, KEY_SCOPE_LISTEN, path, i + 1);
 }
 
 /* Notes the result of decoding a key; -ENOMEM is passed on. */
@@ -165,6 +180,12 @@ static int add_origin(ServiceDecoder *d, size_t i, const Slot *slot, bool from_d
         .ignored = ignored,
     };
     int k = config_origin_add(&s->origins, &s->n_origins, &origin);
+    bool items = (schema_key(i)->flags & KEY_PLACES) && slot->value->kind == YAML_SEQUENCE && !ignored;
+    for (size_t v = 0; items && v < slot->value->n && k == 0; v++) {
+        origin.pos = reader_pos(d->r, slot->value->items[v]);
+        origin.item = (uint32_t)v + 1;
+        k = config_origin_add(&s->origins, &s->n_origins, &origin);
+    }
     bool variables = schema_key(i)->type == KEY_ENVIRONMENT && slot->value->kind == YAML_MAPPING;
     for (size_t v = 0; variables && v < slot->value->n && k == 0; v++) {
         const YamlPair *pair = &slot->value->pairs[v];

@@ -17,6 +17,7 @@
 #include "conf/seccomp.h"
 #include "conf/suggest.h"
 #include "conf/value.h"
+#include "conf/variable.h"
 
 #define FILE_WORD "file:"
 #define STANDARD_FACTS                                                                                       \
@@ -34,6 +35,8 @@ static const char *const paths[_DERIVED_KEY_MAX] = {
     [DERIVED_FAILURE] = "log.failure",
     [DERIVED_CAPABILITIES] = "sandbox.capabilities",
     [DERIVED_SECCOMP] = "sandbox.seccomp",
+    [DERIVED_GROUPS] = "supplementary_groups",
+    [DERIVED_PASS_ENVIRONMENT] = "pass_environment",
 };
 
 const char *derived_key_path(DerivedKey key) {
@@ -86,7 +89,7 @@ static void tell(Deriver *d, DerivedKey key, size_t item, DiagSeverity severity,
     const char *whole = text.s ? text.s : message;
     if (node && node->kind == YAML_SEQUENCE && item < node->n)
         node = node->items[item];
-    const ConfigOrigin *origin = service_origin(d->s, paths[key]);
+    const ConfigOrigin *origin = service_item_origin(d->s, paths[key], item);
     const ConfigPos pos = node ? reader_pos(r, node) : origin ? origin->pos : d->s->pos;
     bool missing = code == DIAG_NOT_FOUND || code == DIAG_NOT_ALLOWED;
     bool kept = severity == DIAG_ERROR && missing && r->context->tolerate_missing;
@@ -330,6 +333,33 @@ static int derive_seccomp(Deriver *d) {
     return 0;
 }
 
+static void judge_groups(Deriver *d) {
+    char *const *words = d->s->supplementary_groups;
+    for (size_t i = 0; words && words[i]; i++)
+        if (!*words[i])
+            tell(d, DERIVED_GROUPS, i, DIAG_ERROR, DIAG_BAD_VALUE, "write the name of a group, or its number",
+                 "an empty name");
+}
+
+static void tell_variable(Deriver *d, size_t i, const char *word) {
+    CLEANUP_TEXT Text message = {0};
+    text_addc(&message, '\'');
+    text_add_escaped(&message, word, strnlen(word, 60));
+    text_add(&message, "' is not the name of a variable");
+    tell(d, DERIVED_PASS_ENVIRONMENT, i, DIAG_ERROR, DIAG_BAD_VALUE,
+         strchr(word, '=') ? "values go into 'environment'"
+                           : "names such as TZ, or globs such as OTEL_*: letters, digits and '_', not "
+                             "beginning with a digit",
+         message.s ? message.s : "not the name of a variable");
+}
+
+static void judge_variables(Deriver *d) {
+    char *const *words = d->s->pass_environment;
+    for (size_t i = 0; words && words[i]; i++)
+        if (!variable_is_pattern(words[i]))
+            tell_variable(d, i, words[i]);
+}
+
 int derive_service(Reader *r, const DerivedPlace places[static _DERIVED_KEY_MAX], ServiceConfig *s) {
     Deriver d = {.r = r, .s = s, .terms = service_config_terms(s), .places = places};
     s->incomplete = false;
@@ -339,6 +369,8 @@ int derive_service(Reader *r, const DerivedPlace places[static _DERIVED_KEY_MAX]
     d.terms->log.success_facts = derive_facts(&d, DERIVED_SUCCESS, d.terms->log.success);
     d.terms->log.failure_facts = derive_facts(&d, DERIVED_FAILURE, d.terms->log.failure);
     derive_capabilities(&d);
+    judge_groups(&d);
+    judge_variables(&d);
     if (derive_seccomp(&d) < 0)
         return -ENOMEM;
     return d.bad ? -EINVAL : 0;

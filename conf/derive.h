@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* From what the config says of admission to what it means: rules out of words and files, hours, exit codes,
- * the bytes of banners, the facts to log. Done once, at load; what a file says is read then. */
+/* From what the config says to what it means: rules out of words and files, hours, exit codes, the bytes of
+ * banners, the facts to log; and what is wrong with the words of lists. Done once, at load; what a file says
+ * is read then. */
 #include "conf/reader.h"
 
-/* The keys that something is derived from. */
+/* The keys that something is derived from, or whose words are looked at. */
 typedef enum DerivedKey {
     DERIVED_ALLOW,
     DERIVED_DENY,
@@ -17,6 +18,8 @@ typedef enum DerivedKey {
     DERIVED_FAILURE,
     DERIVED_CAPABILITIES,
     DERIVED_SECCOMP,
+    DERIVED_GROUPS,
+    DERIVED_PASS_ENVIRONMENT,
     _DERIVED_KEY_MAX,
 } DerivedKey;
 

@@ -6,6 +6,7 @@
 
 #include "conf/field.h"
 #include "conf/value.h"
+#include "conf/variable.h"
 
 static const char *const kind_names[] = {
     [YAML_NULL] = "nothing",
@@ -78,15 +79,18 @@ static int decode_command(Reader *r, const Key *key, const YamlNode *name, const
     if (k < 0)
         return k;
     const char *why = NULL;
-    if (!(*ret)[0])
+    const YamlNode *at = value;
+    if (!(*ret)[0]) {
         why = "an empty list";
-    else if (!(*ret)[0][0])
+    } else if (!(*ret)[0][0]) {
         why = "the program's name is empty";
-    else if (strv_length(*ret) > VALUE_WORDS_MAX)
+        at = value->items[0];
+    } else if (strv_length(*ret) > VALUE_WORDS_MAX) {
         why = "too many words";
+    }
     if (!why)
         return 0;
-    reader_error(r, value, DIAG_BAD_VALUE, "write the program and its arguments, as in exec: [cat]", "%s: %s",
+    reader_error(r, at, DIAG_BAD_VALUE, "write the program and its arguments, as in exec: [cat]", "%s: %s",
                  key->path, why);
     strv_free(*ret);
     *ret = NULL;
@@ -157,15 +161,6 @@ static int check_paths(Reader *r, const Key *key, const YamlNode *value, char **
     return result;
 }
 
-static bool is_variable_name(const char *s) {
-    if (*s == '\0' || (*s >= '0' && *s <= '9'))
-        return false;
-    for (; *s; s++)
-        if ((*s < 'a' || *s > 'z') && (*s < 'A' || *s > 'Z') && (*s < '0' || *s > '9') && *s != '_')
-            return false;
-    return true;
-}
-
 /* Sets @name to @value among the "NAME=VALUE" of @v. */
 static int set_variable(char ***v, const char *name, const char *value) {
     CLEANUP_TEXT Text pair = {0};
@@ -196,7 +191,7 @@ static int decode_environment(Reader *r, const Key *key, const YamlNode *name, c
     int result = 0;
     for (size_t i = 0; i < value->n; i++) {
         const YamlNode *variable = value->pairs[i].key, *text = value->pairs[i].value;
-        if (!is_variable_name(variable->text)) {
+        if (!variable_is_name(variable->text)) {
             reader_error(r, variable, DIAG_BAD_VALUE, "letters, digits and '_', not beginning with a digit",
                          "'%s' is not the name of a variable", variable->text);
             result = -EINVAL;

@@ -35,6 +35,12 @@ static const ConfigPos *place(const Resolver *v, const char *path) {
     return origin ? &origin->pos : &v->s->pos;
 }
 
+/* The place of item @i of the list that @path is. */
+static const ConfigPos *item_place(const Resolver *v, const char *path, size_t i) {
+    const ConfigOrigin *origin = service_item_origin(v->s, path, i);
+    return origin ? &origin->pos : &v->s->pos;
+}
+
 /* @pos: NULL is that of @key. */
 static void tell(Resolver *v, const char *key, const ConfigPos *pos, DiagCode code, const char *hint,
                  const char *format, ...) __attribute__((format(printf, 6, 7)));
@@ -114,10 +120,11 @@ static int keep_named_groups(Resolver *v, char *const *names) {
     to->groups = calloc(strv_length(names) + 1, sizeof(gid_t));
     if (!to->groups)
         return -ENOMEM;
-    for (; *names; names++) {
-        if (!**names)
-            continue; /* a rule of its own says so */
-        int r = look_up_group(v, "supplementary_groups", NULL, *names, &to->groups[to->n_groups]);
+    for (size_t i = 0; names[i]; i++) {
+        if (!*names[i])
+            continue; /* that is told by itself */
+        int r = look_up_group(v, "supplementary_groups", item_place(v, "supplementary_groups", i), names[i],
+                              &to->groups[to->n_groups]);
         if (r == -ENOMEM)
             return r;
         to->n_groups += r == 0;
@@ -316,10 +323,17 @@ static int resolve_program(Resolver *v) {
     return 0;
 }
 
+/* The place of an option of endpoint @i. */
+static const ConfigPos *option_place(const Resolver *v, const char *path, size_t i) {
+    const ConfigOrigin *origin = service_listen_origin(v->s, path, i);
+    return origin ? &origin->pos : &v->s->listen[i].pos;
+}
+
 /* The owners of UNIX sockets' nodes. */
 static int resolve_listeners(Resolver *v) {
     for (size_t i = 0; i < v->s->n_listen; i++) {
         ListenConfig *l = &v->s->listen[i];
+        const ConfigPos *user = option_place(v, "user", i), *group = option_place(v, "group", i);
         const UserEntry *entry = NULL;
         uid_t number;
         int r = l->user_name ? lookups_user(v->lookups, l->user_name, &entry) : 0;
@@ -330,11 +344,11 @@ static int resolve_listeners(Resolver *v) {
         else if (l->user_name && lookups_is_number(l->user_name, &number))
             l->user = number;
         else if (l->user_name)
-            tell_lookup(v, "listen", &l->pos, "user", l->user_name, r);
+            tell_lookup(v, "listen", user, "user", l->user_name, r);
         if (l->user != (uid_t)-1 && l->user != v->context->euid && v->context->euid != 0)
-            tell(v, "listen", &l->pos, DIAG_NOT_ALLOWED, NEEDS_ROOT, "its socket cannot belong to user '%s'",
+            tell(v, "listen", user, DIAG_NOT_ALLOWED, NEEDS_ROOT, "its socket cannot belong to user '%s'",
                  l->user_name);
-        if (l->group_name && look_up_group(v, "listen", &l->pos, l->group_name, &l->group) == -ENOMEM)
+        if (l->group_name && look_up_group(v, "listen", group, l->group_name, &l->group) == -ENOMEM)
             return -ENOMEM;
     }
     return 0;
@@ -350,17 +364,13 @@ static void resolve_capabilities(Resolver *v) {
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
     if (v->context->euid == geteuid() && syscall(SYS_capget, &head, data) == 0)
         missing &= ~((uint64_t)data[1].permitted << 32 | data[0].permitted);
-    for (unsigned c = 0; capability_name(c); c++)
-        if (missing >> c & 1)
-            tell(v, "sandbox.capabilities", NULL, DIAG_NOT_ALLOWED, "run the daemon as root, or leave it out",
-                 "sandbox.capabilities: the daemon has no %s", capability_name(c));
-}
-
-static bool is_hidden(const char *path, char *const *folders) {
-    for (; folders && *folders; folders++)
-        if (path_is_below(path, path_of_item(*folders)))
-            return true;
-    return false;
+    for (size_t i = 0; sandbox->capabilities[i]; i++) {
+        int c = capability_from_name(sandbox->capabilities[i]);
+        if (c >= 0 && (missing >> c & 1))
+            tell(v, "sandbox.capabilities", item_place(v, "sandbox.capabilities", i), DIAG_NOT_ALLOWED,
+                 "run the daemon as root, or leave it out", "sandbox.capabilities: the daemon has no %s",
+                 capability_name((unsigned)c));
+    }
 }
 
 /* A program that was found by its name; of one with a path, and where all is hidden, a rule says so. */
@@ -369,9 +379,10 @@ static void resolve_out_of_sight(Resolver *v) {
     const char *program = s->resolved.program;
     if (!s->sandbox || !program || s->exec[0][0] == '/')
         return;
-    if (is_hidden(program, s->sandbox->hidden) && !is_hidden("/", s->sandbox->hidden))
-        tell(v, "sandbox.hidden", NULL, DIAG_CONFLICT, "leave that path out of hidden",
-             "sandbox.hidden hides %s of exec", program);
+    ssize_t i = path_find_above(program, s->sandbox->hidden);
+    if (i >= 0 && path_find_above("/", s->sandbox->hidden) < 0)
+        tell(v, "sandbox.hidden", item_place(v, "sandbox.hidden", (size_t)i), DIAG_CONFLICT,
+             "leave that path out of hidden", "sandbox.hidden hides %s of exec", program);
 }
 
 /* A preset hides nothing that the service cannot do without. */

@@ -162,7 +162,7 @@ const Key schema_table[] = {
     {SERVICE_KEY("group"), .type = KEY_GROUP, .flags = KEY_OF_PROCESS, FIELD(ServiceConfig, group),
      .standard_note = "the user's primary group", .help = "the group that it runs as: a name or a number",
      .example = "group: www-data"},
-    {SERVICE_KEY("supplementary_groups"), .type = KEY_LIST, .flags = KEY_OF_PROCESS,
+    {SERVICE_KEY("supplementary_groups"), .type = KEY_LIST, .flags = KEY_OF_PROCESS | KEY_PLACES,
      FIELD(ServiceConfig, supplementary_groups), .standard_note = "those that the user is a member of",
      .help = "its supplementary groups, all of them", .example = "supplementary_groups: [ssl-cert]"},
     {SERVICE_KEY("umask"), .type = KEY_MODE, .flags = KEY_OF_PROCESS, .max = 0777,
@@ -180,11 +180,12 @@ const Key schema_table[] = {
      FIELD(ServiceConfig, environment), .help = "variables of its environment; they win over all others",
      .more = "The environment starts with PATH, LANG, and HOME, USER, LOGNAME and SHELL of the user, and "
              "what tells of the "
-             "connection.",
+             "connection. A name has letters, digits and _, and does not begin with a digit.",
      .example = "environment: {LANG: C.UTF-8, MODE: fast}"},
     {SERVICE_KEY("pass_environment"), .type = KEY_LIST, .flags = KEY_OF_PROCESS,
      FIELD(ServiceConfig, pass_environment),
      .help = "variables to hand on from the daemon's environment: names or globs",
+     .more = "Names are as in environment; a glob has *, ?, [A-Z] or [!A-Z] in it.",
      .example = "pass_environment: [TZ, \"OTEL_*\"]"},
 
     {SERVICE_KEY("limits"), .type = KEY_SECTION, .help = "who is admitted, how many and how fast"},

@@ -58,6 +58,7 @@ typedef enum KeyFlag {
     KEY_SECRET = 1 << 3,      /* its value is not for everybody's eyes */
     KEY_OF_EXEC = 1 << 4,     /* of the program alone: of no use to a forward without one */
     KEY_OF_PROCESS = 1 << 5,  /* of a process: of no use to model tcpmux, which has none */
+    KEY_PLACES = 1 << 6,      /* where each item of its list stands is kept (ConfigOrigin) */
 } KeyFlag;
 
 /* The struct of a service that a key's field is in, where it is not the scope's own: conf/part.h. */

@@ -38,33 +38,29 @@ static void rule_privileges(Reader *r, const ServiceConfig *s) {
                  "leave one of them out", "sandbox.landlock cannot be had with no_new_privileges: false");
 }
 
-static bool is_below_any(const char *path, char *const *folders) {
-    for (; folders && *folders; folders++)
-        if (path_is_below(path, path_of_item(*folders)))
-            return true;
-    return false;
-}
-
 static void rule_read_write(Reader *r, const ServiceConfig *s) {
     const SandboxConfig *sandbox = s->sandbox;
-    for (char *const *v = sandbox->read_write; v && *v; v++) {
-        if (is_below_any(path_of_item(*v), sandbox->read_only))
+    for (size_t i = 0; sandbox->read_write && sandbox->read_write[i]; i++) {
+        const char *path = path_of_item(sandbox->read_write[i]);
+        if (path_find_above(path, sandbox->read_only) >= 0)
             continue;
         CLEANUP_TEXT Text message = {0};
         text_addf(&message, "sandbox.read_write: %s is not below a path of read_only, so it says nothing",
-                  path_of_item(*v));
-        validate_broken(r, s, "sandbox.read_write", DIAG_WARNING, DIAG_CONFLICT,
-                        "leave it out, or write read_only: [/]", message.s ? message.s : "");
+                  path);
+        validate_broken_item(r, s, "sandbox.read_write", i, DIAG_WARNING, DIAG_CONFLICT,
+                             "leave it out, or write read_only: [/]", message.s ? message.s : "");
     }
 }
 
 /* What is hidden cannot be what it needs. */
 static void check_hidden(Reader *r, const ServiceConfig *s, const char *key, const char *own) {
-    if (!own || !is_below_any(own, s->sandbox->hidden))
+    ssize_t i = own ? path_find_above(own, s->sandbox->hidden) : -1;
+    if (i < 0)
         return;
     CLEANUP_TEXT Text message = {0};
     text_addf(&message, "sandbox.hidden hides %s of %s", own, key);
-    conflict(r, s, "sandbox.hidden", "leave that path out of hidden", message.s ? message.s : "");
+    validate_broken_item(r, s, "sandbox.hidden", (size_t)i, DIAG_ERROR, DIAG_CONFLICT,
+                         "leave that path out of hidden", message.s ? message.s : "");
 }
 
 static void check_hidden_list(Reader *r, const ServiceConfig *s, const char *key, char *const *v) {
@@ -77,9 +73,11 @@ static void rule_hidden(Reader *r, const ServiceConfig *s) {
     const SandboxConfig *sandbox = s->sandbox;
     if (!service_origin(s, "sandbox.hidden")) /* those of a preset make room */
         return;
-    if (is_below_any("/", sandbox->hidden)) {
-        conflict(r, s, "sandbox.hidden", "list the folders that it shall not see, such as /home",
-                 "sandbox.hidden: without / there is nothing to run");
+    ssize_t i = path_find_above("/", sandbox->hidden);
+    if (i >= 0) {
+        validate_broken_item(r, s, "sandbox.hidden", (size_t)i, DIAG_ERROR, DIAG_CONFLICT,
+                             "list the folders that it shall not see, such as /home",
+                             "sandbox.hidden: without / there is nothing to run");
         return;
     }
     bool root = s->root_directory;

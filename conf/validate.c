@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "conf/validate.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,13 +13,22 @@
 
 typedef void (*ServiceRule)(Reader *r, const ServiceConfig *s);
 
-void validate_broken(Reader *r, const ServiceConfig *s, const char *path, DiagSeverity severity,
-                     DiagCode code, const char *hint, const char *message) {
-    const ConfigOrigin *origin = service_origin(s, path);
+static void broken_at(Reader *r, const ServiceConfig *s, const ConfigOrigin *origin, DiagSeverity severity,
+                      DiagCode code, const char *hint, const char *message) {
     CLEANUP_TEXT Text text = {0};
     text_addf(&text, "service '%s': %s%s", s->name, message,
               origin && origin->from_defaults ? " (from defaults)" : "");
     reader_diag_at(r, origin ? &origin->pos : &s->pos, severity, code, hint, text.s ? text.s : message);
+}
+
+void validate_broken(Reader *r, const ServiceConfig *s, const char *path, DiagSeverity severity,
+                     DiagCode code, const char *hint, const char *message) {
+    broken_at(r, s, service_origin(s, path), severity, code, hint, message);
+}
+
+void validate_broken_item(Reader *r, const ServiceConfig *s, const char *path, size_t i,
+                          DiagSeverity severity, DiagCode code, const char *hint, const char *message) {
+    broken_at(r, s, service_item_origin(s, path, i), severity, code, hint, message);
 }
 
 static void conflict(Reader *r, const ServiceConfig *s, const char *path, const char *hint,
@@ -154,30 +162,6 @@ static void rule_user_self(Reader *r, const ServiceConfig *s) {
                         "user: self runs it as root");
 }
 
-/* Variables' names with shell globs in them. */
-static bool is_pattern(const char *s) {
-    for (const char *c = s; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr("_*?[]-!", *c))
-            return false;
-    return *s;
-}
-
-static void rule_pass_environment(Reader *r, const ServiceConfig *s) {
-    for (char *const *v = s->pass_environment; v && *v; v++)
-        if (!is_pattern(*v))
-            validate_broken(r, s, "pass_environment", DIAG_ERROR, DIAG_BAD_VALUE,
-                            strchr(*v, '=') ? "values go into 'environment'"
-                                            : "names such as TZ, or globs such as OTEL_*",
-                            "pass_environment takes the names of variables");
-}
-
-static void rule_group_names(Reader *r, const ServiceConfig *s) {
-    for (char *const *v = s->supplementary_groups; v && *v; v++)
-        if (!**v)
-            validate_broken(r, s, "supplementary_groups", DIAG_ERROR, DIAG_BAD_VALUE, NULL,
-                            "supplementary_groups has an empty name in it");
-}
-
 static bool is_datagram(EndpointKind kind) {
     return kind == ENDPOINT_UDP || kind == ENDPOINT_UNIX_DGRAM;
 }
@@ -215,10 +199,9 @@ static void rule_proxy_send(Reader *r, const ServiceConfig *s) {
 }
 
 static const ServiceRule service_rules[] = {
-    rule_connections,      rule_stdio_one_endpoint, rule_stderr_socket,    rule_lifetime,
-    rule_report,           rule_pool_accepts,       rule_pool_connections, rule_pool_sizes,
-    rule_delays,           rule_exec_word,          rule_user_zero,        rule_user_self,
-    rule_pass_environment, rule_group_names,        rule_forward_kinds,    rule_proxy_send,
+    rule_connections,  rule_stdio_one_endpoint, rule_stderr_socket, rule_lifetime,   rule_report,
+    rule_pool_accepts, rule_pool_connections,   rule_pool_sizes,    rule_delays,     rule_exec_word,
+    rule_user_zero,    rule_user_self,          rule_forward_kinds, rule_proxy_send,
 };
 
 void validate_service(Reader *r, const ServiceConfig *s) {

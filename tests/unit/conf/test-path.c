@@ -30,10 +30,20 @@ static void test_item(void **state) {
     assert_string_equal(path_of_item("-/a"), "/a");
 }
 
+static void test_above(void **state) {
+    char a[] = "/a", b[] = "-/srv", c[] = "/srv/www", *const folders[] = {a, b, c, NULL};
+    (void)state;
+    assert_int_equal(path_find_above("/srv/www/x", folders), 1);
+    assert_int_equal(path_find_above("/a", folders), 0);
+    assert_int_equal(path_find_above("/b", folders), -1);
+    assert_int_equal(path_find_above("/b", NULL), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_below),
         cmocka_unit_test(test_item),
+        cmocka_unit_test(test_above),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

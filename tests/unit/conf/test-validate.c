@@ -63,9 +63,11 @@ static void test_service_rules(void **state) {
         {TCP "pass_environment: [TZ, \"LC_*\", \"A[0-9]?\"]", "", NULL},
         {TCP "pass_environment: [\"TZ=UTC\"]", "bad-value", "values go into 'environment'"},
         {TCP "pass_environment: [\"\", \"A B\"]", "bad-value bad-value", "names such as TZ"},
+        {TCP "pass_environment: [1B]", "bad-value", "'1B' is not the name of a variable"},
+        {TCP "environment: {1B: x}", "bad-value", "'1B' is not the name of a variable"},
         /* groups */
         {TCP "supplementary_groups: [5, 6]", "", NULL},
-        {TCP "supplementary_groups: [5, \"\"]", "bad-value", "supplementary_groups has an empty name"},
+        {TCP "supplementary_groups: [5, \"\"]", "bad-value", "supplementary_groups: an empty name"},
     };
     Fixture *f = *state;
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -117,6 +119,88 @@ static void test_place(void **state) {
                                "  a: {listen: udp:7, model: per-connection, exec: [mp-echo], umask: 9}\n"
                                "  b: {listen: udp:8, model: per-connection, exec: [mp-echo]}\n");
     fixture_expect(f, "others", "conflict bad-value conflict", "does not fit udp:8");
+}
+
+/* Of a list it is the item that is wrong; the places are of what was found, in its order. */
+static void test_item_place(void **state) {
+    static const struct {
+        uid_t euid;
+        const char *keys;
+        unsigned lines[3]; /* 0: no more */
+    } cases[] = {
+        {FIXTURE_ROOT,
+         "user: root\n    supplementary_groups:\n    - \"0\"\n    - no-such-a\n    - no-such-b",
+         {9, 10}},
+        {FIXTURE_ROOT, "user: root\n    supplementary_groups:\n    - \"0\"\n    - \"\"", {9}},
+        {FIXTURE_ROOT, "user: root\n    supplementary_groups: no-such", {7}},
+        {FIXTURE_ROOT,
+         "user: root\n    pass_environment:\n    - A\n    - 1B\n    - 'A=B'\n    - ''",
+         {9, 10, 11}},
+        {FIXTURE_ROOT, "user: root\n    exec:\n    - ''\n    - a", {8}},
+        {FIXTURE_ROOT,
+         "user: root\n    sandbox:\n     read_only: [/usr]\n     read_write:\n     - /usr/a\n     - /a\n     "
+         "- /b",
+         {11, 12}},
+        {FIXTURE_ROOT,
+         "user: root\n    exec: /bin/sh\n    working_directory: /usr\n    sandbox:\n     hidden:\n     - "
+         "/srv\n"
+         "     - /usr\n     - /bin",
+         {12, 13}},
+        {FIXTURE_ROOT, "user: root\n    sandbox:\n     hidden:\n     - /srv\n     - /", {10}},
+        {FIXTURE_USER, "sandbox:\n     capabilities:\n     - CHOWN\n     - CAP_SYS_ADMIN", {8, 9}},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char text[512];
+        size_t n = 0;
+        (void)snprintf(text, sizeof(text), "version: 1\nservices:\n  s:\n    listen: tcp:7\n    %s\n    %s\n",
+                       strstr(cases[i].keys, "exec:") ? "#" : "exec: mp-echo", cases[i].keys);
+        f->context.euid = cases[i].euid;
+        (void)fixture_load_text(f, text);
+        while (n < ELEMENTS(cases[i].lines) && cases[i].lines[n] > 0)
+            n++;
+        if (f->diags.n != n)
+            fail_msg("%s: %zu told, not %zu: %s", text, f->diags.n, n, fixture_codes(f));
+        for (size_t k = 0; k < n; k++)
+            if (f->diags.items[k].line != cases[i].lines[k])
+                fail_msg("%s: %s: line %u", text, f->diags.items[k].message, f->diags.items[k].line);
+    }
+}
+
+/* What `defaults` have wrong is told once, at the item. */
+static void test_item_of_defaults(void **state) {
+    Fixture *f = *state;
+    (void)fixture_load_text(f, "version: 1\n"
+                               "defaults:\n"
+                               "  user: root\n"
+                               "  pass_environment:\n"
+                               "  - TZ\n"
+                               "  - 'A B'\n"
+                               "services:\n"
+                               "  a: {listen: tcp:7, exec: [mp-echo]}\n"
+                               "  b: {listen: tcp:8, exec: [mp-echo]}\n");
+    fixture_expect(f, "defaults", "bad-value", "'A B' is not the name of a variable");
+    assert_int_equal(f->diags.items[0].line, 6);
+}
+
+/* Who owns a socket's node stands in its own place. */
+static void test_owner_place(void **state) {
+    Fixture *f = *state;
+    (void)fixture_load_text(f, "version: 1\n"
+                               "services:\n"
+                               "  s:\n"
+                               "    listen:\n"
+                               "    - tcp:7\n"
+                               "    - endpoint: unix:/run/s.sock\n"
+                               "      mode: \"0600\"\n"
+                               "      user: no-such\n"
+                               "      group: no-such\n"
+                               "    exec: mp-echo\n"
+                               "    user: root\n");
+    fixture_expect(f, "owner", "not-found not-found", "there is no group 'no-such'");
+    assert_int_equal(f->diags.items[0].line, 8);
+    assert_int_equal(f->diags.items[1].line, 9);
+    assert_int_equal(f->diags.items[1].column, 14);
 }
 
 static bool is_hinted(const DiagList *l, const char *text) {
@@ -284,9 +368,17 @@ static void test_control_socket(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_service_rules), TEST(test_identity_rules),          TEST(test_place),
-        TEST(test_overlap),       TEST(test_rules_and_their_absence), TEST(test_overlap_many),
-        TEST(test_overlap_links), TEST(test_control_socket),
+        TEST(test_service_rules),
+        TEST(test_identity_rules),
+        TEST(test_place),
+        TEST(test_overlap),
+        TEST(test_rules_and_their_absence),
+        TEST(test_overlap_many),
+        TEST(test_overlap_links),
+        TEST(test_control_socket),
+        TEST(test_item_place),
+        TEST(test_item_of_defaults),
+        TEST(test_owner_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
