@@ -135,6 +135,8 @@ typedef struct ConfigPos {
     unsigned line;
     unsigned column;
     unsigned end_column; /* one past its last character */
+    bool faulty; /* what stands there was told to be wrong: nothing more is said of it; never in what has been
+                    loaded */
 } ConfigPos;
 
 /* Where a key got its value; `key` is its row in the key table (schema_key()). */

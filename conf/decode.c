@@ -394,7 +394,7 @@ static int decode_service(Reader *r, const Tree *t, const ServiceNode *node, con
     if (decode_name(&d) < 0)
         return -ENOMEM;
     if (node->value->kind != YAML_MAPPING) {
-        reader_error(r, node->value->kind == YAML_NULL ? node->name : node->value, DIAG_WRONG_TYPE,
+        reader_error(r, field_place(node->name, node->value), DIAG_WRONG_TYPE,
                      "write at least listen and exec below it", "service '%s' takes keys of its own",
                      s->name);
         return 0;

@@ -15,13 +15,17 @@ static const char *const kind_names[] = {
     [YAML_MAPPING] = "a mapping",
 };
 
+const YamlNode *field_place(const YamlNode *name, const YamlNode *value) {
+    return value->kind == YAML_NULL && !value->faulty ? name : value;
+}
+
 void field_wrong_type(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value,
                       const char *hint) {
     char label[64];
     field_label(key, label);
     if (value->kind == YAML_NULL)
-        reader_error(r, name, DIAG_WRONG_TYPE, "write its value, or leave the key out", "%s has no value",
-                     label);
+        reader_error(r, field_place(name, value), DIAG_WRONG_TYPE, "write its value, or leave the key out",
+                     "%s has no value", label);
     else
         reader_error(r, value, DIAG_WRONG_TYPE, hint, "%s takes %s, not %s", label,
                      schema_type_describe(key->type), kind_names[value->kind]);
@@ -183,9 +187,8 @@ static int set_variable(char ***v, const char *name, const char *value) {
 static int decode_environment(Reader *r, const Key *key, const YamlNode *name, const YamlNode *value,
                               char ***v) {
     if (value->kind != YAML_MAPPING) {
-        reader_error(r, value->kind == YAML_NULL ? name : value, DIAG_WRONG_TYPE,
-                     "write NAME: VALUE lines below it", "%s takes %s", key->path,
-                     schema_type_describe(key->type));
+        reader_error(r, field_place(name, value), DIAG_WRONG_TYPE, "write NAME: VALUE lines below it",
+                     "%s takes %s", key->path, schema_type_describe(key->type));
         return -EINVAL;
     }
     int result = 0;
@@ -196,7 +199,7 @@ static int decode_environment(Reader *r, const Key *key, const YamlNode *name, c
                          "'%s' is not the name of a variable", variable->text);
             result = -EINVAL;
         } else if (text->kind != YAML_SCALAR) {
-            reader_error(r, text->kind == YAML_NULL ? variable : text, DIAG_WRONG_TYPE,
+            reader_error(r, field_place(variable, text), DIAG_WRONG_TYPE,
                          text->kind == YAML_NULL ? "for an empty one write \"\"" : NULL,
                          "the variable %s takes one value", variable->text);
             result = -EINVAL;

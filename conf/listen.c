@@ -137,8 +137,7 @@ int listen_decode(Reader *r, const YamlNode *name, const YamlNode *value, Servic
     const Key *key = schema_find(KEY_SCOPE_SERVICE, "listen");
     bool list = value->kind == YAML_SEQUENCE;
     if (value->kind == YAML_NULL || (list && value->n == 0)) {
-        reader_error(r, value->kind == YAML_NULL ? name : value,
-                     value->kind == YAML_NULL ? DIAG_WRONG_TYPE : DIAG_BAD_VALUE,
+        reader_error(r, field_place(name, value), value->kind == YAML_NULL ? DIAG_WRONG_TYPE : DIAG_BAD_VALUE,
                      "write an endpoint such as tcp:7777", "listen names no endpoint");
         return -EINVAL;
     }

@@ -41,6 +41,8 @@ void reader_diag(Reader *r, const YamlNode *node, DiagSeverity severity, DiagCod
 void reader_diag_at(Reader *r, const ConfigPos *pos, DiagSeverity severity, DiagCode code, const char *hint,
                     const char *message) {
     CLEANUP_FREE char *excerpt = NULL;
+    if (pos->faulty)
+        return;
     size_t i = find_file(r, pos->file);
     if (i != SIZE_MAX && pos->line > 0) {
         size_t n = 0;
@@ -70,6 +72,7 @@ ConfigPos reader_pos(const Reader *r, const YamlNode *node) {
         .line = node->pos.line,
         .column = node->pos.column,
         .end_column = node->pos.end_column,
+        .faulty = node->faulty,
     };
 }
 

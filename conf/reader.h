@@ -26,7 +26,8 @@ void reader_diag(Reader *r, const YamlNode *node, DiagSeverity severity, DiagCod
                  const char *format, ...) __attribute__((format(printf, 6, 7)));
 #define reader_error(r, node, code, hint, ...) reader_diag(r, node, DIAG_ERROR, code, hint, __VA_ARGS__)
 
-/* Adds a diagnostic at @pos, with the excerpt of its line if it is in a file that was read. */
+/* Adds a diagnostic at @pos, with the excerpt of its line if it is in a file that was read; none where what
+ * stands there was told to be wrong: what it would be, nobody knows. */
 void reader_diag_at(Reader *r, const ConfigPos *pos, DiagSeverity severity, DiagCode code, const char *hint,
                     const char *message);
 /* The place of @node, its file being the one of r->names. */

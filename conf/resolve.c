@@ -27,6 +27,7 @@ typedef struct Resolver {
     ResolveFound found;
     void *userdata;
     bool bad;
+    bool groups_unknown; /* one at least: it may be the one that lets it in */
 } Resolver;
 
 /* The place of a key's value, or of the service's name. */
@@ -63,15 +64,6 @@ static void tell_lookup(Resolver *v, const char *key, const ConfigPos *pos, cons
     else
         tell(v, key, pos, DIAG_NOT_FOUND, NULL, "%s '%s' cannot be looked up: %s", what, name,
              strerror(-error));
-}
-
-/* Returns 0, -ENOENT (told) or -ENOMEM. */
-static int look_up_group(Resolver *v, const char *key, const ConfigPos *pos, const char *name, gid_t *ret) {
-    int r = lookups_group(v->lookups, name, ret);
-    if (r == 0 || r == -ENOMEM)
-        return r;
-    tell_lookup(v, key, pos, "group", name, r);
-    return -ENOENT;
 }
 
 static int keep_user(Resolved *to, const UserEntry *entry, const char *name) {
@@ -123,10 +115,13 @@ static int keep_named_groups(Resolver *v, char *const *names) {
     for (size_t i = 0; names[i]; i++) {
         if (!*names[i])
             continue; /* that is told by itself */
-        int r = look_up_group(v, "supplementary_groups", item_place(v, "supplementary_groups", i), names[i],
-                              &to->groups[to->n_groups]);
+        int r = lookups_group(v->lookups, names[i], &to->groups[to->n_groups]);
         if (r == -ENOMEM)
             return r;
+        if (r < 0)
+            tell_lookup(v, "supplementary_groups", item_place(v, "supplementary_groups", i), "group",
+                        names[i], r);
+        v->groups_unknown = v->groups_unknown || r < 0;
         to->n_groups += r == 0;
     }
     return 0;
@@ -135,9 +130,12 @@ static int keep_named_groups(Resolver *v, char *const *names) {
 static int resolve_groups(Resolver *v, const UserEntry *entry) {
     ServiceConfig *s = v->s;
     if (s->group) {
-        int r = look_up_group(v, "group", NULL, s->group, &s->resolved.gid);
+        int r = lookups_group(v->lookups, s->group, &s->resolved.gid);
         if (r == -ENOMEM)
             return r;
+        if (r < 0)
+            tell_lookup(v, "group", NULL, "group", s->group, r);
+        v->groups_unknown = r < 0;
     }
     if (v->context->euid == 0)
         return s->supplementary_groups ? keep_named_groups(v, s->supplementary_groups)
@@ -191,9 +189,11 @@ static int resolve_named(Resolver *v, const char *name) {
              "user '%s' is root by another name", name);
         return 0;
     }
-    if (!entry && !s->group)
+    if (!entry && !s->group) {
         tell(v, "user", &s->user_pos, DIAG_NOT_FOUND, "give its group, too",
              "user %s is not in the user data base, so its group is not known", name);
+        v->groups_unknown = true;
+    }
     s->resolved.uid = uid;
     s->resolved.gid = entry ? entry->gid : (gid_t)uid;
     s->resolved.change_ids = true;
@@ -245,10 +245,17 @@ static void tell_directory(Resolver *v, const char *key, const char *path, int e
              v->s->resolved.user_name, path);
 }
 
+/* Whether its user can do it is not known as long as its groups are not. */
+static bool may_be_allowed(const Resolver *v, int error) {
+    return error == -EACCES && v->groups_unknown;
+}
+
 /* Returns whether the root directory is one to look into. */
 static bool resolve_directories(Resolver *v) {
     const ServiceConfig *s = v->s;
     const ProgramUser user = program_user(s), root = {0};
+    if (!s->root_directory && service_origin(s, "root_directory"))
+        return false; /* it was told to be no path */
     if (s->root_directory) {
         int r = program_directory(s->root_directory, NULL, &root);
         if (r < 0)
@@ -262,6 +269,8 @@ static bool resolve_directories(Resolver *v) {
     if (key && lookups_known(v->lookups, key))
         return true;
     int r = program_directory(s->working_directory, s->root_directory, &user);
+    if (may_be_allowed(v, r))
+        return true;
     if (r < 0)
         tell_directory(v, "working_directory", s->working_directory, r);
     else if (key)
@@ -276,6 +285,8 @@ static int resolve_forward(Resolver *v) {
     int r = program_find(FORWARD_PROGRAM, v->context->libexecdir, NULL, &user, &s->resolved.forward);
     if (r == 0 || r == -ENOMEM)
         return r;
+    if (may_be_allowed(v, r))
+        return 0;
     if (r == -EACCES)
         tell(v, "model", NULL, DIAG_NOT_ALLOWED, NULL,
              "model forward: user '%s' cannot run '" FORWARD_PROGRAM "'", s->resolved.user_name);
@@ -307,6 +318,8 @@ static int resolve_program(Resolver *v) {
     int r = find_program(v, word, &user);
     if (r == 0 || r == -ENOMEM)
         return r;
+    if (may_be_allowed(v, r))
+        return 0;
     const char *inside = *root ? " in " : "";
     if (r == -EISDIR)
         tell(v, "exec", &s->exec_pos, DIAG_NOT_ALLOWED, NULL, "exec: %s%s%s is not a regular file", word,
@@ -333,7 +346,6 @@ static const ConfigPos *option_place(const Resolver *v, const char *path, size_t
 static int resolve_listeners(Resolver *v) {
     for (size_t i = 0; i < v->s->n_listen; i++) {
         ListenConfig *l = &v->s->listen[i];
-        const ConfigPos *user = option_place(v, "user", i), *group = option_place(v, "group", i);
         const UserEntry *entry = NULL;
         uid_t number;
         int r = l->user_name ? lookups_user(v->lookups, l->user_name, &entry) : 0;
@@ -344,12 +356,15 @@ static int resolve_listeners(Resolver *v) {
         else if (l->user_name && lookups_is_number(l->user_name, &number))
             l->user = number;
         else if (l->user_name)
-            tell_lookup(v, "listen", user, "user", l->user_name, r);
+            tell_lookup(v, "listen", option_place(v, "user", i), "user", l->user_name, r);
         if (l->user != (uid_t)-1 && l->user != v->context->euid && v->context->euid != 0)
-            tell(v, "listen", user, DIAG_NOT_ALLOWED, NEEDS_ROOT, "its socket cannot belong to user '%s'",
-                 l->user_name);
-        if (l->group_name && look_up_group(v, "listen", group, l->group_name, &l->group) == -ENOMEM)
-            return -ENOMEM;
+            tell(v, "listen", option_place(v, "user", i), DIAG_NOT_ALLOWED, NEEDS_ROOT,
+                 "its socket cannot belong to user '%s'", l->user_name);
+        r = l->group_name ? lookups_group(v->lookups, l->group_name, &l->group) : 0;
+        if (r == -ENOMEM)
+            return r;
+        if (r < 0)
+            tell_lookup(v, "listen", option_place(v, "group", i), "group", l->group_name, r);
     }
     return 0;
 }

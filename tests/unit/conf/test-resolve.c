@@ -372,14 +372,71 @@ static void test_control(void **state) {
     assert_true(f->config->control_gid == (gid_t)-1);
 }
 
+/* Of what was told to be wrong nobody knows what it would be: it is not looked up, and what hangs on it is
+ * not judged. */
+static void test_wrong_already(void **state) {
+    static const struct {
+        const char *body, *codes;
+    } cases[] = {
+        {"exec: [mp-echo]\n    user: '${NO}'", "bad-value"},
+        {"exec: [mp-echo]\n    group: '${NO}'" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    supplementary_groups: ['0', '${NO}']" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    supplementary_groups: '${NO}'" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    supplementary_groups: [\"\\x01\"]" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    pass_environment: ['${NO}']" ROOT, "bad-value"},
+        {"exec: '${NO}'" ROOT, "bad-value"},
+        {"exec: '${NO} a'" ROOT, "bad-value"},
+        {"exec: ['/no/${NO}', a]" ROOT, "bad-value"},
+        {"exec: [\"\\x01\"]" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    working_directory: '${NO}'" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    working_directory: '/no/${NO}'" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    root_directory: '/no/${NO}'" ROOT, "bad-value"},
+        {"exec: [/usr/bin/inside]\n    root_directory: '${NO}'" ROOT, "bad-value"},
+        {"exec: [/usr/bin/inside]\n    working_directory: /no\n    root_directory: jail" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    tcpmux: '${NO}'" ROOT, "bad-value"},
+        {"exec: [mp-echo]\n    sandbox: {capabilities: ['${NO}'], hidden: ['/bin/${NO}']}" ROOT,
+         "bad-value bad-value"},
+        {"exec: [mp-echo]\n    umask: *no" ROOT, "yaml"},
+        {"exec: *no" ROOT, "yaml"},
+        {"exec: [mp-echo]\n    environment: {A: *no}" ROOT, "yaml"},
+        {"exec: [mp-echo]\n    environment: *no" ROOT, "yaml"},
+        /* who is in a group that is not known may do what others may not */
+        {"exec: [\"${FOLDER}/group\"]\n    user: 12345\n    group: '${NO}'", "bad-value"},
+        {"exec: [\"${FOLDER}/group\"]\n    user: 12345\n    group: no-such", "not-found"},
+        {"exec: [\"${FOLDER}/group\"]\n    user: 12345", "not-found"},
+        {"exec: [\"${FOLDER}/group\"]\n    supplementary_groups: [no-such]" OTHER, "not-found"},
+        {"exec: [mp-echo]\n    supplementary_groups: [no-such]\n    working_directory: "
+         "\"${FOLDER}/closed\"" OTHER,
+         "not-found"},
+        {"exec: [no-such]\n    supplementary_groups: [no-such]" OTHER, "not-found not-found"},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        load(f, cases[i].body);
+        fixture_expect(f, cases[i].body, cases[i].codes, NULL);
+    }
+    (void)fixture_load_text(f, "version: 1\n"
+                               "services:\n"
+                               "  a: {listen: 'unix:/run/${NO}', exec: [mp-echo], user: root}\n"
+                               "  b: {listen: 'unix:/run/${NO}', exec: [mp-echo], user: root}\n"
+                               "  c:\n"
+                               "    listen: {endpoint: 'unix:/run/x', user: '${NO}', group: '${NO}'}\n"
+                               "    exec: [mp-echo]\n"
+                               "    user: root\n"
+                               "  d: {listen: *no, exec: [mp-echo], user: root}\n"
+                               "  e: *no\n");
+    fixture_expect(f, "listen", "bad-value bad-value bad-value bad-value yaml yaml", NULL);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_program),           TEST(test_found_once),  TEST(test_program_groups),
-        TEST(test_links_stay_inside), TEST(test_directories), TEST(test_identity),
-        TEST(test_identity_refused),  TEST(test_groups),      TEST(test_tolerated),
-        TEST(test_tolerated_several), TEST(test_listeners),   TEST(test_control),
+        TEST(test_wrong_already),  TEST(test_program),           TEST(test_found_once),
+        TEST(test_program_groups), TEST(test_links_stay_inside), TEST(test_directories),
+        TEST(test_identity),       TEST(test_identity_refused),  TEST(test_groups),
+        TEST(test_tolerated),      TEST(test_tolerated_several), TEST(test_listeners),
+        TEST(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
