@@ -168,32 +168,16 @@ static int derive_hours(Deriver *d) {
     return 0;
 }
 
-/* "1", "64-78". */
-static int parse_codes(const char *s, uint64_t *ret_first, uint64_t *ret_last, ValueError *error) {
-    const char *dash = strchr(s, '-');
-    CLEANUP_TEXT Text first = {0};
-    text_add_n(&first, s, dash ? (size_t)(dash - s) : strlen(s));
-    if (!text_ok(&first))
-        return -ENOMEM;
-    int k = value_unsigned(first.s ? first.s : "", 1, 255, ret_first, error);
-    *ret_last = *ret_first;
-    if (k == 0 && dash)
-        k = value_unsigned(dash + 1, *ret_first, 255, ret_last, error);
-    return k;
-}
-
 static int derive_exit_codes(Deriver *d) {
     char *const *words = d->terms->ban.exit_codes;
     memset(d->terms->ban.exit_code_bits, 0, sizeof(d->terms->ban.exit_code_bits));
     for (size_t i = 0; words && words[i]; i++) {
         ValueError error = {0};
         uint64_t first = 0, last = 0;
-        int k = parse_codes(words[i], &first, &last, &error);
-        if (k == -ENOMEM)
-            return k;
+        int k = value_exit_codes(words[i], &first, &last, &error);
         if (k < 0)
             tell(d, DERIVED_EXIT_CODES, i, DIAG_ERROR, k == -ERANGE ? DIAG_OUT_OF_RANGE : DIAG_BAD_VALUE,
-                 "exit codes are 1 to 255; 0 is no failure", error.why);
+                 error.hint, error.why);
         for (uint64_t code = first; k == 0 && code <= last; code++)
             d->terms->ban.exit_code_bits[code / 64] |= (uint64_t)1 << (code % 64);
     }

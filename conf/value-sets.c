@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Values with names of the kernel's: signals, priorities of input and output, processors. */
+/* Values of the kernel's: signals, priorities of input and output, processors, exit codes. */
 #include <errno.h>
 #include <linux/ioprio.h>
 #include <signal.h>
@@ -194,6 +194,45 @@ void value_cpus_format(const uint64_t cpus[static VALUE_CPUS_MAX / 64], Text *ou
             text_addf(out, "-%u", i);
         separator = ",";
     }
+}
+
+#define EXIT_CODE_MAX 255
+
+/* "64-78", as far as it is one. */
+static int scan_codes(const char *s, uint64_t *first, uint64_t *last, ValueError *error) {
+    const char *p = s, *digits = s;
+    int r = value_scan(&p, first);
+    if (r == 0 && *p == '-') {
+        digits = ++p;
+        r = value_scan(&p, last);
+    }
+    if (r == 0 && *p)
+        r = -EINVAL;
+    if (r == -EINVAL || r == -EDOM)
+        return value_fail_scan(error, r, s, digits, "a range of exit codes", NULL);
+    if (r < 0 || *first < 1 || *first > EXIT_CODE_MAX || *last < 1 || *last > EXIT_CODE_MAX)
+        return value_fail_range(error, s, "1", "255");
+    return 0;
+}
+
+int value_exit_codes(const char *s, uint64_t *ret_first, uint64_t *ret_last, ValueError *error) {
+    static const char hint[] = "exit codes are 1 to 255; 0 is no failure";
+    uint64_t first = 0, last = 0;
+    const char *dash = strchr(s, '-');
+    bool range = dash && dash > s;
+    int r = range ? scan_codes(s, &first, &last, error) : value_unsigned(s, 1, EXIT_CODE_MAX, &first, error);
+    if (r < 0) {
+        value_hint(error, "%s", hint);
+        return r;
+    }
+    if (range && last < first) {
+        value_fail(error, -EINVAL, NULL, "the range %u-%u runs backwards", (unsigned)first, (unsigned)last);
+        value_hint(error, "write %u-%u", (unsigned)last, (unsigned)first);
+        return -EINVAL;
+    }
+    *ret_first = first;
+    *ret_last = range ? last : first;
+    return 0;
 }
 
 #define MILLIONTHS_PER_THOUSANDTH ((uint64_t)1000)

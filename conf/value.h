@@ -49,6 +49,9 @@ int value_io_priority(const char *s, int *ret, ValueError *error);
 /* "0-3,8": processors below VALUE_CPUS_MAX, at least one. */
 int value_cpus(const char *s, uint64_t ret[static VALUE_CPUS_MAX / 64], ValueError *error);
 
+/* "1" or "64-78": exit codes that are failures, 1 to 255. */
+int value_exit_codes(const char *s, uint64_t *ret_first, uint64_t *ret_last, ValueError *error);
+
 /* "50%" of one processor, or a number of them, "1.5", from @min to @max; in thousandths of one, as fine as a
  * tenth of a percent. */
 int value_processors(const char *s, uint64_t min, uint64_t max, uint64_t *ret, ValueError *error);

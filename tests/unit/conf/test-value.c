@@ -656,6 +656,54 @@ static void test_cpus(void **state) {
     }
 }
 
+static void test_exit_codes(void **state) {
+    (void)state;
+    static const struct {
+        const char *in;
+        unsigned first, last; /* 0: refused */
+        const char *why, *hint;
+    } cases[] = {
+        {"1", 1, 1, NULL, NULL},
+        {"255", 255, 255, NULL, NULL},
+        {"64-78", 64, 78, NULL, NULL},
+        {"5-5", 5, 5, NULL, NULL},
+        {"1-255", 1, 255, NULL, NULL},
+        {"0", 0, 0, "'0' is out of range", "0 is no failure"},
+        {"256", 0, 0, "'256' is out of range", "1 to 255"},
+        {"-1", 0, 0, "'-1' is out of range", "1 to 255"},
+        {"3-1", 0, 0, "the range 3-1 runs backwards", "write 1-3"},
+        {"0-5", 0, 0, "'0-5' is out of range", "1 to 255"},
+        {"1-256", 0, 0, "'1-256' is out of range", "1 to 255"},
+        {"300-1", 0, 0, "'300-1' is out of range", "1 to 255"},
+        {"99999999999999999999-1", 0, 0, "'99999999999999999999-1' is out of range", "1 to 255"},
+        {"1-99999999999999999999", 0, 0, "'1-99999999999999999999' is out of range", "1 to 255"},
+        {"", 0, 0, "nothing is not a whole number", "1 to 255"},
+        {"-", 0, 0, "'-' is not a whole number", "1 to 255"},
+        {"one", 0, 0, "'one' is not a whole number", "1 to 255"},
+        {"1-", 0, 0, "'1-' is not a range of exit codes", "1 to 255"},
+        {"1--3", 0, 0, "'1--3' is not a range of exit codes", "1 to 255"},
+        {"1-2-3", 0, 0, "'1-2-3' is not a range of exit codes", "1 to 255"},
+        {"1 - 3", 0, 0, "'1 - 3' is not a range of exit codes", "1 to 255"},
+        {"x-1", 0, 0, "'x-1' is not a range of exit codes", "1 to 255"},
+        {"01", 0, 0, "'01' has a leading zero", "1 to 255"},
+        {"3-03", 0, 0, "'3-03' has a leading zero", "1 to 255"},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        uint64_t first = 0, last = 0;
+        ValueError error = {0};
+        int r = value_exit_codes(cases[i].in, &first, &last, &error);
+        if (first != cases[i].first || last != cases[i].last || (r == 0) != (cases[i].first > 0))
+            fail_msg("%s: %d, %u to %u", cases[i].in, r, (unsigned)first, (unsigned)last);
+        if (r == 0)
+            continue;
+        check_error(cases[i].in, r, &error);
+        assert_string_equal(error.why, cases[i].why);
+        if (!strstr(error.hint, cases[i].hint))
+            fail_msg("%s: %s", cases[i].in, error.hint);
+        assert_int_equal(value_exit_codes(cases[i].in, &first, &last, NULL), r);
+    }
+}
+
 static void test_words(void **state) {
     (void)state;
     static const struct {
@@ -769,6 +817,7 @@ int main(void) {
         cmocka_unit_test(test_signal),
         cmocka_unit_test(test_io_priority),
         cmocka_unit_test(test_cpus),
+        cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_words_refused),
         cmocka_unit_test(test_messages),
