@@ -10,7 +10,7 @@ typedef struct Place {
     const ServiceConfig *service;
     const ListenConfig *listen;
     Addr addr;    /* empty: it has a path */
-    char *path;   /* its directory resolved; of what is no node the endpoint's text; owned */
+    char *path;   /* its directory resolved; of what is no node the endpoint's text, with its kind; owned */
     size_t order; /* of its endpoint in the config */
 } Place;
 
@@ -155,7 +155,7 @@ static void check_all(Places *places) {
 static char *resolve_path(const char *path) {
     char real[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    if (path[0] == '@' || !slash)
+    if (!slash)
         return strdup(path);
     CLEANUP_FREE char *folder = slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
     if (!folder || !realpath(folder, real))
@@ -168,8 +168,9 @@ static char *resolve_path(const char *path) {
 static int add_places(Places *places, const ServiceConfig *s, const ListenConfig *l, size_t order) {
     const Endpoint *e = &l->endpoint;
     if (e->path) {
-        char *path =
-            endpoint_has_node(e) || endpoint_kind_is_unix(e->kind) ? resolve_path(e->path) : strdup(e->text);
+        /* Of a file system's nodes one at a path, whatever its kind; of other names one of each kind: an
+         * abstract one is the type's own (unix(7)). */
+        char *path = endpoint_has_node(e) ? resolve_path(e->path) : strdup(e->text);
         if (!path)
             return -ENOMEM;
         places->items[places->n++] = (Place){.service = s, .listen = l, .path = path, .order = order};

@@ -650,6 +650,25 @@ class Seqpacket(EndpointTest):
                 self.assertEqual(s.recv(100), b"")
         d.wait_service("cat", active=0, accepted=1)
 
+    def test_one_abstract_name_for_all_kinds(self):
+        """unix(7): each type of socket has its own. A reload that takes one away leaves the others alone."""
+        name = f"@mpt-{os.getpid()}-{random.randrange(1 << 30)}"
+        services = {"stream": {"listen": f"unix:{name}", "exec": ["echo", "stream"]},
+                    "packets": {"listen": f"unix-seqpacket:{name}", "exec": ["echo", "packets"]},
+                    "datagrams": {"listen": f"unix-dgram:{name}", "exec": self.take("datagrams")}}
+        d = self.start(services)
+        self.assertEqual((d.ask("stream"), d.ask("packets")), (b"stream\n", b"packets\n"))
+        with d.dial("datagrams") as s:
+            s.send(b"datagram")
+        wait_until(lambda: self.out(d) == b"datagram", "the datagram")
+        for gone in "stream", "datagrams":
+            del services[gone]
+            self.configure(d, services)
+            d.mpctl("reload", check=0)
+            self.assertEqual(d.ask("packets"), b"packets\n")
+        with socket.socket(socket.AF_UNIX) as s:
+            self.assertRaises(ConnectionRefusedError, s.connect, "\0" + name[1:])
+
     def test_environment(self):
         d = self.start({"s": {"listen": "unix-seqpacket:{dir}/s", "exec": ["{probe}"]}})
         with d.dial("s") as s:

@@ -281,6 +281,12 @@ static void test_overlap(void **state) {
         {"unix:/run/a.sock", "unix:/run/b.sock", NULL},
         {"unix:@a", "unix:@a", "too"},
         {"unix:@a", "unix:@b", NULL},
+        {"unix-dgram:@a", "unix-dgram:@a", "unix-dgram:@a is an endpoint of service 'a', too"},
+        {"unix:@a", "unix-dgram:@a", NULL},
+        {"unix:@a", "unix-seqpacket:@a", NULL},
+        {"unix-seqpacket:@a", "unix-dgram:@a", NULL},
+        {"unix:/run/a.sock", "unix-seqpacket:/run/a.sock", "overlaps"},
+        {"unix:/run/a.sock", "fifo:/run/a.sock", "overlaps"},
         {"unix:/nowhere/./a", "unix:/nowhere/b", NULL},
     };
     Fixture *f = *state;
