@@ -299,6 +299,9 @@ typedef struct ServiceTerms {
     struct AccessRules *proxy_trusted; /* the same, compiled */
 } ServiceTerms;
 
+/* The user and the group that stand for all that the kernel cannot name, from another user namespace say. */
+#define ID_NOBODY 65534U
+
 /* Generations of the config share those that are the same. */
 struct Interned;
 typedef struct ServiceConfig {

@@ -95,6 +95,14 @@ static int resolve_control_group(Reader *r, const Tree *t, Config *c, Lookups *l
     return 0;
 }
 
+/* Of what is given and yet holds for nobody. */
+static void tell_nobody(Reader *r, const YamlNode *node, const char *name, const char *what) {
+    reader_diag(r, node, DIAG_WARNING, DIAG_NOT_ALLOWED,
+                "give who is to manage a user or a group of their own",
+                "control.manage: '%s' may change nothing: %s %u stands for all that the kernel cannot name",
+                name, what, ID_NOBODY);
+}
+
 /* One entry of control.manage: a user, or %group. */
 static int resolve_manager(Reader *r, const YamlNode *node, const char *name, Config *c, Lookups *lookups) {
     const UserEntry *entry = NULL;
@@ -102,13 +110,18 @@ static int resolve_manager(Reader *r, const YamlNode *node, const char *name, Co
     int k;
     if (name[0] == '%') {
         k = lookups_group(lookups, name + 1, &c->manage_gids[c->n_manage_gids]);
-        c->n_manage_gids += k == 0;
+        if (k == 0 && c->manage_gids[c->n_manage_gids++] == ID_NOBODY)
+            tell_nobody(r, node, name, "group");
     } else {
         k = lookups_user(lookups, name, &entry);
         if (k == -ENOENT && lookups_is_number(name, &number))
             k = 0;
+        uid_t uid = entry ? entry->uid : number;
         if (k == 0)
-            c->manage_uids[c->n_manage_uids++] = entry ? entry->uid : number;
+            c->manage_uids[c->n_manage_uids++] = uid;
+        /* The daemon's own user may, whoever that is. */
+        if (k == 0 && uid == ID_NOBODY && r->context->euid != ID_NOBODY)
+            tell_nobody(r, node, name, "user");
     }
     if (k == -ENOMEM)
         return k;

@@ -68,8 +68,10 @@ const Key schema_table[] = {
      .standard_note = "root and the daemon's own user",
      .help = "who may change things: users, and groups as %group",
      .more =
-         "Root and the daemon's own user always may. The user and group 65534 (nobody, nogroup) stand for "
-         "all that the kernel cannot name, and may change nothing.",
+         "Root and the daemon's own user always may. The user and the group 65534 (nobody, nogroup) stand "
+         "for all that the kernel cannot name, and services without a user of their own run as nobody: they "
+         "may change nothing, and a process of that user may not by another of its groups either. Give who "
+         "is to manage a user or a group of their own.",
      .example = "control: {manage: [root, \"%sudo\"]}"},
 
     {FILE_KEY("log"), .type = KEY_SECTION, .help = "the daemon's log"},

@@ -357,21 +357,23 @@ void client_resume(Client *c) {
         c->taken_usec = taken_usec;
 }
 
+static bool is_managing_group(const Config *config, gid_t gid) {
+    for (size_t i = 0; i < config->n_manage_gids && gid != ID_NOBODY; i++)
+        if (config->manage_gids[i] == gid)
+            return true;
+    return false;
+}
+
 bool client_may_change(const Client *c, const Config *config) {
-    /* 65534 stands for every user that the kernel could not name: it is nobody. */
-    if (c->uid == (uid_t)-1 || c->uid == 65534)
+    if (c->uid == (uid_t)-1 || c->uid == ID_NOBODY)
         return c->uid == geteuid();
     if (c->uid == 0 || c->uid == geteuid())
         return true;
     for (size_t i = 0; i < config->n_manage_uids; i++)
         if (config->manage_uids[i] == c->uid)
             return true;
-    for (size_t i = 0; i < config->n_manage_gids; i++) {
-        if (config->manage_gids[i] == c->gid)
+    for (size_t k = 0; k < c->n_groups; k++)
+        if (is_managing_group(config, c->groups[k]))
             return true;
-        for (size_t k = 0; k < c->n_groups; k++)
-            if (config->manage_gids[i] == c->groups[k])
-                return true;
-    }
-    return false;
+    return is_managing_group(config, c->gid);
 }

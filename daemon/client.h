@@ -115,7 +115,8 @@ void client_begin_turn(Client *c);
 void client_end_turn(Client *c);
 /* Nothing is owed to it any more: the open call is forgotten. */
 void client_forget_call(Client *c);
-/* Root, the daemon's own user, or named in control.manage. */
+/* Root, the daemon's own user, or named in control.manage; who or whose group is ID_NOBODY is not by that,
+ * nor is the user of that number by any group. */
 bool client_may_change(const Client *c, const Config *config);
 
 /* See handover.h. One that waits for what has no word in the blob is left out, and so loses its connection.

@@ -212,7 +212,7 @@ bool control_socket_admits_others(mode_t mode, gid_t gid, const gid_t *manage_gi
     if (!(mode & S_IWGRP) || gid == (gid_t)-1)
         return false;
     for (size_t i = 0; i < n; i++)
-        if (manage_gids[i] == gid)
+        if (manage_gids[i] == gid && gid != ID_NOBODY)
             return false;
     return true;
 }

@@ -92,11 +92,12 @@ SERVICES = {"echo": {"listen": "tcp:127.0.0.1:0", "exec": ["mp-echo"], "environm
 @need_root
 class Table(DaemonTest):
     """Each method as each kind of user (CT-15)."""
-    config = {"control": {"mode": "0666", "manage": ["games", "%adm"]}, "services": SERVICES}
+    config = {"control": {"mode": "0666", "manage": ["games", "%adm", "nobody", "%65534"]}, "services": SERVICES}
     managers = {"root": User(0), "a user of control.manage": User(*user_of("games")),
                 "its group as primary": User(54321, ADM), "its group besides": User(54321, 54321, [7, ADM]),
                 "its group behind a hundred others": User(54321, 54321, [*range(60000, 60100), ADM])}
     lookers = {"anybody": LOOKER, "nobody": User(65534), "nobody, with the group": User(65534, 65534, [ADM]),
+               "in the group of nobody": User(54321, 65534), "in it besides": User(54321, 54321, [65534]),
                "a group of another number": User(54321, ADM + 1), "the highest": User(2 ** 32 - 2),
                "another user of that gid's number": User(ADM, 54321), "past the signed": User(2 ** 31, 2 ** 31)}
 

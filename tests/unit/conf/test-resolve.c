@@ -348,6 +348,32 @@ static void test_listeners(void **state) {
     }
 }
 
+/* To be named there is of no use to nobody, unless the daemon is nobody's. */
+static void test_nobody_manages(void **state) {
+    static const struct {
+        uid_t euid;
+        const char *names, *codes, *text;
+    } cases[] = {
+        {FIXTURE_ROOT, "root, 65533, \"%65533\"", "", NULL},
+        {FIXTURE_ROOT, "root, \"65534\"", "~not-allowed", "'65534' may change nothing: user 65534 stands"},
+        {FIXTURE_ROOT, "\"%65534\"", "~not-allowed", "'%65534' may change nothing: group 65534 stands"},
+        {FIXTURE_ROOT, "65534, \"%65534\"", "~not-allowed ~not-allowed", "a user or a group of their own"},
+        {FIXTURE_USER, "65534", "~not-allowed", "may change nothing"},
+        {ID_NOBODY, "65534", "", NULL},
+        {ID_NOBODY, "\"%65534\"", "~not-allowed", "group 65534 stands"},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char text[256];
+        (void)snprintf(text, sizeof(text), "version: 1\ncontrol:\n  manage: [%s]\n", cases[i].names);
+        f->context.euid = cases[i].euid;
+        (void)fixture_load_text(f, text);
+        fixture_expect(f, text, cases[i].codes, cases[i].text);
+        for (size_t k = 0; k < f->diags.n; k++)
+            assert_true(f->diags.items[k].line == 3 && f->diags.items[k].column > 11);
+    }
+}
+
 static void test_control(void **state) {
     Fixture *f = *state;
     (void)fixture_load_text(
@@ -432,11 +458,11 @@ static void test_wrong_already(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_wrong_already),  TEST(test_program),           TEST(test_found_once),
-        TEST(test_program_groups), TEST(test_links_stay_inside), TEST(test_directories),
-        TEST(test_identity),       TEST(test_identity_refused),  TEST(test_groups),
-        TEST(test_tolerated),      TEST(test_tolerated_several), TEST(test_listeners),
-        TEST(test_control),
+        TEST(test_nobody_manages), TEST(test_wrong_already),  TEST(test_program),
+        TEST(test_found_once),     TEST(test_program_groups), TEST(test_links_stay_inside),
+        TEST(test_directories),    TEST(test_identity),       TEST(test_identity_refused),
+        TEST(test_groups),         TEST(test_tolerated),      TEST(test_tolerated_several),
+        TEST(test_listeners),      TEST(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,9 @@ static const RightsCase cases[] = {
     {"named group, supplementary", 2000, 2000, 27, true},
     {"stranger", 2000, 2000, 2000, false},
     {"whom the kernel could not name", 65534, 65534, 65534, false},
+    {"in a group that the kernel could not name", 2000, 65534, 2000, false},
+    {"in such a group besides", 2000, 2000, 65534, false},
+    {"whom it could not name, in a named group", 65534, 27, 27, false},
     {"no user at all", (uid_t)-1, 2000, 2000, false},
     {"unsigned to the end", 4294967294U, 2000, 2000, false},
 };
@@ -30,8 +33,8 @@ static const RightsCase cases[] = {
 static void test_rights(void **state) {
     (void)state;
     uid_t uids[] = {1000, 65534};
-    gid_t gids[] = {27};
-    Config config = {.manage_uids = uids, .n_manage_uids = 2, .manage_gids = gids, .n_manage_gids = 1};
+    gid_t gids[] = {65534, 27};
+    Config config = {.manage_uids = uids, .n_manage_uids = 2, .manage_gids = gids, .n_manage_gids = 2};
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         const RightsCase *t = &cases[i];
         gid_t groups[] = {t->other};

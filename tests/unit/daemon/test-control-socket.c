@@ -10,7 +10,7 @@
 #include "daemon/control-socket.h"
 
 static void admits_others(void **state) {
-    static const gid_t managers[] = {27, 100};
+    static const gid_t managers[] = {27, 100, 65534};
     static const struct {
         mode_t mode;
         gid_t gid;
@@ -22,7 +22,7 @@ static void admits_others(void **state) {
         {0660, 28, 2, true},         {0660, 0, 0, true},          {0640, 28, 2, false},
         {0666, (gid_t)-1, 2, true},  {0666, 27, 2, true},         {0602, 27, 2, true},
         {0664, 27, 2, false},        {0604, 28, 0, false},        {0606, 27, 2, true},
-        {0000, 28, 0, false},
+        {0000, 28, 0, false},        {0660, 65534, 3, true},
     };
     (void)state;
     for (size_t i = 0; i < ELEMENTS(cases); i++)
