@@ -266,17 +266,53 @@ static void tell_twice(Reader *r, const ServiceConfig *first, const ServiceConfi
     validate_broken(r, second, "tcpmux", DIAG_ERROR, DIAG_CONFLICT, hint.s, message.s ? message.s : "");
 }
 
+static bool has_word(char *const *words, const char *word) {
+    for (; words && *words; words++)
+        if (streq(*words, word))
+            return true;
+    return false;
+}
+
+/* Whether @door asks for a header whoever @s asks for one, as far as the words tell. */
+static bool asks_as_well(const ServiceConfig *door, const ServiceConfig *s) {
+    char *const *asked = door->terms->proxy_accept_from;
+    for (char *const *v = s->terms->proxy_accept_from; v && *v && !has_word(asked, "any"); v++)
+        if (!has_word(asked, *v))
+            return false;
+    return true;
+}
+
+/* By tcpmux a connection has had its header, if any, before its name: the service's own rule comes too late.
+ */
+static void tell_unasked(Reader *r, const ServiceConfig *s, ServiceConfig *const *doors, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!doors[i]->enabled || asks_as_well(doors[i], s))
+            continue;
+        CLEANUP_TEXT Text message = {0};
+        CLEANUP_TEXT Text hint = {0};
+        text_addf(&message,
+                  "by '%s' it is reached without the header that its proxy_protocol.accept_from asks for",
+                  doors[i]->name);
+        text_addf(&hint,
+                  "write the same proxy_protocol.accept_from in '%s': the header comes before the name",
+                  doors[i]->name);
+        validate_broken(r, s, "tcpmux", DIAG_WARNING, DIAG_CONFLICT, hint.s, message.s ? message.s : "");
+        return;
+    }
+}
+
 void validate_tcpmux(Reader *r, const Config *c) {
     CLEANUP_FREE ServiceConfig **named = (ServiceConfig **)calloc(c->n_services + 1, sizeof(ServiceConfig *));
-    size_t n = 0;
-    bool reachable = false;
-    if (!named) {
+    CLEANUP_FREE ServiceConfig **doors = (ServiceConfig **)calloc(c->n_services + 1, sizeof(ServiceConfig *));
+    size_t n = 0, n_doors = 0;
+    if (!named || !doors) {
         r->no_memory = true;
         return;
     }
     for (size_t i = 0; i < c->n_services; i++) {
         ServiceConfig *s = c->services[i];
-        reachable = reachable || s->model == MODEL_TCPMUX;
+        if (s->model == MODEL_TCPMUX)
+            doors[n_doors++] = s;
         if (s->tcpmux && s->enabled)
             named[n++] = s;
     }
@@ -284,7 +320,9 @@ void validate_tcpmux(Reader *r, const Config *c) {
     for (size_t i = 1; i < n; i++)
         if (strcasecmp(bare_name(named[i - 1]->tcpmux), bare_name(named[i]->tcpmux)) == 0)
             tell_twice(r, named[i - 1], named[i]);
-    for (size_t i = 0; i < n && !reachable; i++)
+    for (size_t i = 0; i < n; i++)
+        tell_unasked(r, named[i], doors, n_doors);
+    for (size_t i = 0; i < n && n_doors == 0; i++)
         validate_broken(r, named[i], "tcpmux", DIAG_WARNING, DIAG_NOT_FOUND,
                         "such as tcpmux: {listen: tcp:1, model: tcpmux}",
                         "there is no service of model tcpmux that it could be reached by");

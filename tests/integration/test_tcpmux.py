@@ -165,6 +165,18 @@ class Names(TcpmuxTest):
         wait_accounted(d, "mux", requests=2)
 
 
+    def test_its_own_proxies(self):
+        """Whom the service that is named asks for a header, it asks at its own port."""
+        header = v1("192.0.2.1", "198.51.100.2")
+        d = self.start(e=self.service("echo", listen="tcp:127.0.0.1:0", proxy_protocol={"accept_from": ["127.0.0.1"]}))
+        self.assertEqual(self.ask(d, b"echo\r\n" + DATA), DATA)
+        self.assertEqual(self.ask(d, b"echo\r\n" + header + DATA), header + DATA)
+        self.assertEqual(d.ask("e", header + DATA), DATA)
+        self.assertEqual(d.ask("e", DATA), b"")
+        check = d.mpctl("check", d.config_path, check=0)
+        self.assertRegex(check.stdout + check.stderr, "warning: service 'e': by 'mux' it is reached without the header")
+
+
 class Admission(TcpmuxTest):
     """Both have a say: the service of the port, and the one that is named."""
 

@@ -203,6 +203,46 @@ static void test_owner_place(void **state) {
     assert_int_equal(f->diags.items[1].column, 14);
 }
 
+/* By tcpmux it is the service of that model that asks for the header of a proxy. */
+static void test_tcpmux_proxies(void **state) {
+    static const struct {
+        const char *door, *service, *codes; /* what they accept from, and more; "": nothing */
+    } cases[] = {
+        {"", "", ""},
+        {"accept_from: [10.0.0.0/8]", "", ""},
+        {"accept_from: [10.0.0.0/8]", "accept_from: [10.0.0.0/8]", ""},
+        {"accept_from: [192.0.2.1, 10.0.0.0/8]", "accept_from: 10.0.0.0/8", ""},
+        {"accept_from: [any]", "accept_from: [10.0.0.0/8]", ""},
+        {"", "accept_from: []", ""},
+        {"", "accept_from: [10.0.0.0/8]", "~conflict"},
+        {"accept_from: [10.0.0.0/8]", "accept_from: [10.0.0.0/8, 192.0.2.1]", "~conflict"},
+        {"accept_from: [10.0.0.0/8]", "accept_from: [any]", "~conflict"},
+        {"}, enabled: false, limits: {", "accept_from: [10.0.0.0/8]", ""},
+        {"", "accept_from: [10.0.0.0/8]}, enabled: false, limits: {", ""},
+    };
+    Fixture *f = *state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text),
+                       "version: 1\nservices:\n"
+                       "  door: {listen: tcp:1, model: tcpmux, proxy_protocol: {%s}}\n"
+                       "  s: {exec: [mp-echo], user: root, proxy_protocol: {%s},\n"
+                       "      tcpmux: echo}\n",
+                       cases[i].door, cases[i].service);
+        (void)fixture_load_text(f, text);
+        fixture_expect(f, text, cases[i].codes, *cases[i].codes ? "by 'door' it is reached without" : NULL);
+        if (f->diags.n > 0)
+            assert_int_equal(f->diags.items[0].line, 5);
+    }
+    (void)fixture_load_text(f, "version: 1\n"
+                               "defaults: {user: root, proxy_protocol: {accept_from: [10.0.0.0/8]}}\n"
+                               "services:\n"
+                               "  a: {exec: [mp-echo], tcpmux: a}\n"
+                               "  b: {listen: tcp:1, model: tcpmux}\n"
+                               "  c: {listen: tcp:2, model: tcpmux, proxy_protocol: {accept_from: []}}\n");
+    fixture_expect(f, "two doors", "~conflict", "write the same proxy_protocol.accept_from in 'c'");
+}
+
 static bool is_hinted(const DiagList *l, const char *text) {
     for (size_t i = 0; i < l->n; i++)
         if (l->items[i].code == DIAG_CONFLICT && strstr(l->items[i].hint, text))
@@ -374,17 +414,10 @@ static void test_control_socket(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_service_rules),
-        TEST(test_identity_rules),
-        TEST(test_place),
-        TEST(test_overlap),
-        TEST(test_rules_and_their_absence),
-        TEST(test_overlap_many),
-        TEST(test_overlap_links),
-        TEST(test_control_socket),
-        TEST(test_item_place),
-        TEST(test_item_of_defaults),
-        TEST(test_owner_place),
+        TEST(test_service_rules), TEST(test_identity_rules),          TEST(test_place),
+        TEST(test_overlap),       TEST(test_rules_and_their_absence), TEST(test_overlap_many),
+        TEST(test_overlap_links), TEST(test_control_socket),          TEST(test_tcpmux_proxies),
+        TEST(test_item_place),    TEST(test_item_of_defaults),        TEST(test_owner_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
