@@ -171,29 +171,55 @@ static uint32_t find_variable(char *const *v, const char *name) {
     return 0;
 }
 
+static int add_one_origin(ServiceConfig *s, const ConfigOrigin *origin) {
+    return config_origin_add(&s->origins, &s->n_origins, origin);
+}
+
+/* Of rules there may be very many: those that are looked for again, files and names, keep their places. */
+static bool keeps_place(const Key *key, const YamlNode *item) {
+    bool rule = key->part == KEY_PART_TERMS;
+    return !rule ||
+           (item->kind == YAML_SCALAR && item->text[strspn(item->text, "0123456789abcdefABCDEF:./")]);
+}
+
+/* Those of the items of its list; @origin is that of the key. */
+static int add_item_origins(ServiceDecoder *d, const Key *key, const YamlNode *list, ConfigOrigin origin) {
+    int k = 0;
+    for (size_t i = 0; i < list->n && k == 0; i++) {
+        if (!keeps_place(key, list->items[i]))
+            continue;
+        origin.pos = reader_pos(d->r, list->items[i]);
+        origin.item = (uint32_t)i + 1;
+        k = add_one_origin(d->s, &origin);
+    }
+    return k;
+}
+
+static int add_variable_origins(ServiceDecoder *d, const YamlNode *mapping, ConfigOrigin origin) {
+    int k = 0;
+    for (size_t i = 0; i < mapping->n && k == 0; i++) {
+        origin.pos = reader_pos(d->r, mapping->pairs[i].value);
+        origin.item = find_variable(d->s->environment, mapping->pairs[i].key->text);
+        if (origin.item > 0)
+            k = add_one_origin(d->s, &origin);
+    }
+    return k;
+}
+
 static int add_origin(ServiceDecoder *d, size_t i, const Slot *slot, bool from_defaults, bool ignored) {
-    ServiceConfig *s = d->s;
-    ConfigOrigin origin = {
-        .pos = reader_pos(d->r, slot->value),
+    const Key *key = schema_key(i);
+    const YamlNode *value = slot->value;
+    const ConfigOrigin origin = {
+        .pos = reader_pos(d->r, value),
         .key = (uint16_t)i,
         .from_defaults = from_defaults,
         .ignored = ignored,
     };
-    int k = config_origin_add(&s->origins, &s->n_origins, &origin);
-    bool items = (schema_key(i)->flags & KEY_PLACES) && slot->value->kind == YAML_SEQUENCE && !ignored;
-    for (size_t v = 0; items && v < slot->value->n && k == 0; v++) {
-        origin.pos = reader_pos(d->r, slot->value->items[v]);
-        origin.item = (uint32_t)v + 1;
-        k = config_origin_add(&s->origins, &s->n_origins, &origin);
-    }
-    bool variables = schema_key(i)->type == KEY_ENVIRONMENT && slot->value->kind == YAML_MAPPING;
-    for (size_t v = 0; variables && v < slot->value->n && k == 0; v++) {
-        const YamlPair *pair = &slot->value->pairs[v];
-        origin.pos = reader_pos(d->r, pair->value);
-        origin.item = find_variable(s->environment, pair->key->text);
-        if (origin.item > 0)
-            k = config_origin_add(&s->origins, &s->n_origins, &origin);
-    }
+    int k = add_one_origin(d->s, &origin);
+    if (k == 0 && (key->flags & KEY_PLACES) && value->kind == YAML_SEQUENCE && !ignored)
+        k = add_item_origins(d, key, value, origin);
+    if (k == 0 && key->type == KEY_ENVIRONMENT && value->kind == YAML_MAPPING)
+        k = add_variable_origins(d, value, origin);
     return k;
 }
 

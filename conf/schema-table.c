@@ -240,13 +240,13 @@ const Key schema_table[] = {
      .example = "limits: {refuse_with: reset}"},
 
     {SERVICE_KEY("access"), .type = KEY_SECTION, .help = "who may connect, and when"},
-    {SERVICE_KEY("access.allow"), .type = KEY_LIST, TERM(access.allow),
+    {SERVICE_KEY("access.allow"), .type = KEY_LIST, .flags = KEY_PLACES, TERM(access.allow),
      .standard_note = "everybody who is not denied",
      .help = "who may connect: addresses, prefixes, any, uid:USER, gid:GROUP, vsock:CID, file:/path",
      .more = "The longest prefix wins, a tie goes to deny. Of the peers of UNIX sockets a user wins over a "
              "group, and both over any. Where allow is given, what matches nothing is refused.",
      .example = "access: {allow: [10.0.0.0/8, \"2001:db8::/32\"]}"},
-    {SERVICE_KEY("access.deny"), .type = KEY_LIST, TERM(access.deny),
+    {SERVICE_KEY("access.deny"), .type = KEY_LIST, .flags = KEY_PLACES, TERM(access.deny),
      .standard_note = "nobody, or who is not allowed", .help = "the same for who may not connect",
      .example = "access: {deny: [203.0.113.0/24, file:/etc/mpinetd/deny]}"},
     {SERVICE_KEY("access.apply_to_existing"), .type = KEY_BOOL, TERM(access.apply_to_existing),
@@ -410,8 +410,9 @@ const Key schema_table[] = {
      .example = "banner: {refused: \"try later\\r\\n\"}"},
 
     {SERVICE_KEY("proxy_protocol"), .type = KEY_SECTION, .help = "the real peer behind a proxy"},
-    {SERVICE_KEY("proxy_protocol.accept_from"), .type = KEY_LIST, TERM(proxy_accept_from),
-     .standard_note = "nobody", .help = "the proxies whose word is taken: written as in access.allow",
+    {SERVICE_KEY("proxy_protocol.accept_from"), .type = KEY_LIST, .flags = KEY_PLACES,
+     TERM(proxy_accept_from), .standard_note = "nobody",
+     .help = "the proxies whose word is taken: written as in access.allow",
      .more =
          "A connection from one of these must begin with a header of the PROXY protocol, version 1 or 2, "
          "within 3 seconds; else it is refused. From then on the peer that the header names is the peer: "

@@ -323,6 +323,35 @@ static void test_tolerated_several(void **state) {
     assert_null(f->config);
 }
 
+/* A later look, when the files are gone, tells of the same place. */
+static void test_place_later(void **state) {
+    static const struct {
+        const char *body;
+        unsigned line;
+    } cases[] = {
+        {"exec: [mp-echo]" ROOT "\n    access:\n     allow:\n     - 10.0.0.0/8\n     - file:/no/such\n", 10},
+        {"exec: [mp-echo]" ROOT "\n    access:\n     deny:\n     - ::1\n     - fe80::1\n     - uid:no-such\n",
+         11},
+        {"exec: [mp-echo]" ROOT
+         "\n    proxy_protocol:\n     accept_from:\n     - fe80::1%no-such0\n     - any\n",
+         9},
+        {"exec: [mp-echo]" ROOT "\n    supplementary_groups:\n     - '5'\n     - no-such\n", 9},
+        {"exec: [mp-echo]" ROOT "\n    banner:\n     greeting: file:/no/such\n", 8},
+    };
+    Fixture *f = *state;
+    f->context.tolerate_missing = true;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        load(f, cases[i].body);
+        fixture_expect(f, cases[i].body, "~not-found", NULL);
+        ServiceConfig *s = f->config->services[0];
+        for (int look = 0; look < 2; look++) {
+            if (!s->problem || s->problem->line != cases[i].line)
+                fail_msg("%s: look %d: line %u", cases[i].body, look, s->problem ? s->problem->line : 0);
+            assert_int_equal(service_config_resolve(s, &f->context), -ENOENT);
+        }
+    }
+}
+
 static void test_listeners(void **state) {
     static const struct {
         uid_t euid;
@@ -458,11 +487,11 @@ static void test_wrong_already(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_nobody_manages), TEST(test_wrong_already),  TEST(test_program),
-        TEST(test_found_once),     TEST(test_program_groups), TEST(test_links_stay_inside),
-        TEST(test_directories),    TEST(test_identity),       TEST(test_identity_refused),
-        TEST(test_groups),         TEST(test_tolerated),      TEST(test_tolerated_several),
-        TEST(test_listeners),      TEST(test_control),
+        TEST(test_place_later),       TEST(test_nobody_manages), TEST(test_wrong_already),
+        TEST(test_program),           TEST(test_found_once),     TEST(test_program_groups),
+        TEST(test_links_stay_inside), TEST(test_directories),    TEST(test_identity),
+        TEST(test_identity_refused),  TEST(test_groups),         TEST(test_tolerated),
+        TEST(test_tolerated_several), TEST(test_listeners),      TEST(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
