@@ -663,11 +663,11 @@ static void test_exit_codes(void **state) {
         unsigned first, last; /* 0: refused */
         const char *why, *hint;
     } cases[] = {
-        {"1", 1, 1, NULL, NULL},
-        {"255", 255, 255, NULL, NULL},
-        {"64-78", 64, 78, NULL, NULL},
-        {"5-5", 5, 5, NULL, NULL},
-        {"1-255", 1, 255, NULL, NULL},
+        {"1", 1, 1, "", ""},
+        {"255", 255, 255, "", ""},
+        {"64-78", 64, 78, "", ""},
+        {"5-5", 5, 5, "", ""},
+        {"1-255", 1, 255, "", ""},
         {"0", 0, 0, "'0' is out of range", "0 is no failure"},
         {"256", 0, 0, "'256' is out of range", "1 to 255"},
         {"-1", 0, 0, "'-1' is out of range", "1 to 255"},
