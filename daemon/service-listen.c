@@ -34,6 +34,22 @@ void service_free_slots(Service *s) {
     s->n_slots = 0;
 }
 
+void service_hand_on_anew(Service *s) {
+    if (!service_processes_listen(s))
+        return;
+    if (s->pool) {
+        s->pool->roll = true;
+        return;
+    }
+    /* Where each has a slot of its own, nobody else has that one. */
+    if (service_n_listen_slots(s) != 1 || !s->slots[0].instance)
+        return;
+    leave_slot(&s->slots[0]);
+    s->slots[0] = (Slot){.service = s};
+    s->leave_looks = s->leave_empty = 0;
+    service_go_on_leaving(s);
+}
+
 /* @anew: their processes have other listeners. */
 static int make_slots(Service *s, bool anew) {
     if (s->config->model != MODEL_POOL)

@@ -8,6 +8,9 @@ void service_set_config(Service *s, Config *generation_config, ServiceConfig *co
 void service_forget_process_data(Service *s);
 /* Their processes become strays: they still have the listeners. */
 void service_free_slots(Service *s);
+/* A listener is open that was not when those who have the others were started: they make room for who has
+ * all of them, as after a reload that brings one more. */
+void service_hand_on_anew(Service *s);
 
 /* Makes its listeners and slots for its config, closed. 0 or -ENOMEM. */
 int service_make_listeners(Service *s);

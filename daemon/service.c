@@ -139,7 +139,10 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
     (void)source;
     (void)usec;
     s->retry = sd_event_source_disable_unref(s->retry);
+    size_t before = count_open(s);
     (void)service_open(s);
+    if (count_open(s) > before)
+        service_hand_on_anew(s);
     service_update(s, "tried again");
     slots_go_on(s);
     service_start_now(s);

@@ -5,7 +5,7 @@ import socket
 import time
 import unittest
 
-from harness import DaemonTest, children_of, cpu_seconds, free_port, need_ipv6, process_alive, stays, wait_until
+from harness import PATIENCE, DaemonTest, children_of, cpu_seconds, free_port, need_ipv6, process_alive, stays, wait_until
 
 
 class OnDemandTest(DaemonTest):
@@ -26,6 +26,43 @@ class OnDemandTest(DaemonTest):
                 return len(file.read().split())
         except FileNotFoundError:
             return 0
+
+
+class OneThatComesLate(DaemonTest):
+    """A listener that cannot be opened at first, and is later: also where a process has the others already."""
+    def late(self, kind=socket.SOCK_STREAM, more=None, **service):
+        word = "tcp" if kind == socket.SOCK_STREAM else "udp"
+        with socket.socket(socket.AF_INET, kind) as taken:
+            taken.bind(("127.0.0.1", 0))
+            first, late = free_port(), taken.getsockname()[1]
+            d = self.daemon({"services": {"s": {"listen": [f"{word}:127.0.0.1:{first}", f"{word}:127.0.0.1:{late}"], **service},
+                                          **(more or {})}})
+
+            def ask(port):
+                try:
+                    with socket.socket(socket.AF_INET, kind) as s:
+                        s.settimeout(0.5)
+                        s.connect(("127.0.0.1", port))
+                        s.send(b"x\n")
+                        return s.recv(9)
+                except OSError:
+                    return None
+            wait_until(lambda: ask(first) == b"x\n", "the first one")
+            before = {i["pid"] for i in d.instances("s") if i["state"] != "starting"}
+            self.assertTrue(before)
+        wait_until(lambda: ask(late) == b"x\n", "the late one to be served", deadline=2 * PATIENCE)
+        wait_until(lambda: ask(first) == b"x\n", "and the first one as well")
+        wait_until(lambda: not before & {i["pid"] for i in d.instances("s")}, "the end of who had but one")
+
+    def test_on_demand(self):
+        self.late(model="on-demand", exec=["mp-echo"], **{"pass": "listen_fds"})
+
+    def test_pool(self):
+        self.late(model="pool", exec=["mp-echo"], pool={"min": 1, "max": 1, "handoff": "listener"})
+
+    def test_forward_of_datagrams(self):
+        to = f"udp:127.0.0.1:{free_port()}"
+        self.late(kind=socket.SOCK_DGRAM, model="forward", to=to, more={"echo": {"listen": to, "exec": ["mp-echo"]}})
 
 
 class Polling(OnDemandTest):
