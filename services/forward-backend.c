@@ -5,7 +5,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "daemon/base/cleanup.h"
+#include "daemon/base/dial.h"
 #include "daemon/base/errors.h"
 
 static int wrong(const char *why, const char *hint, const char **ret_why, const char **ret_hint) {
@@ -44,20 +44,10 @@ int backend_parse(const char *s, Backend *ret, const char **ret_why, const char 
 }
 
 int backend_open(const Backend *b, int *ret_fd) {
-    CLEANUP_CLOSE int fd = socket(b->addr.sa.sa_family, b->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
     const int on = 1;
-    if (b->endpoint.kind == ENDPOINT_TCP)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    /* To be answered, a UNIX datagram socket needs a name: unix(7), "Autobind". */
-    const struct sockaddr_un autobind = {.sun_family = AF_UNIX};
-    if (b->endpoint.kind == ENDPOINT_UNIX_DGRAM &&
-        bind(fd, (const struct sockaddr *)&autobind, sizeof(sa_family_t)) < 0)
-        return -errno;
-    int r = connect(fd, &b->addr.sa, b->addr.len) < 0 ? -errno : 0;
-    if (r == 0 || r == -EINPROGRESS)
-        *ret_fd = TAKE_FD(fd);
+    int r = dial_begin(&b->addr, b->type, ret_fd);
+    if ((r == 0 || r == -EINPROGRESS) && b->endpoint.kind == ENDPOINT_TCP)
+        (void)setsockopt(*ret_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return r;
 }
 

@@ -6,6 +6,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/dial.h"
 #include "daemon/base/list.h"
 #include "daemon/base/proxy-header.h"
 #include "services/forward-flow.h"
@@ -266,36 +267,10 @@ static void link_connect(Link *l) {
         enter(l, LINK_CONNECTING, later(ls->now, ls->options->connect_timeout_usec));
 }
 
-static Addr socket_addr(int fd, int (*get)(int, struct sockaddr *, socklen_t *)) {
-    Addr a = {0};
-    a.len = sizeof(a.storage);
-    if (get(fd, &a.sa, &a.len) < 0)
-        a = (Addr){0};
-    return a;
-}
-
-/* On this host, where nobody listens on a port that the kernel gives to clients, a connection may come about
- * with itself: RFC 9293, 3.5, "simultaneous open". */
-static bool is_self(const Link *l) {
-    const Backend *b = &l->links->options->backend;
-    if (b->endpoint.kind != ENDPOINT_TCP)
-        return false;
-    Addr own = socket_addr(l->backend.fd, getsockname);
-    if (addr_port(&own) != addr_port(&b->addr))
-        return false;
-    Addr peer = socket_addr(l->backend.fd, getpeername);
-    return addr_equal(&own, &peer);
-}
-
 static void on_connected(Link *l) {
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (getsockopt(l->backend.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        error = errno;
-    if (error == 0 && is_self(l))
-        error = ECONNREFUSED;
-    if (error != 0)
-        link_failed(l, error);
+    int r = dial_result(l->backend.fd, &l->links->options->backend.addr);
+    if (r < 0)
+        link_failed(l, -r);
     else
         link_opened(l);
 }
