@@ -274,7 +274,8 @@ typedef struct Resolved {
     char *forward; /* the same of mp-forward, for model forward */
     uid_t uid;
     gid_t gid;
-    bool change_ids; /* false when the process keeps the daemon's own identity */
+    bool change_ids;  /* false when the process keeps the daemon's own identity */
+    uint16_t to_port; /* forward: that of `to`, where it is a name there; else 0 */
     gid_t *groups;
     size_t n_groups;
     char *user_name, *home, *shell; /* for USER, LOGNAME, HOME, SHELL */

@@ -172,7 +172,7 @@ size_t config_diff_globals(const Config *a, const Config *b, ConfigDiffEmit emit
 
 bool resolved_is_same(const Resolved *a, const Resolved *b) {
     return a->ok == b->ok && streq_null(a->program, b->program) && a->uid == b->uid && a->gid == b->gid &&
-           a->change_ids == b->change_ids && a->n_groups == b->n_groups &&
+           a->change_ids == b->change_ids && a->to_port == b->to_port && a->n_groups == b->n_groups &&
            (a->n_groups == 0 || memcmp(a->groups, b->groups, a->n_groups * sizeof(gid_t)) == 0) &&
            streq_null(a->user_name, b->user_name) && streq_null(a->home, b->home) &&
            streq_null(a->shell, b->shell);

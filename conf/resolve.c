@@ -15,6 +15,7 @@
 #include "conf/path.h"
 #include "conf/preset.h"
 #include "conf/program.h"
+#include "conf/target.h"
 #include "daemon/base/text.h"
 
 #define FORWARD_PROGRAM "mp-forward"
@@ -296,6 +297,15 @@ static int resolve_forward(Resolver *v) {
     return 0;
 }
 
+/* The daemon connects to a backend of its own, and looks nothing up. */
+static void resolve_target(ServiceConfig *s) {
+    Endpoint to;
+    if (!s->to || !target_has_port_name(s->to) || target_parse(s->to, &to, NULL, NULL) < 0)
+        return;
+    const Addr a = endpoint_addr(&to, 0);
+    s->resolved.to_port = addr_port(&a);
+}
+
 /* As program_find(), unless another service has had the answer already. */
 static int find_program(Resolver *v, const char *word, const ProgramUser *user) {
     char **ret = &v->s->resolved.program;
@@ -432,6 +442,8 @@ int resolve_service(ServiceConfig *s, const LoadContext *context, Lookups *looku
     bool forward = s->model == MODEL_FORWARD;
     if (known && forward && resolve_forward(&v) < 0)
         return -ENOMEM;
+    if (forward)
+        resolve_target(s);
     s->resolved.ok = !v.bad && (s->resolved.program || !s->exec) && (s->resolved.forward || !forward);
     return 0;
 }

@@ -287,6 +287,7 @@ typedef enum ResolvedTag {
     RESOLVED_USER_NAME,
     RESOLVED_HOME,
     RESOLVED_SHELL,
+    RESOLVED_TO_PORT,
 } ResolvedTag;
 
 void resolved_put(BlobWriter *w, uint16_t tag, const Resolved *r) {
@@ -302,6 +303,8 @@ void resolved_put(BlobWriter *w, uint16_t tag, const Resolved *r) {
     blob_put_str(w, RESOLVED_USER_NAME, r->user_name);
     blob_put_str(w, RESOLVED_HOME, r->home);
     blob_put_str(w, RESOLVED_SHELL, r->shell);
+    if (r->to_port > 0)
+        blob_put_u64(w, RESOLVED_TO_PORT, r->to_port);
     blob_close(w, at);
 }
 
@@ -336,6 +339,9 @@ static void get_resolved_field(const BlobField *g, Resolved *r) {
         break;
     case RESOLVED_SHELL:
         blob_take_str(g, &r->shell);
+        break;
+    case RESOLVED_TO_PORT:
+        r->to_port = (uint16_t)blob_u64_max(g, UINT16_MAX);
         break;
     default:
         break;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/text.h"
@@ -34,6 +35,33 @@ int target_parse(const char *s, Endpoint *ret, const char **ret_why, const char 
         return wrong("'any' is nobody's", "write the CID that it is to be forwarded to", ret_why, ret_hint);
     *ret = e;
     return 0;
+}
+
+EndpointKind target_kind(const char *s) {
+    char word[32];
+    (void)snprintf(word, sizeof(word), "%.*s", (int)strcspn(s, ":"), s);
+    int kind = endpoint_kind_from_string(word);
+    return kind < 0 ? _ENDPOINT_KIND_MAX : (EndpointKind)kind;
+}
+
+bool target_has_port_name(const char *s) {
+    const char *colon = strrchr(s, ':');
+    return colon && endpoint_kind_is_inet(target_kind(s)) &&
+           colon[1 + strspn(colon + 1, "0123456789")] != '\0';
+}
+
+int target_parse_again(const char *s, uint16_t port, Endpoint *ret) {
+    char text[ENDPOINT_TEXT_MAX + sizeof(":65535")];
+    if (!target_has_port_name(s))
+        return target_parse(s, ret, NULL, NULL);
+    size_t n = (size_t)(strrchr(s, ':') - s);
+    if (port == 0 || n > ENDPOINT_TEXT_MAX)
+        return -EINVAL;
+    (void)snprintf(text, sizeof(text), "%.*s:%u", (int)n, s, port);
+    int r = target_parse(text, ret, NULL, NULL);
+    if (r == 0)
+        ret->text = s;
+    return r;
 }
 
 static bool is_loopback(const Addr *a) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -274,6 +275,30 @@ static void test_groups(void **state) {
         assert_int_not_equal(got->groups[i], 0);
 }
 
+/* Of a forward, whose backend the daemon itself connects to: a port by its name is looked up here. */
+static void test_target(void **state) {
+    static const struct {
+        const char *to;
+        uint16_t port;
+    } cases[] = {
+        {"tcp:127.0.0.1:ssh", 22},
+        {"tcp:127.0.0.1:22", 0},
+        {"unix:/run/x", 0},
+    };
+    Fixture *f = *state;
+    fixture_write(f, "libexec/mp-forward", "", 0755);
+    if (!getservbyname("ssh", "tcp"))
+        skip(); /* no services(5) here */
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        char body[128];
+        (void)snprintf(body, sizeof(body), "model: forward\n    to: %s\n    exec: [mp-echo]" ROOT,
+                       cases[i].to);
+        load(f, body);
+        fixture_expect(f, body, "", NULL);
+        assert_int_equal(f->config->services[0]->resolved.to_port, cases[i].port);
+    }
+}
+
 /* At start a service whose program is missing is kept, and heals when it appears. */
 static void test_tolerated(void **state) {
     Fixture *f = *state;
@@ -487,11 +512,22 @@ static void test_wrong_already(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_place_later),       TEST(test_nobody_manages), TEST(test_wrong_already),
-        TEST(test_program),           TEST(test_found_once),     TEST(test_program_groups),
-        TEST(test_links_stay_inside), TEST(test_directories),    TEST(test_identity),
-        TEST(test_identity_refused),  TEST(test_groups),         TEST(test_tolerated),
-        TEST(test_tolerated_several), TEST(test_listeners),      TEST(test_control),
+        TEST(test_place_later),
+        TEST(test_nobody_manages),
+        TEST(test_wrong_already),
+        TEST(test_program),
+        TEST(test_found_once),
+        TEST(test_program_groups),
+        TEST(test_links_stay_inside),
+        TEST(test_directories),
+        TEST(test_identity),
+        TEST(test_identity_refused),
+        TEST(test_groups),
+        TEST(test_tolerated),
+        TEST(test_tolerated_several),
+        TEST(test_listeners),
+        TEST(test_control),
+        TEST(test_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,10 +78,52 @@ static void test_own(void **state) {
     }
 }
 
+/* What was parsed before is the same when it is parsed again, and nothing is looked up for it. */
+static void test_again(void **state) {
+    static const struct {
+        const char *text;
+        uint16_t port; /* that is known */
+        EndpointKind kind;
+        bool has_name;
+        const char *addr; /* NULL: it cannot be known */
+    } cases[] = {
+        {"tcp:80", 0, ENDPOINT_TCP, false, "0.0.0.0:80"},
+        {"tcp:127.0.0.1:80", 0, ENDPOINT_TCP, false, "127.0.0.1:80"},
+        {"tcp:[::1]:80", 0, ENDPOINT_TCP, false, "[::1]:80"},
+        {"unix:/run/x", 0, ENDPOINT_UNIX, false, "/run/x"},
+        {"unix:@x:y", 0, ENDPOINT_UNIX, false, "@x:y"},
+        {"unix-seqpacket:/run/x", 0, ENDPOINT_UNIX_SEQPACKET, false, "/run/x"},
+        {"unix-dgram:/run/x", 0, ENDPOINT_UNIX_DGRAM, false, "/run/x"},
+        {"vsock:3:80", 0, ENDPOINT_VSOCK, false, "3:80"},
+        {"udp:127.0.0.1:53", 0, ENDPOINT_UDP, false, "127.0.0.1:53"},
+        {"tcp:no-such-port", 7000, ENDPOINT_TCP, true, "0.0.0.0:7000"},
+        {"tcp:127.0.0.1:no-such-port", 7000, ENDPOINT_TCP, true, "127.0.0.1:7000"},
+        {"tcp:[::1]:no-such-port", 65535, ENDPOINT_TCP, true, "[::1]:65535"},
+        {"tcp:127.0.0.1:http", 0, ENDPOINT_TCP, true, NULL},
+        {"udp:domain", 0, ENDPOINT_UDP, true, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        Endpoint e = {0};
+        char text[ADDR_TEXT_MAX];
+        assert_int_equal(target_kind(cases[i].text), cases[i].kind);
+        assert_int_equal(target_has_port_name(cases[i].text), cases[i].has_name);
+        assert_int_equal(target_parse_again(cases[i].text, cases[i].port, &e), cases[i].addr ? 0 : -EINVAL);
+        if (!cases[i].addr)
+            continue;
+        const Addr a = endpoint_addr(&e, 0);
+        assert_string_equal(addr_format(&a, text), cases[i].addr);
+        assert_ptr_equal(e.text, cases[i].text);
+    }
+    assert_int_equal(target_kind("no such thing"), _ENDPOINT_KIND_MAX);
+    assert_false(target_has_port_name("no such thing"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_own),
+        cmocka_unit_test(test_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
