@@ -217,6 +217,12 @@ static void pause_listeners(Service *s) {
     preludes_rest(s);
 }
 
+/* Whoever has ordered a start waits for the process of a slot, even where the state says nothing of it. */
+static void tell_who_waits(Service *s) {
+    if (s->rt->on_state)
+        s->rt->on_state(s, s->rt->on_state_userdata);
+}
+
 /* What depended on it is told only now. */
 static void tell_late(Service *s, Slot *slot, Pool *pool, bool stray) {
     if (stray && --s->n_strays == 0)
@@ -231,6 +237,8 @@ static void tell_late(Service *s, Slot *slot, Pool *pool, bool stray) {
     if (s->starved && !slot && !pool)
         pause_listeners(s);
     service_update(s, NULL);
+    if (slot)
+        tell_who_waits(s);
 }
 
 void launch_settle(Instance *i) {
@@ -251,8 +259,10 @@ void launch_settle(Instance *i) {
         if (was_ahead && !i->asked)
             spares_on_started(s);
         /* Who waits for the process of a slot has been told to wait for longer than it was waited for. */
-        if (slot)
+        if (slot) {
             service_update(s, NULL);
+            tell_who_waits(s);
+        }
         return;
     }
     i->slot = NULL;

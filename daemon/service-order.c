@@ -174,17 +174,22 @@ void service_order(Service *s, ServiceVerb verb, uid_t uid) {
         s->rt->on_state(s, s->rt->on_state_userdata);
 }
 
+/* Its process has not come to exec yet. */
+static bool is_on_its_way(const Slot *slot) {
+    return slot->instance && slot->instance->flight;
+}
+
 bool service_is_restarted(const Service *s) {
     /* What is held back while it is paused starts when it goes on, and that is another order. */
     for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].again || (s->slots[i].held && s->order != ORDER_PAUSE))
+        if (s->slots[i].again || is_on_its_way(&s->slots[i]) || (s->slots[i].held && s->order != ORDER_PAUSE))
             return false;
     return s->n_old == 0 || (s->pool && s->pool->start_failed);
 }
 
 bool service_start_is_held(const Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
-        if (s->slots[i].held)
+        if (s->slots[i].held || is_on_its_way(&s->slots[i]))
             return true;
     /* Of a pool, its first workers. */
     return s->pool && s->config->terms->pool.min > 0 && s->n_instances == 0 && launch_is_awaited(s);

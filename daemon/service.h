@@ -149,7 +149,7 @@ void service_order(Service *s, ServiceVerb verb, uid_t uid);
 /* After restart: whether all the old instances are gone, and what ran runs again, or could not be started (or
  * was not ready in time; the same after start). */
 bool service_is_restarted(const Service *s);
-/* Whether what starts at once is still to be started. */
+/* Whether what starts at once is still to be started, or has not come to exec yet. */
 bool service_start_is_held(const Service *s);
 bool service_restart_failed(const Service *s);
 /* Ends its instances as asked for: TERM now, KILL after timeouts.stop. @on_demand_only: connections go on. */

@@ -226,6 +226,16 @@ class Injected(FaultTest):
             self.assertEqual(s.recv(10), b"x")
 
     @unittest.skipIf(SANITIZED, "there the daemon waits until a process has come to exec")
+    def test_fk_8_a_restart_that_is_slow_in_exec(self):
+        """Who has asked for it is told when the next one is there, and not while it is on its way."""
+        d = self.start({"model": "on-demand", "start": "now", "exec": ["sleep", "1000"]})
+        d.wait_service("s", spawned=1, active=1)
+        sleep = os.path.realpath(program("sleep"))
+        with Injection(d.pid, "execve:delay_enter=600000", children=True, path=sleep):
+            d.call("Restart", services=["s"])
+            self.assertEqual(d.service("s")["spawned"], 2)
+
+    @unittest.skipIf(SANITIZED, "there the daemon waits until a process has come to exec")
     def test_fk_8_a_program_that_hangs_in_exec(self):
         """It keeps its own places only: others are served, and those who wait for it when it is over."""
         d = self.start({"exec": ["cat"]})
