@@ -283,7 +283,8 @@ const Key schema_table[] = {
     {SERVICE_KEY("timeouts"), .type = KEY_SECTION, .help = "how long things may take"},
     {SERVICE_KEY("timeouts.start"), .type = KEY_DURATION, .flags = KEY_OF_EXEC, .min = MSEC, .max = DAY,
      TERM(timeout_start_usec), .standard = "30s",
-     .help = "from the start of a process to its being ready, where notify is given",
+     .help =
+         "from the start of a process to its being ready, where notify is given, and of a forward's backend",
      .more = "One that is not ready by then is ended, and counts as exited.timeout.",
      .example = "timeouts: {start: 5s}"},
     {SERVICE_KEY("timeouts.idle"), .type = KEY_DURATION, .flags = KEY_OR_NONE,
@@ -448,10 +449,12 @@ const Key schema_table[] = {
     {SERVICE_KEY("to"), .type = KEY_ENDPOINT, .flags = KEY_NO_DEFAULTS, .models = M(FORWARD),
      FIELD(ServiceConfig, to), .standard_note = "none: every service of model forward must have it",
      .help = "the backend that connections or datagrams are forwarded to",
-     .more = "An endpoint of kind tcp, unix, unix-seqpacket or vsock for connections, udp or unix-dgram for "
-             "datagrams. Addresses are numbers; a port alone is this host's. Without exec the backend is "
-             "somebody else's; with it, it is started by the first connection, awaited until it is ready (as "
-             "notify says, or else until it accepts a connection), and ended by SIGTERM after timeouts.idle.",
+     .more =
+         "An endpoint of kind tcp, unix, unix-seqpacket or vsock for connections, udp or unix-dgram for "
+         "datagrams. Addresses are numbers; a port alone is this host's. Without exec the backend is "
+         "somebody else's; with it, it is started by the first connection, awaited until it is ready (as "
+         "notify says, or else until it accepts a connection; over udp at once), and ended by SIGTERM after "
+         "timeouts.idle.",
      .example = "to: unix:/run/app.sock"},
     {SERVICE_KEY("tcpmux"), .type = KEY_TEXT, .flags = KEY_NO_DEFAULTS, .models = M(PER_CONNECTION),
      FIELD(ServiceConfig, tcpmux), .help = "the name by which a service of model tcpmux reaches it",

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/backend-ready.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/serve.h"
@@ -22,17 +23,16 @@ static bool is_alive(const Instance *i) {
     return i && (i->state == INSTANCE_RUNNING || i->state == INSTANCE_STARTING);
 }
 
-static Instance *process_of(const Service *s) {
+Instance *backend_process(const Service *s) {
     return s->backend.slot ? s->backend.slot->instance : NULL;
 }
 
-/* Whether somebody can be passed on to it. One that says nothing of itself is reached as soon as it listens.
- */
+/* Whether somebody can be passed on to it. */
 static bool is_up(const Service *s) {
-    const Instance *i = process_of(s);
+    const Instance *i = backend_process(s);
     return i && !i->flight &&
            (i->state == INSTANCE_RUNNING ||
-            (i->state == INSTANCE_STARTING && s->config->notify == NOTIFY_NONE));
+            (i->state == INSTANCE_STARTING && backend_ready_is_held_for(s->config)));
 }
 
 bool backend_wake(Service *s) {
@@ -63,9 +63,13 @@ bool backend_is_open(const Service *s) {
 
 void backend_on_connection(Instance *i) {
     Service *s = i->service;
-    /* One that cannot tell counts as answered. */
-    if (!s->backend.slot || !i->report)
+    if (!s->backend.slot)
         return;
+    /* One that cannot tell counts as answered; of datagrams it knows nothing. */
+    if (!i->report || !service_config_accepts(s->config) || backend_of_before(i)) {
+        backend_ready_settle(s);
+        return;
+    }
     i->waits = true;
     s->backend.n_waiting++;
 }
@@ -76,23 +80,14 @@ static void forget_waiting(Instance *i) {
     i->waits = false;
 }
 
-/* Whoever tried it may have given up at the very moment at which its time is over: that is told next. */
-static bool is_late(const Service *s, const Instance *i) {
-    uint64_t usec = s->config->terms->timeout_start_usec;
-    return usec != USEC_INFINITY && clock_monotonic_usec() - i->started_usec >= usec;
-}
-
-/* Whether @i is to be found ready by its being reached. */
-static bool is_tried(const Service *s, const Instance *i) {
-    return i && i->state == INSTANCE_STARTING && s->config->notify == NOTIFY_NONE;
+bool backend_is_awaited(const Service *s) {
+    return s->backend.n_waiting > 0 || s->n_flying > 0;
 }
 
 void backend_answers(Instance *i) {
-    Service *s = i->service;
     bool waited = i->waits;
     forget_waiting(i);
-    if (waited && is_tried(s, process_of(s)))
-        service_take_ready(s, process_of(s));
+    backend_ready_take(i, waited);
 }
 
 void backend_on_connection_end(Instance *i) {
@@ -105,6 +100,7 @@ void backend_on_connection_end(Instance *i) {
 void backend_on_start(Instance *i) {
     Service *s = i->service;
     s->backend.stale = false;
+    backend_ready_forget(s);
     int r = s->config->notify == NOTIFY_NONE ? instance_await(i) : instance_watch(i);
     if (r < 0)
         instance_stop(i, s->config->terms->timeout_stop_usec);
@@ -173,7 +169,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
     bool wanted = s->n_instances > 0;
     for (size_t i = 0; i < s->n_listeners; i++)
         wanted = wanted || listener_has_queued(s->listeners[i]);
-    Instance *i = process_of(s);
+    Instance *i = backend_process(s);
     if (!wanted && i && i->state == INSTANCE_RUNNING)
         instance_time_out(i, TIMEOUT_IDLE);
     service_update(s, "idle");
@@ -187,7 +183,7 @@ static void look_at(Service *s, uint64_t at_usec) {
 
 static void watch_idle(Service *s, bool closed) {
     BackendState *b = &s->backend;
-    const Instance *i = process_of(s);
+    const Instance *i = backend_process(s);
     uint64_t limit = s->config->terms->timeout_idle_usec;
     bool idle = i && i->state == INSTANCE_RUNNING && s->n_instances == 0 && !closed && !b->waking;
     if (!idle || limit == USEC_INFINITY)
@@ -201,10 +197,7 @@ void backend_settle(Service *s) {
     if (!b->slot && b->n_processes == 0)
         return;
     bool closed = is_closed(s);
-    /* Nobody is there who could find out: it counts as ready. */
-    if (!b->waking && b->n_waiting == 0 && s->n_flying == 0 && is_tried(s, process_of(s)) &&
-        !is_late(s, process_of(s)))
-        service_take_ready(s, process_of(s));
+    backend_ready_settle(s);
     end_what_is_due(s, closed);
     watch_idle(s, closed);
 }
@@ -264,6 +257,10 @@ void backend_leave_slot(Slot *slot) {
         slot->instance->retired_at = s->rt->next_instance;
         slot->instance = NULL;
     }
+    /* Who waits for that one says nothing of the next. */
+    LIST_FOREACH (i, &s->instances, Instance, link)
+        forget_waiting(i);
+    backend_ready_forget(s);
     s->backend.idle = sd_event_source_disable_unref(s->backend.idle);
     s->backend.slot = NULL;
     s->backend.stale = s->backend.replaced = false;

@@ -7,12 +7,15 @@
  *     none ── somebody comes ──> starting ── ready ──> running ── idle, or its config changed ──> stopping
  *       ^──────────── ended (with a delay after failures) ─────────────────────────────────────────'
  *
- * How it gets ready: by notify, and then nobody is taken from the queue before; or by being reached, and then
- * mp-forward holds those who have come. All calls do nothing for services without a backend. */
+ * How it gets ready: by notify, and then nobody is taken from the queue before; or by being reached
+ * (backend-ready.h), and then mp-forward holds those who have come. All calls do nothing for services without
+ * a backend. */
 #include "daemon/service.h"
 
 /* Whether @slot is that of a backend. */
 bool slot_is_backend(const Slot *slot);
+/* Its process, unless it has none, or a reload has parted it from its slot. */
+Instance *backend_process(const Service *s);
 /* So many of the service's slots have listeners. */
 size_t service_n_listen_slots(const Service *s);
 
@@ -28,6 +31,8 @@ bool backend_is_open(const Service *s);
 void backend_on_connection(Instance *i);
 void backend_answers(Instance *i);
 void backend_on_connection_end(Instance *i);
+/* Whether somebody who is passed on has not been answered yet. */
+bool backend_is_awaited(const Service *s);
 
 /* A process of the backend runs, or has ended. */
 void backend_on_start(Instance *i);

@@ -40,11 +40,12 @@ typedef struct BackendState {
     Slot *slot;           /* the last of the service's; NULL: it has none */
     uint64_t n_processes; /* also those that are on their way out */
     uint64_t n_flying;    /* so many of them have not come to exec yet */
-    uint64_t n_waiting;   /* so many that are passed on have not been answered by it yet */
+    uint32_t n_waiting;   /* so many that are passed on have not been answered by it yet */
     bool waking;          /* somebody is just being let in */
     bool stale;           /* its process is of another config: it goes when nobody is there */
     bool replaced;        /* during a reload: its process does not serve for the new config */
     sd_event_source *idle;
+    struct BackendTries *tries; /* while the daemon finds out whether it is ready */
 } BackendState;
 
 typedef struct Service {

@@ -26,12 +26,20 @@ void slot_reset(Slot *slot) {
     slot->backoff = (Backoff){0};
 }
 
+/* Who waited for a backend may have gone meanwhile, and then it is nobody's. */
+static bool is_still_wanted(const Slot *slot) {
+    const Service *s = slot->service;
+    return slot->start_by_itself && (!slot_is_backend(slot) || backend_is_awaited(s) ||
+                                     s->config->terms->restart_policy != RESTART_NEVER);
+}
+
 static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata) {
     Slot *slot = userdata;
     (void)source;
     (void)usec;
     slot->timer = sd_event_source_disable_unref(slot->timer);
     slot->delayed = false;
+    slot->start_by_itself = is_still_wanted(slot);
     if (slot->start_by_itself)
         slot_activate(slot);
     service_update(slot->service, "the delay is over");

@@ -30,8 +30,11 @@ if option("fail-file"):
         if len(file.read()) <= int(option("fail-times", "1000000")):
             sys.exit(3)
 time.sleep(float(option("late", "0")))
-if kind == "unix":
-    server = socket.socket(socket.AF_UNIX)
+while option("go") and not os.path.exists(option("go")):
+    time.sleep(0.01)
+if kind.startswith("unix"):
+    server = socket.socket(socket.AF_UNIX, {"unix": socket.SOCK_STREAM, "unix-dgram": socket.SOCK_DGRAM,
+                                            "unix-seqpacket": socket.SOCK_SEQPACKET}[kind])
     if os.path.exists(where):
         os.unlink(where)
     address = where
@@ -48,7 +51,7 @@ def say(line):
         name = os.environ["NOTIFY_SOCKET"]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
             s.sendto(line.encode(), "\0" + name[1:] if name[0] == "@" else name)
-if kind == "udp":
+if kind in ("udp", "unix-dgram"):
     say("READY=1")
     while True:
         data, peer = server.recvfrom(65536)
@@ -63,6 +66,8 @@ def one(c):
                 data = str(os.getpid()).encode()
             elif data == b"environment":
                 data = repr(sorted(os.environ.items())).encode()
+            elif data == b"connections":
+                data = str(connections).encode()
             elif data == b"die":
                 os._exit(5)
             c.sendall(data)
@@ -73,8 +78,10 @@ time.sleep(float(option("ready-late", "0")))
 if not option("never"):
     say("READY=1")
 sys.stderr.write("listening\n")
+connections = 0
 while True:
     c, _ = server.accept()
+    connections += 1
     threading.Thread(target=one, args=(c,), daemon=True).start()
 """
 
@@ -907,6 +914,282 @@ class DatagramsOverReload(ForwardTest):
         self.wait_end(pid)
         self.wait_end(backend)
         self.assertEqual(self.ask(s), b"x")
+
+
+class Reached(ForwardTest):
+    """Without notify: it is ready when its address accepts a connection, whether or not anybody is there to see that."""
+
+    def setUp(self):
+        self.go = os.path.join(self.temporary_folder(), "go")
+
+    def let_go(self, on=True):
+        """It listens from now on; or what is started from now on does not."""
+        if on:
+            with open(self.go, "w", encoding="utf-8"):
+                pass
+        else:
+            os.unlink(self.go)
+
+    def own(self, *options, **keys):
+        return super().own(f"go={self.go}", *options, **keys)
+
+    def ready(self, d):
+        return d.log(event="ready")
+
+    def assert_starting(self, d):
+        """And it stays so."""
+        d.wait_service("f", state="starting")
+        stays(lambda: d.service("f")["state"] == "starting" and self.backend_of(d)["state"] == "starting", "starting")
+        self.assertEqual(self.ready(d), [])
+
+    @staticmethod
+    def given_up(d):
+        """So many have not become ready in time."""
+        return len([e for e in d.log(event="ended") if "timeouts.start" in e["message"]])
+
+    def wait_given_up(self, d, times=1):
+        wait_until(lambda: self.given_up(d) >= times, "its end")
+        self.assertEqual(self.ready(d), [])
+
+    @staticmethod
+    def wait_was(d, state):
+        wait_until(lambda: any(f"-> {state}" in e["message"] for e in d.log(event="state", service="f")), f"it to be {state}")
+
+    @staticmethod
+    def connect_to(to):
+        kind, _, where = to.partition(":")
+        if kind == "tcp":
+            host, _, port = where.rpartition(":")
+            return socket.create_connection((host, int(port)), DEADLINE)
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "unix" else socket.SOCK_SEQPACKET)
+        s.settimeout(DEADLINE)
+        s.connect(where)
+        return s
+
+    def test_nobody_there(self):
+        folder = self.temporary_folder()
+        for to in (f"tcp:127.0.0.1:{free_port()}", f"unix:{folder}/stream", f"unix-seqpacket:{folder}/packets"):
+            with self.subTest(to=to):
+                d = self.own(to=to, start="now")
+                self.assert_starting(d)
+                self.let_go()
+                d.wait_service("f", state="active")
+                self.assertEqual(self.backend_of(d)["state"], "running")
+                self.assertEqual(len(self.ready(d)), 1)
+                with self.connect_to(to) as c:
+                    self.assertEqual(self.say(c, b"connections"), b"2", "one to find out, and this one")
+                self.assertEqual(d.service("f")["spawned"], 0)
+                self.let_go(False)
+
+    def test_nobody_there_any_more(self):
+        """Who came first gave up: the daemon goes on where he has left off."""
+        d = self.own()
+        with d.dial("f") as c:
+            c.sendall(b"hello")
+            d.wait_service("f", state="starting", active=1)
+            (held,) = [i for i in d.instances("f") if i["status"] != "backend"]
+            os.kill(held["pid"], signal.SIGKILL)
+            d.wait_service("f", active=0)
+        self.assert_starting(d)
+        self.let_go()
+        d.wait_service("f", state="active")
+        self.assertEqual(len(self.ready(d)), 1)
+
+    def test_somebody_there(self):
+        """He finds out himself: it has no connection but his."""
+        d = self.own(start="now")
+        d.wait_service("f", state="starting")
+        with d.dial("f") as c:
+            c.sendall(b"connections")
+            d.wait_service("f", active=1)
+            self.assert_starting(d)
+            self.let_go()
+            self.assertEqual(c.recv(100), b"1")
+            d.wait_service("f", state="active")
+        self.assertEqual(len(self.ready(d)), 1)
+
+    def test_it_cannot_tell(self):
+        """Without a status pipe mp-forward cannot say what it has found: the daemon finds out for itself."""
+        d = self.own(report=False)
+        with d.dial("f") as c:
+            c.sendall(b"hello")
+            d.wait_service("f", active=1)
+            self.assert_starting(d)
+            self.let_go()
+            self.assertEqual(c.recv(100), b"hello")
+            d.wait_service("f", state="active")
+
+    def test_never(self):
+        """Somebody comes and goes: what he had started is ended when its time is over, and not started again."""
+        to = f"tcp:127.0.0.1:{free_port()}"
+        d = self.forward(to, exec=["/bin/sleep", "1000"], timeouts={"start": "700ms", "stop": "100ms"})
+        for _ in range(2):
+            before = self.given_up(d)
+            d.dial("f").close()
+            self.wait_given_up(d, before + 1)
+            d.wait_service("f", state="listening", active=0)
+            stays(lambda: not d.instances("f"), "rest")
+        before = self.given_up(d)
+        with d.dial("f") as c:
+            c.sendall(b"hello")
+            self.assertEqual(read_all(c), b"")
+        self.wait_given_up(d, before + 1)
+        self.counts(d)
+
+    def test_start_now_never(self):
+        """By the rules of restart: not again, unless they say so."""
+        for policy in ("never", "on-failure"):
+            with self.subTest(policy=policy):
+                d = self.own(start="now", timeouts={"start": "400ms", "stop": "100ms"},
+                             restart={"policy": policy, "delay": "50ms", "limit": "1/1h", "max_delay": "200ms"})
+                self.wait_given_up(d)
+                self.wait_was(d, "starting")
+                error = d.service("f")["last_error"]
+                self.assertEqual((error["step"], error["errno"]), ("start", 110))
+                self.assertIn("not ready within 400ms (timeouts.start)", error["message"])
+                if policy == "never":
+                    stays(lambda: not d.instances("f"), "rest")
+                    continue
+                self.wait_given_up(d, 3)
+                self.wait_was(d, "backoff")
+                self.let_go()
+                d.wait_service("f", state="active")
+
+    def test_it_ends_at_once(self):
+        d = self.forward(f"tcp:127.0.0.1:{free_port()}", exec=["/bin/false"], start="now",
+                         restart={"policy": "on-failure", "delay": "50ms", "limit": "1/1h", "max_delay": "200ms"})
+        wait_until(lambda: len(d.log(event="ended")) >= 3, "several of them")
+        self.assertEqual(self.ready(d), [])
+        self.wait_was(d, "backoff")
+
+    def assert_nobody_comes(self, port):
+        with socket.create_server(("127.0.0.1", port)) as s:
+            s.settimeout(0.6)
+            with self.assertRaises(TimeoutError):
+                s.accept()
+
+    def test_it_is_not_tried_when_it_has_ended(self):
+        port = free_port()
+        d = self.own(to=f"tcp:127.0.0.1:{port}", start="now", timeouts={"start": "700ms", "stop": "100ms"})
+        self.wait_given_up(d)
+        d.wait_service("f", state="listening")
+        self.assert_nobody_comes(port)
+
+    def test_stop(self):
+        """Nor while it is told to end, or after that."""
+        port = free_port()
+        d = self.forward(f"tcp:127.0.0.1:{port}", start="now", timeouts={"stop": "1h"},
+                         exec=["/bin/sh", "-c", "trap '' TERM; echo deaf >&2; while :; do sleep 0.1; done"])
+        d.wait_log(event="stderr", message="deaf")
+        d.wait_service("f", state="starting")
+        pid = self.backend_of(d)["pid"]
+        with d.connect() as control:
+            control.send("Stop", {"services": ["f"]})
+            d.wait_service("f", state="draining")
+            self.assert_nobody_comes(port)
+            os.kill(pid, signal.SIGKILL)
+            control.parameters_of(control.receive())
+        self.assert_nobody_comes(port)
+        self.assertEqual(self.ready(d), [])
+
+    def test_orders_wait(self):
+        """Who starts or restarts it is told when it is there."""
+        to = f"tcp:127.0.0.1:{free_port()}"
+        self.let_go()
+        d = self.own(to=to, start="now")
+        d.wait_service("f", state="active")
+        for verb in ("Restart", "Start"):
+            with self.subTest(verb=verb), d.connect() as control:
+                pid = self.backend_of(d)["pid"]
+                self.let_go(False)
+                if verb == "Start":
+                    d.call("Stop", services=["f"])
+                answers = []
+                control.send(verb, {"services": ["f"]})
+                asking = threading.Thread(target=lambda: answers.append(control.receive()), daemon=True)
+                asking.start()
+                wait_until(lambda: (self.backend_of(d) or {"pid": pid})["pid"] != pid, "the next one")
+                stays(lambda: d.service("f")["state"] == "starting" and not answers, "waiting for it")
+                self.let_go()
+                asking.join(DEADLINE)
+                control.parameters_of(answers[0])
+                self.connect_to(to).close()
+
+    def test_restart_of_one_that_does_not_come(self):
+        self.let_go()
+        d = self.own(start="now", timeouts={"start": "1s", "stop": "1s"})
+        d.wait_service("f", state="active")
+        self.let_go(False)
+        done = d.mpctl("restart", "f")
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("not ready within 1s (timeouts.start)", done.stderr)
+
+    def service(self, to=None, **keys):
+        to = to or f"tcp:127.0.0.1:{free_port()}"
+        return {"listen": f"tcp:127.0.0.1:{free_port()}", "model": "forward", "to": to, "start": "now",
+                "exec": self.program(to, f"go={self.go}"), **keys}
+
+    def test_reload_meanwhile(self):
+        f = self.service()
+        d = self.daemon({"services": {"f": f}})
+        self.assert_starting(d)
+        pid = self.backend_of(d)["pid"]
+        d.write_config({"services": {"f": {**f, "limits": {"instances": 7}}}})
+        d.call("Reload")
+        self.assert_starting(d)
+        self.assertEqual(self.backend_of(d)["pid"], pid)
+        self.let_go()
+        d.wait_service("f", state="active")
+        self.assertEqual(len(self.ready(d)), 1)
+
+    def test_reload_moves_it_meanwhile(self):
+        """The new one is not ready because somebody has reached the old one."""
+        old, new = (f"tcp:127.0.0.1:{free_port()}" for _ in range(2))
+        f = self.service(old)
+        d = self.daemon({"services": {"f": f}})
+        d.wait_service("f", state="starting")
+        with d.dial("f") as c:
+            c.sendall(b"pid")
+            d.wait_service("f", state="starting", active=1)
+            pid = self.backend_of(d)["pid"]
+            d.write_config({"services": {"f": {**f, "to": new, "exec": self.program(new, f"go={self.go}.new")}}})
+            d.call("Reload")
+            wait_until(lambda: len(self.backends(d)) == 2, "the new one")
+            (other,) = set(self.backends(d)) - {pid}
+            self.let_go()
+            self.assertEqual(int(c.recv(100)), pid)
+            wait_until(lambda: self.backends(d)[pid] == "running", "the old one to be ready")
+            self.assertEqual(self.backends(d)[other], "starting")
+        wait_until(lambda: self.backends(d) == {other: "starting"}, "the end of the old one")
+        self.assertEqual((d.service("f")["state"], len(self.ready(d))), ("starting", 1))
+        with open(self.go + ".new", "w", encoding="utf-8"):
+            pass
+        d.wait_service("f", state="active")
+
+    @staticmethod
+    def backends(d):
+        return {i["pid"]: i["state"] for i in d.instances("f") if i["status"] == "backend"}
+
+    def test_udp_is_ready_at_once(self):
+        """Nothing tells whether somebody is there."""
+        d = self.own(to=f"udp:127.0.0.1:{free_port()}", listen="udp:127.0.0.1:0", start="now")
+        d.wait_service("f", state="active")
+        self.assertEqual(len(self.ready(d)), 1)
+
+    def test_unix_datagrams(self):
+        """The first one waits in the queue until somebody is there."""
+        folder = self.temporary_folder()
+        d = self.own(to=f"unix-dgram:{folder}/backend", listen=f"unix-dgram:{folder}/f")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as c:
+            c.settimeout(DEADLINE)
+            c.bind(f"{folder}/client")
+            c.sendto(b"first", f"{folder}/f")
+            self.assert_starting(d)
+            self.assertEqual(d.service("f")["active"], 0)
+            self.let_go()
+            self.assertEqual(c.recv(100), b"first")
+        self.assertEqual(len(self.ready(d)), 1)
+        d.wait_service("f", state="active", active=1)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,34 @@ class Processes(UpgradeTest):
         self.assertEqual(self.instance(d)["state"], "running")
         self.assertEqual(len(d.log(event="ready")), 1)
 
+    def test_backend_that_starts(self):
+        """Whether it is reached goes on to be found out."""
+        folder = self.temporary_folder()
+        to = f"unix:{folder}/backend"
+        d = self.daemon({"services": {"s": {"listen": TCP, "model": "forward", "to": to, "start": "now",
+                                            "exec": [sys.executable, "-c", BACKEND, to, f"go={folder}/go"]}}})
+        d.wait_service("s", state="starting")
+        pid = self.instance(d)["pid"]
+        for _ in range(2):
+            self.upgrade(d)
+            self.assertEqual((d.service("s")["state"], self.instance(d)["state"]), ("starting", "starting"))
+        with open(f"{folder}/go", "w", encoding="utf-8"):
+            pass
+        d.wait_service("s", state="active")
+        self.assertEqual((self.instance(d)["pid"], self.instance(d)["state"]), (pid, "running"))
+        self.assertEqual(len(d.log(event="ready")), 1)
+        with self.hold(d) as c:
+            c.sendall(b"connections")
+            self.assertEqual(c.recv(100), b"2", "one to find out, and this one")
+
+    def test_start_time_of_a_backend_goes_on(self):
+        d = self.daemon({"services": {"s": {"listen": TCP, "model": "forward", "to": "unix:{dir}/nobody", "start": "now",
+                                            "exec": ["/bin/sleep", "1000"], "timeouts": {"start": f"{LIMIT}s"}}}})
+        d.wait_log(event="started")
+        self.upgrade(d)
+        self.assert_timed_out(d, "timeouts.start")
+        self.assertEqual(d.log(event="ready"), [])
+
     def wait_end(self, d):
         wait_until(lambda: d.log(event="ended", service="s"), "its end", deadline=2 * LIMIT + PATIENCE)
         return d.log(event="ended", service="s")[0]
