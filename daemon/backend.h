@@ -31,7 +31,7 @@ bool backend_is_open(const Service *s);
 void backend_on_connection(Instance *i);
 void backend_answers(Instance *i);
 void backend_on_connection_end(Instance *i);
-/* Whether somebody who is passed on has not been answered yet. */
+/* Whether somebody who is passed on, or on his way to be, has not been answered yet. */
 bool backend_is_awaited(const Service *s);
 
 /* A process of the backend runs, or has ended. */

@@ -126,7 +126,7 @@ static bool restarts(const Slot *slot, const SlotEnd *end) {
     if (end->idle)
         return false;
     /* Somebody has been let in who is not served yet. */
-    if (slot_is_backend(slot) && slot->service->backend.n_waiting > 0)
+    if (slot_is_backend(slot) && backend_is_awaited(slot->service))
         return true;
     return c->terms->restart_policy == RESTART_ALWAYS ||
            (c->terms->restart_policy == RESTART_ON_FAILURE && end->failed);

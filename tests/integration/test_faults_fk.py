@@ -4,13 +4,14 @@ import contextlib
 import errno
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
 import unittest
 
 from faults import FaultTest, Injection, dial_many, ends_by, running_as_root, tracing_works
-from harness import (PATIENCE, SANITIZED, SLOW, children_of, need_program, need_root, process_alive, program, resident_kib,
+from harness import (PATIENCE, SANITIZED, SERVICES, SLOW, children_of, need_program, need_root, process_alive, program, resident_kib,
                      wait_until)
 from proxy import v1
 from strain import LOG_BURST, LOG_RATE, busy_share
@@ -223,6 +224,21 @@ class Injected(FaultTest):
         socat = os.path.realpath(program("socat"))
         with Injection(d.pid, "execve:delay_enter=300000", children=True, path=socat), d.dial("s") as s:
             s.sendall(b"x")
+            self.assertEqual(s.recv(10), b"x")
+
+    @need_program("socat")
+    @unittest.skipIf(SANITIZED, "there the daemon waits until a process has come to exec")
+    def test_fk_8_a_backend_that_ends_meanwhile(self):
+        """Who is on his way to it has been let in, and waits for the next one."""
+        d = self.start({"model": "forward", "to": "unix:{dir}/backend", "start": "now",
+                        "exec": ["socat", "UNIX-LISTEN:{dir}/backend,fork,unlink-early", "EXEC:cat"]})
+        d.wait_service("s", state="active")
+        (backend,) = d.instances("s")
+        forward = os.path.join(SERVICES, "mp-forward")
+        with Injection(d.pid, "execve:delay_enter=1000000", children=True, path=forward), d.dial("s") as s:
+            s.sendall(b"x")
+            wait_until(lambda: len(d.instances("s")) == 2, "him to be on his way")
+            os.kill(backend["pid"], signal.SIGKILL)
             self.assertEqual(s.recv(10), b"x")
 
     @unittest.skipIf(SANITIZED, "there the daemon waits until a process has come to exec")
