@@ -243,7 +243,8 @@ RL = Group("RL: reloads", (
         "test_reload_plan.Coalesced test_reload_load.Many.test_storm_of_hup_under_load", "ctl: reload"),
     row("RL-7", "each system call fails in turn: all of the new config is in force, or all of the old one", "test_sweep.EachCall.test_rl_7",
         "docs/reliability.md"),
-    row("RL-8", "datagrams in the queue of a socket that stays", "test_reload_load.Many.test_datagrams"),
+    row("RL-8", "datagrams in the queue of a socket that stays", "test_reload_load.Many.test_datagrams "
+        "test_forward.DatagramsOverReload.test_nothing_is_lost"),
     row("RL-9", "a thousand reloads: no descriptor, no memory, no mapping more", "test_reload_load.Many.test_nothing_is_left"),
     row("RL-10", "connections that never end, through many generations", "test_reload_load.Many.test_connections_that_never_end"),
 ))
