@@ -161,6 +161,11 @@ class Sweep:
         if not isinstance(reply, VarlinkError):
             self.n = 1 - self.n
 
+    def processes(self, name):
+        with contextlib.suppress(VarlinkError, OSError, AssertionError):
+            return {i["pid"] for i in self.d.instances(name)}
+        return set()
+
     def connect_while(self, do):
         """Somebody is there."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as c:
@@ -248,9 +253,11 @@ class Sweep:
             self.look(("s", "slot", "pool"))
 
         def do():
+            before = self.processes("slot")
             self.connect_while(self.reload)
-            # It has a listener that it had not before; its process may have to be waited for.
-            wait_until(lambda: self.board.has_fired() or self.ask("slot"), "slot to answer, or a fault", deadline=PATIENCE)
+            # It has a listener that it had not before, and another process, which has to be waited for.
+            wait_until(lambda: self.board.has_fired() or (self.ask("slot") and before.isdisjoint(self.processes("slot"))),
+                       "the next process of slot, or a fault", deadline=PATIENCE)
         return self.places("reload", do, check)
 
     def lacks(self):
