@@ -7,7 +7,7 @@ import socket
 import time
 import unittest
 
-from harness import PATIENCE, SANITIZED, DaemonTest, lasting_descriptors_of, resident_kib, wait_until, waited_seconds
+from harness import COUNTED, PATIENCE, SANITIZED, DaemonTest, lasting_descriptors_of, resident_kib, wait_until, waited_seconds
 from steady import Load
 
 
@@ -41,7 +41,7 @@ class Canary:
 
 class Big(DaemonTest):
     def setUp(self):
-        self.n = 500 if SANITIZED else 10000
+        self.n = 500 if SANITIZED or COUNTED else 10000
         # Descriptors for the sockets of all of them are not to be had everywhere.
         self.enabled = "true" if resource.getrlimit(resource.RLIMIT_NOFILE)[1] > self.n + 1000 else "false"
 
