@@ -119,6 +119,9 @@ void manager_tell_upgraded(Manager *m);
 void manager_apply_log_config(Manager *m);
 /* The loads under way are forgotten; who has asked is told that the daemon is stopping. */
 void manager_forget_loads(Manager *m);
+/* Where the control socket of a daemon with @config is: by -s, by @config, or the usual place, which is
+ * stored in @ret_standard, for the caller to free. NULL: there is none, or no memory. */
+const char *manager_socket_path(const Manager *m, const Config *config, char **ret_standard);
 /* Something has settled: tells of a reload that was put off until then. */
 void manager_tell_put_off(Manager *m);
 /* Those under which nothing is to change, the only ones that are under way: who has asked is told that an

@@ -164,8 +164,9 @@ void manager_tell_put_off(Manager *m) {
 
 /* Where it is has become known to all who talk to it. */
 static void look_at_socket(const Manager *m, const Config *next, DiagList *diags) {
-    const char *now = control_path(m->control);
-    if (m->options->socket || !next->control_socket || streq(next->control_socket, now))
+    char *standard CLEANUP_FREE = NULL;
+    const char *now = control_path(m->control), *then = manager_socket_path(m, next, &standard);
+    if (m->options->socket || !then || streq(then, now))
         return;
     const ConfigPos p = config_place(next, "control.socket");
     const DiagPos at = {p.file, p.line, p.column, p.end_column};

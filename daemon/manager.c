@@ -224,14 +224,21 @@ int manager_init_runtime(Manager *m, Logger *logger) {
     return r < 0 ? r : manager_meet_supervisor(m);
 }
 
+const char *manager_socket_path(const Manager *m, const Config *config, char **ret_standard) {
+    if (m->options->socket)
+        return m->options->socket;
+    if (config->control_socket)
+        return config->control_socket;
+    *ret_standard = config_default_socket(geteuid(), m->load.environ);
+    return *ret_standard;
+}
+
 /* The control socket is taken before anything is bound, so that a second daemon disturbs nothing of the
  * first. */
 static int take_control(Manager *m) {
-    const char *path = m->options->socket ? m->options->socket : m->config->control_socket, *step = NULL;
-    char *standard CLEANUP_FREE = path ? NULL : config_default_socket(geteuid(), m->load.environ);
+    char *standard CLEANUP_FREE = NULL;
+    const char *path = manager_socket_path(m, m->config, &standard), *step = NULL;
     EventLog *log = &m->rt.events;
-    if (!path)
-        path = standard;
     if (!path) {
         const char *runtime = getenv("XDG_RUNTIME_DIR");
         eventlog_say(log, LOG_LEVEL_ERROR, "error",

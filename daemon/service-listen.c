@@ -26,6 +26,12 @@ static void leave_slot(Slot *slot) {
     }
 }
 
+/* As it was before its first process. */
+static void renew_slot(Service *s, size_t i) {
+    leave_slot(&s->slots[i]);
+    s->slots[i] = (Slot){.service = s, .index = i};
+}
+
 void service_free_slots(Service *s) {
     for (size_t i = 0; i < s->n_slots; i++)
         leave_slot(&s->slots[i]);
@@ -44,8 +50,7 @@ void service_hand_on_anew(Service *s) {
     /* Where each has a slot of its own, nobody else has that one. */
     if (service_n_listen_slots(s) != 1 || !s->slots[0].instance)
         return;
-    leave_slot(&s->slots[0]);
-    s->slots[0] = (Slot){.service = s};
+    renew_slot(s, 0);
     s->leave_looks = s->leave_empty = 0;
     service_go_on_leaving(s);
 }
@@ -67,10 +72,8 @@ static int make_slots(Service *s, bool anew) {
         return 0;
     /* A backend has none of the listeners. */
     if (same && backend && s->config->enabled) {
-        for (size_t i = 0; i < n_listen; i++) {
-            leave_slot(&s->slots[i]);
-            s->slots[i] = (Slot){.service = s, .index = i};
-        }
+        for (size_t i = 0; i < n_listen; i++)
+            renew_slot(s, i);
         return 0;
     }
     service_free_slots(s);

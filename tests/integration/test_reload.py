@@ -180,6 +180,10 @@ class Change(ReloadTest):
         self.assertFalse(os.path.exists(d.path("other.sock")))
         d.write_config(self.config)
         self.assertNotIn("control.socket", str(d.call("Reload")["diagnostics"]))
+        # Left out, it would be at the usual place.
+        del self.config["control"]
+        d.write_config(self.config)
+        self.assertIn("control.socket: it stays at", str(d.call("Reload")["diagnostics"]))
 
     def test_stopped_stays_stopped(self):
         self.d.call("Stop", services=["a"])
